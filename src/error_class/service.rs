@@ -1,0 +1,60 @@
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tower_service::Service;
+
+use super::{Classify, future::ResponseFuture};
+use crate::call::CodexRequest;
+
+/// The service that [`ErrorClassLayer`](super::ErrorClassLayer) makes.
+#[derive(Clone, Debug)]
+pub struct ErrorClassService<S, C> {
+    inner: S,
+    classifier: C,
+}
+
+impl<S, C> ErrorClassService<S, C> {
+    pub(super) fn new(inner: S, classifier: C) -> Self {
+        Self { inner, classifier }
+    }
+
+    /// Returns the service inside.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Returns the service inside, to change.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Returns the service inside, without the layer.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, C, R> Service<R> for ErrorClassService<S, C>
+where
+    S: Service<R>,
+    C: Classify<S::Error> + Clone,
+    R: CodexRequest,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, C>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    #[inline]
+    fn call(&mut self, request: R) -> Self::Future {
+        let open = request.context().open_record().map(Arc::clone);
+        let inner = self.inner.call(request);
+        ResponseFuture::new(inner, open, self.classifier.clone())
+    }
+}

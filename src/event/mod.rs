@@ -1,0 +1,25 @@
+//! What happened: the one thing that reaches a sink, and the plain values in it.
+//!
+//! Nothing here knows of sinks, requests or layers; everything else in the crate is built on it.
+
+mod clock;
+mod error_class;
+pub(crate) mod id;
+#[cfg(feature = "json")]
+mod json;
+pub mod names;
+mod operation;
+mod originator;
+mod outcome;
+mod record;
+mod view;
+
+pub(crate) use self::record::{Identity, Notes, Record};
+pub use self::{
+    clock::{Clock, ClockHands},
+    error_class::{Classification, ErrorClass},
+    operation::Operation,
+    originator::{InvalidOriginator, Originator, OriginatorName},
+    outcome::{EventKind, Outcome},
+    view::Event,
+};

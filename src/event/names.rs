@@ -1,0 +1,41 @@
+//! The keys of the attributes that the crate's services record.
+//!
+//! Keys that begin with `gen_ai.`, `process.` or `error.` are OpenTelemetry's semantic conventions,
+//! of which the generative-AI part is still in development; the others are this crate's own.
+
+/// The model that was asked for.
+pub const REQUEST_MODEL: &str = "gen_ai.request.model";
+/// Tokens that went into the model, cached ones included.
+pub const INPUT_TOKENS: &str = "gen_ai.usage.input_tokens";
+/// Tokens that the model wrote.
+pub const OUTPUT_TOKENS: &str = "gen_ai.usage.output_tokens";
+/// Input tokens that came from the provider's cache.
+pub const CACHE_READ_TOKENS: &str = "gen_ai.usage.cache_read.input_tokens";
+/// Input tokens that were written to the provider's cache.
+pub const CACHE_WRITE_TOKENS: &str = "gen_ai.usage.cache_creation.input_tokens";
+/// Output tokens that were spent on reasoning.
+pub const REASONING_TOKENS: &str = "gen_ai.usage.reasoning.output_tokens";
+/// What a tool is: `function` or `extension`.
+pub const TOOL_TYPE: &str = "gen_ai.tool.type";
+/// The exit code of a process.
+pub const EXIT_CODE: &str = "process.exit.code";
+/// The signal that ended a process.
+pub const EXIT_SIGNAL: &str = "codex.process.exit.signal";
+/// The last bytes that a process wrote to its standard error.
+pub const STDERR_TAIL: &str = "codex.process.stderr_tail";
+/// How often Codex reconnected to the model's provider within a turn.
+pub const RETRIES: &str = "codex.turn.retries";
+/// Milliseconds from the start of a turn to the first event that Codex wrote.
+pub const TIME_TO_FIRST_EVENT: &str = "codex.turn.time_to_first_event_ms";
+/// Events and items of a turn that this version of the crate does not know.
+pub const UNKNOWN_EVENTS: &str = "codex.turn.unknown_events";
+/// The MCP server that a tool belongs to.
+pub const MCP_SERVER: &str = "codex.mcp.server";
+/// How many files a sweep looked at and left.
+pub const CLEANUP_KEPT: &str = "codex.attachment.kept";
+/// How many files a sweep removed.
+pub const CLEANUP_REMOVED: &str = "codex.attachment.removed";
+/// How many files a sweep could not remove.
+pub const CLEANUP_FAILED: &str = "codex.attachment.failed";
+/// How many bytes a sweep removed.
+pub const CLEANUP_BYTES: &str = "codex.attachment.removed_bytes";

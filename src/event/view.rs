@@ -1,0 +1,243 @@
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use opentelemetry::{KeyValue, SpanId, StringValue, TraceId, Value};
+
+use super::{
+    ErrorClass, EventKind, Operation, Originator, Outcome,
+    record::{End, Identity, Late, Record},
+};
+
+/// One moment of one call: what reaches a [`Sink`](crate::Sink).
+///
+/// Every call has two events, its start and its end. An event is two words and cheap to clone and to
+/// send to another thread; both events of a call share its facts. A start event keeps to what was
+/// known at the start, however late it is read.
+#[derive(Clone)]
+pub struct Event {
+    kind: EventKind,
+    record: Arc<Record>,
+}
+
+impl Event {
+    pub(crate) fn start(record: Arc<Record>) -> Self {
+        Self {
+            kind: EventKind::Start,
+            record,
+        }
+    }
+
+    /// The terminal event of a record that was closed with `outcome`.
+    pub(crate) fn terminal(record: Arc<Record>, outcome: Outcome) -> Self {
+        let kind = match outcome {
+            Outcome::Ok => EventKind::Stop,
+            Outcome::Error | Outcome::Cancelled | Outcome::Panic => EventKind::Exception,
+        };
+        Self { kind, record }
+    }
+
+    /// Returns the event's name, such as `codex.turn.stop`.
+    #[must_use]
+    pub fn name(&self) -> Cow<'static, str> {
+        use {EventKind as K, Operation as O};
+        Cow::Borrowed(match (self.operation(), self.kind) {
+            (O::Turn, K::Start) => "codex.turn.start",
+            (O::Turn, K::Stop) => "codex.turn.stop",
+            (O::Turn, K::Exception) => "codex.turn.exception",
+            (O::Tool, K::Start) => "codex.tool.start",
+            (O::Tool, K::Stop) => "codex.tool.stop",
+            (O::Tool, K::Exception) => "codex.tool.exception",
+            (O::AttachmentCleanup, K::Start) => "codex.attachment.cleanup.start",
+            (O::AttachmentCleanup, K::Stop) => "codex.attachment.cleanup.stop",
+            (O::AttachmentCleanup, K::Exception) => "codex.attachment.cleanup.exception",
+            (O::Custom(prefix), kind) => return Cow::Owned(format!("{prefix}.{kind}")),
+        })
+    }
+
+    /// Returns which moment of the call this is.
+    #[must_use]
+    pub fn kind(&self) -> EventKind {
+        self.kind
+    }
+
+    /// Returns the kind of work.
+    #[must_use]
+    pub fn operation(&self) -> Operation {
+        self.record.operation
+    }
+
+    /// Returns the name of what was called: the tool or the agent.
+    #[must_use]
+    pub fn call_name(&self) -> Option<&str> {
+        self.record.name.as_ref().map(StringValue::as_str)
+    }
+
+    /// Returns when this moment was, by the wall clock.
+    ///
+    /// The time of a terminal event is the start plus the duration, so a wall clock that was set in
+    /// between does not tear the two apart.
+    #[must_use]
+    pub fn time(&self) -> SystemTime {
+        self.start_time() + self.duration().unwrap_or_default()
+    }
+
+    /// Returns when the call began, by the wall clock.
+    #[must_use]
+    pub fn start_time(&self) -> SystemTime {
+        self.record.start_time.to_system()
+    }
+
+    /// Returns how long the call took, by the monotonic clock; `None` on a start event.
+    #[must_use]
+    pub fn duration(&self) -> Option<Duration> {
+        self.end().map(|end| end.duration)
+    }
+
+    /// Returns how the call ended; `None` on a start event.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.end().map(|end| end.outcome)
+    }
+
+    /// Returns the failure mode of a call that did not end well, when one was found.
+    #[must_use]
+    pub fn error_class(&self) -> Option<ErrorClass> {
+        Some(self.end()?.notes.classification.as_ref()?.class)
+    }
+
+    /// Returns the text of the error, when the classifier rendered it.
+    #[must_use]
+    pub fn error_message(&self) -> Option<&str> {
+        self.end()?
+            .notes
+            .classification
+            .as_ref()?
+            .message
+            .as_deref()
+    }
+
+    /// Returns how long the failing side asked to wait before a retry.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.end()?.notes.classification.as_ref()?.retry_after
+    }
+
+    /// Returns who asked for the call.
+    #[must_use]
+    pub fn originator(&self) -> Option<&Originator> {
+        self.late()
+            .and_then(|late| late.originator.as_ref())
+            .or(self.record.originator.as_ref())
+    }
+
+    /// Returns the id of the trace that the call belongs to.
+    #[must_use]
+    pub fn trace_id(&self) -> TraceId {
+        self.record.trace_id
+    }
+
+    /// Returns the id of the call's span.
+    #[must_use]
+    pub fn span_id(&self) -> SpanId {
+        self.record.span_id
+    }
+
+    /// Returns the id of the span that the call was made in.
+    #[must_use]
+    pub fn parent_span_id(&self) -> Option<SpanId> {
+        self.record.parent_span_id
+    }
+
+    /// Returns whether the trace is sampled.
+    #[must_use]
+    pub fn is_sampled(&self) -> bool {
+        self.record.flags.is_sampled()
+    }
+
+    /// Returns the id of the Codex thread.
+    #[must_use]
+    pub fn thread_id(&self) -> Option<&str> {
+        self.id(|ids| ids.thread_id.as_ref())
+    }
+
+    /// Returns the id of the turn.
+    #[must_use]
+    pub fn turn_id(&self) -> Option<&str> {
+        self.id(|ids| ids.turn_id.as_ref())
+    }
+
+    /// Returns the id of the tool call.
+    #[must_use]
+    pub fn call_id(&self) -> Option<&str> {
+        self.id(|ids| ids.call_id.as_ref())
+    }
+
+    /// Returns which attempt at the same work this is, from 1.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.record.attempt
+    }
+
+    /// Returns what layers and services recorded on the call; empty on a start event.
+    ///
+    /// A key that was recorded twice stands here twice, the newest last.
+    #[must_use]
+    pub fn attributes(&self) -> &[KeyValue] {
+        self.end().map_or(&[], |end| &end.notes.attributes)
+    }
+
+    /// Returns the newest value of one attribute.
+    #[must_use]
+    pub fn attribute(&self, key: &str) -> Option<&Value> {
+        let attributes = self.attributes().iter();
+        Some(&attributes.rev().find(|kv| kv.key.as_str() == key)?.value)
+    }
+
+    /// Returns the moments that were noted within the call; empty on a start event.
+    #[must_use]
+    pub fn span_events(&self) -> &[opentelemetry::trace::Event] {
+        self.late().map_or(&[], |late| &late.span_events)
+    }
+
+    fn end(&self) -> Option<&End> {
+        if self.kind.is_terminal() {
+            self.record.end.get()
+        } else {
+            None
+        }
+    }
+
+    fn late(&self) -> Option<&Late> {
+        self.end()?.notes.late.as_deref()
+    }
+
+    fn id(&self, of: impl Fn(&Identity) -> Option<&StringValue>) -> Option<&str> {
+        let learned = self.late().and_then(|late| late.identity.as_deref());
+        let ids = learned.or(self.record.identity.as_deref())?;
+        of(ids).map(StringValue::as_str)
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut event = f.debug_struct("Event");
+        event.field("name", &self.name());
+        event.field("trace_id", &self.trace_id());
+        event.field("span_id", &self.span_id());
+        if let Some(name) = self.call_name() {
+            event.field("call_name", &name);
+        }
+        if let (Some(outcome), Some(duration)) = (self.outcome(), self.duration()) {
+            event.field("outcome", &outcome);
+            event.field("duration", &duration);
+        }
+        if let Some(class) = self.error_class() {
+            event.field("error_class", &class);
+        }
+        event.finish_non_exhaustive()
+    }
+}

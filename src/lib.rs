@@ -1,0 +1,28 @@
+//! Tower layers that time, attribute and classify what a Codex application does.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod call;
+mod error;
+pub mod error_class;
+pub mod event;
+pub mod originator;
+pub mod sink;
+pub mod timing;
+
+#[cfg(feature = "json")]
+pub use crate::sink::JsonLinesSink;
+#[cfg(feature = "tracing")]
+pub use crate::sink::TracingSink;
+pub use crate::{
+    call::{Call, CallContext, CallGuard, CodexRequest},
+    error::BoxError,
+    error_class::{Classify, ErrorClassLayer},
+    event::{
+        Classification, Clock, ClockHands, ErrorClass, Event, EventKind, InvalidOriginator,
+        Operation, Originator, OriginatorName, Outcome,
+    },
+    originator::OriginatorLayer,
+    sink::{FanOut, MemorySink, Sink, Timeline, TooFewEvents},
+    timing::TimingLayer,
+};

@@ -1,0 +1,58 @@
+use std::fmt;
+
+use super::{Sink, guard::Guard};
+use crate::event::Event;
+
+/// Hands every event to several sinks, in the order in which they were added.
+///
+/// Each is on its own: one that panics is detached, and the others go on.
+///
+/// ```
+/// use codex_telemetry::{FanOut, MemorySink, TimingLayer};
+///
+/// let memory = MemorySink::new();
+/// let sink = FanOut::new()
+///     .with(memory.clone())
+///     .with(|event: codex_telemetry::Event| println!("{}", event.name()));
+/// let layer = TimingLayer::new(sink);
+/// # let _ = layer;
+/// ```
+#[derive(Default)]
+pub struct FanOut {
+    sinks: Vec<Box<Guard<dyn Sink>>>,
+}
+
+impl FanOut {
+    /// Returns a fan-out to no sink, which is off.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a sink.
+    #[must_use]
+    pub fn with(mut self, sink: impl Sink + 'static) -> Self {
+        self.sinks.push(Box::new(Guard::new(sink)));
+        self
+    }
+}
+
+impl Sink for FanOut {
+    fn emit(&self, event: Event) {
+        for sink in &self.sinks {
+            sink.emit(event.clone());
+        }
+    }
+
+    fn enabled(&self) -> bool {
+        self.sinks.iter().any(|sink| sink.enabled())
+    }
+}
+
+impl fmt::Debug for FanOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FanOut")
+            .field("sinks", &self.sinks.len())
+            .finish()
+    }
+}

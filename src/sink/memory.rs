@@ -1,0 +1,201 @@
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Wake, Waker},
+    thread::{self, Thread},
+    time::{Duration, Instant},
+};
+
+use super::{Sink, Timeline};
+use crate::event::{Event, Operation, Outcome};
+
+/// Keeps every event in memory, for tests.
+///
+/// Clones share the events.
+///
+/// ```
+/// use codex_telemetry::{MemorySink, Operation, Outcome, TimingLayer};
+///
+/// let sink = MemorySink::new();
+/// let layer = TimingLayer::new(sink.clone());
+/// // … calls are made through the layer …
+/// assert!(sink.find(Operation::Turn, Outcome::Error).is_empty());
+/// # let _ = layer;
+/// ```
+#[derive(Clone, Default)]
+pub struct MemorySink(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    events: Vec<Event>,
+    waiting: Vec<Waker>,
+}
+
+/// The error of a wait that ended before enough events had come.
+///
+/// Its text holds the timeline of what did come.
+#[derive(Clone)]
+pub struct TooFewEvents {
+    wanted: usize,
+    events: Vec<Event>,
+}
+
+// === impl MemorySink ===
+
+impl MemorySink {
+    /// Returns an empty sink.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Returns the events so far.
+    #[must_use]
+    pub fn events(&self) -> Vec<Event> {
+        self.state().events.clone()
+    }
+
+    /// Takes the events so far out of the sink.
+    #[must_use = "the events are no longer in the sink"]
+    pub fn take(&self) -> Vec<Event> {
+        std::mem::take(&mut self.state().events)
+    }
+
+    /// Returns the terminal events of one operation that ended in one way.
+    #[must_use]
+    pub fn find(&self, operation: Operation, outcome: Outcome) -> Vec<Event> {
+        let state = self.state();
+        let wanted =
+            |event: &&Event| event.operation() == operation && event.outcome() == Some(outcome);
+        state.events.iter().filter(wanted).cloned().collect()
+    }
+
+    /// Returns the picture of every trace that the events so far belong to.
+    #[must_use]
+    pub fn timeline(&self) -> Timeline {
+        Timeline::new(&self.events())
+    }
+
+    /// Waits until the sink holds at least `count` events, and returns all that it holds.
+    ///
+    /// # Errors
+    ///
+    /// [`TooFewEvents`] when `within` passes first.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with time enabled, as [`tokio::time::timeout`] does.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: a dropped wait takes nothing out of the sink.
+    #[cfg(feature = "services")]
+    pub async fn wait_for(
+        &self,
+        count: usize,
+        within: Duration,
+    ) -> Result<Vec<Event>, TooFewEvents> {
+        let enough = std::future::poll_fn(|cx| match self.poll_events(count, cx.waker()) {
+            Some(events) => std::task::Poll::Ready(events),
+            None => std::task::Poll::Pending,
+        });
+        tokio::time::timeout(within, enough)
+            .await
+            .map_err(|_| self.too_few(count))
+    }
+
+    /// Blocks the thread until the sink holds at least `count` events, and returns all that it holds.
+    ///
+    /// # Errors
+    ///
+    /// [`TooFewEvents`] when `within` passes first.
+    pub fn blocking_wait_for(
+        &self,
+        count: usize,
+        within: Duration,
+    ) -> Result<Vec<Event>, TooFewEvents> {
+        struct Unpark(Thread);
+        impl Wake for Unpark {
+            fn wake(self: Arc<Self>) {
+                self.0.unpark();
+            }
+        }
+
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let started = Instant::now();
+        loop {
+            if let Some(events) = self.poll_events(count, &waker) {
+                return Ok(events);
+            }
+            match within.checked_sub(started.elapsed()) {
+                Some(left) if !left.is_zero() => thread::park_timeout(left),
+                _ => return Err(self.too_few(count)),
+            }
+        }
+    }
+
+    fn poll_events(&self, count: usize, waker: &Waker) -> Option<Vec<Event>> {
+        let mut state = self.state();
+        if state.events.len() >= count {
+            return Some(state.events.clone());
+        }
+        if !state.waiting.iter().any(|known| known.will_wake(waker)) {
+            state.waiting.push(waker.clone());
+        }
+        None
+    }
+
+    fn too_few(&self, wanted: usize) -> TooFewEvents {
+        TooFewEvents {
+            wanted,
+            events: self.events(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sink for MemorySink {
+    fn emit(&self, event: Event) {
+        let waiting = {
+            let mut state = self.state();
+            state.events.push(event);
+            std::mem::take(&mut state.waiting)
+        };
+        // Outside the lock: a waker may run code that looks into the sink.
+        waiting.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl fmt::Debug for MemorySink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemorySink")
+            .field("events", &self.state().events.len())
+            .finish()
+    }
+}
+
+// === impl TooFewEvents ===
+
+impl fmt::Display for TooFewEvents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { wanted, events } = self;
+        write!(
+            f,
+            "waited for {wanted} events, {} came\n{}",
+            events.len(),
+            Timeline::new(events)
+        )
+    }
+}
+
+impl fmt::Debug for TooFewEvents {
+    // `unwrap` prints this form, and the timeline is what a failed test wants to show.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for TooFewEvents {}
