@@ -2,6 +2,8 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "services")]
+pub mod attachment;
 pub mod call;
 mod error;
 pub mod error_class;
@@ -9,6 +11,10 @@ pub mod event;
 pub mod originator;
 pub mod sink;
 pub mod timing;
+#[cfg(feature = "services")]
+pub mod tool;
+#[cfg(feature = "services")]
+pub mod turn;
 
 #[cfg(feature = "json")]
 pub use crate::sink::JsonLinesSink;

@@ -1,0 +1,1 @@
+//! Staged files: a store with a time to live, and its cleanup.
