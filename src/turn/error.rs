@@ -1,0 +1,112 @@
+use std::{io, path::PathBuf, process::ExitStatus, time::Duration};
+
+use super::failure;
+use crate::event::{Classification, ErrorClass};
+
+/// Why a turn did not complete.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TurnError {
+    /// The Codex CLI is nowhere to be found.
+    #[error(
+        "the Codex CLI was not found ({looked_for}): install it (npm install -g @openai/codex), or \
+         name the binary in CODEX_PATH"
+    )]
+    CodexNotFound {
+        /// Where it was looked for.
+        looked_for: String,
+    },
+    /// The working directory does not exist or is none.
+    #[error("the working directory {} is not a directory: create it, or name another", path.display())]
+    WorkingDirectory {
+        /// The directory of the request.
+        path: PathBuf,
+    },
+    /// The request cannot be put to Codex as it is.
+    #[error("the turn cannot be asked for: {reason}")]
+    InvalidRequest {
+        /// What is wrong with it, and what would be right.
+        reason: String,
+    },
+    /// The process could not be started.
+    #[error("{} could not be started", program.display())]
+    Spawn {
+        /// The binary.
+        program: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// Codex ended the turn as failed.
+    #[error("the turn failed: {message}")]
+    Failed {
+        /// Codex's own words.
+        message: String,
+    },
+    /// The process ended before the turn did.
+    #[error(
+        "Codex ended ({status}) before the turn was over{}",
+        told(message, stderr)
+    )]
+    Exited {
+        /// How it ended.
+        status: ExitStatus,
+        /// The last error that it told of.
+        message: Option<String>,
+        /// The end of what it wrote to standard error.
+        stderr: String,
+    },
+    /// The process closed its output, but neither ended the turn nor itself.
+    #[error(
+        "Codex closed its output before the turn was over, did not exit within {after:?}, and was killed"
+    )]
+    Hung {
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// Codex wrote something that is not the protocol.
+    #[error("line {line} of Codex's output is not the protocol: {reason}")]
+    Protocol {
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it; never its content.
+        reason: String,
+    },
+    /// Reading from or writing to Codex failed.
+    #[error("{action} failed")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+}
+
+impl TurnError {
+    /// Returns the failure mode, with the text of the error and a hint when to try again.
+    #[must_use]
+    pub fn classification(&self) -> Classification {
+        let (class, retry_after) = match self {
+            Self::CodexNotFound { .. } | Self::Spawn { .. } => (ErrorClass::Spawn, None),
+            Self::WorkingDirectory { .. } => (ErrorClass::Config, None),
+            Self::InvalidRequest { .. } => (ErrorClass::InvalidRequest, None),
+            Self::Failed { message } => failure::of_message(message),
+            Self::Exited {
+                status,
+                message,
+                stderr,
+            } => failure::of_exit(*status, message.as_deref(), stderr),
+            Self::Hung { .. } => (ErrorClass::Transport, None),
+            Self::Protocol { .. } => (ErrorClass::Protocol, None),
+            Self::Io { .. } => (ErrorClass::Io, None),
+        };
+        Classification::of(class, self).with_retry_after(retry_after)
+    }
+}
+
+/// What Codex said last, as a part of a sentence.
+fn told(message: &Option<String>, stderr: &str) -> String {
+    match message.as_deref().or_else(|| failure::cause(stderr)) {
+        Some(words) => format!(": {}", words.trim()),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,136 @@
+use std::{io, pin::pin, sync::Arc, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    process::ChildStdin,
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    invocation::Invocation,
+    lines::{LineError, Lines},
+    process::Process,
+    transcript::Transcript,
+};
+use crate::{
+    call::CallContext,
+    turn::{Progress, Turn, TurnError, request::Parameters},
+};
+
+/// How long the pipes of a process that has ended are read on: a stray child may hold them open.
+const DRAIN: Duration = Duration::from_millis(500);
+
+pub(super) struct Limits {
+    pub(super) line: usize,
+    pub(super) exit_grace: Duration,
+}
+
+/// Runs one turn to its end. Dropped on the way, it kills the process and what that has started.
+///
+/// Everything happens in this one future, without a task that could outlive it: feeding the prompt,
+/// reading lines, draining standard error, waiting for the exit.
+pub(super) async fn run(
+    invocation: Invocation,
+    context: CallContext,
+    parameters: Arc<Parameters>,
+    limits: Limits,
+) -> Result<Turn, TurnError> {
+    let Invocation {
+        program,
+        command,
+        expected,
+        output_schema: _keep_until_the_end,
+    } = invocation;
+    // Declared before the process, so that the process is gone when the tools' calls end.
+    let mut transcript = Transcript::new(context, expected);
+    let (mut process, pipes) =
+        Process::spawn(command).map_err(|source| TurnError::Spawn { program, source })?;
+
+    let mut lines = Lines::new(pipes.stdout, limits.line);
+    let mut stderr = pipes.stderr;
+    let mut stderr_chunk = [0; 4096];
+    let mut feeding = pin!(feed(pipes.stdin, parameters.prompt.as_bytes()));
+    let (mut fed, mut stdout_open, mut stderr_open) = (false, true, true);
+    let mut status = None;
+    let mut deadline: Option<Instant> = None;
+
+    while status.is_none() || stdout_open || stderr_open {
+        tokio::select! {
+            line = lines.next(), if stdout_open => match line {
+                Ok(Some(line)) => {
+                    let step = transcript.take(&line)?;
+                    tell(parameters.progress.as_ref(), step).await;
+                    if transcript.is_over() {
+                        sooner(&mut deadline, limits.exit_grace);
+                    }
+                }
+                Ok(None) => {
+                    stdout_open = false;
+                    sooner(&mut deadline, limits.exit_grace);
+                }
+                Err(error) => return Err(unreadable(error, &transcript, limits.line)),
+            },
+            read = stderr.read(&mut stderr_chunk), if stderr_open => match read {
+                Ok(0) | Err(_) => stderr_open = false,
+                Ok(length) => transcript.facts.stderr.push(&stderr_chunk[..length]),
+            },
+            // A process that does not read its prompt says why by other means.
+            _ = &mut feeding, if !fed => fed = true,
+            exit = process.wait(), if status.is_none() => {
+                let exit = exit.map_err(|source| TurnError::Io {
+                    action: "waiting for Codex to exit",
+                    source,
+                })?;
+                status = Some(exit);
+                transcript.facts.status = status;
+                sooner(&mut deadline, DRAIN);
+            },
+            () = at(deadline) => break,
+        }
+    }
+    match status {
+        Some(status) => transcript.finish(status),
+        None => transcript.give_up(TurnError::Hung {
+            after: limits.exit_grace,
+        }),
+    }
+}
+
+/// Writes the prompt, and closes the pipe by dropping it.
+async fn feed(mut stdin: ChildStdin, prompt: &[u8]) -> io::Result<()> {
+    stdin.write_all(prompt).await?;
+    stdin.shutdown().await
+}
+
+async fn tell(progress: Option<&mpsc::Sender<Progress>>, step: Option<Progress>) {
+    if let (Some(progress), Some(step)) = (progress, step) {
+        // A reader that has gone away does not want to know.
+        let _ = progress.send(step).await;
+    }
+}
+
+fn sooner(deadline: &mut Option<Instant>, within: Duration) {
+    let then = Instant::now() + within;
+    *deadline = Some(deadline.map_or(then, |set| set.min(then)));
+}
+
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn unreadable(error: LineError, transcript: &Transcript, limit: usize) -> TurnError {
+    match error {
+        LineError::TooLong => TurnError::Protocol {
+            line: transcript.lines() + 1,
+            reason: format!("it is longer than the limit of {limit} bytes"),
+        },
+        LineError::Io(source) => TurnError::Io {
+            action: "reading Codex's output",
+            source,
+        },
+    }
+}

@@ -1,0 +1,30 @@
+use super::Item;
+
+/// One step of a turn, as it happens.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Progress {
+    /// The thread is there.
+    ThreadStarted {
+        /// Its id.
+        thread_id: String,
+    },
+    /// The turn began.
+    TurnStarted,
+    /// An item began.
+    ItemStarted(Item),
+    /// An item changed.
+    ItemUpdated(Item),
+    /// An item ended.
+    ItemCompleted(Item),
+    /// Codex lost the model's provider and tries again.
+    Retrying {
+        /// Codex's own words.
+        message: String,
+    },
+    /// Codex told of an error that has not ended the turn so far.
+    Warning {
+        /// Codex's own words.
+        message: String,
+    },
+}

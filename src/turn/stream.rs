@@ -1,0 +1,117 @@
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures_core::Stream;
+use pin_project_lite::pin_project;
+use tokio::sync::mpsc;
+use tower::{ServiceExt, util::Oneshot};
+use tower_service::Service;
+
+use super::{Progress, TurnRequest};
+
+/// How many steps may wait for the reader before the turn is held up.
+const BUFFERED: usize = 64;
+
+/// Runs a turn through any turn service, layered or not, as a stream of its progress that ends with
+/// its result.
+///
+/// The turn runs while the stream is polled, through the same layers as any other; its call ends when
+/// the result is there. The request's own progress channel, if it has one, is replaced.
+///
+/// ```no_run
+/// use codex_telemetry::turn::{TurnRequest, TurnService, TurnUpdate, turn_stream};
+/// use tokio_stream::StreamExt;
+///
+/// # async fn run() {
+/// let mut turn = turn_stream(TurnService::new(), TurnRequest::new("Say hi"));
+/// while let Some(update) = turn.next().await {
+///     match update {
+///         TurnUpdate::Progress(step) => eprintln!("{step:?}"),
+///         TurnUpdate::Done(Ok(turn)) => println!("{:?}", turn.final_message),
+///         TurnUpdate::Done(Err(error)) => eprintln!("{error}"),
+///     }
+/// }
+/// # }
+/// ```
+///
+/// # Cancel safety
+///
+/// Dropping the stream cancels the turn.
+pub fn turn_stream<S>(service: S, request: TurnRequest) -> TurnStream<S>
+where
+    S: Service<TurnRequest>,
+{
+    let (sender, progress) = mpsc::channel(BUFFERED);
+    TurnStream {
+        turn: Some(service.oneshot(request.with_progress(sender))),
+        progress,
+        result: None,
+    }
+}
+
+/// What a [`TurnStream`] yields.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TurnUpdate<T, E> {
+    /// A step of the turn.
+    Progress(Progress),
+    /// The result, and the end of the stream.
+    Done(Result<T, E>),
+}
+
+pin_project! {
+    /// The stream that [`turn_stream`] returns.
+    #[must_use = "streams do nothing unless polled"]
+    #[project = StreamProjection]
+    pub struct TurnStream<S>
+    where
+        S: Service<TurnRequest>,
+    {
+        // `None` once it is done: what the turn holds goes when the turn does.
+        #[pin]
+        turn: Option<Oneshot<S, TurnRequest>>,
+        progress: mpsc::Receiver<Progress>,
+        result: Option<Result<S::Response, S::Error>>,
+    }
+}
+
+impl<S> Stream for TurnStream<S>
+where
+    S: Service<TurnRequest>,
+{
+    type Item = TurnUpdate<S::Response, S::Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut this = self.project();
+        if let Some(turn) = this.turn.as_mut().as_pin_mut() {
+            // Asking for progress first leaves a waker there, so what the turn sends while it is
+            // polled below is not missed.
+            if let Poll::Ready(Some(step)) = this.progress.poll_recv(cx) {
+                return Poll::Ready(Some(TurnUpdate::Progress(step)));
+            }
+            match turn.poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(result) => {
+                    *this.result = Some(result);
+                    this.turn.set(None);
+                }
+            }
+        }
+        // A layer may keep a clone of the request, and with it the channel open: do not wait for its
+        // end, all that the turn had to say is in it.
+        match this.progress.try_recv() {
+            Ok(step) => Poll::Ready(Some(TurnUpdate::Progress(step))),
+            Err(_) => Poll::Ready(this.result.take().map(TurnUpdate::Done)),
+        }
+    }
+}
+
+impl<S: Service<TurnRequest>> fmt::Debug for TurnStream<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TurnStream")
+            .field("running", &self.turn.is_some())
+            .finish_non_exhaustive()
+    }
+}
