@@ -1,10 +1,15 @@
 //! Tower layers that time, attribute and classify what a Codex application does.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(clippy::print_stderr, clippy::print_stdout)]
 
 #[cfg(feature = "services")]
 pub mod attachment;
+#[cfg(feature = "services")]
+mod builder;
 pub mod call;
+#[cfg(feature = "services")]
+mod classifier;
 mod error;
 pub mod error_class;
 pub mod event;
@@ -20,6 +25,13 @@ pub mod turn;
 pub use crate::sink::JsonLinesSink;
 #[cfg(feature = "tracing")]
 pub use crate::sink::TracingSink;
+#[cfg(feature = "services")]
+pub use crate::tool::{
+    ApprovalLayer, ApprovalRequest, Decision, ToolCall, ToolError, ToolOutput, ToolService,
+    ToolSnapshot, tool_fn,
+};
+#[cfg(feature = "services")]
+pub use crate::{builder::ServiceBuilderExt, classifier::CodexClassifier};
 pub use crate::{
     call::{Call, CallContext, CallGuard, CodexRequest},
     error::BoxError,

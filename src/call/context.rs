@@ -192,7 +192,7 @@ impl CallContext {
     /// Returns whether a call is open, so that what is recorded reaches an event.
     #[must_use]
     pub fn is_recording(&self) -> bool {
-        self.open_record().is_some_and(|record| record.is_open())
+        self.open_record().is_some()
     }
 
     /// Records an attribute on the open call.
@@ -204,13 +204,16 @@ impl CallContext {
         value: impl Into<opentelemetry::Value>,
     ) {
         if let Some(record) = self.open_record() {
-            record.notes().attributes.push(KeyValue::new(key, value));
+            let attribute = KeyValue::new(key, value);
+            record.notes().attributes.push(attribute);
         }
     }
 
     /// Records a moment within the open call, such as a retry, by a name for people to read.
     pub fn add_event(&self, name: impl Into<String>) {
-        if let Some(call) = &self.open {
+        if let Some(call) = &self.open
+            && call.record().is_open()
+        {
             call.add_event(name);
         }
     }
@@ -226,14 +229,16 @@ impl CallContext {
     /// Records the id of the Codex thread on the open call, once it is known.
     pub fn record_thread_id(&self, id: impl Into<StringValue>) {
         if let Some(record) = self.open_record() {
-            record.learn(|ids| ids.thread_id = Some(id.into()));
+            let id = id.into();
+            record.learn(|ids| ids.thread_id = Some(id));
         }
     }
 
     /// Records the id of the turn on the open call, once it is known.
     pub fn record_turn_id(&self, id: impl Into<StringValue>) {
         if let Some(record) = self.open_record() {
-            record.learn(|ids| ids.turn_id = Some(id.into()));
+            let id = id.into();
+            record.learn(|ids| ids.turn_id = Some(id));
         }
     }
 
@@ -283,9 +288,11 @@ impl CallContext {
         call
     }
 
+    /// The record to write on, while its call has not ended: a context may outlive its call by far.
     #[inline]
     pub(crate) fn open_record(&self) -> Option<&Arc<Record>> {
-        self.open.as_ref().map(OpenCall::record)
+        let record = self.open.as_ref().map(OpenCall::record)?;
+        record.is_open().then_some(record)
     }
 
     fn identity_mut(&mut self) -> &mut Identity {

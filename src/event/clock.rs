@@ -165,6 +165,11 @@ impl WallTime {
     }
 }
 
+/// A duration as events tell it. One rounding alone, so that 9 µs are 0.009 ms and nothing more.
+pub(crate) fn millis(duration: Duration) -> f64 {
+    duration.as_nanos() as f64 / 1e6
+}
+
 fn unix_nanos(time: SystemTime) -> u64 {
     saturating_nanos(time.duration_since(UNIX_EPOCH).unwrap_or_default())
 }

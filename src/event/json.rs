@@ -1,7 +1,7 @@
 use opentelemetry::{Array, KeyValue, StringValue, Value};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::Event;
+use super::{Event, millis};
 
 /// One flat object; what is unknown is absent, never null.
 impl Serialize for Event {
@@ -11,7 +11,7 @@ impl Serialize for Event {
         let time = humantime::format_rfc3339_micros(self.time());
         map.serialize_entry("time", &format_args!("{time}"))?;
         if let Some(duration) = self.duration() {
-            map.serialize_entry("duration_ms", &(duration.as_secs_f64() * 1e3))?;
+            map.serialize_entry("duration_ms", &millis(duration))?;
         }
         optional(&mut map, "outcome", self.outcome().map(|o| o.as_str()))?;
         optional(
@@ -21,7 +21,7 @@ impl Serialize for Event {
         )?;
         optional(&mut map, "error_message", self.error_message())?;
         if let Some(wait) = self.retry_after() {
-            map.serialize_entry("retry_after_ms", &(wait.as_secs_f64() * 1e3))?;
+            map.serialize_entry("retry_after_ms", &millis(wait))?;
         }
         optional(
             &mut map,
@@ -93,15 +93,31 @@ impl Serialize for JsonValue<'_> {
         match self.0 {
             Value::Bool(value) => serializer.serialize_bool(*value),
             Value::I64(value) => serializer.serialize_i64(*value),
-            Value::F64(value) => serializer.serialize_f64(*value),
+            Value::F64(value) => Float(*value).serialize(serializer),
             Value::String(value) => serializer.serialize_str(value.as_str()),
             Value::Array(Array::Bool(values)) => values.serialize(serializer),
             Value::Array(Array::I64(values)) => values.serialize(serializer),
-            Value::Array(Array::F64(values)) => values.serialize(serializer),
+            Value::Array(Array::F64(values)) => {
+                serializer.collect_seq(values.iter().copied().map(Float))
+            }
             Value::Array(Array::String(values)) => {
                 serializer.collect_seq(values.iter().map(StringValue::as_str))
             }
             other => serializer.collect_str(other),
+        }
+    }
+}
+
+struct Float(f64);
+
+impl Serialize for Float {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // JSON has no such numbers, and would write null. The texts are those of protobuf's JSON form.
+        match self.0 {
+            f64::INFINITY => serializer.serialize_str("Infinity"),
+            f64::NEG_INFINITY => serializer.serialize_str("-Infinity"),
+            number if number.is_nan() => serializer.serialize_str("NaN"),
+            number => serializer.serialize_f64(number),
         }
     }
 }

@@ -14,7 +14,10 @@ mod outcome;
 mod record;
 mod view;
 
-pub(crate) use self::record::{Identity, Notes, Record};
+pub(crate) use self::{
+    clock::millis,
+    record::{Identity, Notes, Record},
+};
 pub use self::{
     clock::{Clock, ClockHands},
     error_class::{Classification, ErrorClass},

@@ -55,11 +55,16 @@ impl<S: Sink + ?Sized> Guard<S> {
     fn detach(&self) {
         if !self.detached.swap(true, Relaxed) {
             #[cfg(feature = "tracing")]
-            ::tracing::warn!(
-                target: "codex_telemetry",
-                "a telemetry sink panicked and is detached: its further events are lost, the calls \
-                 are not affected; the panic's own message names the place to mend"
-            );
+            let warned = catch_unwind(|| {
+                ::tracing::warn!(
+                    target: "codex_telemetry",
+                    "a telemetry sink panicked and is detached: its further events are lost, the \
+                     calls are not affected; the panic's own message names the place to mend"
+                );
+            });
+            // The subscriber may be what panicked in the sink, and then panics here as well.
+            #[cfg(feature = "tracing")]
+            std::mem::forget(warned);
         }
     }
 }

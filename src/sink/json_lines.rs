@@ -1,6 +1,6 @@
 use std::{
     fmt,
-    io::Write,
+    io::{ErrorKind, Write},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -33,6 +33,8 @@ struct Out<W> {
     writer: W,
     /// Kept from line to line, to spare the allocator.
     line: Vec<u8>,
+    /// Whether the writer failed in the middle of the last line.
+    torn: bool,
 }
 
 impl<W: Write> JsonLinesSink<W> {
@@ -42,6 +44,7 @@ impl<W: Write> JsonLinesSink<W> {
             out: Mutex::new(Out {
                 writer,
                 line: Vec::new(),
+                torn: false,
             }),
             failed: AtomicU64::new(0),
         }
@@ -64,10 +67,31 @@ impl<W: Write> JsonLinesSink<W> {
 impl<W: Write> Out<W> {
     fn write(&mut self, event: &Event) -> std::io::Result<()> {
         self.line.clear();
+        if self.torn {
+            // What stands there is lost; this line need not be lost with it.
+            self.line.push(b'\n');
+        }
         serde_json::to_writer(&mut self.line, event)?;
         self.line.push(b'\n');
-        self.writer.write_all(&self.line)?;
+        self.write_line()?;
         self.writer.flush()
+    }
+
+    /// `write_all`, which also learns whether a line is left unfinished.
+    fn write_line(&mut self) -> std::io::Result<()> {
+        let mut rest = &self.line[..];
+        while !rest.is_empty() {
+            match self.writer.write(rest) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    self.torn = rest[written - 1] != b'\n';
+                    rest = &rest[written..];
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 

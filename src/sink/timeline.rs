@@ -2,7 +2,7 @@ use std::{collections::HashMap, fmt, time::Duration};
 
 use opentelemetry::{SpanId, TraceId};
 
-use crate::event::Event;
+use crate::event::{Event, millis};
 
 /// How many columns the longest bar has.
 const BAR: usize = 32;
@@ -187,6 +187,6 @@ struct Millis(Duration);
 
 impl fmt::Display for Millis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3} ms", self.0.as_secs_f64() * 1e3)
+        write!(f, "{:.3} ms", millis(self.0))
     }
 }

@@ -1,7 +1,7 @@
 use tracing::{Level, event};
 
 use super::Sink;
-use crate::event::{Event, Outcome};
+use crate::event::{Event, Outcome, millis};
 
 /// Hands events to `tracing`, under the target `codex_telemetry::events`.
 ///
@@ -25,7 +25,7 @@ macro_rules! hand_over {
             event = &*$event.name(),
             name = $event.call_name(),
             outcome = $event.outcome().map(|o| o.as_str()),
-            duration_ms = $event.duration().map(|d| d.as_secs_f64() * 1e3),
+            duration_ms = $event.duration().map(millis),
             error_class = $event.error_class().map(|c| c.as_str()),
             error_message = $event.error_message(),
             originator = $event.originator().map(|o| o.as_str()),

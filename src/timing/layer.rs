@@ -16,13 +16,14 @@ use crate::{
 /// ```
 /// use codex_telemetry::{Call, MemorySink, Operation, TimingLayer};
 /// use tower::{ServiceBuilder, ServiceExt, service_fn};
+/// use std::convert::Infallible;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), std::convert::Infallible> {
+/// # async fn main() -> Result<(), Infallible> {
 /// let sink = MemorySink::new();
 /// let service = ServiceBuilder::new()
 ///     .layer(TimingLayer::new(sink.clone()))
-///     .service(service_fn(|call: Call<u32>| async move { Ok(call.request + 1) }));
+///     .service(service_fn(|call: Call<u32>| async move { Ok::<_, Infallible>(call.request + 1) }));
 ///
 /// let answer = service.oneshot(Call::new(Operation::Custom("add"), 41)).await?;
 /// assert_eq!(answer, 42);

@@ -1,1 +1,70 @@
-//! Tools by name: a registry, approval, and counts.
+//! Tools by name: a registry of tower services, approval as a layer, and counts for each tool.
+//!
+//! ```text
+//! ToolCall { name, arguments, context } ──► ToolService ── by name ──► Approval ──► the tool
+//!                                             │ unknown, disabled        │ denied, too late
+//!                                             ▼                          ▼
+//!                                          ToolError                  ToolError
+//! ```
+//!
+//! [`ToolService`] routes a [`ToolCall`] to the tool of that name. A tool is any tower service of
+//! `ToolCall`; [`tool_fn`] makes one of an async function. [`ApprovalLayer`] asks an approval service
+//! first, and goes around one tool or around the whole registry. Nothing here knows of sinks: put
+//! [`TimingLayer`](crate::TimingLayer) and [`ErrorClassLayer`](crate::ErrorClassLayer) around it, with
+//! [`ToolError::classification`] as the classifier.
+//!
+//! What a tool is given and what it answers is content: no `Debug` here shows it, and no error that
+//! the crate words itself repeats it.
+//!
+//! ```
+//! use codex_telemetry::{
+//!     ErrorClass, ErrorClassLayer, MemorySink, TimingLayer,
+//!     tool::{ToolCall, ToolError, ToolService, tool_fn},
+//! };
+//! use serde_json::json;
+//! use tower::{ServiceBuilder, ServiceExt};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), ToolError> {
+//! let sum = tool_fn(|terms: Vec<i64>, _context| async move {
+//!     Ok::<_, ToolError>(terms.iter().sum::<i64>())
+//! });
+//! let tools = ToolService::builder().tool("sum", sum).build();
+//!
+//! let sink = MemorySink::new();
+//! let stack = ServiceBuilder::new()
+//!     .layer(TimingLayer::new(sink.clone()))
+//!     .layer(ErrorClassLayer::new(ToolError::classification))
+//!     .service(tools.clone());
+//!
+//! let output = stack.clone().oneshot(ToolCall::new("sum", json!([1, 2, 3]))).await?;
+//! assert_eq!(output.content, json!(6));
+//!
+//! let failed = stack.oneshot(ToolCall::new("sum", json!(["one"]))).await;
+//! assert!(matches!(failed, Err(ToolError::InvalidArguments { .. })));
+//! assert_eq!(sink.events()[3].error_class(), Some(ErrorClass::InvalidArguments));
+//! assert_eq!(tools.snapshot()["sum"].failure, 1);
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod approval;
+mod builder;
+mod call;
+mod entry;
+mod error;
+pub mod function;
+pub mod future;
+mod panic;
+mod service;
+mod snapshot;
+
+pub use self::{
+    approval::{ApprovalLayer, ApprovalRequest, Decision},
+    builder::ToolServiceBuilder,
+    call::{ToolCall, ToolOutput},
+    error::ToolError,
+    function::tool_fn,
+    service::ToolService,
+    snapshot::ToolSnapshot,
+};

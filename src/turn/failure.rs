@@ -16,7 +16,10 @@ const FRAGMENTS: &[(&str, ErrorClass)] = &[
     ("context_length_exceeded", ErrorClass::ContextWindow),
     ("hit your usage limit", ErrorClass::UsageLimit),
     ("quota exceeded", ErrorClass::UsageLimit),
-    ("to use codex with your chatgpt plan", ErrorClass::UsageLimit),
+    (
+        "to use codex with your chatgpt plan",
+        ErrorClass::UsageLimit,
+    ),
     ("rate limit", ErrorClass::RateLimit),
     ("experiencing high demand", ErrorClass::ServerError),
     ("at capacity", ErrorClass::Overloaded),
@@ -188,7 +191,8 @@ mod tests {
 
     #[test]
     fn the_cause_is_the_last_error_and_not_what_stands_around_it() {
-        let backtrace = "Reading prompt from stdin...\nError: no rollout found\n\nStack backtrace:\n 0: x";
+        let backtrace =
+            "Reading prompt from stdin...\nError: no rollout found\n\nStack backtrace:\n 0: x";
         assert_eq!(cause(backtrace), Some("Error: no rollout found"));
         let bare = "Reading additional input from stdin...\nNot inside a trusted directory\n";
         assert_eq!(cause(bare), Some("Not inside a trusted directory"));

@@ -3,7 +3,11 @@ use std::process::ExitStatus;
 use tokio::time::Instant;
 
 use super::tail::Tail;
-use crate::{call::CallContext, event::names, turn::Usage};
+use crate::{
+    call::CallContext,
+    event::{millis, names},
+    turn::Usage,
+};
 
 /// How much of standard error is kept.
 const STDERR_KEPT: usize = 4 * 1024;
@@ -72,7 +76,7 @@ impl Drop for Facts {
             return;
         }
         if let Some(first) = self.first_event {
-            let after = first.duration_since(self.spawned).as_secs_f64() * 1e3;
+            let after = millis(first.duration_since(self.spawned));
             self.context.record(names::TIME_TO_FIRST_EVENT, after);
         }
         self.record_usage();

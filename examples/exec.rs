@@ -1,0 +1,223 @@
+//! One turn of the real Codex CLI: its events as JSON lines on standard output and nothing else there,
+//! its progress on standard error.
+//!
+//! ```text
+//! cargo run --example exec -- [OPTION]… PROMPT
+//! ```
+//!
+//! Exit code: 0 when the turn succeeded, 1 when it failed, 2 on bad usage, 124 on timeout, 130 and 143
+//! when a Ctrl-C or a SIGTERM cancelled it.
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use codex_telemetry::{
+    BoxError, CallContext, CodexClassifier, JsonLinesSink, Originator, ServiceBuilderExt,
+    turn::{
+        ItemKind, ItemStatus, Progress, Sandbox, TurnRequest, TurnService, TurnUpdate, turn_stream,
+    },
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_stream::{Stream, StreamExt};
+use tower::{ServiceBuilder, timeout::error::Elapsed};
+
+const USAGE: &str = "\
+usage: exec [OPTION]... PROMPT
+
+  --codex PATH            the Codex CLI (default: CODEX_PATH, or codex on the PATH)
+  -c, --config KEY=VALUE  override a key of Codex's configuration; may be repeated
+  --model M               the model
+  --sandbox MODE          read-only, workspace-write or danger-full-access
+  --cd DIR                the directory to work in
+  --skip-git-repo-check   allow a directory that is not a git repository
+  --resume ID             go on with a thread
+  --originator NAME       who asks: cli (the default), sdk, or a name
+  --timeout SECONDS       give up after so long
+";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args_os().skip(1)) {
+        Ok(options) => options,
+        Err(error) => {
+            say(&format!("{error}\n\n{USAGE}"));
+            return ExitCode::from(2);
+        }
+    };
+    ExitCode::from(match run(options).await {
+        Ok(code) => code,
+        Err(error) => {
+            say(&format!("signals cannot be listened for: {error}"));
+            1
+        }
+    })
+}
+
+async fn run(options: Options) -> io::Result<u8> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+
+    let mut codex = TurnService::builder().skip_git_repo_check(options.skip_git_repo_check);
+    if let Some(path) = options.codex {
+        codex = codex.codex(path);
+    }
+    // The timeout is inside of the classifier, which so sees its error as well.
+    let turns = ServiceBuilder::new()
+        .originator(options.originator)
+        .timing(JsonLinesSink::new(io::stdout()))
+        .error_class(CodexClassifier)
+        .timeout(options.timeout)
+        .service(codex.build());
+
+    // When a signal comes first, the turn is dropped here: Codex is killed, and the event says
+    // `cancelled`.
+    Ok(tokio::select! {
+        code = follow(turn_stream(turns, options.request)) => code,
+        _ = interrupt.recv() => 128 + 2,
+        _ = terminate.recv() => 128 + 15,
+    })
+}
+
+/// Follows the turn to its end, and gives the exit code.
+async fn follow<T>(turn: impl Stream<Item = TurnUpdate<T, BoxError>>) -> u8 {
+    let mut turn = std::pin::pin!(turn);
+    while let Some(update) = turn.next().await {
+        match update {
+            TurnUpdate::Progress(step) => show(&step),
+            TurnUpdate::Done(Ok(_)) => return 0,
+            TurnUpdate::Done(Err(error)) => {
+                let told = CodexClassifier.of(&*error);
+                say(&format!(
+                    "{}: {}",
+                    told.class,
+                    told.message.unwrap_or_default()
+                ));
+                return if error.is::<Elapsed>() { 124 } else { 1 };
+            }
+        }
+    }
+    1
+}
+
+fn show(step: &Progress) {
+    let text = match step {
+        Progress::ThreadStarted { thread_id } => format!("thread {thread_id}"),
+        Progress::ItemStarted(item) => match &item.kind {
+            ItemKind::CommandExecution { command, .. } => format!("$ {command}"),
+            ItemKind::McpToolCall { server, tool, .. } => format!("{server}/{tool}"),
+            _ => return,
+        },
+        Progress::ItemCompleted(item) => match &item.kind {
+            ItemKind::AgentMessage { text } => text.clone(),
+            ItemKind::CommandExecution {
+                exit_code: Some(code),
+                status: ItemStatus::Failed,
+                ..
+            } => format!("exited with {code}"),
+            ItemKind::FileChange { changes, .. } => {
+                let paths = changes
+                    .iter()
+                    .map(|change| format!("{} {}", change.kind, change.path.display()));
+                paths.collect::<Vec<_>>().join("\n")
+            }
+            ItemKind::Warning { message } => message.clone(),
+            _ => return,
+        },
+        Progress::Retrying { message } | Progress::Warning { message } => message.clone(),
+        _ => return,
+    };
+    say(&text);
+}
+
+fn say(text: &str) {
+    // Progress that nobody can read any more is no reason to end the turn.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+struct Options {
+    codex: Option<PathBuf>,
+    originator: Originator,
+    skip_git_repo_check: bool,
+    timeout: Duration,
+    request: TurnRequest,
+}
+
+impl Options {
+    fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, lexopt::Error> {
+        use lexopt::prelude::*;
+
+        let mut codex = None;
+        let mut originator = Originator::Cli;
+        let mut skip_git_repo_check = false;
+        let mut timeout = Duration::MAX;
+        let mut prompt = None;
+        let mut settings: Vec<Box<dyn FnOnce(TurnRequest) -> TurnRequest>> = Vec::new();
+
+        let mut parser = lexopt::Parser::from_args(arguments);
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Long("codex") => codex = Some(parser.value()?.into()),
+                Short('c') | Long("config") => {
+                    let pair = parser.value()?.string()?;
+                    let (key, value) = pair.split_once('=').ok_or("-c wants KEY=VALUE")?;
+                    let (key, value) = (key.to_owned(), value.to_owned());
+                    settings.push(Box::new(|request| request.with_config(key, value)));
+                }
+                Long("model") => {
+                    let model = parser.value()?.string()?;
+                    settings.push(Box::new(|request| request.with_model(model)));
+                }
+                Long("sandbox") => {
+                    let name = parser.value()?.string()?;
+                    let mode = Sandbox::from_name(&name).ok_or(
+                        "--sandbox wants read-only, workspace-write or danger-full-access",
+                    )?;
+                    settings.push(Box::new(move |request| request.with_sandbox(mode)));
+                }
+                Long("cd") => {
+                    let directory = PathBuf::from(parser.value()?);
+                    settings.push(Box::new(|request| {
+                        request.with_working_directory(directory)
+                    }));
+                }
+                Long("skip-git-repo-check") => skip_git_repo_check = true,
+                Long("resume") => {
+                    let thread = parser.value()?.string()?;
+                    settings.push(Box::new(|request| request.with_resume(thread)));
+                }
+                Long("originator") => originator = parser.value()?.parse()?,
+                Long("timeout") => {
+                    let seconds: f64 = parser.value()?.parse()?;
+                    timeout = Duration::try_from_secs_f64(seconds)
+                        .map_err(|_| "--timeout wants a number of seconds, from 0")?;
+                }
+                Value(text) if prompt.is_none() => prompt = Some(text.string()?),
+                other => return Err(other.unexpected()),
+            }
+        }
+
+        // Whoever started this program may have a span of their own for it.
+        let variable = |name| std::env::var(name).ok();
+        let context = match variable("TRACEPARENT") {
+            Some(parent) => {
+                CallContext::new().with_traceparent(&parent, variable("TRACESTATE").as_deref())
+            }
+            None => CallContext::new(),
+        };
+        let request = TurnRequest::new(prompt.ok_or("a PROMPT is missing")?).with_context(context);
+        Ok(Self {
+            codex,
+            originator,
+            skip_git_repo_check,
+            timeout,
+            request: settings
+                .into_iter()
+                .fold(request, |request, set| set(request)),
+        })
+    }
+}

@@ -1,0 +1,143 @@
+//! A turn, three tools and a cleanup through the full stack, with nothing but Rust installed.
+//!
+//! Run with `cargo run --example quickstart`.
+//!
+//! The turn runs in a real child process, with real pipes and a real exit code: this very program,
+//! started again as if it were the Codex CLI. It replays what the real one wrote when a model asked it
+//! to read a file, edit it and run a test that fails (`transcript.jsonl`).
+
+use std::{
+    error::Error,
+    io::{self, Read, Write},
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use codex_telemetry::{
+    BoxError, CallContext, CodexClassifier, MemorySink, Originator, ServiceBuilderExt,
+    attachment::{AttachmentStore, CleanupRequest, CleanupService, Ttl},
+    tool::{ApprovalLayer, ApprovalRequest, Decision, ToolCall, ToolService, tool_fn},
+    turn::{TurnRequest, TurnService},
+};
+use serde_json::json;
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    if std::env::args().nth(1).as_deref() == Some("exec") {
+        return Ok(replay()?);
+    }
+
+    let sink = MemorySink::new();
+    run_a_turn(&sink).await?;
+    call_three_tools(&sink).await;
+    clean_up(&sink).await?;
+
+    println!("What happened: a line a call, nested as they were made.\n");
+    println!("{}", sink.timeline());
+    println!("The same as events, as a sink gets them:\n");
+    for event in sink.events() {
+        println!("{}", serde_json::to_string(&event)?);
+    }
+    Ok(())
+}
+
+async fn run_a_turn(sink: &MemorySink) -> Result<(), Box<dyn Error>> {
+    let codex = TurnService::builder().codex(std::env::current_exe()?);
+    let turns = ServiceBuilder::new()
+        .originator(Originator::Sdk)
+        .timing(sink.clone())
+        .error_class(CodexClassifier)
+        .service(codex.build());
+
+    let turn = turns
+        .oneshot(TurnRequest::new("Mark the notes as ready").with_agent("release-notes"))
+        .await?;
+    println!("Codex says: {}\n", turn.final_message.unwrap_or_default());
+    Ok(())
+}
+
+async fn call_three_tools(sink: &MemorySink) {
+    let nobody_may = service_fn(|_: ApprovalRequest| async {
+        Ok::<_, BoxError>(Decision::deny("not on a Friday"))
+    });
+    let registry = ToolService::builder()
+        .tool(
+            "add",
+            tool_fn(|terms: Vec<i64>, _: CallContext| async move {
+                Ok::<i64, BoxError>(terms.iter().sum())
+            }),
+        )
+        .tool(
+            "fetch",
+            tool_fn(|_url: String, _: CallContext| async move {
+                Err::<String, BoxError>("the page is gone".into())
+            }),
+        )
+        .tool(
+            "deploy",
+            ApprovalLayer::new(nobody_may, Duration::from_secs(1)).layer(tool_fn(
+                |_target: String, _: CallContext| async move { Ok::<(), BoxError>(()) },
+            )),
+        )
+        .build();
+    let tools = ServiceBuilder::new()
+        .originator(Originator::Sdk)
+        .timing(sink.clone())
+        .error_class(CodexClassifier)
+        .service(registry);
+
+    for (name, arguments) in [
+        ("add", json!([19, 23])),
+        ("fetch", json!("gone.html")),
+        ("deploy", json!("production")),
+    ] {
+        match tools.clone().oneshot(ToolCall::new(name, arguments)).await {
+            Ok(output) => println!("{name}: {}", output.content),
+            Err(error) => println!("{name}: {error}"),
+        }
+    }
+    println!();
+}
+
+async fn clean_up(sink: &MemorySink) -> Result<(), Box<dyn Error>> {
+    let directory = tempfile::tempdir()?;
+    let store = AttachmentStore::open(directory.path())?;
+    store
+        .stage_bytes("kept.txt", "for good", Ttl::Persistent)
+        .await?;
+    store
+        .stage_bytes(
+            "stale.txt",
+            "for a minute",
+            Ttl::For(Duration::from_secs(60)),
+        )
+        .await?;
+
+    let cleanup = ServiceBuilder::new()
+        .originator(Originator::Cli)
+        .timing(sink.clone())
+        .error_class(CodexClassifier)
+        .service(CleanupService::new(store));
+    let in_an_hour = SystemTime::now() + Duration::from_secs(3600);
+    let report = cleanup
+        .oneshot(CleanupRequest::expired().at(in_an_hour))
+        .await?;
+    println!(
+        "cleanup: removed {}, kept {}\n",
+        report.removed, report.kept
+    );
+    Ok(())
+}
+
+/// What the child process does: takes the prompt, and writes what Codex wrote.
+fn replay() -> io::Result<()> {
+    io::stdin().read_to_end(&mut Vec::new())?;
+    let mut stdout = io::stdout();
+    for line in include_str!("transcript.jsonl").lines() {
+        // Codex took longer; this is enough to see in the picture which call waited for which.
+        thread::sleep(Duration::from_millis(20));
+        writeln!(stdout, "{line}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! Middleware that asks an approver before a tool runs.
+
+pub mod future;
+mod layer;
+mod request;
+mod service;
+
+pub use self::{
+    layer::ApprovalLayer,
+    request::{ApprovalRequest, Decision},
+    service::Approval,
+};

@@ -1,0 +1,120 @@
+use std::{fmt, sync::Arc};
+
+use opentelemetry::StringValue;
+use serde_json::Value;
+
+use crate::{
+    call::{CallContext, CodexRequest},
+    event::Operation,
+};
+
+/// A request to run a tool.
+///
+/// Its `Debug` does not show the arguments.
+///
+/// ```
+/// use codex_telemetry::{CodexRequest, Operation, tool::ToolCall};
+/// use serde_json::json;
+///
+/// let call = ToolCall::new("weather", json!({ "city": "Oslo" })).with_call_id("call_7");
+/// assert_eq!(call.operation(), Operation::Tool);
+/// assert_eq!(call.context.call_id(), Some("call_7"));
+/// assert!(!format!("{call:?}").contains("Oslo"));
+/// ```
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct ToolCall {
+    /// The name that the tool is registered by.
+    // Shared: every layer that reports the call takes a clone of it.
+    pub name: Arc<str>,
+    /// What the tool is given.
+    pub arguments: Value,
+    /// What rides along; the id of the call is in it.
+    pub context: CallContext,
+}
+
+/// What a tool answered.
+///
+/// Its `Debug` does not show the content.
+#[derive(Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ToolOutput {
+    /// The answer.
+    pub content: Value,
+}
+
+// === impl ToolCall ===
+
+impl ToolCall {
+    /// Returns a call of the tool `name`, with a fresh context.
+    pub fn new(name: impl Into<Arc<str>>, arguments: Value) -> Self {
+        Self {
+            name: name.into(),
+            arguments,
+            context: CallContext::new(),
+        }
+    }
+
+    /// Sets the context.
+    #[must_use]
+    pub fn with_context(mut self, context: CallContext) -> Self {
+        self.context = context;
+        self
+    }
+
+    /// Sets the id of the call, in the context.
+    #[must_use]
+    pub fn with_call_id(mut self, id: impl Into<StringValue>) -> Self {
+        self.context = self.context.with_call_id(id);
+        self
+    }
+}
+
+impl CodexRequest for ToolCall {
+    fn operation(&self) -> Operation {
+        Operation::Tool
+    }
+
+    fn name(&self) -> Option<StringValue> {
+        Some(Arc::clone(&self.name).into())
+    }
+
+    fn context(&self) -> &CallContext {
+        &self.context
+    }
+
+    fn context_mut(&mut self) -> &mut CallContext {
+        &mut self.context
+    }
+}
+
+impl fmt::Debug for ToolCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ToolCall")
+            .field("name", &self.name)
+            .field("context", &self.context)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl ToolOutput ===
+
+impl ToolOutput {
+    /// Returns an output with this content.
+    #[must_use]
+    pub const fn new(content: Value) -> Self {
+        Self { content }
+    }
+}
+
+impl From<Value> for ToolOutput {
+    fn from(content: Value) -> Self {
+        Self::new(content)
+    }
+}
+
+impl fmt::Debug for ToolOutput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ToolOutput").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,83 @@
+use std::{future::ready, time::Duration};
+
+use codex_telemetry::{
+    ApprovalLayer, ApprovalRequest, BoxError, CallContext, Clock, Decision, ErrorClass, EventKind,
+    MemorySink, Operation, TimingLayer, ToolCall,
+};
+use serde_json::json;
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
+
+use crate::support::{DEADLINE, echo, layered, only};
+
+#[tokio::test]
+async fn the_approvers_call_is_a_child_of_the_tools_call() {
+    let sink = MemorySink::new();
+    let yes = service_fn(|_: ApprovalRequest| ready(Ok::<_, BoxError>(Decision::Allow)));
+    let approver = TimingLayer::new(sink.clone()).layer(yes);
+    let approval = ApprovalLayer::new(approver, DEADLINE);
+
+    // Around one tool, and around the registry.
+    let inside = layered(&sink, only("echo", approval.layer(echo())));
+    let outside = layered(&sink, approval.layer(only("echo", echo())));
+    let call = || {
+        let context = CallContext::new().with_thread_id("thread_1");
+        ToolCall::new("echo", json!(1))
+            .with_context(context)
+            .with_call_id("call_1")
+    };
+    inside.oneshot(call()).await.unwrap();
+    let first = sink.take();
+    outside.oneshot(call()).await.unwrap();
+    for events in [first, sink.take()] {
+        let names: Vec<_> = events.iter().map(|event| event.name()).collect();
+        assert_eq!(
+            names,
+            [
+                "codex.tool.start",
+                "codex.approval.start",
+                "codex.approval.stop",
+                "codex.tool.stop"
+            ]
+        );
+        let (tool, asked) = (&events[0], &events[1]);
+        assert_eq!(asked.parent_span_id(), Some(tool.span_id()));
+        assert_eq!(asked.trace_id(), tool.trace_id());
+        assert_eq!(asked.call_name(), Some("echo"));
+        assert_eq!(asked.thread_id(), Some("thread_1"));
+        assert_eq!(asked.call_id(), None);
+        assert_eq!(asked.originator(), tool.originator());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_approver_past_its_deadline_is_cancelled_before_the_tools_call_ends() {
+    let sink = MemorySink::new();
+    let slow = service_fn(|_: ApprovalRequest| async {
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        Ok::<_, BoxError>(Decision::Allow)
+    });
+    let (clock, _) = Clock::manual(std::time::UNIX_EPOCH);
+    let approver = ServiceBuilder::new()
+        .layer(TimingLayer::with_clock(sink.clone(), clock))
+        .service(slow);
+    let guarded = ApprovalLayer::new(approver, DEADLINE).layer(echo());
+    let service = layered(&sink, only("echo", guarded));
+    service
+        .oneshot(ToolCall::new("echo", json!(1)))
+        .await
+        .unwrap_err();
+
+    let ended: Vec<_> = sink
+        .events()
+        .iter()
+        .filter(|event| event.kind() == EventKind::Exception)
+        .map(|event| (event.operation(), event.error_class().unwrap()))
+        .collect();
+    assert_eq!(
+        ended,
+        [
+            (Operation::Custom("codex.approval"), ErrorClass::Cancelled),
+            (Operation::Tool, ErrorClass::ApprovalDenied),
+        ]
+    );
+}

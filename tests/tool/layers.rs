@@ -1,0 +1,109 @@
+use codex_telemetry::{
+    CallContext, ErrorClass, EventKind, MemorySink, Operation, Originator, Outcome, ToolCall,
+    ToolService,
+};
+use serde_json::json;
+use tokio_test::assert_pending;
+use tower::{Service, ServiceExt};
+
+use crate::support::{every_way_to_fail, layered, only, sleeper, spawn};
+
+fn switched_off(service: ToolService) -> ToolService {
+    service
+        .set_enabled("switched_off", false)
+        .expect("it is there");
+    service
+}
+
+#[tokio::test]
+async fn every_error_is_one_start_and_one_exception_with_its_class() {
+    for (name, class) in [
+        ("nobody", ErrorClass::ToolNotFound),
+        ("switched_off", ErrorClass::PolicyDenied),
+        ("typed", ErrorClass::InvalidArguments),
+        ("denied", ErrorClass::ApprovalDenied),
+        ("fails", ErrorClass::ToolFailed),
+        ("panics", ErrorClass::Panic),
+    ] {
+        let sink = MemorySink::new();
+        let service = layered(&sink, switched_off(every_way_to_fail().build()));
+        let call = ToolCall::new(name, json!("text")).with_call_id("call_1");
+        let error = service.oneshot(call).await.unwrap_err();
+
+        let events = sink.take();
+        let kinds: Vec<_> = events.iter().map(|event| event.kind()).collect();
+        assert_eq!(kinds, [EventKind::Start, EventKind::Exception], "{name}");
+        let ended = &events[1];
+        assert_eq!(ended.error_class(), Some(class), "{name}");
+        assert_eq!(ended.outcome(), Some(Outcome::Error), "{name}");
+        assert_eq!(
+            ended.error_message(),
+            error.classification().message.as_deref(),
+            "{name}"
+        );
+        assert_eq!(ended.operation(), Operation::Tool);
+        assert_eq!(ended.call_name(), Some(name));
+        assert_eq!(ended.call_id(), Some("call_1"));
+        assert_eq!(ended.originator(), Some(&Originator::Sdk));
+    }
+}
+
+#[tokio::test]
+async fn a_success_is_one_start_and_one_stop_of_a_function() {
+    let sink = MemorySink::new();
+    let service = layered(&sink, every_way_to_fail().build());
+    service
+        .oneshot(ToolCall::new("echo", json!(1)))
+        .await
+        .unwrap();
+
+    let events = sink.take();
+    let names: Vec<_> = events.iter().map(|event| event.name()).collect();
+    assert_eq!(names, ["codex.tool.start", "codex.tool.stop"]);
+    let kind = events[1].attribute("gen_ai.tool.type").unwrap();
+    assert_eq!(kind.as_str(), "function");
+}
+
+#[tokio::test]
+async fn what_no_tool_answered_to_has_no_type() {
+    let sink = MemorySink::new();
+    let service = layered(&sink, every_way_to_fail().build());
+    let unknown = service.oneshot(ToolCall::new("nobody", json!(1))).await;
+    assert!(unknown.is_err());
+    assert!(sink.events()[1].attribute("gen_ai.tool.type").is_none());
+}
+
+#[tokio::test]
+async fn the_function_gets_the_context_of_its_call() {
+    let noting = codex_telemetry::tool_fn(|(): (), context: CallContext| async move {
+        context.record("rows", 3);
+        Ok::<_, std::convert::Infallible>(context.call_id().map(str::to_owned))
+    });
+    let sink = MemorySink::new();
+    let call = ToolCall::new("noting", json!(null))
+        .with_context(CallContext::new().with_call_id("call_2"));
+    let output = layered(&sink, only("noting", noting)).oneshot(call).await;
+
+    assert_eq!(output.unwrap().content, json!("call_2"));
+    assert_eq!(sink.events()[1].attribute("rows"), Some(&3.into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_call_ends_as_cancelled() {
+    let sink = MemorySink::new();
+    let mut service = layered(&sink, only("slow", sleeper()));
+    let mut call = tokio_test::task::spawn(service.call(ToolCall::new("slow", json!(1_000))));
+    assert_pending!(call.poll());
+    drop(call);
+
+    let events = sink.take();
+    assert_eq!(events.len(), 2);
+    assert_eq!(events[1].outcome(), Some(Outcome::Cancelled));
+}
+
+#[tokio::test]
+async fn without_layers_nothing_is_recorded_and_nothing_breaks() {
+    let service = every_way_to_fail().build();
+    let mut call = spawn(&service, ToolCall::new("echo", json!(1)));
+    assert!(call.poll().is_ready());
+}

@@ -1,0 +1,16 @@
+//! What the tool service promises: one file for each side of it.
+
+#![cfg(feature = "services")]
+
+mod approval;
+mod approval_layers;
+mod approval_placement;
+mod arguments;
+mod cancellation;
+mod errors;
+mod layers;
+mod panics;
+mod privacy;
+mod registry;
+mod snapshot;
+mod support;

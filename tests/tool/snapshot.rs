@@ -1,0 +1,121 @@
+use std::time::Duration;
+
+use codex_telemetry::{ErrorClass, ToolCall, ToolService, ToolSnapshot};
+use serde_json::json;
+use tokio_test::assert_pending;
+
+use crate::support::{every_way_to_fail, only, run, sleeper, spawn};
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn of(service: &ToolService, name: &str) -> ToolSnapshot {
+    service.snapshot()[name].clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn counts_and_latencies_are_exact() {
+    let service = only("sleep", sleeper());
+    assert_eq!(of(&service, "sleep"), ToolSnapshot::default());
+
+    run(&service, "sleep", json!(20)).await.unwrap();
+    run(&service, "sleep", json!(35)).await.unwrap_err();
+    run(&service, "sleep", json!(8)).await.unwrap();
+
+    let sleep = of(&service, "sleep");
+    assert_eq!((sleep.success, sleep.failure), (2, 1));
+    assert_eq!(sleep.last_error_class, Some(ErrorClass::ToolFailed));
+    assert_eq!(sleep.last_latency, Some(ms(8)));
+    assert_eq!(sleep.total_latency, ms(63));
+}
+
+#[tokio::test]
+async fn the_last_error_class_is_that_of_the_newest_failure() {
+    let service = every_way_to_fail().build();
+    for (name, class) in [
+        ("typed", ErrorClass::InvalidArguments),
+        ("denied", ErrorClass::ApprovalDenied),
+        ("fails", ErrorClass::ToolFailed),
+        ("panics", ErrorClass::Panic),
+    ] {
+        run(&service, name, json!("text")).await.unwrap_err();
+        let counted = of(&service, name);
+        assert_eq!((counted.success, counted.failure), (0, 1), "{name}");
+        assert_eq!(counted.last_error_class, Some(class), "{name}");
+    }
+    service.set_enabled("fails", false).unwrap();
+    run(&service, "fails", json!(1)).await.unwrap_err();
+    let fails = of(&service, "fails");
+    assert_eq!(fails.failure, 2);
+    assert_eq!(fails.last_error_class, Some(ErrorClass::PolicyDenied));
+}
+
+#[tokio::test]
+async fn an_unknown_name_leaves_no_trace() {
+    let service = every_way_to_fail().build();
+    let before = service.snapshot();
+    for name in ["a", "b", "c"] {
+        run(&service, name, json!(1)).await.unwrap_err();
+    }
+    assert_eq!(service.snapshot(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_returns_what_it_forgets_and_counts_what_is_under_way_afterwards() {
+    let service = only("sleep", sleeper());
+    let clone = service.clone();
+    run(&service, "sleep", json!(20)).await.unwrap();
+    let mut under_way = spawn(&service, ToolCall::new("sleep", json!(10)));
+    assert_pending!(under_way.poll());
+
+    let last = clone.reset_snapshots();
+    assert_eq!(last["sleep"].total_latency, ms(20));
+    assert_eq!(of(&service, "sleep"), ToolSnapshot::default());
+
+    under_way.await.unwrap();
+    assert_eq!(of(&clone, "sleep").success, 1);
+    assert_eq!(of(&clone, "sleep").total_latency, ms(10));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn concurrent_calls_add_up() {
+    let service = every_way_to_fail().build();
+    let calls: Vec<_> = (0..400)
+        .map(|number| {
+            let service = service.clone();
+            let name = if number % 4 == 0 { "fails" } else { "echo" };
+            tokio::spawn(async move { run(&service, name, json!(number)).await.is_ok() })
+        })
+        .collect();
+    let mut succeeded = 0;
+    for call in calls {
+        succeeded += u64::from(call.await.unwrap());
+    }
+    assert_eq!(succeeded, 300);
+    assert_eq!(of(&service, "echo").success, 300);
+    assert_eq!(of(&service, "echo").failure, 0);
+    assert_eq!(of(&service, "fails").failure, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn latency_runs_from_the_call_and_not_from_the_first_poll() {
+    let service = only("sleep", sleeper());
+    let sleeping = spawn(&service, ToolCall::new("sleep", json!(10)));
+    tokio::time::advance(ms(5)).await;
+    sleeping.await.unwrap();
+    assert_eq!(of(&service, "sleep").last_latency, Some(ms(15)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn concurrent_calls_each_add_their_own_latency() {
+    let service = only("sleep", sleeper());
+    let (a, b) = tokio::join!(
+        run(&service, "sleep", json!(30)),
+        run(&service, "sleep", json!(50))
+    );
+    assert!(a.is_ok() && b.is_ok());
+    let sleep = of(&service, "sleep");
+    assert_eq!(sleep.last_latency, Some(ms(50)));
+    assert_eq!(sleep.total_latency, ms(80));
+}

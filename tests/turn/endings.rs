@@ -1,0 +1,111 @@
+use std::time::Duration;
+
+use codex_telemetry::{ErrorClass, Operation, Outcome, event::names, turn::TurnError};
+
+use crate::support::{GOOD_TURN, Stack, fake_codex, request, run};
+
+#[tokio::test]
+async fn a_good_turn_gives_message_items_usage_and_thread() {
+    let (turn, event) = run(GOOD_TURN).await;
+    let turn = turn.unwrap();
+    assert_eq!(turn.final_message.as_deref(), Some("hi"));
+    assert_eq!(turn.items.len(), 1);
+    assert_eq!(turn.usage.unwrap().input_tokens, 10);
+    assert_eq!(turn.thread_id.as_deref(), event.thread_id());
+    assert_eq!(event.outcome(), Some(Outcome::Ok));
+    assert_eq!(event.attribute(names::INPUT_TOKENS), Some(&10.into()));
+    assert_eq!(event.attribute(names::EXIT_CODE), Some(&0.into()));
+    assert!(event.attribute(names::TIME_TO_FIRST_EVENT).is_some());
+}
+
+#[tokio::test]
+async fn a_failed_turn_has_the_class_of_its_message_and_keeps_the_facts() {
+    let (turn, event) = run(r#"
+        echo '{"type":"thread.started","thread_id":"t"}'
+        echo '{"type":"error","message":"Reconnecting... 1/2 (stream disconnected)"}'
+        echo '{"type":"turn.failed","error":{"message":"rate limit exceeded, try again in 1.5s"}}'
+        echo 'a word on stderr' >&2
+        exit 1
+    "#)
+    .await;
+    assert!(matches!(turn, Err(TurnError::Failed { .. })), "{turn:?}");
+    assert_eq!(event.error_class(), Some(ErrorClass::RateLimit));
+    assert_eq!(event.retry_after(), Some(Duration::from_millis(1500)));
+    assert_eq!(event.thread_id(), Some("t"));
+    assert_eq!(event.attribute(names::RETRIES), Some(&1.into()));
+    assert_eq!(event.attribute(names::EXIT_CODE), Some(&1.into()));
+    let stderr = event.attribute(names::STDERR_TAIL).unwrap();
+    assert_eq!(stderr.as_str(), "a word on stderr");
+    assert_eq!(event.span_events().len(), 1);
+}
+
+#[tokio::test]
+async fn a_process_that_exits_without_a_word_is_told_by_its_code_and_stderr() {
+    for (script, class) in [
+        (
+            "echo 'Error: no rollout found for x' >&2; exit 1",
+            ErrorClass::InvalidRequest,
+        ),
+        (
+            "echo 'Not inside a trusted directory' >&2; exit 1",
+            ErrorClass::Config,
+        ),
+        (
+            "echo \"error: unexpected argument\" >&2; exit 2",
+            ErrorClass::Config,
+        ),
+        ("exit 0", ErrorClass::Incomplete),
+        ("exit 77", ErrorClass::Other),
+    ] {
+        let (turn, event) = run(script).await;
+        assert!(matches!(turn, Err(TurnError::Exited { .. })), "{turn:?}");
+        assert_eq!(event.error_class(), Some(class), "{script}");
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_dies_by_a_signal_is_told_by_the_signal() {
+    for (signal, number, class) in [
+        ("TERM", 15, ErrorClass::Interrupted),
+        ("HUP", 1, ErrorClass::Interrupted),
+        ("KILL", 9, ErrorClass::Transport),
+        ("SEGV", 11, ErrorClass::Transport),
+    ] {
+        let (turn, event) = run(&format!("kill -{signal} $$")).await;
+        assert!(matches!(turn, Err(TurnError::Exited { .. })), "{turn:?}");
+        assert_eq!(event.error_class(), Some(class), "{signal}");
+        assert_eq!(event.attribute(names::EXIT_SIGNAL), Some(&number.into()));
+    }
+}
+
+#[tokio::test]
+async fn a_line_that_was_cut_by_a_signal_is_not_taken_for_garbage() {
+    let (_, event) = run(r#"printf '{"type":"thread.st'; kill -KILL $$"#).await;
+    assert_eq!(event.error_class(), Some(ErrorClass::Transport));
+}
+
+#[tokio::test]
+async fn what_codex_does_not_end_is_ended_with_the_turn() {
+    let stack = Stack::new(fake_codex());
+    let script = r#"
+        item='"id":"item_0","type":"command_execution","command":"sleep 9","aggregated_output":""'
+        echo '{"type":"item.started","item":{'"$item"',"status":"in_progress"}}'
+        echo '{"type":"turn.completed"}'
+    "#;
+    let turn = stack.run(request(script)).await.unwrap();
+    assert_eq!(turn.usage, None);
+    stack.turn_event();
+    let tools = stack.sink.find(Operation::Tool, Outcome::Error);
+    assert_eq!(tools[0].error_class(), Some(ErrorClass::Incomplete));
+}
+
+#[tokio::test]
+async fn the_first_word_on_how_the_turn_ended_counts() {
+    let (turn, _) = run(r#"
+        echo '{"type":"turn.completed","usage":{"input_tokens":1}}'
+        echo '{"type":"turn.failed","error":{"message":"too late"}}'
+        exit 1
+    "#)
+    .await;
+    assert_eq!(turn.unwrap().usage.unwrap().input_tokens, 1);
+}

@@ -1,0 +1,8 @@
+//! Turns of processes that behave as no real Codex should, through the full stack of layers.
+
+mod endings;
+mod output;
+mod processes;
+mod request;
+mod stream;
+mod support;

@@ -1,0 +1,108 @@
+use codex_telemetry::{
+    ErrorClass, Operation, Outcome,
+    event::names,
+    turn::{Sandbox, TurnError},
+};
+
+use crate::support::{GOOD_TURN, Stack, fake_codex, request, run};
+
+#[tokio::test]
+async fn garbage_is_a_protocol_error_that_names_the_line_and_keeps_its_content_to_itself() {
+    let (turn, event) = run("echo; echo 'my password is hunter2'; sleep 300.5").await;
+    assert!(
+        matches!(turn, Err(TurnError::Protocol { line: 2, .. })),
+        "{turn:?}"
+    );
+    assert_eq!(event.error_class(), Some(ErrorClass::Protocol));
+    let message = event.error_message().unwrap();
+    assert!(message.starts_with("line 2 "), "{message}");
+    assert!(!message.contains("hunter2"), "{message}");
+}
+
+#[tokio::test]
+async fn a_line_over_the_limit_is_a_protocol_error_before_it_ends() {
+    let stack = Stack::new(fake_codex().line_limit(100_000));
+    // `yes` without line ends never stops: only a reader that gives up ends this turn.
+    let turn = stack.run(request("yes | tr -d '\\n'")).await;
+    assert!(
+        matches!(turn, Err(TurnError::Protocol { line: 1, .. })),
+        "{turn:?}"
+    );
+    let event = stack.turn_event();
+    let message = event.error_message().unwrap();
+    assert!(message.contains("limit of 100000 bytes"), "{message}");
+}
+
+#[tokio::test]
+async fn what_is_not_known_is_skipped_and_counted() {
+    let script = format!(
+        "echo '{}'; echo '{}'; {GOOD_TURN}",
+        r#"{"type":"dream.started"}"#,
+        r#"{"type":"item.completed","item":{"id":"x","type":"hologram"}}"#
+    );
+    let (turn, event) = run(&script).await;
+    assert_eq!(turn.unwrap().unknown_events, 2);
+    assert_eq!(event.attribute(names::UNKNOWN_EVENTS), Some(&2.into()));
+}
+
+#[tokio::test]
+async fn standard_error_is_drained_and_only_its_end_is_kept() {
+    let (turn, event) =
+        run("yes 'a line of noise' | head -c 3000000 >&2; echo last >&2; exit 9").await;
+    assert!(matches!(turn, Err(TurnError::Exited { .. })), "{turn:?}");
+    let tail = event
+        .attribute(names::STDERR_TAIL)
+        .unwrap()
+        .as_str()
+        .into_owned();
+    assert!(tail.len() <= 4096, "{} bytes", tail.len());
+    assert!(
+        tail.starts_with("a line") && tail.ends_with("last"),
+        "{tail}"
+    );
+}
+
+#[tokio::test]
+async fn tools_that_run_at_once_are_told_apart_by_their_items() {
+    let stack = Stack::new(fake_codex());
+    let script = r#"
+        item() {
+            echo '{"type":"item.'$1'","item":{"id":"'$2'","type":"command_execution","command":"x",'\
+'"aggregated_output":"'"$5"'","exit_code":'$3',"status":"'$4'"}}'
+        }
+        item started item_0 null in_progress
+        item started item_1 null in_progress
+        item completed item_1 7 failed
+        item completed item_0 1 failed 'touch: Read-only file system'
+        echo '{"type":"item.completed","item":{"id":"item_2","type":"mcp_tool_call","server":"files","tool":"read","arguments":{},"result":null,"error":{"message":"gone"},"status":"failed"}}'
+        echo '{"type":"turn.completed"}'
+    "#;
+    stack
+        .run(request(script).with_sandbox(Sandbox::ReadOnly))
+        .await
+        .unwrap();
+    let turn = stack.turn_event();
+    let tools = stack.sink.find(Operation::Tool, Outcome::Error);
+    let told: Vec<_> = tools
+        .iter()
+        .map(|tool| {
+            assert_eq!(tool.parent_span_id(), Some(turn.span_id()));
+            (
+                tool.call_id().unwrap(),
+                tool.call_name().unwrap(),
+                tool.error_class().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("item_1", "command_execution", ErrorClass::ToolFailed),
+            ("item_0", "command_execution", ErrorClass::SandboxDenied),
+            ("item_2", "read", ErrorClass::ToolFailed),
+        ]
+    );
+    assert_eq!(tools[0].attribute(names::EXIT_CODE), Some(&7.into()));
+    assert_eq!(tools[2].attribute(names::MCP_SERVER), Some(&"files".into()));
+    assert_eq!(tools[2].error_message(), Some("gone"));
+}

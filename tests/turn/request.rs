@@ -1,0 +1,244 @@
+use codex_telemetry::{
+    CallContext, ErrorClass, Originator,
+    turn::{Sandbox, Turn, TurnError, TurnRequest, TurnService},
+};
+use serde_json::json;
+use tower::ServiceExt;
+
+use crate::support::{Stack, THREAD, fake_codex, request, run};
+
+/// Runs a request with a fake that answers with what it was started with.
+async fn echoed(request: TurnRequest, script: &str) -> String {
+    let stack = Stack::new(fake_codex().skip_git_repo_check(true));
+    let script = format!(
+        r#"said=$({script})
+        printf '{{"type":"thread.started","thread_id":"{THREAD}"}}\n'
+        printf '{{"type":"item.completed","item":{{"id":"i","type":"agent_message","text":"%s"}}}}\n' "$said"
+        echo '{{"type":"turn.completed","usage":{{"input_tokens":110}}}}'"#
+    );
+    let turn = stack.run(request.with_env("FAKE_CODEX", script)).await;
+    turn.unwrap().final_message.unwrap()
+}
+
+#[tokio::test]
+async fn everything_that_is_set_reaches_the_command_line_in_an_order_that_codex_takes() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = directory.path().join("a picture.png");
+    std::fs::write(&image, "png").unwrap();
+    let request = request("")
+        .with_model("gpt-5.5")
+        .with_working_directory(directory.path())
+        .with_additional_directory("/opt")
+        .with_sandbox(Sandbox::WorkspaceWrite)
+        .with_config("a.b", "1")
+        .with_config("c", "\\\"two words\\\"")
+        .with_image(&image)
+        .with_resume(THREAD);
+    // Quotes would end the JSON text that the fake prints.
+    let said = echoed(request, r#"printf '[%s]' "$@" | tr -d '"\\'"#).await;
+    let (cd, image) = (directory.path().display(), image.display());
+    assert_eq!(
+        said,
+        format!(
+            "[exec][--json][--config=a.b=1][--config=c=two words][--model=gpt-5.5]\
+             [--sandbox=workspace-write][--cd={cd}][--add-dir=/opt][--skip-git-repo-check]\
+             [resume][{THREAD}][--image][{image}]"
+        )
+    );
+}
+
+#[tokio::test]
+async fn the_output_schema_is_in_a_file_that_is_gone_afterwards() {
+    let request = request("").with_output_schema(json!({"type": "object"}));
+    let script = r#"for a in "$@"; do case $a in --output-schema=*)
+        cat "${a#*=}" | tr -d '"'; printf ' %s' "${a#*=}";; esac; done"#;
+    let said = echoed(request, script).await;
+    let (schema, path) = said.split_once(' ').unwrap();
+    assert_eq!(schema, "{type:object}");
+    assert!(
+        !std::path::Path::new(path).exists(),
+        "{path} is left behind"
+    );
+}
+
+#[tokio::test]
+async fn the_prompt_arrives_whole_on_standard_input() {
+    let prompt = "x".repeat(10 * 1024 * 1024);
+    let said = echoed(TurnRequest::new(prompt.clone()), "wc -c | tr -d ' '").await;
+    assert_eq!(said, prompt.len().to_string());
+}
+
+#[tokio::test]
+async fn a_process_that_does_not_read_its_prompt_is_judged_by_what_it_says() {
+    let stack = Stack::new(fake_codex());
+    let prompt = TurnRequest::new("x".repeat(10 * 1024 * 1024));
+    let said = "echo 'Error: Input exceeds the maximum length of 7 characters.' >&2; exit 1";
+    let turn = stack.run(prompt.with_env("FAKE_CODEX", said)).await;
+    let text = turn.unwrap_err().to_string();
+    assert!(text.contains("exceeds the maximum length"), "{text}");
+    assert_eq!(
+        stack.turn_event().error_class(),
+        Some(ErrorClass::InvalidRequest)
+    );
+}
+
+#[tokio::test]
+async fn the_originator_reaches_codex_unless_the_caller_set_one() {
+    let ask = "printf %s \"$CODEX_INTERNAL_ORIGINATOR_OVERRIDE\"";
+    let name = "CODEX_INTERNAL_ORIGINATOR_OVERRIDE";
+    // The stack says `sdk` of requests that say nothing.
+    let plain = || TurnRequest::new("");
+    let bot = CallContext::new().with_originator(Originator::named("bot").unwrap());
+    assert_eq!(echoed(plain(), ask).await, "codex_sdk_rs");
+    assert_eq!(echoed(plain().with_context(bot), ask).await, "bot");
+    assert_eq!(echoed(plain().with_env(name, "mine"), ask).await, "mine");
+    assert_eq!(echoed(plain().without_env(name), ask).await, "");
+}
+
+#[tokio::test]
+async fn the_call_is_the_parent_of_what_codex_does() {
+    let ask = "printf '%s %s' \"$TRACEPARENT\" \"$TRACESTATE\"";
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let stack = Stack::new(fake_codex());
+    let context = CallContext::new().with_traceparent(parent, Some("vendor=1"));
+    let script =
+        format!(r#"printf '{{"type":"turn.failed","error":{{"message":"%s"}}}}\n' "$({ask})""#);
+    let request = TurnRequest::new("")
+        .with_context(context)
+        .with_env("FAKE_CODEX", script);
+    let Err(TurnError::Failed { message }) = stack.run(request).await else {
+        panic!("the turn did not fail");
+    };
+    let event = stack.turn_event();
+    assert_eq!(
+        event.trace_id().to_string(),
+        "0af7651916cd43dd8448eb211c80319c"
+    );
+    assert_eq!(
+        event.parent_span_id().unwrap().to_string(),
+        "b7ad6b7169203331"
+    );
+    let ours = format!("00-{}-{}-01 vendor=1", event.trace_id(), event.span_id());
+    assert_eq!(message, ours);
+}
+
+#[tokio::test]
+async fn a_resumed_turn_uses_what_the_thread_used_more_than_before() {
+    async fn resumed(request: TurnRequest) -> Turn {
+        let stack = Stack::new(fake_codex());
+        let script = format!(
+            r#"echo '{{"type":"thread.started","thread_id":"{THREAD}"}}'
+            echo '{{"type":"turn.completed","usage":{{"input_tokens":110}}}}'"#
+        );
+        let request = request.with_resume(THREAD).with_env("FAKE_CODEX", script);
+        stack.run(request).await.unwrap()
+    }
+
+    let home = tempfile::tempdir().unwrap();
+    let request = || TurnRequest::new("").with_env("CODEX_HOME", home.path());
+    let unknown = resumed(request()).await;
+    assert_eq!(unknown.usage, None);
+    assert_eq!(unknown.thread_usage.unwrap().input_tokens, 110);
+
+    let day = home.path().join("sessions/2026/11/22");
+    std::fs::create_dir_all(&day).unwrap();
+    let total = r#"{"type":"event_msg","payload":{"type":"token_count","info":{"total_token_usage":{"input_tokens":70}}}}"#;
+    std::fs::write(
+        day.join(format!("rollout-2026-11-22T00-00-00-{THREAD}.jsonl")),
+        total,
+    )
+    .unwrap();
+    let written_down = resumed(request()).await;
+    assert_eq!(written_down.usage.unwrap().input_tokens, 40);
+
+    let told = resumed(
+        request()
+            .with_resume(THREAD)
+            .with_used(unknown.thread_usage.unwrap()),
+    )
+    .await;
+    // `resumed` names the thread again, which forgets what was told before it.
+    assert_eq!(told.usage.unwrap().input_tokens, 40);
+}
+
+#[tokio::test]
+async fn what_the_caller_says_the_thread_used_counts_before_what_codex_wrote_down() {
+    let before = codex_telemetry::turn::Usage::default();
+    let request = request(&format!(
+        r#"echo '{{"type":"thread.started","thread_id":"{THREAD}"}}'
+        echo '{{"type":"turn.completed","usage":{{"input_tokens":110}}}}'"#
+    ))
+    .with_resume(THREAD)
+    .with_used(before);
+    let turn = Stack::new(fake_codex()).run(request).await.unwrap();
+    assert_eq!(turn.usage.unwrap().input_tokens, 110);
+}
+
+#[tokio::test]
+async fn a_thread_that_is_not_the_one_to_resume_is_refused() {
+    let script = r#"echo '{"type":"thread.started","thread_id":"another"}'; sleep 300.6"#;
+    let turn = Stack::new(fake_codex())
+        .run(request(script).with_resume(THREAD))
+        .await;
+    assert!(
+        matches!(turn, Err(TurnError::InvalidRequest { .. })),
+        "{turn:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_codex_would_misread_never_starts_it() {
+    let started = "touch /dev/null; echo started >&2; exit 3";
+    let refused = [
+        (
+            request(started).with_working_directory("/no/such"),
+            ErrorClass::Config,
+            "/no/such",
+        ),
+        (
+            request(started).with_image("/no/such.png"),
+            ErrorClass::InvalidRequest,
+            "/no/such.png",
+        ),
+        (
+            request(started).with_resume("last"),
+            ErrorClass::InvalidRequest,
+            "thread_id",
+        ),
+    ];
+    for (request, class, named) in refused {
+        let stack = Stack::new(fake_codex());
+        let text = stack.run(request).await.unwrap_err().to_string();
+        assert!(text.contains(named), "{text}");
+        assert_eq!(stack.turn_event().error_class(), Some(class));
+    }
+}
+
+#[tokio::test]
+async fn a_missing_binary_is_named_with_what_to_do() {
+    let stack = Stack::new(TurnService::builder().codex("/no/such/codex"));
+    let text = stack.run(request("")).await.unwrap_err().to_string();
+    assert!(
+        text.contains("/no/such/codex") && text.contains("install"),
+        "{text}"
+    );
+    assert_eq!(stack.turn_event().error_class(), Some(ErrorClass::Spawn));
+}
+
+#[tokio::test]
+async fn the_binary_is_the_one_that_codex_path_names() {
+    let fake = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/turn/fake-codex");
+    let request = request("echo '{\"type\":\"turn.completed\"}'").with_env("CODEX_PATH", fake);
+    TurnService::new().oneshot(request).await.unwrap();
+}
+
+#[tokio::test]
+async fn secrets_are_not_in_the_debug_form_of_a_request() {
+    let request = TurnRequest::new("prompt-secret")
+        .with_env("KEY", "env-secret")
+        .with_config("key", "config-secret");
+    let text = format!("{request:?}");
+    assert!(!text.contains("secret"), "{text}");
+    let (_, event) = run("exit 1").await;
+    assert!(!format!("{event:?}").contains("a prompt"));
+}
