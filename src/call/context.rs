@@ -99,24 +99,29 @@ impl CallContext {
         self
     }
 
-    /// Sets which attempt at the same work this is, from 1.
+    /// Sets which attempt at the same work this is, from 1; 0 is taken for 1.
     #[must_use]
     pub const fn with_attempt(mut self, attempt: u32) -> Self {
-        self.attempt = attempt;
+        self.attempt = if attempt == 0 { 1 } else { attempt };
         self
     }
 
     /// Sets the span that the request comes from; an invalid one is no parent.
+    ///
+    /// Within an open call that call is the parent, and this changes nothing.
     #[must_use]
     pub fn with_parent(mut self, parent: SpanContext) -> Self {
-        self.identity_mut().parent = parent.is_valid().then_some(parent);
+        if self.open.is_none() {
+            self.identity_mut().parent = parent.is_valid().then_some(parent);
+        }
         self
     }
 
     /// Sets the span that the request comes from, by its
     /// [`traceparent`](https://www.w3.org/TR/trace-context/#traceparent-header) and `tracestate`.
     ///
-    /// A text that is no traceparent is no parent, as the specification asks of a receiver.
+    /// A text that is no traceparent is no parent, as the specification asks of a receiver. Within an
+    /// open call that call is the parent, and this changes nothing.
     ///
     /// ```
     /// use codex_telemetry::CallContext;
@@ -128,7 +133,9 @@ impl CallContext {
     /// ```
     #[must_use]
     pub fn with_traceparent(mut self, traceparent: &str, tracestate: Option<&str>) -> Self {
-        self.identity_mut().parent = traceparent::parse(traceparent, tracestate);
+        if self.open.is_none() {
+            self.identity_mut().parent = traceparent::parse(traceparent, tracestate);
+        }
         self
     }
 
@@ -250,8 +257,8 @@ impl CallContext {
         name: Option<StringValue>,
         call_id: Option<StringValue>,
     ) -> CallGuard {
-        let open = |call: &OpenCall| call.open_child(operation, name, call_id);
-        CallGuard::new(self.open.as_ref().map(open))
+        let call = self.open.as_ref();
+        CallGuard::new(call.and_then(|call| call.open_child(operation, name, call_id)))
     }
 
     /// Makes `originator` the one who asked: of a request that names none, or of any when `always`.

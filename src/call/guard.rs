@@ -1,4 +1,4 @@
-use opentelemetry::{KeyValue, StringValue};
+use opentelemetry::{Key, KeyValue, StringValue, Value};
 
 use super::OpenCall;
 use crate::event::{Classification, Operation, Outcome};
@@ -28,13 +28,14 @@ impl CallGuard {
         name: Option<StringValue>,
         call_id: Option<StringValue>,
     ) -> Self {
-        let open = |call: &OpenCall| call.open_child(operation, name, call_id);
-        Self::new(self.call.as_ref().map(open))
+        let call = self.call.as_ref();
+        Self::new(call.and_then(|call| call.open_child(operation, name, call_id)))
     }
 
     /// Records an attribute on the call.
-    pub fn record(&self, attribute: KeyValue) {
+    pub fn record(&self, key: impl Into<Key>, value: impl Into<Value>) {
         if let Some(call) = &self.call {
+            let attribute = KeyValue::new(key, value);
             call.record().notes().attributes.push(attribute);
         }
     }

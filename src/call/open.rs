@@ -59,13 +59,16 @@ impl OpenCall {
         Self { record, recorder }
     }
 
-    /// Opens a call within this one, by the same sink.
+    /// Opens a call within this one, by the same sink; `None` when nobody would hear of it.
     pub(crate) fn open_child(
         &self,
         operation: Operation,
         name: Option<StringValue>,
         call_id: Option<StringValue>,
-    ) -> Self {
+    ) -> Option<Self> {
+        if !self.record.is_open() || !self.recorder.enabled() {
+            return None;
+        }
         let identity = Identity {
             call_id,
             ..self
@@ -82,7 +85,8 @@ impl OpenCall {
             identity: Some(Arc::new(identity)),
             attempt: 1,
         };
-        Self::open(self.recorder.clone(), opening, Some(&self.record))
+        let recorder = self.recorder.clone();
+        Some(Self::open(recorder, opening, Some(&self.record)))
     }
 
     pub(crate) fn record(&self) -> &Arc<Record> {

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use tower_layer::Layer;
 
 use super::ErrorClassService;
@@ -5,9 +7,13 @@ use super::ErrorClassService;
 /// Writes the failure mode of an error on the open call, and passes the error on unchanged.
 ///
 /// It writes on the call that is open when the request comes by: put it inside of
-/// [`TimingLayer`](crate::TimingLayer). Outside of it, no call is open yet, and it does nothing. Of
-/// several, the outermost has the last word: it sees the error that the caller sees.
-#[derive(Clone, Copy, Debug)]
+/// [`TimingLayer`](crate::TimingLayer), and outside of layers that make errors of their own, such as a
+/// timeout. Outside of every `TimingLayer` no call is open yet, and it does nothing.
+///
+/// The newest word on a call counts, so of several layers the outermost decides, which sees the error
+/// that the caller sees. What is written of an attempt that fails is forgotten when the call ends well,
+/// but stays when a layer further out makes the call fail and nobody classifies that.
+#[derive(Clone, Copy)]
 pub struct ErrorClassLayer<C> {
     classifier: C,
 }
@@ -25,5 +31,12 @@ impl<S, C: Clone> Layer<S> for ErrorClassLayer<C> {
 
     fn layer(&self, inner: S) -> Self::Service {
         ErrorClassService::new(inner, self.classifier.clone())
+    }
+}
+
+impl<C> fmt::Debug for ErrorClassLayer<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A classifier is a closure as a rule, which has nothing to show.
+        f.debug_struct("ErrorClassLayer").finish_non_exhaustive()
     }
 }

@@ -1,4 +1,5 @@
 use std::{
+    fmt,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -9,7 +10,7 @@ use super::{Classify, future::ResponseFuture};
 use crate::call::CodexRequest;
 
 /// The service that [`ErrorClassLayer`](super::ErrorClassLayer) makes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ErrorClassService<S, C> {
     inner: S,
     classifier: C,
@@ -56,5 +57,13 @@ where
         let open = request.context().open_record().map(Arc::clone);
         let inner = self.inner.call(request);
         ResponseFuture::new(inner, open, self.classifier.clone())
+    }
+}
+
+impl<S: fmt::Debug, C> fmt::Debug for ErrorClassService<S, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ErrorClassService")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
     }
 }

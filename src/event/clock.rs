@@ -69,7 +69,7 @@ impl Clock {
         })))
     }
 
-    /// Returns a clock that stands at `start`, and the hands that move it.
+    /// Returns a clock that stands at `start`, which is not before 1970, and the hands that move it.
     #[must_use]
     pub fn manual(start: SystemTime) -> (Self, ClockHands) {
         let manual = Arc::new(Manual {
@@ -138,9 +138,12 @@ impl System {
 // === impl ClockHands ===
 
 impl ClockHands {
-    /// Moves the clock forward.
+    /// Moves the clock forward, as far as the year 2554.
     pub fn advance(&self, by: Duration) {
-        self.0.elapsed.fetch_add(saturating_nanos(by), Relaxed);
+        let by = saturating_nanos(by);
+        let moved = |elapsed: u64| Some(elapsed.saturating_add(by));
+        // Cannot fail: there is always a time to move to.
+        let _ = self.0.elapsed.fetch_update(Relaxed, Relaxed, moved);
     }
 }
 

@@ -26,7 +26,7 @@ use crate::event::Event;
 /// # Panics
 ///
 /// A sink should not panic. One that does is detached: it gets no further event, one warning is
-/// emitted, and the calls go on as if it were off.
+/// emitted, and the calls go on as if it were off. (A program that aborts on panic aborts here too.)
 pub trait Sink: Send + Sync {
     /// Takes one event. It must not block: the caller of a service waits for it.
     ///

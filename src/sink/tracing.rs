@@ -1,4 +1,4 @@
-use tracing::{Level, event};
+use tracing::{Level, enabled, event};
 
 use super::Sink;
 use crate::event::{Event, Outcome, millis};
@@ -13,7 +13,8 @@ use crate::event::{Event, Outcome, millis};
 /// | exception: error | warn |
 /// | exception: panic | error |
 ///
-/// It emits into whatever `tracing` span the caller is in, and makes none of its own.
+/// It emits into whatever `tracing` span the caller is in, and makes none of its own. While no
+/// subscriber wants the target at all, the sink is off. Attributes are left out.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TracingSink;
 
@@ -56,5 +57,10 @@ impl Sink for TracingSink {
             Some(Outcome::Error) => hand_over!(Level::WARN, event),
             Some(Outcome::Panic) => hand_over!(Level::ERROR, event),
         }
+    }
+
+    fn enabled(&self) -> bool {
+        // Whoever wants any of the levels wants the highest.
+        enabled!(target: "codex_telemetry::events", Level::ERROR)
     }
 }

@@ -1,6 +1,6 @@
 //! The tool calls that Codex makes inside a turn, as calls of their own.
 
-use opentelemetry::{KeyValue, StringValue};
+use opentelemetry::StringValue;
 
 use crate::{
     call::{CallContext, CallGuard},
@@ -19,9 +19,9 @@ pub(super) fn open(turn: &CallContext, item: &Item) -> Option<CallGuard> {
         _ => return None,
     };
     let call = turn.open_child(Operation::Tool, Some(name), Some(item.id.clone().into()));
-    call.record(KeyValue::new(names::TOOL_TYPE, kind));
+    call.record(names::TOOL_TYPE, kind);
     if let ItemKind::McpToolCall { server, .. } = &item.kind {
-        call.record(KeyValue::new(names::MCP_SERVER, server.clone()));
+        call.record(names::MCP_SERVER, server.clone());
     }
     Some(call)
 }
@@ -33,7 +33,7 @@ pub(super) fn close(call: CallGuard, item: &Item, sandbox: Option<Sandbox>) {
         ..
     } = item.kind
     {
-        call.record(KeyValue::new(names::EXIT_CODE, code));
+        call.record(names::EXIT_CODE, code);
     }
     match failure(item, sandbox) {
         Some(why) => call.fail(why),

@@ -1,0 +1,144 @@
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::Stdio,
+};
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+use crate::support::{events, exec, names};
+
+const GOOD: &str = r#"
+    echo '{"type":"thread.started","thread_id":"t"}'
+    echo '{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"all is well"}}'
+    echo '{"type":"turn.completed","usage":{"input_tokens":1}}'
+"#;
+
+#[test]
+fn a_turn_that_succeeds_exits_0_with_events_on_stdout_and_progress_on_stderr() {
+    let output = exec(GOOD).arg("do it").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let events = events(&output.stdout);
+    assert_eq!(names(&events), ["codex.turn.start", "codex.turn.stop"]);
+    assert_eq!(events[1]["originator"], "cli");
+    let progress = String::from_utf8(output.stderr).unwrap();
+    assert!(progress.contains("all is well"), "{progress}");
+}
+
+#[test]
+fn a_turn_that_fails_exits_1_with_its_class() {
+    let failed =
+        r#"echo '{"type":"turn.failed","error":{"message":"rate limit exceeded"}}'; exit 1"#;
+    let output = exec(failed)
+        .args(["--originator", "nightly", "do it"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let events = events(&output.stdout);
+    assert_eq!(names(&events), ["codex.turn.start", "codex.turn.exception"]);
+    assert_eq!(events[1]["error_class"], "rate_limit");
+    assert_eq!(events[1]["originator"], "nightly");
+}
+
+#[test]
+fn bad_usage_exits_2_with_the_usage_and_no_event() {
+    for arguments in [
+        &[][..],
+        &["--no-such-option", "x"],
+        &["one prompt", "and another"],
+        &["-c", "no equals sign", "x"],
+        &["--sandbox", "sandpit", "x"],
+        &["--timeout", "soon", "x"],
+        &["--originator", "two words", "x"],
+    ] {
+        let output = exec(GOOD).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        assert!(output.stdout.is_empty(), "{arguments:?}: {output:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains("usage: exec"), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn a_turn_that_takes_too_long_exits_124() {
+    let output = exec("sleep 303.501")
+        .args(["--timeout", "0.2", "do it"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(124), "{output:?}");
+    let events = events(&output.stdout);
+    assert_eq!(names(&events), ["codex.turn.start", "codex.turn.exception"]);
+    assert_eq!(events[1]["error_class"], "timeout");
+}
+
+#[test]
+fn a_signal_cancels_the_turn_prints_its_event_and_leaves_no_process() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let script = r#"
+            trap '' INT TERM
+            echo '{"type":"item.completed","item":{"id":"i","type":"error","message":"pid '$$'"}}'
+            sleep 303.502
+        "#;
+        let mut child = exec(script)
+            .arg("do it")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+
+        // The stand-in tells its process id by way of the progress.
+        let mut line = String::new();
+        let mut progress = BufReader::new(child.stderr.take().unwrap());
+        progress.read_line(&mut line).unwrap();
+        let pid = line
+            .trim()
+            .strip_prefix("pid ")
+            .and_then(|pid| pid.parse().ok());
+        let fake = Pid::from_raw(pid.unwrap_or_else(|| panic!("{line:?}"))).unwrap();
+
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(status.code(), Some(code));
+        let mut stdout = Vec::new();
+        child
+            .stdout
+            .take()
+            .unwrap()
+            .read_to_end(&mut stdout)
+            .unwrap();
+        let events = events(&stdout);
+        assert_eq!(names(&events), ["codex.turn.start", "codex.turn.exception"]);
+        assert_eq!(events[1]["outcome"], "cancelled");
+
+        // Killed before `exec` exited; init may need a moment to take it off the table.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while test_kill_process(fake).is_ok() && !is_zombie(fake) {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{fake:?} is still there"
+            );
+            std::thread::yield_now();
+        }
+    }
+}
+
+fn is_zombie(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    stat.is_ok_and(|stat| stat.contains(") Z "))
+}
+
+#[test]
+fn a_missing_codex_is_an_event_with_what_to_do() {
+    let output = exec(GOOD)
+        .args(["--codex", "/no/such/codex", "do it"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let events = events(&output.stdout);
+    assert_eq!(events[1]["error_class"], "spawn");
+    assert!(
+        events[1]["error_message"]
+            .as_str()
+            .unwrap()
+            .contains("npm install")
+    );
+}

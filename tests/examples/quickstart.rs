@@ -1,0 +1,28 @@
+use crate::support::example;
+
+#[test]
+fn quickstart_shows_a_timeline_and_the_events_of_every_call() {
+    let output = example("quickstart").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    for part in [
+        "Codex says: NOTES.md is marked ready",
+        "add: 42",
+        "fetch: tool `fetch` failed",
+        "denied it: not on a Friday",
+        "cleanup: removed 1, kept 1",
+        "codex.turn release-notes",
+        "codex.tool command_execution",
+    ] {
+        assert!(text.contains(part), "no {part:?} in\n{text}");
+    }
+    // One turn, the three tools that Codex called in it, three more, and a cleanup.
+    let events = text.lines().filter(|line| line.starts_with("{\"event\":"));
+    assert_eq!(events.count(), 2 * 8, "{text}");
+    for class in ["tool_failed", "approval_denied"] {
+        assert!(
+            text.contains(&format!("\"error_class\":\"{class}\"")),
+            "{text}"
+        );
+    }
+}

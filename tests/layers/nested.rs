@@ -1,0 +1,174 @@
+//! A call within a call is its child, and a call from elsewhere belongs to the trace it comes from.
+
+use codex_telemetry::{
+    Call, CallContext, Event, MemorySink, Operation, Originator, Outcome, TimingLayer,
+};
+use tower::{Layer, ServiceBuilder, ServiceExt};
+
+use crate::support::*;
+
+const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+/// Asserts that the inner call, which ended first, is a child of the outer one.
+#[track_caller]
+fn assert_family(ended: &[Event]) -> [&Event; 2] {
+    let [inner, outer] = ended else {
+        panic!("not two calls: {ended:#?}");
+    };
+    assert_eq!(inner.trace_id(), outer.trace_id());
+    assert_eq!(inner.parent_span_id(), Some(outer.span_id()));
+    assert_ne!(inner.span_id(), outer.span_id());
+    [inner, outer]
+}
+
+#[test]
+fn a_timing_layer_inside_another_makes_a_child_call() {
+    let sink = MemorySink::new();
+    let service = ServiceBuilder::new()
+        .layer(TimingLayer::new(sink.clone()))
+        .layer(TimingLayer::new(sink.clone()))
+        .service(answers());
+    let context = CallContext::new()
+        .with_originator(Originator::Sdk)
+        .with_thread_id("thread")
+        .with_turn_id("turn");
+    assert_eq!(call(service, request_with(context)), Ok(42));
+
+    let ended = ended(&sink);
+    let [inner, outer] = assert_family(&ended);
+    assert_eq!(outer.parent_span_id(), None);
+    assert_eq!(inner.originator(), Some(&Originator::Sdk));
+    assert_eq!(inner.thread_id(), Some("thread"));
+    assert_eq!(inner.turn_id(), Some("turn"));
+}
+
+#[tokio::test]
+async fn a_service_that_calls_another_for_its_request_makes_a_child_call() {
+    let (tool, sink) = timed(answers());
+    let turn = TimingLayer::new(sink.clone()).layer(tower::service_fn(move |call: Call<()>| {
+        call.context.record_thread_id("learned");
+        tool.clone().oneshot(request_with(call.context.child()))
+    }));
+    let context = CallContext::new()
+        .with_originator(Originator::Cli)
+        .with_turn_id("turn")
+        .with_call_id("mine")
+        .with_attempt(3);
+    let answer = turn
+        .oneshot(Call::new(Operation::Turn, ()).with_context(context))
+        .await;
+    assert_eq!(answer, Ok(42));
+
+    let ended = ended(&sink);
+    let [inner, outer] = assert_family(&ended);
+    assert_eq!(outer.operation(), Operation::Turn);
+    assert_eq!((outer.call_id(), outer.attempt()), (Some("mine"), 3));
+    assert_eq!((inner.call_id(), inner.attempt()), (None, 1));
+    assert_eq!(inner.originator(), Some(&Originator::Cli));
+    assert_eq!(inner.turn_id(), Some("turn"));
+    assert_eq!(inner.thread_id(), Some("learned"));
+}
+
+#[test]
+fn a_service_reports_work_that_it_observes_as_a_child_call() {
+    let (service, sink) = timed(shows(|context| {
+        let id = Some("item_1".into());
+        let guard = context.open_child(Operation::Tool, Some("shell".into()), id);
+        guard.record("size", 3);
+        guard.finish();
+    }));
+    let context = CallContext::new().with_originator(Originator::Sdk);
+    assert_eq!(call(service, request_with(context)), Ok(42));
+
+    let ended = ended(&sink);
+    let [inner, _] = assert_family(&ended);
+    assert_eq!(inner.name(), "codex.tool.stop");
+    assert_eq!(inner.call_name(), Some("shell"));
+    assert_eq!(inner.call_id(), Some("item_1"));
+    assert_eq!(inner.originator(), Some(&Originator::Sdk));
+    assert_eq!(inner.attribute("size"), Some(&3.into()));
+}
+
+#[test]
+fn an_observed_call_ends_as_failed_or_by_its_drop_as_cancelled() {
+    let (service, sink) = timed(shows(|context| {
+        let outer = context.open_child(Operation::Tool, None, None);
+        let inner = outer.open_child(Operation::Tool, None, None);
+        inner.fail(codex_telemetry::ErrorClass::ToolFailed);
+        drop(outer);
+    }));
+    assert_eq!(call(service, request()), Ok(42));
+
+    let ended = ended(&sink);
+    assert_family(&ended[..2]);
+    assert_family(&ended[1..]);
+    let classes: Vec<_> = ended.iter().map(Event::error_class).collect();
+    let named = |class: Option<codex_telemetry::ErrorClass>| class.map(|class| class.as_str());
+    let classes: Vec<_> = classes.into_iter().map(named).collect();
+    assert_eq!(classes, [Some("tool_failed"), Some("cancelled"), None]);
+}
+
+#[test]
+fn a_call_from_a_traceparent_belongs_to_that_trace() {
+    let (service, sink) = timed(shows(|context| {
+        let sent = context.traceparent();
+        assert!(sent.is_some_and(|text| text.contains("0af7651916cd43dd8448eb211c80319c")));
+        assert_eq!(context.tracestate().as_deref(), Some("vendor=1"));
+    }));
+    let context = CallContext::new().with_traceparent(PARENT, Some("vendor=1"));
+    assert_eq!(call(service, request_with(context)), Ok(42));
+
+    let end = only(&sink);
+    let parent = end.parent_span_id().map(|id| id.to_string());
+    assert_eq!(parent.as_deref(), Some("b7ad6b7169203331"));
+    assert_eq!(
+        end.trace_id().to_string(),
+        "0af7651916cd43dd8448eb211c80319c"
+    );
+    assert!(end.is_sampled());
+}
+
+#[test]
+fn a_trace_that_is_not_sampled_stays_so_in_child_calls() {
+    let (service, sink) = timed(shows(|context| {
+        assert!(context.traceparent().is_some_and(|t| t.ends_with("-00")));
+        context.open_child(Operation::Tool, None, None).finish();
+    }));
+    let unsampled = PARENT.replace("-01", "-00");
+    let context = CallContext::new().with_traceparent(&unsampled, None);
+    assert_eq!(call(service, request_with(context)), Ok(42));
+
+    assert!(ended(&sink).iter().all(|event| !event.is_sampled()));
+}
+
+#[test]
+fn the_span_that_a_service_sees_is_its_own_call() {
+    let mut seen = None;
+    let (service, sink) = timed(shows(|context| seen = context.span_context()));
+    assert_eq!(call(service, request()), Ok(42));
+
+    let end = only(&sink);
+    let seen = seen.map(|span| (span.trace_id(), span.span_id()));
+    assert_eq!(seen, Some((end.trace_id(), end.span_id())));
+}
+
+#[test]
+fn two_calls_that_are_not_nested_are_two_traces() {
+    let (service, sink) = timed(answers());
+    assert_eq!(call(service.clone(), request()), Ok(42));
+    assert_eq!(call(service, request()), Ok(42));
+
+    let ended = ended(&sink);
+    assert_ne!(ended[0].trace_id(), ended[1].trace_id());
+    assert_ne!(ended[0].span_id(), ended[1].span_id());
+}
+
+#[test]
+fn two_stacks_do_not_see_each_other() {
+    let (ours, sink) = timed(answers());
+    let (theirs, their_sink) = timed(refuses());
+    assert_eq!(call(ours, request()), Ok(42));
+    assert_eq!(call(theirs, request()), Err(Refused));
+    assert_eq!(outcomes(&sink), [Outcome::Ok]);
+    assert_eq!(outcomes(&their_sink), [Outcome::Error]);
+}

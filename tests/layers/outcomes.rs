@@ -1,0 +1,151 @@
+//! One start and one end for every call, however it ends.
+
+use codex_telemetry::{ErrorClass, EventKind, Outcome};
+use tokio_test::task::spawn;
+use tower::Service;
+
+use crate::support::*;
+
+#[test]
+fn a_call_that_answers_ends_as_ok() {
+    let (service, sink) = timed(answers());
+    assert_eq!(call(service, request()), Ok(42));
+
+    let end = only(&sink);
+    assert_eq!(end.kind(), EventKind::Stop);
+    assert_eq!(end.outcome(), Some(Outcome::Ok));
+    assert_eq!(end.name(), "work.stop");
+    assert_eq!(end.error_class(), None);
+}
+
+#[test]
+fn a_call_that_fails_ends_as_an_error_and_the_error_is_unchanged() {
+    let (service, sink) = timed(refuses());
+    assert_eq!(call(service, request()), Err(Refused));
+
+    let end = only(&sink);
+    assert_eq!(end.kind(), EventKind::Exception);
+    assert_eq!(end.outcome(), Some(Outcome::Error));
+    assert_eq!(end.name(), "work.exception");
+}
+
+#[test]
+fn a_call_starts_before_its_future_is_polled() {
+    let (mut service, sink) = timed(hangs());
+    let future = begin(&mut service);
+
+    let kinds: Vec<_> = sink.events().iter().map(|event| event.kind()).collect();
+    assert_eq!(kinds, [EventKind::Start]);
+    drop(future);
+    assert_eq!(outcomes(&sink), [Outcome::Cancelled]);
+}
+
+#[test]
+fn a_future_dropped_before_its_first_poll_is_a_cancelled_call() {
+    let (mut service, sink) = timed(answers());
+    drop(begin(&mut service));
+
+    let end = only(&sink);
+    assert_eq!(end.outcome(), Some(Outcome::Cancelled));
+    assert_eq!(end.kind(), EventKind::Exception);
+    assert_eq!(end.error_class(), Some(ErrorClass::Cancelled));
+}
+
+#[test]
+fn a_future_dropped_midway_is_a_cancelled_call() {
+    let (mut service, sink) = timed(hangs());
+    let mut future = spawn(begin(&mut service));
+    poll_once(&mut future);
+    drop(future);
+
+    assert_eq!(outcomes(&sink), [Outcome::Cancelled]);
+}
+
+#[test]
+fn a_future_dropped_after_it_is_done_says_nothing_more() {
+    let (mut service, sink) = timed(answers());
+    let mut future = spawn(begin(&mut service));
+    assert!(future.poll().is_ready());
+    assert_eq!(outcomes(&sink), [Outcome::Ok]);
+
+    drop(future);
+    assert!(sink.events().is_empty());
+}
+
+#[test]
+fn a_future_that_is_leaked_is_a_call_that_never_ends() {
+    let (mut service, sink) = timed(hangs());
+    std::mem::forget(begin(&mut service));
+    assert_eq!(sink.events().len(), 1);
+}
+
+#[test]
+fn what_a_service_drops_on_cancellation_may_still_write_on_the_call() {
+    struct Last(codex_telemetry::CallContext);
+    impl Drop for Last {
+        fn drop(&mut self) {
+            self.0.record("last.word", true);
+        }
+    }
+
+    let (mut service, sink) = timed(tower::service_fn(|call: codex_telemetry::Call<()>| {
+        let last = Last(call.context);
+        async move {
+            std::future::pending::<()>().await;
+            drop(last);
+            Ok::<u32, Refused>(42)
+        }
+    }));
+    let mut future = spawn(begin(&mut service));
+    poll_once(&mut future);
+    drop(future);
+
+    let end = only(&sink);
+    assert_eq!(end.outcome(), Some(Outcome::Cancelled));
+    assert_eq!(end.attribute("last.word"), Some(&true.into()));
+}
+
+#[test]
+fn a_classification_of_the_services_own_gives_way_to_the_cancellation() {
+    let (mut service, sink) = timed(tower::service_fn(|call: codex_telemetry::Call<()>| {
+        call.context.classify(ErrorClass::RateLimit);
+        std::future::pending::<Result<u32, Refused>>()
+    }));
+    drop(begin(&mut service));
+
+    assert_eq!(only(&sink).error_class(), Some(ErrorClass::Cancelled));
+}
+
+#[test]
+fn every_call_of_a_cloned_service_is_told_once() {
+    let (service, sink) = timed(answers());
+    let clones = [service.clone(), service.clone(), service];
+    let mut futures: Vec<_> = clones
+        .into_iter()
+        .map(|mut service| spawn(service.call(request())))
+        .collect();
+    assert!(futures[2].poll().is_ready());
+    assert!(futures[0].poll().is_ready());
+    drop(futures);
+
+    assert_eq!(
+        outcomes(&sink),
+        [Outcome::Ok, Outcome::Ok, Outcome::Cancelled]
+    );
+}
+
+#[test]
+fn calls_made_on_many_threads_are_each_told_once() {
+    let (service, sink) = timed(answers());
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    assert_eq!(call(service.clone(), request()), Ok(42));
+                }
+            });
+        }
+    });
+
+    assert_eq!(outcomes(&sink), [Outcome::Ok; 400]);
+}

@@ -1,0 +1,150 @@
+//! A sink that panics is detached, and the call does not notice.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use codex_telemetry::{Event, EventKind, FanOut, MemorySink, Outcome, Sink, TimingLayer};
+use tokio_test::task::spawn;
+use tower::{Layer, Service};
+
+use crate::support::*;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Moment {
+    Enabled,
+    Start,
+    End,
+}
+
+/// A sink that panics at one moment, and counts what reaches it.
+#[derive(Clone)]
+struct Fragile {
+    at: Moment,
+    emitted: Arc<AtomicUsize>,
+    payload: fn(),
+}
+
+impl Fragile {
+    fn at(at: Moment) -> Self {
+        Self {
+            at,
+            emitted: Arc::default(),
+            payload: || panic!("the sink"),
+        }
+    }
+
+    fn emitted(&self) -> usize {
+        self.emitted.load(Relaxed)
+    }
+}
+
+impl Sink for Fragile {
+    fn emit(&self, event: Event) {
+        self.emitted.fetch_add(1, Relaxed);
+        let now = match event.kind() {
+            EventKind::Start => Moment::Start,
+            EventKind::Stop | EventKind::Exception => Moment::End,
+        };
+        if now == self.at {
+            (self.payload)();
+        }
+    }
+
+    fn enabled(&self) -> bool {
+        if self.at == Moment::Enabled {
+            (self.payload)();
+        }
+        true
+    }
+}
+
+#[test]
+fn a_sink_that_panics_gets_nothing_more_and_the_calls_go_on() {
+    for (at, emitted) in [(Moment::Enabled, 0), (Moment::Start, 1), (Moment::End, 2)] {
+        let sink = Fragile::at(at);
+        let layer = TimingLayer::new(sink.clone());
+        assert_eq!(call(layer.layer(answers()), request()), Ok(42), "{at:?}");
+        assert_eq!(sink.emitted(), emitted, "{at:?}");
+
+        let off = shows(|context| assert!(!context.is_recording(), "{at:?}"));
+        assert_eq!(call(layer.layer(off), request()), Ok(42));
+        assert_eq!(call(layer.layer(refuses()), request()), Err(Refused));
+        assert_eq!(sink.emitted(), emitted, "{at:?}");
+    }
+}
+
+#[test]
+fn a_sink_that_panics_on_a_cancellation_does_not_disturb_the_drop() {
+    let sink = Fragile::at(Moment::End);
+    let mut service = TimingLayer::new(sink.clone()).layer(hangs());
+    drop(spawn(service.call(request())));
+    assert_eq!(sink.emitted(), 2);
+}
+
+#[test]
+fn a_sink_that_panics_while_a_panic_unwinds_leaves_that_panic_alone() {
+    let sink = Fragile::at(Moment::End);
+    let mut service = TimingLayer::new(sink.clone()).layer(panics_in_call());
+    assert_eq!(panic_of(|| service.call(request())), "in call");
+    assert_eq!(sink.emitted(), 2);
+
+    let sink = Fragile::at(Moment::End);
+    let mut service = TimingLayer::new(sink.clone()).layer(hangs());
+    let text = panic_of(|| {
+        let _waiting = spawn(service.call(request()));
+        panic!("elsewhere");
+    });
+    assert_eq!(text, "elsewhere");
+    assert_eq!(sink.emitted(), 2);
+}
+
+#[test]
+fn a_panic_whose_payload_panics_when_dropped_is_not_felt_either() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("the payload");
+        }
+    }
+
+    for at in [Moment::Enabled, Moment::Start, Moment::End] {
+        let sink = Fragile {
+            payload: || std::panic::panic_any(Bomb),
+            ..Fragile::at(at)
+        };
+        let service = TimingLayer::new(sink).layer(answers());
+        assert_eq!(call(service, request()), Ok(42), "{at:?}");
+    }
+}
+
+#[test]
+fn a_sink_that_panics_in_a_fan_out_leaves_the_others_alive() {
+    for at in [Moment::Enabled, Moment::Start, Moment::End] {
+        let (before, after) = (MemorySink::new(), MemorySink::new());
+        let fragile = Fragile::at(at);
+        // `enabled` stops at the first sink that wants events, so the fragile one comes first too.
+        let sink = FanOut::new()
+            .with(fragile.clone())
+            .with(before.clone())
+            .with(fragile.clone())
+            .with(after.clone());
+        let layer = TimingLayer::new(sink);
+        assert_eq!(call(layer.layer(answers()), request()), Ok(42));
+        assert_eq!(call(layer.layer(refuses()), request()), Err(Refused));
+
+        let wanted = [Outcome::Ok, Outcome::Error];
+        assert_eq!(outcomes(&before), wanted, "{at:?}");
+        assert_eq!(outcomes(&after), wanted, "{at:?}");
+    }
+}
+
+#[test]
+fn a_fan_out_whose_sinks_have_all_panicked_is_off() {
+    let fan_out = FanOut::new().with(Fragile::at(Moment::Start));
+    let layer = TimingLayer::new(fan_out);
+    assert_eq!(call(layer.layer(answers()), request()), Ok(42));
+    let off = shows(|context| assert!(!context.is_recording()));
+    assert_eq!(call(layer.layer(off), request()), Ok(42));
+}

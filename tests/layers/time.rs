@@ -1,0 +1,116 @@
+//! Durations are exact, and the end of a call is its start plus its duration.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use codex_telemetry::{Clock, MemorySink, Outcome, TimingLayer};
+use tokio_test::task::spawn;
+use tower::{Layer, Service, ServiceBuilder};
+
+use crate::support::*;
+
+const START: Duration = Duration::from_nanos(1_767_323_045_678_901_234);
+
+#[test]
+fn a_duration_is_what_the_clock_moved_between_call_and_answer() {
+    let took = Duration::from_nanos(1_234_567_891);
+    let sink = MemorySink::new();
+    let (clock, hands) = Clock::manual(UNIX_EPOCH + START);
+    hands.advance(Duration::from_secs(1));
+    let service = TimingLayer::with_clock(sink.clone(), clock).layer(shows(|_| {
+        hands.advance(took);
+    }));
+    assert_eq!(call(service, request()), Ok(42));
+    hands.advance(Duration::from_secs(1));
+
+    let start = sink.events().remove(0);
+    let end = only(&sink);
+    assert_eq!(end.duration(), Some(took));
+    assert_eq!(start.time(), UNIX_EPOCH + START + Duration::from_secs(1));
+    assert_eq!(end.start_time(), start.time());
+    assert_eq!(end.time(), start.time() + took);
+}
+
+#[test]
+fn the_time_that_a_future_waits_counts() {
+    let sink = MemorySink::new();
+    let (clock, hands) = Clock::manual(UNIX_EPOCH);
+    let mut service = TimingLayer::with_clock(sink.clone(), clock).layer(hangs());
+    hands.advance(Duration::from_nanos(5));
+    let mut future = spawn(service.call(request()));
+    hands.advance(Duration::from_nanos(3));
+    poll_once(&mut future);
+    hands.advance(Duration::from_nanos(4));
+    drop(future);
+
+    assert_eq!(only(&sink).duration(), Some(Duration::from_nanos(7)));
+}
+
+#[test]
+fn a_call_under_a_clock_that_stands_takes_no_time() {
+    let sink = MemorySink::new();
+    let (clock, _hands) = Clock::manual(UNIX_EPOCH);
+    let service = TimingLayer::with_clock(sink.clone(), clock).layer(answers());
+    assert_eq!(call(service, request()), Ok(42));
+
+    let end = only(&sink);
+    assert_eq!(end.duration(), Some(Duration::ZERO));
+    assert_eq!(end.time(), UNIX_EPOCH);
+}
+
+#[test]
+fn the_end_is_the_start_plus_the_duration_by_the_system_clock_too() {
+    let before = std::time::SystemTime::now();
+    let (service, sink) = timed(answers());
+    assert_eq!(call(service, request()), Ok(42));
+
+    let end = only(&sink);
+    let duration = end.duration().expect("a terminal event has one");
+    assert_eq!(end.time(), end.start_time() + duration);
+    let hour = Duration::from_secs(3600);
+    assert!(end.time() + hour > before && end.time() < before + hour);
+}
+
+#[test]
+fn a_moment_within_a_call_has_the_time_of_the_calls_clock() {
+    let sink = MemorySink::new();
+    let (clock, hands) = Clock::manual(UNIX_EPOCH + START);
+    let service = TimingLayer::with_clock(sink.clone(), clock).layer(shows(|context| {
+        hands.advance(Duration::from_millis(2));
+        context.add_event("halfway");
+        hands.advance(Duration::from_millis(2));
+    }));
+    assert_eq!(call(service, request()), Ok(42));
+
+    let end = only(&sink);
+    let halfway = end.start_time() + Duration::from_millis(2);
+    assert_eq!(end.span_events()[0].timestamp, halfway);
+}
+
+#[test]
+fn a_call_within_a_call_is_timed_by_itself() {
+    let sink = MemorySink::new();
+    let (clock, hands) = Clock::manual(UNIX_EPOCH);
+    let layer = TimingLayer::with_clock(sink.clone(), clock);
+    let between = hands.clone();
+    let service = ServiceBuilder::new()
+        .layer(layer.clone())
+        .map_request(move |request| {
+            between.advance(Duration::from_millis(1));
+            request
+        })
+        .layer(layer)
+        .service(shows(|_| hands.advance(Duration::from_millis(2))));
+    assert_eq!(call(service, request()), Ok(42));
+
+    let ended = ended(&sink);
+    let told: Vec<_> = ended.iter().map(|e| (e.duration(), e.outcome())).collect();
+    let millis = |ms| Some(Duration::from_millis(ms));
+    assert_eq!(
+        told,
+        [
+            (millis(2), Some(Outcome::Ok)),
+            (millis(3), Some(Outcome::Ok))
+        ]
+    );
+    assert_eq!(ended[0].time(), ended[1].time());
+}

@@ -1,0 +1,46 @@
+//! Several sinks at once.
+
+use std::sync::{Arc, Mutex};
+
+use codex_telemetry::{Event, FanOut, MemorySink, Outcome, Sink, TimingLayer};
+
+use crate::support::*;
+
+#[test]
+fn every_sink_gets_every_event() {
+    let [a, b] = [MemorySink::new(), MemorySink::new()];
+    Stage::new(FanOut::new().with(a.clone()).with(b.clone())).turn(Outcome::Ok);
+    assert_eq!(names(&a.take()), ["codex.turn.start", "codex.turn.stop"]);
+    assert_eq!(names(&b.take()), ["codex.turn.start", "codex.turn.stop"]);
+}
+
+#[test]
+fn sinks_are_served_in_the_order_in_which_they_were_added() {
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let note = |name: &'static str| {
+        let order = Arc::clone(&order);
+        move |_: Event| order.lock().expect("no panic").push(name)
+    };
+    let sink = FanOut::new()
+        .with(note("a"))
+        .with(note("b"))
+        .with(note("c"));
+    Stage::new(sink).turn(Outcome::Ok);
+    assert_eq!(*order.lock().expect("no panic"), ["a", "b", "c"].repeat(2));
+}
+
+#[test]
+fn a_fan_out_is_on_when_any_of_its_sinks_is() {
+    assert!(!FanOut::new().enabled());
+    assert!(!FanOut::new().with(()).with(None::<MemorySink>).enabled());
+    assert!(FanOut::new().with(()).with(MemorySink::new()).enabled());
+}
+
+#[test]
+fn a_fan_out_may_hold_another() {
+    let sink = MemorySink::new();
+    let inner = FanOut::new().with(sink.clone()).with(());
+    let outer = FanOut::new().with(inner).with(sink.clone());
+    answer(&TimingLayer::new(outer));
+    assert_eq!(sink.take().len(), 4);
+}

@@ -1,0 +1,175 @@
+//! The form of an event as JSON, to the letter.
+
+use std::time::Duration;
+
+use codex_telemetry::{
+    Call, CallContext, Classification, ErrorClass, Event, MemorySink, Operation, Originator,
+    Outcome,
+};
+use opentelemetry::{Array, StringValue, Value};
+
+use crate::support::*;
+
+fn json(event: &Event) -> String {
+    serde_json::to_string(event).expect("an event is always JSON")
+}
+
+/// The events of one call as JSON, its start and its end, with the call's span id put as `SPAN`.
+fn told(
+    request: Call<()>,
+    outcome: Outcome,
+    work: impl FnOnce(&Stage, &CallContext),
+) -> [String; 2] {
+    let sink = MemorySink::new();
+    let stage = Stage::new(sink.clone());
+    stage.call(request, outcome, |context| work(&stage, context));
+    let [start, end] = &sink.take()[..] else {
+        panic!("not two events");
+    };
+    let span = start.span_id().to_string();
+    [start, end].map(|event| json(event).replace(&span, "SPAN"))
+}
+
+/// A turn that comes from [`PARENT`].
+fn from_parent() -> Call<()> {
+    turn().with_context(CallContext::new().with_traceparent(PARENT, None))
+}
+
+/// The attributes of a call that recorded these, as JSON.
+fn attributes(record: impl FnOnce(&CallContext)) -> serde_json::Value {
+    let [_, end] = told(turn(), Outcome::Ok, |_, context| record(context));
+    let end: serde_json::Value = serde_json::from_str(&end).expect("JSON");
+    end["attributes"].clone()
+}
+
+#[test]
+fn a_call_that_nothing_is_known_of_says_only_what_every_call_has() {
+    let [start, end] = told(from_parent(), Outcome::Ok, |_, _| ());
+    let ids = r#""trace_id":"0af7651916cd43dd8448eb211c80319c","span_id":"SPAN","parent_span_id":"b7ad6b7169203331""#;
+    assert_eq!(
+        start,
+        format!(
+            r#"{{"event":"codex.turn.start","time":"2026-01-02T03:04:05.678901Z",{ids},"attempt":1}}"#
+        )
+    );
+    assert_eq!(
+        end,
+        format!(
+            r#"{{"event":"codex.turn.stop","time":"2026-01-02T03:04:05.678901Z","duration_ms":0.0,"outcome":"ok",{ids},"attempt":1}}"#
+        )
+    );
+}
+
+#[test]
+fn a_call_that_all_is_known_of_says_all() {
+    let context = CallContext::new()
+        .with_traceparent(PARENT, None)
+        .with_originator(Originator::Sdk)
+        .with_thread_id("thread")
+        .with_turn_id("turn")
+        .with_call_id("call")
+        .with_attempt(2);
+    let request = Call::new(Operation::Tool, ()).with_name("shell");
+    let [start, end] = told(
+        request.with_context(context),
+        Outcome::Error,
+        |stage, context| {
+            context.record("gen_ai.usage.input_tokens", 10);
+            stage.hands.advance(Duration::from_millis(1));
+            context.add_event("retry");
+            stage.hands.advance(Duration::from_micros(1_233_567));
+            context.classify(Classification {
+                message: Some("slow \"down\"\n".to_owned()),
+                ..Classification::from(ErrorClass::RateLimit)
+                    .with_retry_after(Some(Duration::from_millis(1500)))
+            });
+        },
+    );
+    let who = r#""originator":"sdk","trace_id":"0af7651916cd43dd8448eb211c80319c","span_id":"SPAN","parent_span_id":"b7ad6b7169203331","name":"shell","thread_id":"thread","turn_id":"turn","call_id":"call","attempt":2"#;
+    assert_eq!(
+        start,
+        format!(r#"{{"event":"codex.tool.start","time":"2026-01-02T03:04:05.678901Z",{who}}}"#)
+    );
+    assert_eq!(
+        end,
+        format!(
+            r#"{{"event":"codex.tool.exception","time":"2026-01-02T03:04:06.913468Z","duration_ms":1234.567,"outcome":"error","error_class":"rate_limit","error_message":"slow \"down\"\n","retry_after_ms":1500.0,{who},"attributes":{{"gen_ai.usage.input_tokens":10}},"span_events":[{{"name":"retry","time":"2026-01-02T03:04:05.679901Z"}}]}}"#
+        )
+    );
+}
+
+#[test]
+fn a_cancelled_call_says_so() {
+    let [_, end] = told(from_parent(), Outcome::Cancelled, |stage, _| {
+        stage.hands.advance(Duration::from_millis(20));
+    });
+    assert_eq!(
+        end,
+        r#"{"event":"codex.turn.exception","time":"2026-01-02T03:04:05.698901Z","duration_ms":20.0,"outcome":"cancelled","error_class":"cancelled","trace_id":"0af7651916cd43dd8448eb211c80319c","span_id":"SPAN","parent_span_id":"b7ad6b7169203331","attempt":1}"#
+    );
+}
+
+#[test]
+fn a_duration_is_written_without_the_noise_of_binary_fractions() {
+    for (micros, text) in [
+        (9, "0.009"),
+        (15, "0.015"),
+        (1_100, "1.1"),
+        (4_611_001, "4611.001"),
+    ] {
+        let [_, end] = told(turn(), Outcome::Error, |stage, context| {
+            let time = Duration::from_micros(micros);
+            stage.hands.advance(time);
+            let hint = Classification::from(ErrorClass::RateLimit);
+            context.classify(hint.with_retry_after(Some(time)));
+        });
+        assert!(end.contains(&format!(r#""duration_ms":{text},"#)), "{end}");
+        assert!(
+            end.contains(&format!(r#""retry_after_ms":{text},"#)),
+            "{end}"
+        );
+    }
+}
+
+#[test]
+fn the_newest_value_of_an_attribute_stands() {
+    let attributes = attributes(|context| {
+        context.record("tokens", 1);
+        context.record("model", "small");
+        context.record("tokens", 2);
+    });
+    assert_eq!(attributes.to_string(), r#"{"model":"small","tokens":2}"#);
+}
+
+#[test]
+fn attributes_of_every_type_are_json_of_that_type() {
+    let attributes = attributes(|context| {
+        context.record("bool", true);
+        context.record("float", 0.5);
+        context.record("text", "a\"b");
+        context.record("bools", Value::Array(Array::Bool(vec![true, false])));
+        context.record("ints", Value::Array(Array::I64(vec![1, -2])));
+        context.record("floats", Value::Array(Array::F64(vec![0.5])));
+        let texts = vec![StringValue::from("a"), StringValue::from("b")];
+        context.record("texts", Value::Array(Array::String(texts)));
+    });
+    let wanted = serde_json::json!({
+        "bool": true, "float": 0.5, "text": "a\"b", "bools": [true, false], "ints": [1, -2],
+        "floats": [0.5], "texts": ["a", "b"],
+    });
+    assert_eq!(attributes, wanted);
+}
+
+#[test]
+fn a_number_that_json_does_not_have_is_text_and_never_null() {
+    let attributes = attributes(|context| {
+        context.record("nan", f64::NAN);
+        context.record("up", f64::INFINITY);
+        let floats = vec![1.0, f64::NEG_INFINITY];
+        context.record("floats", Value::Array(Array::F64(floats)));
+    });
+    let wanted = serde_json::json!({
+        "nan": "NaN", "up": "Infinity", "floats": [1.0, "-Infinity"],
+    });
+    assert_eq!(attributes, wanted);
+}
