@@ -21,6 +21,11 @@ pub mod tool;
 #[cfg(feature = "services")]
 pub mod turn;
 
+#[cfg(feature = "services")]
+pub use crate::attachment::{
+    Attachment, AttachmentError, AttachmentStore, CleanupError, CleanupReport, CleanupRequest,
+    CleanupService, Sweeper, Ttl,
+};
 #[cfg(feature = "json")]
 pub use crate::sink::JsonLinesSink;
 #[cfg(feature = "tracing")]

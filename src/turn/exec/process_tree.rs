@@ -5,10 +5,20 @@
 //! system tells who whose child is, the tree is walked before anything is killed, since the orphans
 //! of a dead parent are no longer to be found.
 
+use std::time::{Duration, Instant};
+#[cfg(target_os = "linux")]
+use std::{fs, path::Path, thread};
+
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// How many processes of a tree are ended at the most, so that the walk is sure to end.
 const MOST: usize = 4096;
+
+/// How long the processes of a tree may take to stop, all together. It is a matter of microseconds,
+/// unless one is stuck in the kernel; then the rest of the tree is listed as it is.
+const SETTLE_WITHIN: Duration = Duration::from_millis(100);
+#[cfg(target_os = "linux")]
+const SETTLE_PAUSE: Duration = Duration::from_micros(100);
 
 /// Kills a process, its group, and everything below it.
 ///
@@ -26,15 +36,15 @@ pub(super) fn kill(root: Pid) {
 /// A stopped process starts no child that the list would miss. Nor does it reap one, which keeps the
 /// number of a child that dies meanwhile from being given to a stranger before it is used here.
 fn stopped_tree(root: Pid) -> Vec<Pid> {
-    let _ = kill_process(root, Signal::STOP);
+    let deadline = Instant::now() + SETTLE_WITHIN;
     let mut tree = Vec::new();
     let mut parents = vec![root];
     while let Some(parent) = parents.pop() {
-        for child in children(parent) {
+        let _ = kill_process(parent, Signal::STOP);
+        for child in children(parent, deadline) {
             if tree.len() == MOST {
                 return tree;
             }
-            let _ = kill_process(child, Signal::STOP);
             tree.push(child);
             parents.push(child);
         }
@@ -42,13 +52,17 @@ fn stopped_tree(root: Pid) -> Vec<Pid> {
     tree
 }
 
-/// The children of a stopped process, by each of its threads.
+/// The children of a process that was told to stop, by each of its threads.
 #[cfg(target_os = "linux")]
-fn children(parent: Pid) -> Vec<Pid> {
+fn children(parent: Pid, deadline: Instant) -> Vec<Pid> {
     let tasks = format!("/proc/{}/task", parent.as_raw_nonzero());
-    let threads = std::fs::read_dir(tasks).into_iter().flatten().flatten();
-    let lists = threads.filter_map(|thread| {
-        let list = std::fs::read_to_string(thread.path().join("children"));
+    let threads = || fs::read_dir(&tasks).into_iter().flatten().flatten();
+    // The signal is sent by now, but a thread may be in the middle of starting a child.
+    while !threads().all(|thread| has_stopped(&thread.path())) && Instant::now() < deadline {
+        thread::sleep(SETTLE_PAUSE);
+    }
+    let lists = threads().filter_map(|thread| {
+        let list = fs::read_to_string(thread.path().join("children"));
         list.ok()
     });
     lists
@@ -60,8 +74,21 @@ fn children(parent: Pid) -> Vec<Pid> {
         .collect()
 }
 
+/// Whether a thread is stopped, traced, or dead, by the letter behind its name (which is in
+/// parentheses and may hold any character).
+#[cfg(target_os = "linux")]
+fn has_stopped(thread: &Path) -> bool {
+    let Ok(stat) = fs::read_to_string(thread.join("stat")) else {
+        return true;
+    };
+    let state = stat
+        .rsplit_once(") ")
+        .and_then(|(_, rest)| rest.chars().next());
+    matches!(state, Some('T' | 't' | 'Z' | 'X'))
+}
+
 /// Nothing tells it here: the group has to do.
 #[cfg(not(target_os = "linux"))]
-fn children(_: Pid) -> Vec<Pid> {
+fn children(_: Pid, _: Instant) -> Vec<Pid> {
     Vec::new()
 }

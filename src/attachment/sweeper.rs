@@ -1,0 +1,149 @@
+use std::{fmt, future::poll_fn, panic::resume_unwind, time::Duration};
+
+use tokio::{
+    sync::oneshot,
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval},
+};
+use tower_service::Service;
+
+use super::CleanupRequest;
+use crate::error::BoxError;
+
+/// Sweeps a store again and again, through whatever layers its service has.
+///
+/// The first sweep begins at once, as a program that was down has missed some. A sweep that fails is
+/// warned of through `tracing` and does not end the sweeper; the next one comes at its time.
+///
+/// A dropped sweeper stops as well, and cancels a sweep that runs.
+///
+/// ```
+/// use codex_telemetry::{MemorySink, TimingLayer};
+/// use codex_telemetry::attachment::{AttachmentStore, CleanupService, Sweeper};
+/// use std::time::Duration;
+/// use tower::ServiceBuilder;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+/// let sink = MemorySink::new();
+/// let service = ServiceBuilder::new()
+///     .layer(TimingLayer::new(sink.clone()))
+///     .service(CleanupService::new(AttachmentStore::open(dir)?));
+/// let sweeper = Sweeper::spawn(service, Duration::from_secs(600));
+/// sink.wait_for(2, Duration::from_secs(10)).await?;
+/// sweeper.stop().await;
+/// assert_eq!(sink.events()[1].name(), "codex.attachment.cleanup.stop");
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a dropped sweeper stops"]
+pub struct Sweeper {
+    /// Gone once it has been told to stop.
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+// === impl Sweeper ===
+
+impl Sweeper {
+    /// Starts to sweep now and then every `period`.
+    ///
+    /// A sweep that takes longer than the period delays the next one; there is never more than one.
+    ///
+    /// # Panics
+    ///
+    /// When `period` is zero, and outside a tokio runtime with time enabled.
+    pub fn spawn<S>(service: S, period: Duration) -> Self
+    where
+        S: Service<CleanupRequest, Error: Into<BoxError>, Future: Send> + Send + 'static,
+    {
+        let (stop, stopped) = oneshot::channel();
+        let mut ticks = interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            stop: Some(stop),
+            task: tokio::spawn(sweep_until(service, ticks, stopped)),
+        }
+    }
+
+    /// Stops: no sweep begins any more, and one that runs is waited for.
+    ///
+    /// # Panics
+    ///
+    /// When the service panicked, which has ended the sweeper; the panic is passed on.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, as by a timeout around it, it cancels the sweep that runs.
+    pub async fn stop(mut self) {
+        if let Some(stop) = self.stop.take() {
+            // It fails when the task has ended by a panic, of which more below.
+            let _ = stop.send(());
+        }
+        if let Err(error) = (&mut self.task).await
+            && let Ok(panic) = error.try_into_panic()
+        {
+            resume_unwind(panic);
+        }
+    }
+}
+
+impl Drop for Sweeper {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl fmt::Debug for Sweeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sweeper")
+            .field("running", &!self.task.is_finished())
+            .finish()
+    }
+}
+
+async fn sweep_until<S>(
+    mut service: S,
+    mut ticks: tokio::time::Interval,
+    mut stopped: oneshot::Receiver<()>,
+) where
+    S: Service<CleanupRequest, Error: Into<BoxError>>,
+{
+    loop {
+        let ready = async {
+            ticks.tick().await;
+            let ready = poll_fn(|cx| service.poll_ready(cx)).await;
+            ready.map_err(Into::into)
+        };
+        let ready: Result<(), BoxError> = tokio::select! {
+            biased;
+            _ = &mut stopped => return,
+            ready = ready => ready,
+        };
+        // From here on the sweep is not raced against the stop: it runs to its end.
+        let swept = match ready {
+            Ok(()) => {
+                let sweep = service.call(CleanupRequest::expired());
+                sweep.await.map(drop).map_err(Into::into)
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = swept {
+            warn(&error);
+        }
+    }
+}
+
+#[cfg(feature = "tracing")]
+fn warn(error: &BoxError) {
+    ::tracing::warn!(
+        target: "codex_telemetry",
+        error = &**error as &dyn std::error::Error,
+        "a sweep over attachments failed; the next one comes at its time"
+    );
+}
+
+#[cfg(not(feature = "tracing"))]
+fn warn(_: &BoxError) {}

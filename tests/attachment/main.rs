@@ -1,0 +1,14 @@
+//! The attachment store, its cleanup and its sweeper.
+
+#![cfg(feature = "services")]
+// `clippy.toml` allows it in tests, not in what they call.
+#![allow(clippy::unwrap_used)]
+
+mod concurrency;
+mod events;
+mod hostile;
+mod staging;
+mod support;
+mod sweeper;
+mod sweeping;
+mod time_to_live;

@@ -1,0 +1,76 @@
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use codex_telemetry::{
+    Clock, ClockHands,
+    attachment::{Attachment, AttachmentStore, CleanupReport, CleanupRequest, CleanupService, Ttl},
+};
+use tower::ServiceExt;
+
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const EXPIRED: Ttl = Ttl::For(Duration::ZERO);
+
+/// A store in a directory of its own, at a time of its own.
+pub(crate) struct Fixture {
+    pub(crate) store: AttachmentStore,
+    pub(crate) hands: ClockHands,
+    /// The directory that holds the store's; what is here beside it is outside of the store.
+    pub(crate) outside: tempfile::TempDir,
+}
+
+pub(crate) fn start() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+}
+
+pub(crate) fn open_at(directory: &Path, now: SystemTime) -> (AttachmentStore, ClockHands) {
+    let (clock, hands) = Clock::manual(now);
+    let store = AttachmentStore::builder().clock(clock).open(directory);
+    (store.unwrap(), hands)
+}
+
+pub(crate) async fn sweep(store: &AttachmentStore, request: CleanupRequest) -> CleanupReport {
+    let service = CleanupService::new(store.clone());
+    service.oneshot(request).await.unwrap()
+}
+
+pub(crate) fn names_in(directory: &Path) -> Vec<String> {
+    let name = |entry: fs::DirEntry| entry.file_name().into_string().unwrap();
+    let entries = fs::read_dir(directory).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| name(entry.unwrap())).collect();
+    names.sort();
+    names
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        let outside = tempfile::tempdir().unwrap();
+        let (store, hands) = open_at(&outside.path().join("store"), start());
+        Self {
+            store,
+            hands,
+            outside,
+        }
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.store.directory().to_owned()
+    }
+
+    /// What the store's directory holds beside its lock.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let mut names = names_in(self.store.directory());
+        names.retain(|name| name != ".lock");
+        names
+    }
+
+    pub(crate) async fn stage(&self, name: &str, ttl: Ttl) -> Attachment {
+        self.store.stage_bytes(name, name, ttl).await.unwrap()
+    }
+
+    pub(crate) async fn sweep(&self) -> CleanupReport {
+        sweep(&self.store, CleanupRequest::expired()).await
+    }
+}

@@ -1,0 +1,134 @@
+use std::fs;
+
+use codex_telemetry::attachment::{CleanupRequest, Ttl};
+
+use crate::support::{EXPIRED, Fixture, sweep};
+
+/// The file name of an attachment that was never staged.
+fn forged(name: &str) -> String {
+    format!("{}-{name}", "ab".repeat(32))
+}
+
+#[tokio::test]
+async fn a_sweep_reports_what_it_removed_and_kept() {
+    let fixture = Fixture::new();
+    fixture.stage("four", EXPIRED).await;
+    fixture.stage("seven!!", EXPIRED).await;
+    fixture.stage("stays", Ttl::default()).await;
+    let report = fixture.sweep().await;
+    assert_eq!((report.removed, report.removed_bytes), (2, 11));
+    assert_eq!((report.kept, report.failed, report.leftovers), (1, 0, 0));
+    assert!(report.failures.is_empty());
+    assert_eq!(fixture.files().len(), 1);
+}
+
+#[tokio::test]
+async fn a_store_of_more_than_one_batch_is_swept_whole() {
+    let fixture = Fixture::new();
+    for i in 0..1000 {
+        // Written by hand: the disk need not be waited for a thousand times.
+        fs::write(fixture.root().join(forged(&format!("{i}"))), "x").unwrap();
+    }
+    let kept = fixture.stage("stays", Ttl::Persistent).await;
+    let report = sweep(&fixture.store, CleanupRequest::everything()).await;
+    assert_eq!(
+        (report.removed, report.removed_bytes, report.kept),
+        (1000, 1000, 1)
+    );
+    assert_eq!(fixture.store.list().await.unwrap(), [kept]);
+}
+
+#[tokio::test]
+async fn one_file_that_cannot_be_removed_does_not_stop_the_sweep() {
+    use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+    let fixture = Fixture::new();
+    for name in ["a", "b", "c", "d", "e"] {
+        fixture.stage(name, EXPIRED).await;
+    }
+    fs::create_dir(fixture.root().join(forged("directory"))).unwrap();
+    // What not even root can remove; where nobody may make such a file, the directory is the one.
+    let stuck = fixture.stage("stuck", EXPIRED).await;
+    let file = fs::File::open(&stuck.path).unwrap();
+    let flags = ioctl_getflags(&file).unwrap_or(IFlags::empty());
+    let is_stuck = ioctl_setflags(&file, flags | IFlags::IMMUTABLE).is_ok();
+    let report = fixture.sweep().await;
+    if is_stuck {
+        ioctl_setflags(&file, flags).unwrap();
+    }
+
+    assert_eq!(report.failed, 1 + u64::from(is_stuck), "{report:?}");
+    assert_eq!(report.removed, 6 - u64::from(is_stuck));
+    let told = |name: &str| report.failures.iter().any(|f| f.file_name.ends_with(name));
+    assert!(
+        told("-directory") && told("-stuck") == is_stuck,
+        "{report:?}"
+    );
+    assert!(
+        report
+            .failures
+            .iter()
+            .all(|failure| !failure.error.is_empty())
+    );
+
+    // The next sweep does what this one could not.
+    assert_eq!(fixture.sweep().await.removed, u64::from(is_stuck));
+}
+
+#[tokio::test]
+async fn the_list_of_failures_is_bounded_and_their_count_is_not() {
+    let fixture = Fixture::new();
+    for i in 0..40 {
+        fs::create_dir(fixture.root().join(forged(&format!("{i}")))).unwrap();
+    }
+    let report = fixture.sweep().await;
+    assert_eq!((report.failed, report.failures.len()), (40, 32));
+}
+
+#[tokio::test]
+async fn what_a_dead_process_left_half_written_is_removed() {
+    let fixture = Fixture::new();
+    let leftover = fixture.root().join(".staging-0123456789abcdef");
+    fs::write(&leftover, "half").unwrap();
+    let report = fixture.sweep().await;
+    assert_eq!(
+        (report.removed, report.leftovers, report.removed_bytes),
+        (1, 1, 4)
+    );
+    assert!(fixture.files().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_still_being_written_is_left_alone() {
+    let fixture = Fixture::new();
+    let path = fixture.root().join(".staging-0123456789abcdef");
+    fs::write(&path, "half").unwrap();
+    let writer = fs::File::open(&path).unwrap();
+    writer.lock().unwrap();
+    let report = sweep(&fixture.store, CleanupRequest::everything()).await;
+    assert_eq!((report.removed, report.kept, report.failed), (0, 0, 0));
+    assert!(path.exists());
+    drop(writer);
+    assert_eq!(fixture.sweep().await.leftovers, 1);
+}
+
+#[tokio::test]
+async fn what_is_not_the_stores_is_neither_counted_nor_removed() {
+    let fixture = Fixture::new();
+    let foreign = [
+        "notes.txt",
+        ".hidden",
+        &"ab".repeat(32),
+        &format!("{}-", "ab".repeat(32)),
+    ];
+    for name in foreign {
+        fs::write(fixture.root().join(name), "x").unwrap();
+    }
+    fs::create_dir(fixture.root().join("directory")).unwrap();
+    std::os::unix::fs::symlink("/", fixture.root().join("link")).unwrap();
+    let before = fixture.files();
+    assert_eq!(before.len(), 6);
+    let report = sweep(&fixture.store, CleanupRequest::everything()).await;
+    assert_eq!((report.removed, report.kept, report.failed), (0, 0, 0));
+    assert_eq!(fixture.files(), before);
+    assert!(fixture.store.list().await.unwrap().is_empty());
+}

@@ -1,0 +1,137 @@
+use std::{
+    fs::File,
+    time::{Duration, SystemTime},
+};
+
+use codex_telemetry::attachment::{AttachmentStore, CleanupRequest, Expiry, Ttl};
+
+use crate::support::{Fixture, HOUR, open_at, start, sweep};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+#[tokio::test]
+async fn staging_anew_extends_and_never_shortens() {
+    let lives = [
+        Ttl::For(Duration::ZERO),
+        Ttl::For(HOUR),
+        Ttl::default(),
+        Ttl::For(Duration::MAX),
+        Ttl::Infinite,
+        Ttl::Persistent,
+    ];
+    for (i, first) in lives.into_iter().enumerate() {
+        for (j, second) in lives.into_iter().enumerate() {
+            let fixture = Fixture::new();
+            let longest = Fixture::new().stage("a", lives[i.max(j)]).await.expiry;
+            fixture.stage("a", first).await;
+            let staged = fixture.stage("a", second).await;
+            assert_eq!(staged.expiry, longest, "{first:?}, then {second:?}");
+            let listed = fixture.store.list().await.unwrap();
+            assert_eq!(listed, [staged], "{first:?}, then {second:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_attachment_lives_a_day_unless_told_otherwise() {
+    let fixture = Fixture::new();
+    let staged = fixture.stage("a", Ttl::default()).await;
+    assert_eq!(staged.expiry, Expiry::At(start() + DAY));
+}
+
+#[tokio::test]
+async fn an_attachment_is_swept_when_its_time_has_come_and_not_before() {
+    let fixture = Fixture::new();
+    fixture.stage("a", Ttl::For(HOUR)).await;
+    fixture.hands.advance(HOUR - Duration::from_nanos(1));
+    let report = fixture.sweep().await;
+    assert_eq!((report.removed, report.kept), (0, 1));
+    fixture.hands.advance(Duration::from_nanos(1));
+    let report = fixture.sweep().await;
+    assert_eq!((report.removed, report.kept), (1, 0));
+    assert!(fixture.files().is_empty());
+}
+
+#[tokio::test]
+async fn a_request_may_say_by_which_time_to_judge() {
+    let fixture = Fixture::new();
+    fixture.stage("a", Ttl::For(HOUR)).await;
+    let at = |time: SystemTime| CleanupRequest::expired().at(time);
+    let early = sweep(&fixture.store, at(start())).await;
+    assert_eq!(early.kept, 1);
+    let late = sweep(&fixture.store, at(start() + HOUR)).await;
+    assert_eq!(late.removed, 1);
+}
+
+#[tokio::test]
+async fn what_is_infinite_outlives_time_and_what_is_persistent_outlives_everything() {
+    let fixture = Fixture::new();
+    fixture.stage("day", Ttl::default()).await;
+    fixture.stage("infinite", Ttl::Infinite).await;
+    let persistent = fixture.stage("persistent", Ttl::Persistent).await;
+    assert_eq!(persistent.expiry, Expiry::Persistent);
+
+    let year_2290 = start() + Duration::from_secs(8_300_000_000);
+    let late = CleanupRequest::expired().at(year_2290);
+    let report = sweep(&fixture.store, late).await;
+    assert_eq!((report.removed, report.kept), (1, 2));
+    fixture.stage("day", Ttl::default()).await;
+    let report = sweep(&fixture.store, CleanupRequest::everything()).await;
+    assert_eq!((report.removed, report.kept), (2, 1));
+    assert_eq!(fixture.store.list().await.unwrap(), [persistent]);
+}
+
+#[tokio::test]
+async fn a_store_that_is_opened_anew_knows_what_was_staged() {
+    let fixture = Fixture::new();
+    for (name, ttl) in [
+        ("hour", Ttl::For(HOUR)),
+        ("infinite", Ttl::Infinite),
+        ("persistent", Ttl::Persistent),
+    ] {
+        fixture.stage(name, ttl).await;
+    }
+    let before = fixture.store.list().await.unwrap();
+    assert_eq!(before.len(), 3);
+    let Fixture { store, outside, .. } = fixture;
+    let root = store.directory().to_owned();
+    drop(store);
+    let (store, _) = open_at(&root, start() + DAY);
+    assert_eq!(store.list().await.unwrap(), before);
+    assert_eq!(sweep(&store, CleanupRequest::expired()).await.removed, 1);
+    drop(outside);
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_loses_nothing() {
+    let fixture = Fixture::new();
+    let staged = fixture.stage("a", Ttl::For(HOUR)).await;
+    let (back, _) = open_at(fixture.store.directory(), start() - 10 * DAY);
+    assert_eq!(sweep(&back, CleanupRequest::expired()).await.kept, 1);
+    let again = back.stage_bytes("a", "a", Ttl::default()).await.unwrap();
+    assert_eq!(again.expiry, staged.expiry);
+}
+
+#[tokio::test]
+async fn two_stores_on_one_directory_are_one_store() {
+    let fixture = Fixture::new();
+    let (other, _) = open_at(fixture.store.directory(), start());
+    let staged = other.stage_bytes("a", "a", Ttl::For(HOUR)).await.unwrap();
+    assert_eq!(fixture.stage("a", Ttl::For(Duration::ZERO)).await, staged);
+    assert_eq!(fixture.sweep().await.kept, 1);
+    let report = sweep(&other, CleanupRequest::everything()).await;
+    assert_eq!(report.removed, 1);
+    assert!(fixture.store.list().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn without_a_clock_of_its_own_a_store_goes_by_the_systems() {
+    let outside = tempfile::tempdir().unwrap();
+    let store = AttachmentStore::open(outside.path()).unwrap();
+    let before = SystemTime::now();
+    let staged = store.stage_bytes("a", "a", Ttl::For(HOUR)).await.unwrap();
+    let (earliest, latest) = (before + HOUR, SystemTime::now() + HOUR);
+    assert!(Expiry::At(earliest) <= staged.expiry && staged.expiry <= Expiry::At(latest));
+    let modified = File::open(staged.path).unwrap().metadata().unwrap();
+    assert_eq!(staged.expiry, Expiry::At(modified.modified().unwrap()));
+}
