@@ -9,6 +9,9 @@ const PERSISTENT: u64 = 7_289_654_400;
 
 /// How long an attachment is to live.
 ///
+/// It is kept as the file's modification time. Whoever copies a store has to copy the times as well
+/// (`cp -p`), or everything in the copy has expired.
+///
 /// ```
 /// use codex_telemetry::attachment::Ttl;
 /// use std::time::Duration;
@@ -21,7 +24,7 @@ pub enum Ttl {
     For(Duration),
     /// Until everything is cleaned up.
     Infinite,
-    /// Through a cleanup of everything as well: nothing but a person removes it.
+    /// Through a cleanup of everything as well.
     Persistent,
 }
 

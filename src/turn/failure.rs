@@ -24,6 +24,7 @@ const FRAGMENTS: &[(&str, ErrorClass)] = &[
     ("experiencing high demand", ErrorClass::ServerError),
     ("at capacity", ErrorClass::Overloaded),
     ("missing environment variable", ErrorClass::Unauthorized),
+    ("invalid prompt", ErrorClass::InvalidRequest),
     ("incomplete response", ErrorClass::Incomplete),
     ("stream disconnected", ErrorClass::Transport),
     ("error sending request", ErrorClass::Transport),

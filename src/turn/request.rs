@@ -46,17 +46,12 @@ pub(super) struct Parameters {
     pub(super) sandbox: Option<Sandbox>,
     pub(super) images: Vec<PathBuf>,
     pub(super) output_schema: Option<Value>,
-    pub(super) resume: Option<Resume>,
+    pub(super) resume: Option<String>,
+    /// What the resumed thread had used before, when the caller knows.
+    pub(super) used: Option<Usage>,
     pub(super) config: Vec<(String, String)>,
     pub(super) environment: Vec<(OsString, Option<OsString>)>,
     pub(super) progress: Option<mpsc::Sender<Progress>>,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Resume {
-    pub(super) thread_id: String,
-    /// What the thread had used before, when the caller knows.
-    pub(super) used: Option<Usage>,
 }
 
 /// What Codex may do to the machine.
@@ -140,12 +135,7 @@ impl TurnRequest {
     /// tokens by thread; see [`with_used`](Self::with_used) for how the turn's own share is found.
     #[must_use]
     pub fn with_resume(self, thread_id: impl Into<String>) -> Self {
-        self.with(|p| {
-            p.resume = Some(Resume {
-                thread_id: thread_id.into(),
-                used: None,
-            });
-        })
+        self.with(|p| p.resume = Some(thread_id.into()))
     }
 
     /// Sets what the resumed thread had used before, by the
@@ -156,11 +146,7 @@ impl TurnRequest {
     /// cancelled in between, of which no [`Turn`](super::Turn) told.
     #[must_use]
     pub fn with_used(self, used: Usage) -> Self {
-        self.with(|p| {
-            if let Some(resume) = &mut p.resume {
-                resume.used = Some(used);
-            }
-        })
+        self.with(|p| p.used = Some(used))
     }
 
     /// Overrides one key of Codex's configuration; the value is TOML, a text stands in quotes.
@@ -212,8 +198,7 @@ impl TurnRequest {
     /// Returns the id of the thread that the request goes on with.
     #[must_use]
     pub fn resumed_thread(&self) -> Option<&str> {
-        let resume = self.parameters.resume.as_ref()?;
-        Some(&resume.thread_id)
+        self.parameters.resume.as_deref()
     }
 
     pub(super) fn into_parts(self) -> (CallContext, Arc<Parameters>) {

@@ -9,7 +9,8 @@ pub struct Turn {
     pub thread_id: Option<String>,
     /// The last message of the agent.
     pub final_message: Option<String>,
-    /// Everything the agent did, in the order in which it was completed.
+    /// Everything the agent did, in the order in which it was completed; what was not completed by the
+    /// end of the turn is not among it.
     pub items: Vec<Item>,
     /// What this turn used; `None` when a resumed thread's earlier total is not known.
     pub usage: Option<Usage>,

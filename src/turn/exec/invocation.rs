@@ -54,11 +54,11 @@ impl Invocation {
         set_environment(&mut command, context, p);
 
         let resumed = p.resume.as_ref().map(|resume| {
-            let used = resume.used.or_else(|| {
+            let used = p.used.or_else(|| {
                 let home = codex_home(p)?;
-                rollout::used(&home, &resume.thread_id)
+                rollout::used(&home, resume)
             });
-            (resume.thread_id.clone(), used)
+            (resume.clone(), used)
         });
         Ok(Self {
             program,
@@ -84,7 +84,7 @@ fn check(p: &Parameters) -> Result<(), TurnError> {
         return refuse(format!("the image {} is not a file", image.display()));
     }
     if let Some(resume) = &p.resume
-        && !is_thread_id(&resume.thread_id)
+        && !is_thread_id(resume)
     {
         return refuse(
             "the thread to resume is not named by an id (32 hexadecimal digits in 5 groups), as \
@@ -150,7 +150,7 @@ fn arguments(options: &Options, p: &Parameters, output_schema: Option<&Path>) ->
     }
     arguments.extend(output_schema.map(|path| flag("output-schema", path.as_ref())));
     if let Some(resume) = &p.resume {
-        arguments.extend(["resume".into(), resume.thread_id.clone().into()]);
+        arguments.extend(["resume".into(), resume.into()]);
     }
     for image in &p.images {
         arguments.extend(["--image".into(), image.into()]);

@@ -44,7 +44,8 @@ const DEFAULT_EXIT_GRACE: Duration = Duration::from_secs(5);
 /// On the open call: tokens, retries, the time to the first event, the exit code or signal, and, when
 /// the turn does not complete, the end of what Codex wrote to standard error; the thread's id once
 /// Codex tells it. Each tool call that Codex makes inside the turn becomes a call of its own, a child
-/// of the turn's. Prompts, commands and outputs are not recorded.
+/// of the turn's. Prompts, commands and outputs are not recorded, except as far as Codex repeats them in
+/// an error's text or on standard error.
 ///
 /// # Runtime
 ///

@@ -1,0 +1,171 @@
+//! One test's model, directories, sink and services.
+
+use std::{env, path::Path, time::Duration};
+
+use codex_telemetry::{
+    Classification, ErrorClassLayer, MemorySink, Originator, OriginatorLayer, TimingLayer,
+    turn::{Sandbox, Turn, TurnError, TurnRequest, TurnService, TurnServiceBuilder},
+};
+use tempfile::TempDir;
+use tower::{Service, ServiceBuilder, ServiceExt};
+
+use crate::{binary, calls::Calls, model::Model, reply::Reply};
+
+/// How long anything may take before the test gives up: far longer than a busy machine needs.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// What the child must not inherit, by the beginning of its name.
+const FOREIGN: &[&str] = &["CODEX_", "OTEL_", "OPENAI_", "RUST_"];
+
+/// What the service decides on: to remove it would be a word of the caller's.
+const ORIGINATOR: &str = "CODEX_INTERNAL_ORIGINATOR_OVERRIDE";
+
+pub(crate) struct Bench {
+    pub(crate) model: Model,
+    pub(crate) sink: MemorySink,
+    /// Codex's own directory, and the user's: a command's login shell must not run the scripts of
+    /// whoever tests, some of which take locks that a kill would leave behind.
+    pub(crate) home: TempDir,
+    /// The directory to work in.
+    pub(crate) work: TempDir,
+    codex: &'static Path,
+}
+
+impl Bench {
+    /// A bench whose model answers by `script`; `None` when there is no Codex to test with.
+    pub(crate) fn start(script: impl IntoIterator<Item = Reply>) -> Option<Self> {
+        let codex = binary::codex()?;
+        let directory = |name| tempfile::Builder::new().prefix(name).tempdir().unwrap();
+        Some(Self {
+            model: Model::start(script),
+            sink: MemorySink::new(),
+            home: directory("codex-home-"),
+            work: directory("codex-work-"),
+            codex,
+        })
+    }
+
+    /// A request that reaches this bench's model, and nothing else of the machine's Codex.
+    pub(crate) fn request(&self, prompt: impl Into<String>) -> TurnRequest {
+        self.request_to(&self.model.url("/v1"), prompt)
+    }
+
+    /// As [`request`](Self::request), to a model elsewhere.
+    pub(crate) fn request_to(&self, base_url: &str, prompt: impl Into<String>) -> TurnRequest {
+        let provider = format!(
+            "{{name=\"mock\",base_url=\"{base_url}\",env_key=\"MOCK_KEY\",wire_api=\"responses\",\
+             request_max_retries=0,stream_max_retries=0,stream_idle_timeout_ms=60000}}"
+        );
+        let request = TurnRequest::new(prompt)
+            .with_model("gpt-5.5")
+            .with_working_directory(self.work.path())
+            .with_sandbox(Sandbox::DangerFullAccess)
+            .with_config("analytics.enabled", "false")
+            .with_config("otel.metrics_exporter", "\"none\"")
+            .with_config("model_provider", "\"mock\"")
+            .with_config("model_providers.mock", provider);
+        let foreign = |name: &str| FOREIGN.iter().any(|start| name.starts_with(start));
+        let inherited = env::vars_os().map(|(name, _)| name);
+        inherited
+            .filter(|name| name != ORIGINATOR && foreign(&name.to_string_lossy()))
+            .fold(request, |request, name| request.without_env(name))
+            .with_env("CODEX_HOME", self.home.path())
+            .with_env("HOME", self.home.path())
+            .with_env("MOCK_KEY", "k")
+    }
+
+    pub(crate) fn turns(&self) -> TurnServiceBuilder {
+        TurnService::builder()
+            .codex(self.codex)
+            .skip_git_repo_check(true)
+    }
+
+    /// The three layers around a turn service.
+    pub(crate) fn layered<S>(
+        &self,
+        turns: S,
+    ) -> impl Service<TurnRequest, Response = Turn, Error = TurnError, Future: Send> + use<S>
+    where
+        S: Service<TurnRequest, Response = Turn, Error = TurnError, Future: Send>,
+    {
+        self.classified(turns, TurnError::classification)
+    }
+
+    /// The three layers around any service, whose errors `classify` knows.
+    pub(crate) fn classified<S, C>(
+        &self,
+        turns: S,
+        classify: C,
+    ) -> impl Service<TurnRequest, Response = Turn, Error = S::Error, Future: Send> + use<S, C>
+    where
+        S: Service<TurnRequest, Response = Turn, Future: Send>,
+        C: Fn(&S::Error) -> Classification + Clone + Send,
+    {
+        ServiceBuilder::new()
+            .layer(OriginatorLayer::new(Originator::Sdk))
+            .layer(TimingLayer::new(self.sink.clone()))
+            .layer(ErrorClassLayer::new(classify))
+            .service(turns)
+    }
+
+    /// Runs a turn through the layers.
+    pub(crate) async fn run(&self, request: TurnRequest) -> Result<Turn, TurnError> {
+        self.run_by(self.turns().build(), request).await
+    }
+
+    pub(crate) async fn run_by(
+        &self,
+        turns: TurnService,
+        request: TurnRequest,
+    ) -> Result<Turn, TurnError> {
+        in_time(self.layered(turns).oneshot(request)).await
+    }
+
+    /// The calls so far, of which `turns` are turns, each with the two events that it should have.
+    pub(crate) fn calls(&self, turns: usize) -> Calls {
+        let calls = Calls::new(&self.sink.events());
+        assert_eq!(calls.turns.len(), turns, "turns that ended");
+        calls
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            #[expect(clippy::print_stderr, reason = "the message of a failed test")]
+            {
+                let asked = self.model.asked();
+                eprintln!("{}", self.sink.timeline());
+                eprintln!("{:#?}", self.sink.events());
+                eprintln!(
+                    "the model was asked {} times, and has {} replies left",
+                    asked.len(),
+                    self.model.left()
+                );
+            }
+        }
+        #[cfg(target_os = "linux")]
+        crate::processes::kill_left_over(self.home.path());
+    }
+}
+
+/// Waits for what should take far less than the deadline.
+pub(crate) async fn in_time<F: Future>(work: F) -> F::Output {
+    let waited = tokio::time::timeout(DEADLINE, work).await;
+    waited.unwrap_or_else(|_| panic!("not done within {DEADLINE:?}"))
+}
+
+/// Waits until something has come true; `false` when it does not.
+pub(crate) async fn comes_true(mut is_so: impl FnMut() -> bool) -> bool {
+    let wait = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, wait).await.is_ok()
+}
+
+/// Waits until something has come true, or fails the test.
+pub(crate) async fn until(what: &str, is_so: impl FnMut() -> bool) {
+    assert!(comes_true(is_so).await, "not within {DEADLINE:?}: {what}");
+}

@@ -1,0 +1,29 @@
+//! The layered turn service with the real Codex CLI, against a model server on loopback.
+//!
+//! `scripts/fetch-codex` puts the binary where these tests look for it; `CODEX_TELEMETRY_TEST_CODEX`
+//! names another one. Without a binary every test passes, having done nothing, and one line on standard
+//! error says so; with `CODEX_TELEMETRY_REQUIRE_CODEX=1` it fails instead.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy's exception for tests does not reach their helpers"
+)]
+
+mod bench;
+mod binary;
+mod calls;
+mod cancel;
+mod durations;
+mod failures;
+mod identity;
+mod inputs;
+mod limits;
+mod mcp;
+mod model;
+mod outcomes;
+mod processes;
+mod progress;
+mod refusals;
+mod reply;
+mod thread;
+mod tools;
+mod trace;

@@ -1,0 +1,95 @@
+//! Tools of an MCP server, which is a process of Codex's too.
+#![cfg(unix)]
+
+use std::fs;
+
+use codex_telemetry::{
+    ErrorClass, Outcome,
+    event::names,
+    turn::{ItemKind, TurnRequest},
+};
+use opentelemetry::Value;
+
+use crate::{bench::Bench, calls::assert_ok, reply::Reply};
+
+/// A server that takes no signal and no end of its input for an answer. It has a child, and offers
+/// two tools, of which one reports failures.
+const SERVER: &str = r#"
+trap '' INT TERM HUP
+CODEX_HOME=HERE sleep MARKER &
+answer() { printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$id" "$1"; }
+while read -r line; do
+    id=$(printf '%s' "$line" | sed -n 's/.*"id":\([0-9][0-9]*\).*/\1/p')
+    case $line in
+        *'"initialize"'*) answer '{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"stub","version":"1"}}' ;;
+        *'"tools/list"'*) answer '{"tools":[{"name":"works","inputSchema":{"type":"object"},"annotations":{"readOnlyHint":true}},{"name":"fails","inputSchema":{"type":"object"},"annotations":{"readOnlyHint":true}}]}' ;;
+        *'"works"'*) answer '{"content":[{"type":"text","text":"fine"}]}' ;;
+        *'"fails"'*) answer '{"content":[{"type":"text","text":"said no"}],"isError":true}' ;;
+    esac
+done
+STAY
+"#;
+
+impl Bench {
+    /// Has Codex start the server, which shows `marker`, and goes when its input ends, or stays.
+    fn with_server(&self, request: TurnRequest, marker: &str, stays: bool) -> TurnRequest {
+        let path = self.home.path().join("server.sh");
+        let last = if stays { "wait" } else { "kill -KILL $!" };
+        let script = SERVER
+            .replace("HERE", &self.home.path().display().to_string())
+            .replace("MARKER", marker)
+            .replace("STAY", last);
+        fs::write(&path, script).unwrap();
+        let server = format!("{{command=\"/bin/sh\",args=[\"{}\"]}}", path.display());
+        request.with_config("mcp_servers.stub", server)
+    }
+}
+
+#[tokio::test]
+async fn a_tool_of_a_server_is_a_tool_call_with_the_servers_name() {
+    for (tool, outcome) in [("works", Outcome::Ok), ("fails", Outcome::Error)] {
+        let Some(bench) = Bench::start([Reply::mcp("stub", tool), Reply::done()]) else {
+            return;
+        };
+        let request = bench.with_server(bench.request("Go"), "60", false);
+        let turn = bench.run(request).await.unwrap();
+        let ItemKind::McpToolCall { server, .. } = &turn.items[0].kind else {
+            panic!("{:?}", turn.items);
+        };
+        assert_eq!(server, "stub");
+
+        let calls = bench.calls(1);
+        assert_ok(calls.turn());
+        let call = calls.tool();
+        assert_eq!(call.call_name(), Some(tool));
+        assert_eq!(call.outcome(), Some(outcome));
+        let failed = (outcome == Outcome::Error).then_some(ErrorClass::ToolFailed);
+        assert_eq!(call.error_class(), failed);
+        let text = |key| call.attribute(key).map(Value::to_string);
+        assert_eq!(text(names::MCP_SERVER).as_deref(), Some("stub"));
+        assert_eq!(text(names::TOOL_TYPE).as_deref(), Some("function"));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_dropped_turn_leaves_no_server_that_ignores_signals() {
+    use crate::processes::{odd_duration, running};
+
+    let script = [Reply::unfinished(crate::reply::Ending::Silence)];
+    let Some(bench) = Bench::start(script) else {
+        return;
+    };
+    let marker = odd_duration();
+    let request = bench.with_server(bench.request("Go"), &marker, true);
+    let mut codex = None;
+    bench
+        .drop_when("the server runs", request, || {
+            codex = bench.codex();
+            !running(&marker).is_empty() && !bench.model.asked().is_empty()
+        })
+        .await;
+    assert!(codex.is_some(), "Codex was not seen");
+    assert_eq!(bench.calls(1).turn().outcome(), Some(Outcome::Cancelled));
+    bench.assert_gone(&marker, codex).await;
+}

@@ -1,0 +1,204 @@
+//! The model server: it answers by a script, and keeps what it was asked.
+//!
+//! It has a thread and a runtime of its own, so it goes on whatever the test's runtime does, and it
+//! doubles as the collector of Codex's own OpenTelemetry export.
+
+use std::{
+    collections::VecDeque,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{DefaultBodyLimit, State},
+    http::{HeaderMap, Method, Uri},
+    response::Response,
+};
+use futures_util::{StreamExt, stream};
+use serde_json::Value;
+use tokio::{net::TcpListener, runtime, sync::oneshot};
+
+use crate::reply::{Ending, Reply};
+
+/// A server on loopback; it stops when this is dropped.
+pub(crate) struct Model {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    script: Mutex<VecDeque<Reply>>,
+    requests: Mutex<Vec<Recorded>>,
+}
+
+/// A request that came.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorded {
+    path: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+// === impl Model ===
+
+impl Model {
+    /// Starts a server that gives each of `script` once, in this order.
+    pub(crate) fn start(script: impl IntoIterator<Item = Reply>) -> Self {
+        let shared = Arc::new(Shared::default());
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let router = Router::new()
+            .fallback(answer)
+            .layer(DefaultBodyLimit::disable())
+            .with_state(Arc::clone(&shared));
+        let serve = async move {
+            let listener = TcpListener::from_std(listener).unwrap();
+            tokio::select! {
+                ended = axum::serve(listener, router) => ended.unwrap(),
+                _ = stopped => {}
+            }
+        };
+        let thread = thread::spawn(move || {
+            let runtime = runtime::Builder::new_current_thread().enable_all().build();
+            // Dropped with the runtime: also the connections that wait for ever.
+            runtime.unwrap().block_on(serve);
+        });
+        let model = Self {
+            address,
+            shared,
+            stop: Some(stop),
+            thread: Some(thread),
+        };
+        model.then(script);
+        model
+    }
+
+    /// Adds to the script.
+    pub(crate) fn then(&self, script: impl IntoIterator<Item = Reply>) {
+        self.shared.script.lock().unwrap().extend(script);
+    }
+
+    /// The address of a path on this server.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// What the model was asked so far.
+    pub(crate) fn asked(&self) -> Vec<Recorded> {
+        self.received("/v1/responses")
+    }
+
+    /// What has come on one path so far.
+    pub(crate) fn received(&self, path: &str) -> Vec<Recorded> {
+        let requests = self.shared.requests.lock().unwrap();
+        let wanted = requests.iter().filter(|request| request.path == path);
+        wanted.cloned().collect()
+    }
+
+    /// How much of the script is left.
+    pub(crate) fn left(&self) -> usize {
+        self.shared.script.lock().unwrap().len()
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+// === impl Recorded ===
+
+impl Recorded {
+    /// A header's value, or nothing.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name).and_then(|value| value.to_str().ok());
+        value.unwrap_or_default()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// Every part of the conversation that was sent along, of whichever message.
+    pub(crate) fn content(&self) -> Vec<Value> {
+        let body = self.json();
+        let messages = body["input"].as_array().into_iter().flatten();
+        let parts = messages.filter_map(|message| message["content"].as_array());
+        parts.flatten().cloned().collect()
+    }
+
+    /// Every text of the conversation that was sent along.
+    pub(crate) fn texts(&self) -> Vec<String> {
+        let parts = self.content();
+        let texts = parts.iter().filter_map(|part| part["text"].as_str());
+        texts.map(str::to_owned).collect()
+    }
+}
+
+// === the server ===
+
+async fn answer(
+    State(shared): State<Arc<Shared>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let is_turn = method == Method::POST && uri.path() == "/v1/responses";
+    shared.requests.lock().unwrap().push(Recorded {
+        path: uri.path().to_owned(),
+        headers,
+        body,
+    });
+    if !is_turn {
+        return plain(200, "{}".to_owned());
+    }
+    let reply = shared.script.lock().unwrap().pop_front();
+    // The text ends up in the turn's error, and so in the message of the test that fails.
+    let exhausted = || Reply::failure("invalid_prompt", "the test's script has no reply left");
+    match reply.unwrap_or_else(exhausted) {
+        Reply::Status { status, body } => plain(status, body),
+        Reply::Stream { events, ending } => stream_of(&events, ending),
+    }
+}
+
+fn plain(status: u16, body: String) -> Response {
+    let response = Response::builder()
+        .status(status)
+        .header("content-type", "application/json");
+    response.body(body.into()).unwrap()
+}
+
+fn stream_of(events: &[Value], ending: Ending) -> Response {
+    let write = |event: &Value| {
+        let kind = event["type"].as_str().unwrap_or_default();
+        format!("event: {kind}\ndata: {event}\n\n")
+    };
+    let text: String = events.iter().map(write).collect();
+    let start = stream::iter([Ok::<_, io::Error>(text.clone())]);
+    let body = match ending {
+        Ending::Closed => Body::from(text),
+        Ending::Silence => Body::from_stream(start.chain(stream::pending())),
+        Ending::Cut => Body::from_stream(start.chain(stream::once(async {
+            // So that what came before is on its way.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            Err(io::Error::other("cut"))
+        }))),
+    };
+    let response = Response::builder().header("content-type", "text/event-stream");
+    response.body(body).unwrap()
+}

@@ -1,0 +1,160 @@
+//! What the model answers to one request.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use serde_json::{Value, json};
+
+#[derive(Clone, Debug)]
+pub(crate) enum Reply {
+    /// Server-sent events.
+    Stream { events: Vec<Value>, ending: Ending },
+    /// An HTTP status and a body, instead of a stream.
+    Status { status: u16, body: String },
+}
+
+/// What comes after the last event of a stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ending {
+    /// The body ends, and the connection is in order.
+    Closed,
+    /// The connection is cut.
+    Cut,
+    /// Nothing, and the connection stays open.
+    Silence,
+}
+
+/// What a request used, as the model tells it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tokens {
+    pub(crate) input: u64,
+    pub(crate) cached: u64,
+    pub(crate) output: u64,
+    pub(crate) reasoning: u64,
+}
+
+// === impl Tokens ===
+
+impl Tokens {
+    pub(crate) const FEW: Self = Self {
+        input: 10,
+        cached: 3,
+        output: 5,
+        reasoning: 2,
+    };
+
+    pub(crate) const fn times(self, factor: u64) -> Self {
+        Self {
+            input: self.input * factor,
+            cached: self.cached * factor,
+            output: self.output * factor,
+            reasoning: self.reasoning * factor,
+        }
+    }
+}
+
+// === impl Reply ===
+
+impl Reply {
+    pub(crate) fn message(text: &str, used: Tokens) -> Self {
+        let content = json!([{"type": "output_text", "text": text}]);
+        let message =
+            json!({"type": "message", "role": "assistant", "id": "m1", "content": content});
+        Self::items([message], used)
+    }
+
+    /// A message after which nothing is asked for any more.
+    pub(crate) fn done() -> Self {
+        Self::message("done", Tokens::FEW)
+    }
+
+    pub(crate) fn shell(command: &str) -> Self {
+        Self::shells([command])
+    }
+
+    /// Several commands at once.
+    pub(crate) fn shells<'a>(commands: impl IntoIterator<Item = &'a str>) -> Self {
+        let calls = commands.into_iter();
+        Self::items(calls.map(|cmd| exec(&json!({"cmd": cmd}))), Tokens::FEW)
+    }
+
+    /// A command that Codex hands back to the model before it has ended.
+    pub(crate) fn shell_in_background(command: &str) -> Self {
+        let call = exec(&json!({"cmd": command, "yield_time_ms": 300}));
+        Self::items([call], Tokens::FEW)
+    }
+
+    pub(crate) fn patch(patch: &str) -> Self {
+        let call = json!({
+            "type": "custom_tool_call", "call_id": call_id(), "name": "apply_patch", "input": patch,
+        });
+        Self::items([call], Tokens::FEW)
+    }
+
+    /// A call of a tool that an MCP server offers.
+    pub(crate) fn mcp(server: &str, tool: &str) -> Self {
+        let call = json!({
+            "type": "function_call", "call_id": call_id(), "namespace": format!("mcp__{server}"),
+            "name": tool, "arguments": "{}",
+        });
+        Self::items([call], Tokens::FEW)
+    }
+
+    pub(crate) fn failure(code: &str, message: &str) -> Self {
+        let error = json!({"code": code, "message": message});
+        let failed = json!({"type": "response.failed", "response": {"id": "r1", "error": error}});
+        Self::stream([failed], Ending::Closed)
+    }
+
+    /// A response that ends before it is whole, and says so.
+    pub(crate) fn incomplete(reason: &str) -> Self {
+        let response = json!({"id": "r1", "incomplete_details": {"reason": reason}});
+        let incomplete = json!({"type": "response.incomplete", "response": response});
+        Self::stream([incomplete], Ending::Closed)
+    }
+
+    pub(crate) fn status(status: u16, body: impl Into<String>) -> Self {
+        Self::Status {
+            status,
+            body: body.into(),
+        }
+    }
+
+    /// A stream that is never completed.
+    pub(crate) fn unfinished(ending: Ending) -> Self {
+        Self::stream([], ending)
+    }
+
+    fn items(items: impl IntoIterator<Item = Value>, used: Tokens) -> Self {
+        let done = |item| json!({"type": "response.output_item.done", "item": item});
+        let mut events: Vec<_> = items.into_iter().map(done).collect();
+        let usage = json!({
+            "input_tokens": used.input,
+            "input_tokens_details": {"cached_tokens": used.cached},
+            "output_tokens": used.output,
+            "output_tokens_details": {"reasoning_tokens": used.reasoning},
+            "total_tokens": used.input + used.output,
+        });
+        let response = json!({"id": "r1", "usage": usage});
+        events.push(json!({"type": "response.completed", "response": response}));
+        Self::stream(events, Ending::Closed)
+    }
+
+    fn stream(rest: impl IntoIterator<Item = Value>, ending: Ending) -> Self {
+        let mut events = vec![json!({"type": "response.created", "response": {"id": "r1"}})];
+        events.extend(rest);
+        Self::Stream { events, ending }
+    }
+}
+
+fn exec(arguments: &Value) -> Value {
+    json!({
+        "type": "function_call", "call_id": call_id(), "name": "exec_command",
+        "arguments": arguments.to_string(),
+    })
+}
+
+/// Unique also among the turns of one thread, of which each request repeats the earlier ones.
+fn call_id() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    format!("c{}", NEXT.fetch_add(1, Relaxed))
+}

@@ -1,0 +1,94 @@
+//! Codex's own spans, as children of ours.
+
+use codex_telemetry::{CallContext, turn::TurnRequest};
+use serde_json::Value;
+
+use crate::{
+    bench::{Bench, until},
+    calls::assert_ok,
+    reply::Reply,
+};
+
+impl Bench {
+    /// Has Codex export to this bench's model.
+    fn exporting(&self, request: TurnRequest) -> TurnRequest {
+        let exporter = |path| {
+            let endpoint = self.model.url(path);
+            format!("{{otlp-http={{endpoint=\"{endpoint}\",protocol=\"json\"}}}}")
+        };
+        let (logs, traces) = (exporter("/v1/logs"), exporter("/v1/traces"));
+        let otel = format!("{{exporter={logs},trace_exporter={traces},metrics_exporter=\"none\"}}");
+        request.with_config("otel", otel)
+    }
+
+    /// The spans of one name that Codex has exported.
+    fn spans(&self, name: &str) -> Vec<Value> {
+        let exports = self.model.received("/v1/traces");
+        let list = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
+        let spans = exports.iter().flat_map(|export| {
+            let resources = list(&export.json(), "resourceSpans").into_iter();
+            let scopes = resources.flat_map(|resource| list(&resource, "scopeSpans"));
+            scopes
+                .flat_map(|scope| list(&scope, "spans"))
+                .collect::<Vec<_>>()
+        });
+        spans.filter(|span| span["name"] == name).collect()
+    }
+}
+
+#[tokio::test]
+async fn codexs_own_root_span_is_a_child_of_the_turns_span() {
+    let Some(bench) = Bench::start([Reply::done()]) else {
+        return;
+    };
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let context = CallContext::new().with_traceparent(parent, Some("a=b"));
+    let request = bench.exporting(bench.request("Go")).with_context(context);
+    bench.run(request).await.unwrap();
+
+    let calls = bench.calls(1);
+    let turn = calls.turn();
+    assert_ok(turn);
+    let trace = turn.trace_id().to_string();
+    assert_eq!(trace, "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(
+        turn.parent_span_id().unwrap().to_string(),
+        "b7ad6b7169203331"
+    );
+
+    until("Codex's export has come", || {
+        !bench.spans("codex.exec").is_empty()
+    })
+    .await;
+    let spans = bench.spans("codex.exec");
+    let [span] = &spans[..] else {
+        panic!("{spans:?}");
+    };
+    assert_eq!(span["parentSpanId"], turn.span_id().to_string());
+    assert_eq!(span["traceId"], trace);
+    assert_eq!(span["traceState"], "a=b");
+    // The same trace goes on to the model.
+    let asked = bench.model.asked();
+    let onward = asked[0].header("traceparent");
+    assert!(onward.starts_with(&format!("00-{trace}-")), "{onward:?}");
+}
+
+#[tokio::test]
+async fn a_turn_without_a_parent_is_the_root_of_codexs_trace_too() {
+    let Some(bench) = Bench::start([Reply::done()]) else {
+        return;
+    };
+    let request = bench.exporting(bench.request("Go"));
+    bench.run(request).await.unwrap();
+    let calls = bench.calls(1);
+    let turn = calls.turn();
+    assert_eq!(turn.parent_span_id(), None);
+    until("Codex's export has come", || {
+        !bench.spans("codex.exec").is_empty()
+    })
+    .await;
+    for span in bench.spans("codex.exec") {
+        assert_eq!(span["parentSpanId"], turn.span_id().to_string());
+        assert_eq!(span["traceId"], turn.trace_id().to_string());
+    }
+}
