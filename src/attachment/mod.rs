@@ -26,6 +26,7 @@ mod directory;
 mod entry;
 mod error;
 mod expiry;
+mod inner;
 mod lock;
 mod name;
 mod stage;

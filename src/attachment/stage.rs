@@ -9,8 +9,8 @@ use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Attachment, AttachmentError, Expiry, Ttl, blocking::Abandoned, lock::Lock, name,
-    staging::Staging, store::Inner,
+    Attachment, AttachmentError, Expiry, Ttl, blocking::Abandoned, inner::Inner, lock::Lock, name,
+    staging::Staging,
 };
 
 const BUFFER: usize = 128 << 10;

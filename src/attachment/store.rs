@@ -1,18 +1,14 @@
 use std::{
     ffi::OsStr,
-    io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
 };
 
 use super::{
     Attachment, AttachmentError, AttachmentStoreBuilder, Ttl,
-    blocking::{Abandoned, Work},
-    directory::Directory,
-    expiry::Horizon,
-    lock::Lock,
-    name::{self, Kind},
+    blocking::Work,
+    inner::Inner,
+    name,
     stage::{Source, Stage},
 };
 use crate::event::Clock;
@@ -42,14 +38,6 @@ use crate::event::Clock;
 #[derive(Clone, Debug)]
 pub struct AttachmentStore(Arc<Inner>);
 
-#[derive(Debug)]
-pub(super) struct Inner {
-    pub(super) directory: Directory,
-    pub(super) horizon: Horizon,
-    pub(super) max_size: u64,
-    clock: Option<Clock>,
-}
-
 // === impl AttachmentStore ===
 
 impl AttachmentStore {
@@ -72,15 +60,7 @@ impl AttachmentStore {
         max_size: u64,
         clock: Option<Clock>,
     ) -> Result<Self, AttachmentError> {
-        let failed = || AttachmentError::io("open the attachment store in", directory);
-        let directory = Directory::open(directory).map_err(failed())?;
-        let horizon = horizon_of(&directory).map_err(failed())?;
-        Ok(Self(Arc::new(Inner {
-            directory,
-            horizon,
-            max_size,
-            clock,
-        })))
+        Ok(Self(Arc::new(Inner::open(directory, max_size, clock)?)))
     }
 
     /// Returns the directory, absolute.
@@ -206,54 +186,4 @@ impl AttachmentStore {
     pub(super) fn inner(&self) -> Arc<Inner> {
         Arc::clone(&self.0)
     }
-}
-
-// === impl Inner ===
-
-impl Inner {
-    pub(super) fn now(&self) -> SystemTime {
-        match &self.clock {
-            // Read outright, not through `Clock`: that one may be a second late to see a step, and
-            // here one read more costs nothing.
-            None => SystemTime::now(),
-            Some(clock) => clock.wall(clock.now()).to_system(),
-        }
-    }
-
-    fn list(&self, abandoned: &Abandoned) -> Result<Vec<Attachment>, AttachmentError> {
-        let root = self.directory.path();
-        let failed = || AttachmentError::io("list the attachments in", root);
-        let mut list = Vec::new();
-        for entry in self.directory.names().map_err(failed())? {
-            abandoned.check()?;
-            let entry = entry.map_err(io::Error::from).map_err(failed())?;
-            let Kind::Attachment { hash, name } = name::kind_of(entry.file_name().to_bytes())
-            else {
-                continue;
-            };
-            let found = self.directory.look(entry.file_name()).map_err(failed())?;
-            if let Some(found) = found.filter(|found| found.is_file()) {
-                list.push(Attachment {
-                    path: root.join(name::file_name(hash, name)),
-                    name: name.to_owned(),
-                    hash: hash.to_owned(),
-                    size: found.size,
-                    expiry: self.horizon.read(found.modified),
-                });
-            }
-        }
-        list.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        Ok(list)
-    }
-}
-
-/// Finds out which times the directory's file system can hold, by the lock file's own.
-fn horizon_of(directory: &Directory) -> io::Result<Horizon> {
-    let lock = Lock::acquire(directory)?;
-    lock.file().set_modified(Horizon::probe())?;
-    let held = lock.file().metadata()?.modified()?;
-    Horizon::of(held, SystemTime::now()).ok_or_else(|| {
-        let text = "its file system cannot hold a modification time in the future";
-        io::Error::new(io::ErrorKind::Unsupported, text)
-    })
 }

@@ -12,10 +12,10 @@ use crate::attachment::{
     Expiry,
     blocking::Abandoned,
     directory::{Directory, Found},
+    inner::Inner,
     lock::{Lock, Stages},
     name::{self, Kind},
     staging,
-    store::Inner,
 };
 
 /// How many names are held in memory at once: a directory may have millions.
