@@ -5,6 +5,8 @@
 //! cargo run --example exec -- [OPTION]… PROMPT
 //! ```
 //!
+//! With `CODEX_OTLP_ENDPOINT` set, the same calls go out over OTLP as well.
+//!
 //! Exit code: 0 when the turn succeeded, 1 when it failed, 2 on bad usage, 124 on timeout, 130 and 143
 //! when a Ctrl-C or a SIGTERM cancelled it.
 
@@ -17,7 +19,8 @@ use std::{
 };
 
 use codex_telemetry::{
-    BoxError, CallContext, CodexClassifier, JsonLinesSink, Originator, ServiceBuilderExt,
+    BoxError, CallContext, CodexClassifier, FanOut, JsonLinesSink, Originator, OtlpSink,
+    ServiceBuilderExt, otlp,
     turn::{
         ItemKind, ItemStatus, Progress, Sandbox, TurnRequest, TurnService, TurnUpdate, turn_stream,
     },
@@ -40,8 +43,16 @@ usage: exec [OPTION]... PROMPT
   --timeout SECONDS       give up after so long
 ";
 
+/// How long the end of the program waits for the export.
+const EXPORT_WITHIN: Duration = Duration::from_secs(5);
+
 #[tokio::main]
 async fn main() -> ExitCode {
+    // The crate's own warnings, such as of an exporter that cannot start.
+    tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+        .init();
     let options = match Options::parse(std::env::args_os().skip(1)) {
         Ok(options) => options,
         Err(error) => {
@@ -49,16 +60,21 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    ExitCode::from(match run(options).await {
-        Ok(code) => code,
-        Err(error) => {
-            say(&format!("signals cannot be listened for: {error}"));
-            1
-        }
-    })
+    // Off, unless the environment names a receiver; what is wrong there never touches the turn.
+    let export = otlp::from_env();
+    let code = run(options, export.clone()).await.unwrap_or_else(|error| {
+        say(&format!("signals cannot be listened for: {error}"));
+        1
+    });
+    if let Some(export) = export
+        && let Err(undelivered) = export.shutdown(EXPORT_WITHIN)
+    {
+        say(&undelivered.to_string());
+    }
+    ExitCode::from(code)
 }
 
-async fn run(options: Options) -> io::Result<u8> {
+async fn run(options: Options, export: Option<OtlpSink>) -> io::Result<u8> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
 
@@ -69,7 +85,11 @@ async fn run(options: Options) -> io::Result<u8> {
     // The timeout is inside of the classifier, which so sees its error as well.
     let turns = ServiceBuilder::new()
         .originator(options.originator)
-        .timing(JsonLinesSink::new(io::stdout()))
+        .timing(
+            FanOut::new()
+                .with(JsonLinesSink::new(io::stdout()))
+                .with(export),
+        )
         .error_class(CodexClassifier)
         .timeout(options.timeout)
         .service(codex.build());

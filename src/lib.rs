@@ -54,6 +54,11 @@
 //! and [`attachment::CleanupService`] sweeps an [`attachment::AttachmentStore`]. [`CodexClassifier`]
 //! knows their errors, and [`ServiceBuilderExt`] adds the layers by a method each.
 //!
+//! # Export
+//!
+//! [`otlp::from_env`] gives an [`OtlpSink`] when `CODEX_OTLP_ENDPOINT` is set, and a sink that is off
+//! otherwise. The variables are listed in [`otlp::config`].
+//!
 //! # The order of the layers
 //!
 //! Originator, timing, error class, from the outside in, and layers that make errors of their own (a
@@ -65,6 +70,8 @@
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
+//! | `otlp` | yes | [`OtlpSink`]: spans, metrics and logs over OTLP/HTTP; implies `tracing` |
+//! | `grpc` | | OTLP over gRPC beside HTTP |
 //! | `services` | yes | the services, [`CodexClassifier`], [`ServiceBuilderExt`]; implies `json` |
 //! | `tracing` | yes | [`TracingSink`], and the crate's own warnings |
 //! | `json` | | [`JsonLinesSink`], and `serde::Serialize` for [`Event`] |
@@ -72,7 +79,7 @@
 //! How it is built, and why, is told in [`design`].
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![warn(clippy::print_stderr, clippy::print_stdout)]
+#![warn(clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)]
 
 #[cfg(feature = "services")]
 pub mod attachment;
@@ -86,6 +93,10 @@ mod error;
 pub mod error_class;
 pub mod event;
 pub mod originator;
+#[cfg(feature = "otlp")]
+pub mod otlp;
+#[cfg(all(doctest, feature = "otlp", feature = "services"))]
+mod readme;
 pub mod sink;
 pub mod timing;
 #[cfg(feature = "services")]
@@ -98,6 +109,8 @@ pub use crate::attachment::{
     Attachment, AttachmentError, AttachmentStore, CleanupError, CleanupReport, CleanupRequest,
     CleanupService, Sweeper, Ttl,
 };
+#[cfg(feature = "otlp")]
+pub use crate::otlp::{OtlpConfig, OtlpSink};
 #[cfg(feature = "json")]
 pub use crate::sink::JsonLinesSink;
 #[cfg(feature = "tracing")]

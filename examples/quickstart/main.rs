@@ -5,17 +5,22 @@
 //! The turn runs in a real child process, with real pipes and a real exit code: this very program,
 //! started again as if it were the Codex CLI. It replays what the real one wrote when a model asked it
 //! to read a file, edit it and run a test that fails (`transcript.jsonl`).
+//!
+//! With `CODEX_OTLP_ENDPOINT=http://127.0.0.1:4318` set, the calls go to the collector there as well.
 
 use std::{
     error::Error,
     io::{self, Read, Write},
+    sync::Arc,
     thread,
     time::{Duration, SystemTime},
 };
 
 use codex_telemetry::{
-    BoxError, CallContext, CodexClassifier, MemorySink, Originator, ServiceBuilderExt,
+    BoxError, CallContext, CodexClassifier, FanOut, MemorySink, Originator, OtlpSink,
+    ServiceBuilderExt, Sink,
     attachment::{AttachmentStore, CleanupRequest, CleanupService, Ttl},
+    otlp::{self, Signal},
     tool::{ApprovalLayer, ApprovalRequest, Decision, ToolCall, ToolService, tool_fn},
     turn::{TurnRequest, TurnService},
 };
@@ -28,21 +33,40 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Ok(replay()?);
     }
 
-    let sink = MemorySink::new();
+    let memory = MemorySink::new();
+    let export = otlp::from_env();
+    let sink: Arc<dyn Sink> = Arc::new(FanOut::new().with(memory.clone()).with(export.clone()));
     run_a_turn(&sink).await?;
     call_three_tools(&sink).await;
     clean_up(&sink).await?;
 
     println!("What happened: a line a call, nested as they were made.\n");
-    println!("{}", sink.timeline());
+    println!("{}", memory.timeline());
     println!("The same as events, as a sink gets them:\n");
-    for event in sink.events() {
+    for event in memory.events() {
         println!("{}", serde_json::to_string(&event)?);
+    }
+    if let Some(export) = export {
+        tell_of_export(&export);
     }
     Ok(())
 }
 
-async fn run_a_turn(sink: &MemorySink) -> Result<(), Box<dyn Error>> {
+fn tell_of_export(export: &OtlpSink) {
+    let delivered = export.shutdown(Duration::from_secs(5));
+    println!("\nExported over OTLP:\n");
+    for signal in Signal::ALL {
+        if let Some(endpoint) = export.endpoint(signal) {
+            println!("{signal} to {endpoint}");
+        }
+    }
+    println!("{}", export.stats());
+    if let Err(undelivered) = delivered {
+        println!("{undelivered}");
+    }
+}
+
+async fn run_a_turn(sink: &Arc<dyn Sink>) -> Result<(), Box<dyn Error>> {
     let codex = TurnService::builder().codex(std::env::current_exe()?);
     let turns = ServiceBuilder::new()
         .originator(Originator::Sdk)
@@ -57,7 +81,7 @@ async fn run_a_turn(sink: &MemorySink) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn call_three_tools(sink: &MemorySink) {
+async fn call_three_tools(sink: &Arc<dyn Sink>) {
     let nobody_may = service_fn(|_: ApprovalRequest| async {
         Ok::<_, BoxError>(Decision::deny("not on a Friday"))
     });
@@ -100,7 +124,7 @@ async fn call_three_tools(sink: &MemorySink) {
     println!();
 }
 
-async fn clean_up(sink: &MemorySink) -> Result<(), Box<dyn Error>> {
+async fn clean_up(sink: &Arc<dyn Sink>) -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
     let store = AttachmentStore::open(directory.path())?;
     store

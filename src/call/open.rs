@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex, OnceLock};
 
-use opentelemetry::{StringValue, TraceFlags, trace::SpanContext};
+use opentelemetry::{StringValue, trace::SpanContext};
 
 use crate::{
     event::{Event, Identity, Notes, Operation, Originator, Outcome, Record, id},
@@ -28,15 +28,15 @@ impl OpenCall {
     /// Opens a call within `parent`, or else within the span that the request names as its parent, or
     /// else as the first of a new trace; emits its start.
     pub(crate) fn open(recorder: Recorder, opening: Opening, parent: Option<&Record>) -> Self {
-        let (trace_id, parent_span_id, flags) = match parent {
-            Some(parent) => (parent.trace_id, Some(parent.span_id), parent.flags),
+        let (trace_id, parent_span_id, parent_flags) = match parent {
+            Some(parent) => (parent.trace_id, Some(parent.span_id), Some(parent.flags)),
             None => match opening.remote_parent() {
                 Some(parent) => (
                     parent.trace_id(),
                     Some(parent.span_id()),
-                    parent.trace_flags(),
+                    Some(parent.trace_flags()),
                 ),
-                None => (id::trace_id(), None, TraceFlags::SAMPLED),
+                None => (id::trace_id(), None, None),
             },
         };
         let started = recorder.clock().now();
@@ -49,7 +49,7 @@ impl OpenCall {
             trace_id,
             span_id: id::span_id(),
             parent_span_id,
-            flags,
+            flags: recorder.flags(trace_id, parent_flags),
             started,
             start_time: recorder.clock().wall(started),
             notes: Mutex::new(Notes::default()),

@@ -203,6 +203,29 @@ impl Event {
         self.late().map_or(&[], |late| &late.span_events)
     }
 
+    /// What a span and a metric call the failure: a failed call that nobody classified is `other`.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn error_type(&self) -> Option<&'static str> {
+        match (self.kind, self.error_class()) {
+            (EventKind::Exception, class) => Some(class.unwrap_or(ErrorClass::Other).as_str()),
+            (EventKind::Start | EventKind::Stop, _) => None,
+        }
+    }
+
+    /// The trace context of the call's own span.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn span_context(&self) -> opentelemetry::trace::SpanContext {
+        self.record.span_context()
+    }
+
+    /// Whether the call was made in a span of another process.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn has_remote_parent(&self) -> bool {
+        let identity = self.record.identity.as_deref();
+        let remote = identity.and_then(|ids| ids.parent.as_ref());
+        remote.is_some_and(|parent| Some(parent.span_id()) == self.parent_span_id())
+    }
+
     fn end(&self) -> Option<&End> {
         if self.kind.is_terminal() {
             self.record.end.get()

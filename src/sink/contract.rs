@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use opentelemetry::TraceId;
+
 use crate::event::Event;
 
 /// Takes the events of calls.
@@ -41,6 +43,16 @@ pub trait Sink: Send + Sync {
     fn enabled(&self) -> bool {
         true
     }
+
+    /// Returns whether the trace of a call that is about to begin is sampled; `None` leaves it to the
+    /// parent, and to `true` where there is none.
+    ///
+    /// The answer stands in the call's trace context, so what is called downstream is told the same.
+    /// Events come either way.
+    fn sample(&self, trace_id: TraceId, parent_sampled: Option<bool>) -> Option<bool> {
+        let _ = (trace_id, parent_sampled);
+        None
+    }
 }
 
 /// Off.
@@ -72,6 +84,10 @@ impl<S: Sink> Sink for Option<S> {
     fn enabled(&self) -> bool {
         self.as_ref().is_some_and(Sink::enabled)
     }
+
+    fn sample(&self, trace_id: TraceId, parent_sampled: Option<bool>) -> Option<bool> {
+        self.as_ref()?.sample(trace_id, parent_sampled)
+    }
 }
 
 impl<S: Sink + ?Sized> Sink for Arc<S> {
@@ -81,5 +97,9 @@ impl<S: Sink + ?Sized> Sink for Arc<S> {
 
     fn enabled(&self) -> bool {
         (**self).enabled()
+    }
+
+    fn sample(&self, trace_id: TraceId, parent_sampled: Option<bool>) -> Option<bool> {
+        (**self).sample(trace_id, parent_sampled)
     }
 }

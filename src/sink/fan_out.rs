@@ -1,5 +1,7 @@
 use std::fmt;
 
+use opentelemetry::TraceId;
+
 use super::{Sink, guard::Guard};
 use crate::event::Event;
 
@@ -46,6 +48,13 @@ impl Sink for FanOut {
 
     fn enabled(&self) -> bool {
         self.sinks.iter().any(|sink| sink.enabled())
+    }
+
+    /// A trace is sampled when any of the sinks wants it, and not when those that care do not.
+    fn sample(&self, trace_id: TraceId, parent_sampled: Option<bool>) -> Option<bool> {
+        let sinks = self.sinks.iter().filter(|sink| sink.enabled());
+        let opinions = sinks.filter_map(|sink| sink.sample(trace_id, parent_sampled));
+        opinions.reduce(|any, wanted| any || wanted)
     }
 }
 

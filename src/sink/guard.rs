@@ -3,6 +3,8 @@ use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
+use opentelemetry::TraceId;
+
 use super::Sink;
 use crate::event::Event;
 
@@ -25,6 +27,11 @@ impl<S: Sink + ?Sized> Guard<S> {
     #[inline]
     pub(crate) fn enabled(&self) -> bool {
         !self.detached.load(Relaxed) && self.shielded(|sink| sink.enabled()).unwrap_or(false)
+    }
+
+    #[inline]
+    pub(crate) fn sample(&self, trace_id: TraceId, parent_sampled: Option<bool>) -> Option<bool> {
+        self.shielded(|sink| sink.sample(trace_id, parent_sampled))?
     }
 
     #[inline]

@@ -5,6 +5,7 @@
 //! | [`MemorySink`] | keeps every event, for tests |
 //! | [`JsonLinesSink`] | writes one JSON object a line to any writer |
 //! | [`TracingSink`] | hands events to `tracing`, at a level by outcome |
+//! | [`OtlpSink`](crate::OtlpSink) | exports over OTLP |
 //! | `()` | off: the layers then do nothing at all |
 //! | a closure | `Fn(Event)` |
 //! | [`FanOut`] | hands every event to several sinks |

@@ -1,5 +1,7 @@
 use std::{fmt, sync::Arc};
 
+use opentelemetry::{TraceFlags, TraceId};
+
 use super::{Sink, guard::Guard};
 use crate::event::{Clock, Event};
 
@@ -23,6 +25,14 @@ impl Recorder {
     #[inline]
     pub(crate) fn enabled(&self) -> bool {
         self.0.sink.enabled()
+    }
+
+    /// The trace flags of a call that is about to begin.
+    #[inline]
+    pub(crate) fn flags(&self, trace_id: TraceId, parent: Option<TraceFlags>) -> TraceFlags {
+        let parent = parent.map(|flags| flags.is_sampled());
+        let sampled = self.0.sink.sample(trace_id, parent);
+        TraceFlags::default().with_sampled(sampled.or(parent).unwrap_or(true))
     }
 
     #[inline]

@@ -1,5 +1,7 @@
 //! Codex's own spans, as children of ours.
 
+use std::time::Duration;
+
 use codex_telemetry::{CallContext, turn::TurnRequest};
 use serde_json::Value;
 
@@ -90,5 +92,45 @@ async fn a_turn_without_a_parent_is_the_root_of_codexs_trace_too() {
     for span in bench.spans("codex.exec") {
         assert_eq!(span["parentSpanId"], turn.span_id().to_string());
         assert_eq!(span["traceId"], turn.trace_id().to_string());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_span_and_codexs_own_come_to_one_receiver_as_one_trace() {
+    use codex_telemetry::{
+        OtlpConfig, OtlpSink, ServiceBuilderExt,
+        otlp::config::{Protocol, Signal},
+    };
+    use tower::{ServiceBuilder, ServiceExt};
+
+    let Some(bench) = Bench::start([Reply::done()]) else {
+        return;
+    };
+    let config = OtlpConfig::builder()
+        .endpoint(&bench.model.url(""))
+        .protocol(Protocol::HttpJson)
+        .signals([Signal::Traces])
+        .build()
+        .unwrap();
+    let sink = OtlpSink::start(config);
+    let turns = ServiceBuilder::new()
+        .timing(sink.clone())
+        .service(bench.turns().build());
+    let turn = turns.oneshot(bench.exporting(bench.request("Go"))).await;
+    turn.unwrap();
+    let flush = tokio::task::spawn_blocking(move || sink.shutdown(Duration::from_secs(30)));
+    flush.await.unwrap().unwrap();
+
+    until("both exports have come", || {
+        !bench.spans("codex.exec").is_empty() && !bench.spans("invoke_agent").is_empty()
+    })
+    .await;
+    let (ours, codexs) = (bench.spans("invoke_agent"), bench.spans("codex.exec"));
+    let [ours] = &ours[..] else {
+        panic!("{ours:?}");
+    };
+    for codexs in codexs {
+        assert_eq!(codexs["traceId"], ours["traceId"]);
+        assert_eq!(codexs["parentSpanId"], ours["spanId"]);
     }
 }

@@ -1,0 +1,154 @@
+use opentelemetry::trace::TraceId;
+
+use super::flaw::Flaw;
+
+/// Which traces are exported. Metrics and logs do not ask it.
+///
+/// ```
+/// use codex_telemetry::otlp::config::{OtlpConfig, Sampler};
+///
+/// let setup = OtlpConfig::from_variables([
+///     ("CODEX_OTLP_ENABLE", "1"),
+///     ("OTEL_TRACES_SAMPLER", "traceidratio"),
+///     ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
+/// ]);
+/// let config = setup.config.expect("it was switched on");
+/// assert_eq!(config.sampler(), Sampler::TraceIdRatio(0.25));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub enum Sampler {
+    /// Every span.
+    AlwaysOn,
+    /// No span.
+    AlwaysOff,
+    /// This share of the traces, 0 to 1, chosen by their ids.
+    TraceIdRatio(f64),
+    /// As the parent was sampled; every span without a parent.
+    #[default]
+    ParentBasedAlwaysOn,
+    /// As the parent was sampled; no span without a parent.
+    ParentBasedAlwaysOff,
+    /// As the parent was sampled; this share of the traces without a parent, 0 to 1.
+    ParentBasedTraceIdRatio(f64),
+}
+
+impl Sampler {
+    /// Whether the span is exported. No parent is `None`.
+    pub(crate) fn sample(self, trace_id: TraceId, parent_sampled: Option<bool>) -> bool {
+        match self {
+            Self::AlwaysOn => true,
+            Self::AlwaysOff => false,
+            Self::TraceIdRatio(ratio) => within(ratio, trace_id),
+            Self::ParentBasedAlwaysOn => parent_sampled.unwrap_or(true),
+            Self::ParentBasedAlwaysOff => parent_sampled.unwrap_or(false),
+            Self::ParentBasedTraceIdRatio(ratio) => {
+                parent_sampled.unwrap_or_else(|| within(ratio, trace_id))
+            }
+        }
+    }
+
+    /// The sampler of a name, one of a ratio with all of it.
+    pub(super) fn parse(text: &str) -> Result<Self, Flaw> {
+        Ok(match &*text.to_ascii_lowercase() {
+            "always_on" => Self::AlwaysOn,
+            "always_off" => Self::AlwaysOff,
+            "traceidratio" => Self::TraceIdRatio(1.0),
+            "parentbased_always_on" => Self::ParentBasedAlwaysOn,
+            "parentbased_always_off" => Self::ParentBasedAlwaysOff,
+            "parentbased_traceidratio" => Self::ParentBasedTraceIdRatio(1.0),
+            _ => return Err("not a sampler that this crate knows".into()),
+        })
+    }
+
+    /// The ratio of a sampler that has one.
+    pub(super) fn ratio_mut(&mut self) -> Option<&mut f64> {
+        match self {
+            Self::TraceIdRatio(ratio) | Self::ParentBasedTraceIdRatio(ratio) => Some(ratio),
+            _ => None,
+        }
+    }
+}
+
+pub(super) fn parse_ratio(text: &str) -> Result<f64, Flaw> {
+    check_ratio(text.parse().unwrap_or(f64::NAN))
+}
+
+pub(super) fn check_ratio(ratio: f64) -> Result<f64, Flaw> {
+    if (0.0..=1.0).contains(&ratio) {
+        Ok(ratio)
+    } else {
+        Err("no number from 0 to 1".into())
+    }
+}
+
+/// As the SDK's `TraceIdRatioBased` does it, so that a trace which goes through both is cut once: the low
+/// 63 bits of the id are a number below the ratio's share of all of them.
+fn within(ratio: f64, trace_id: TraceId) -> bool {
+    if ratio >= 1.0 {
+        return true;
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the fraction is meant to go; it is below 2^63"
+    )]
+    let bound = (ratio.max(0.0) * (1_u64 << 63) as f64) as u64;
+    let [.., a, b, c, d, e, f, g, h] = trace_id.to_bytes();
+    u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 1 < bound
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry::trace::SpanKind;
+    use opentelemetry_sdk::trace::{Sampler as SdkSampler, SamplingDecision, ShouldSample as _};
+
+    #[test]
+    fn a_ratio_decides_as_the_sdk_does() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let edges = [0, 1, 2, u64::MAX / 2, 1 << 63, u64::MAX - 1, u64::MAX].map(u128::from);
+        let ids = edges.into_iter().chain((0..2000).map(|_| random.u128(..)));
+        for id in ids {
+            let id = TraceId::from_bytes(id.to_be_bytes());
+            for ratio in [
+                -1.0,
+                0.0,
+                1e-19,
+                0.1,
+                0.5,
+                1.0 - f64::EPSILON,
+                1.0,
+                2.0,
+                f64::NAN,
+            ] {
+                let sdk = SdkSampler::TraceIdRatioBased(ratio);
+                let sdk = sdk.should_sample(None, id, "", &SpanKind::Internal, &[], &[]);
+                assert_eq!(
+                    Sampler::TraceIdRatio(ratio).sample(id, Some(true)),
+                    sdk.decision == SamplingDecision::RecordAndSample,
+                    "{id} {ratio}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_parent_decides_for_the_samplers_that_ask_it() {
+        use Sampler::*;
+        for (sampler, none, sampled, unsampled) in [
+            (AlwaysOn, true, true, true),
+            (AlwaysOff, false, false, false),
+            (TraceIdRatio(1.0), true, true, true),
+            (TraceIdRatio(0.0), false, false, false),
+            (ParentBasedAlwaysOn, true, true, false),
+            (ParentBasedAlwaysOff, false, true, false),
+            (ParentBasedTraceIdRatio(1.0), true, true, false),
+            (ParentBasedTraceIdRatio(0.0), false, true, false),
+        ] {
+            let sample = |parent| sampler.sample(TraceId::from_bytes([7; 16]), parent);
+            assert_eq!(sample(None), none, "{sampler:?}");
+            assert_eq!(sample(Some(true)), sampled, "{sampler:?}");
+            assert_eq!(sample(Some(false)), unsampled, "{sampler:?}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Names and boundaries that OpenTelemetry's semantic conventions give, and the crate's own beside
+//! them. The conventions for generative AI are in development: this is the one place to follow them.
+
+/// The name of the instrumentation scope.
+pub(super) const SCOPE: &str = env!("CARGO_PKG_NAME");
+
+pub(super) const OPERATION_NAME: &str = "gen_ai.operation.name";
+pub(super) const PROVIDER_NAME: &str = "gen_ai.provider.name";
+pub(super) const PROVIDER: &str = "openai";
+pub(super) const INVOKE_AGENT: &str = "invoke_agent";
+pub(super) const EXECUTE_TOOL: &str = "execute_tool";
+pub(super) const AGENT_NAME: &str = "gen_ai.agent.name";
+pub(super) const TOOL_NAME: &str = "gen_ai.tool.name";
+pub(super) const TOOL_CALL_ID: &str = "gen_ai.tool.call.id";
+pub(super) const CONVERSATION_ID: &str = "gen_ai.conversation.id";
+pub(super) const TOKEN_TYPE: &str = "gen_ai.token.type";
+pub(super) const ERROR_TYPE: &str = "error.type";
+pub(super) const ERROR_MESSAGE: &str = "error.message";
+pub(super) const ORIGINATOR: &str = "codex.originator";
+pub(super) const TURN_ID: &str = "codex.turn.id";
+pub(super) const CALL_ID: &str = "codex.call.id";
+pub(super) const ATTEMPT: &str = "codex.attempt";
+pub(super) const OUTCOME: &str = "codex.outcome";
+pub(super) const DURATION_MS: &str = "codex.duration_ms";
+pub(super) const OPERATION: &str = "codex.operation";
+pub(super) const SIGNAL: &str = "codex.telemetry.signal";
+
+/// What a tool is called on a metric when no tool has the name: a model may invent any.
+pub(super) const OTHER_TOOL: &str = "_OTHER";
+
+/// A histogram: its name, its unit, what it tells, and its boundaries.
+pub(super) struct Histogram {
+    pub(super) name: &'static str,
+    pub(super) unit: &'static str,
+    pub(super) description: &'static str,
+    /// The lowest boundary, the factor from one to the next, and how many there are.
+    pub(super) boundaries: (f64, f64, u32),
+}
+
+pub(super) const TURN_DURATION: Histogram = Histogram {
+    name: "gen_ai.invoke_agent.duration",
+    unit: "s",
+    description: "How long turns took.",
+    boundaries: (0.1, 2.0, 13),
+};
+pub(super) const TOOL_DURATION: Histogram = Histogram {
+    name: "gen_ai.execute_tool.duration",
+    unit: "s",
+    description: "How long tool calls took.",
+    boundaries: (0.01, 2.0, 14),
+};
+pub(super) const CLEANUP_DURATION: Histogram = Histogram {
+    name: "codex.attachment.cleanup.duration",
+    unit: "s",
+    description: "How long sweeps over staged attachments took.",
+    boundaries: (0.01, 2.0, 14),
+};
+pub(super) const OTHER_DURATION: Histogram = Histogram {
+    name: "codex.call.duration",
+    unit: "s",
+    description: "How long calls of the application's own operations took.",
+    boundaries: (0.01, 2.0, 14),
+};
+pub(super) const TOKEN_USAGE: Histogram = Histogram {
+    name: "gen_ai.client.token.usage",
+    unit: "{token}",
+    description: "How many tokens turns used.",
+    boundaries: (1.0, 4.0, 14),
+};
+
+pub(super) const CLEANED_COUNT: &str = "codex.attachment.cleaned.count";
+pub(super) const CLEANED_SIZE: &str = "codex.attachment.cleaned.size";
+pub(super) const ACTIVE: &str = "codex.call.active";
+pub(super) const ACCEPTED: &str = "codex.telemetry.accepted";
+pub(super) const EXPORTED: &str = "codex.telemetry.exported";
+pub(super) const FAILED: &str = "codex.telemetry.failed";
+pub(super) const DROPPED: &str = "codex.telemetry.dropped";
+
+impl Histogram {
+    pub(super) fn boundaries(&self) -> Vec<f64> {
+        let (lowest, factor, count) = self.boundaries;
+        (0..count)
+            .map(|step| {
+                // Whole thousandths, so that 0.01 doubled is 0.02 and not a hair beside it.
+                (lowest * factor.powi(i32::try_from(step).unwrap_or(i32::MAX)) * 1e3).round() / 1e3
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boundaries_are_those_of_the_conventions() {
+        let turns = [
+            0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4, 204.8, 409.6,
+        ];
+        assert_eq!(TURN_DURATION.boundaries(), turns);
+        let tools = [
+            0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
+        ];
+        assert_eq!(TOOL_DURATION.boundaries(), tools);
+        let tokens = TOKEN_USAGE.boundaries();
+        assert_eq!((tokens[0], tokens[13]), (1.0, 67_108_864.0));
+    }
+}

@@ -1,0 +1,369 @@
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc,
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use opentelemetry::TraceId;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::{
+    books::{Account, Books, Stats},
+    config::{Endpoint, OtlpConfig, Sampler, Signal, SignalConfig},
+    exporter::{self, ExportLogs, ExportMetrics, ExportSpans, Exporter, Nothing},
+    probe::{ProbeError, probe},
+    queue::Queue,
+    report::Undelivered,
+    worker::{self, Command, Exporters, Request, Shared},
+};
+use crate::{event::Event, sink::Sink};
+
+/// How long the last handle waits, when it is dropped, for what is under way.
+const ON_DROP: Duration = Duration::from_secs(2);
+/// How much longer than its deadline an answer of the export thread is waited for.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Exports events over OTLP: calls as spans, as metrics, and as log records.
+///
+/// The caller's half moves the event into a bounded queue and returns; when the queue is full the event
+/// is dropped and counted. A thread of the sink's own, with a runtime of its own, does the rest; so the
+/// sink works from any executor, or from none.
+///
+/// Clones share the queue, the thread and the books.
+///
+/// ```
+/// use codex_telemetry::{OtlpSink, TimingLayer};
+///
+/// // Off, unless CODEX_OTLP_ENDPOINT or a standard endpoint is set.
+/// let sink = codex_telemetry::otlp::from_env();
+/// let layer = TimingLayer::new(sink);
+/// # let _ = layer;
+/// ```
+///
+/// # At exit
+///
+/// Call [`shutdown`](Self::shutdown) and look at what it says. When the last clone is dropped without
+/// it, the drop waits up to two seconds for what is under way.
+#[derive(Clone)]
+pub struct OtlpSink(Arc<Handle>);
+
+struct Handle {
+    shared: Shared,
+    config: OtlpConfig,
+    sampler: Sampler,
+    /// Off once the sink is shut down.
+    on: AtomicBool,
+    commands: UnboundedSender<Command>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Sets up an [`OtlpSink`].
+#[must_use = "a builder does nothing until it is started"]
+pub struct OtlpSinkBuilder {
+    config: OtlpConfig,
+    exporters: Exporters,
+}
+
+// === impl OtlpSink ===
+
+impl OtlpSink {
+    /// Starts an export as `config` says.
+    ///
+    /// Neither fails nor blocks: the exporters are built on the export thread, and one that cannot be is
+    /// a warning, and its signal is counted as failed.
+    #[must_use]
+    pub fn start(config: OtlpConfig) -> Self {
+        Self::builder(config).start()
+    }
+
+    /// Returns a builder, for exporters of the application's own.
+    pub fn builder(config: OtlpConfig) -> OtlpSinkBuilder {
+        OtlpSinkBuilder {
+            config,
+            exporters: Exporters::default(),
+        }
+    }
+
+    /// Returns the books: what became of everything that was handed to the sink.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats::new(&self.0.shared.queue, &self.0.shared.books)
+    }
+
+    /// Returns where a signal is sent, without secrets; `None` when it is off, or goes to an exporter of
+    /// the application's own.
+    #[must_use]
+    pub fn endpoint(&self, signal: Signal) -> Option<&Endpoint> {
+        let config = match signal {
+            Signal::Traces => self.0.config.traces(),
+            Signal::Metrics => self.0.config.metrics(),
+            Signal::Logs => self.0.config.logs(),
+        };
+        config.map(SignalConfig::endpoint)
+    }
+
+    /// Sends one span by the way that traces go, beside those that are under way, and says what is
+    /// wrong; see [`probe`](super::probe()).
+    ///
+    /// # Errors
+    ///
+    /// [`ProbeError`] says what is wrong, and where.
+    pub fn probe(&self, within: Duration) -> Result<(), ProbeError> {
+        probe(&self.0.config, within)
+    }
+
+    /// Returns the last thing that went wrong with a signal and was not made good since.
+    #[must_use]
+    pub fn problem(&self, signal: Signal) -> Option<Arc<str>> {
+        self.0.shared.books.of(signal).last_problem()
+    }
+
+    /// Exports what was accepted so far, and waits for it.
+    ///
+    /// Blocks the thread for as long as `within`: from async code, call it on a blocking thread.
+    ///
+    /// # Errors
+    ///
+    /// [`Undelivered`] tells how many records were not delivered by then, and why.
+    pub fn flush(&self, within: Duration) -> Result<(), Undelivered> {
+        self.0.ask(within, Command::Flush)
+    }
+
+    /// Takes no more events, exports what was accepted, and ends the export thread.
+    ///
+    /// Blocks the thread for as long as `within`. What is not delivered by then is counted as failed. A
+    /// second shutdown finds nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// [`Undelivered`] tells how many records were not delivered, and why.
+    pub fn shutdown(&self, within: Duration) -> Result<(), Undelivered> {
+        self.0.shutdown(within)
+    }
+}
+
+impl Sink for OtlpSink {
+    #[inline]
+    fn emit(&self, event: Event) {
+        // A call that began before a shutdown is told to its end, even if only as dropped.
+        self.0.shared.queue.push(event);
+    }
+
+    #[inline]
+    fn enabled(&self) -> bool {
+        self.0.on.load(Relaxed)
+    }
+
+    #[inline]
+    fn sample(&self, trace_id: TraceId, parent_sampled: Option<bool>) -> Option<bool> {
+        Some(self.0.sampler.sample(trace_id, parent_sampled))
+    }
+}
+
+impl fmt::Debug for OtlpSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OtlpSink")
+            .field("on", &self.0.on)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Handle ===
+
+impl Handle {
+    fn shutdown(&self, within: Duration) -> Result<(), Undelivered> {
+        if !self.on.swap(false, Relaxed) {
+            return Ok(());
+        }
+        let told = self.ask(within, Command::Shutdown);
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(thread) = thread
+            && told.as_ref().err() != Some(&Undelivered::unanswered())
+        {
+            // It has answered, so it is at its end.
+            let _ = thread.join();
+        }
+        told
+    }
+
+    fn ask(&self, within: Duration, command: fn(Request) -> Command) -> Result<(), Undelivered> {
+        let (answer, told) = mpsc::channel();
+        let deadline = Instant::now() + within;
+        let request = Request { deadline, answer };
+        if self.commands.send(command(request)).is_err() {
+            // The thread is gone: it was shut down before, or could not be started.
+            return Ok(());
+        }
+        told.recv_timeout(within + GRACE)
+            .unwrap_or_else(|_| Err(Undelivered::unanswered()))
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Err(_undelivered) = self.shutdown(ON_DROP) {
+            tracing::warn!(
+                target: "codex_telemetry",
+                "the OTLP sink was dropped before everything was delivered; call \
+                 `OtlpSink::shutdown` with more time: {_undelivered}"
+            );
+        }
+    }
+}
+
+// === impl OtlpSinkBuilder ===
+
+impl OtlpSinkBuilder {
+    /// Exports spans by an exporter of the application's own, whatever the configuration says of traces.
+    pub fn span_exporter(
+        mut self,
+        exporter: impl opentelemetry_sdk::trace::SpanExporter + 'static,
+    ) -> Self {
+        let exporter: Box<dyn ExportSpans> = Box::new(exporter);
+        self.exporters.spans = Some(Exporter::own(exporter));
+        self
+    }
+
+    /// Exports log records by an exporter of the application's own, whatever the configuration says of
+    /// logs.
+    pub fn log_exporter(
+        mut self,
+        exporter: impl opentelemetry_sdk::logs::LogExporter + 'static,
+    ) -> Self {
+        let exporter: Box<dyn ExportLogs> = Box::new(exporter);
+        self.exporters.logs = Some(Exporter::own(exporter));
+        self
+    }
+
+    /// Exports metrics by an exporter of the application's own, whatever the configuration says of
+    /// metrics.
+    pub fn metric_exporter(
+        mut self,
+        exporter: impl opentelemetry_sdk::metrics::exporter::PushMetricExporter,
+    ) -> Self {
+        let exporter: Box<dyn ExportMetrics> = Box::new(exporter);
+        self.exporters.metrics = Some(Exporter::own(exporter));
+        self
+    }
+
+    /// Starts the export thread.
+    ///
+    /// When no thread can be had the sink is off, after a warning.
+    #[must_use]
+    pub fn start(self) -> OtlpSink {
+        let Self { config, exporters } = self;
+        let shared = Shared {
+            queue: Arc::new(Queue::new(config.queue_capacity(), config.batch_size())),
+            books: Arc::new(Books {
+                traces: Account::new(exporters.spans.is_some() || config.traces().is_some()),
+                metrics: Account::new(exporters.metrics.is_some() || config.metrics().is_some()),
+                logs: Account::new(exporters.logs.is_some() || config.logs().is_some()),
+            }),
+        };
+        let sampler = config.sampler();
+        let (commands, received) = unbounded_channel();
+        let spawned = thread::Builder::new()
+            .name("codex-telemetry-otlp".to_owned())
+            .spawn({
+                let (shared, config) = (shared.clone(), config.clone());
+                move || run(shared, config, exporters, received)
+            });
+        let thread = spawned
+            .inspect_err(|error| {
+                tracing::warn!(
+                    target: "codex_telemetry",
+                    "the OTLP sink is off, its thread could not be started: {error}"
+                );
+            })
+            .ok();
+        OtlpSink(Arc::new(Handle {
+            shared,
+            config,
+            sampler,
+            on: AtomicBool::new(thread.is_some()),
+            commands,
+            thread: Mutex::new(thread),
+        }))
+    }
+}
+
+impl fmt::Debug for OtlpSinkBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OtlpSinkBuilder")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The export thread.
+fn run(
+    shared: Shared,
+    config: OtlpConfig,
+    exporters: Exporters,
+    commands: UnboundedReceiver<Command>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::warn!(
+                target: "codex_telemetry",
+                "nothing is exported, the OTLP sink's runtime could not be started: {error}"
+            );
+            return;
+        }
+    };
+    runtime.block_on(async {
+        // Inside the runtime, where gRPC's connections are at home.
+        let exporters = complete(exporters, &config);
+        worker::run(shared, config, exporters, commands).await;
+    });
+    // Not waiting for what an exporter has left on a blocking thread, such as a lookup of a name.
+    runtime.shutdown_background();
+}
+
+/// Adds the exporters that the configuration asks for.
+fn complete(mut exporters: Exporters, config: &OtlpConfig) -> Exporters {
+    if let (None, Some(config)) = (&exporters.spans, config.traces()) {
+        exporters.spans = Some(exporter::spans(config).unwrap_or_else(|why| {
+            broken(
+                Signal::Traces,
+                why,
+                Box::new(Nothing) as Box<dyn ExportSpans>,
+            )
+        }));
+    }
+    if let (None, Some(config)) = (&exporters.logs, config.logs()) {
+        exporters.logs = Some(exporter::logs(config).unwrap_or_else(|why| {
+            broken(Signal::Logs, why, Box::new(Nothing) as Box<dyn ExportLogs>)
+        }));
+    }
+    if let (None, Some(config)) = (&exporters.metrics, config.metrics()) {
+        exporters.metrics = Some(exporter::metrics(config).unwrap_or_else(|why| {
+            broken(
+                Signal::Metrics,
+                why,
+                Box::new(Nothing) as Box<dyn ExportMetrics>,
+            )
+        }));
+    }
+    exporters
+}
+
+/// An exporter that could not be started: a warning, and every record counted as failed.
+fn broken<E: ?Sized>(signal: Signal, why: String, nothing: Box<E>) -> Exporter<E> {
+    tracing::warn!(target: "codex_telemetry", "OTLP {signal} are not exported: {why}");
+    Exporter::broken(why, nothing)
+}

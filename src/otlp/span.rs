@@ -1,0 +1,116 @@
+use std::borrow::Cow;
+
+use opentelemetry::{
+    InstrumentationScope, KeyValue, SpanId,
+    trace::{SpanKind, Status},
+};
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
+
+use super::names;
+use crate::event::{Event, Operation, millis};
+
+/// The span of a call, made of its terminal event.
+pub(super) fn span(event: &Event, scope: &InstrumentationScope) -> SpanData {
+    let mut events = SpanEvents::default();
+    events.events = event.span_events().to_vec();
+    SpanData {
+        span_context: event.span_context(),
+        parent_span_id: event.parent_span_id().unwrap_or(SpanId::INVALID),
+        parent_span_is_remote: event.has_remote_parent(),
+        span_kind: kind(event.operation()),
+        name: name(event),
+        start_time: event.start_time(),
+        end_time: event.time(),
+        attributes: attributes(event),
+        dropped_attributes_count: 0,
+        events,
+        links: SpanLinks::default(),
+        status: status(event),
+        instrumentation_scope: scope.clone(),
+    }
+}
+
+fn kind(operation: Operation) -> SpanKind {
+    match operation {
+        // The agent is a process of its own.
+        Operation::Turn => SpanKind::Client,
+        _ => SpanKind::Internal,
+    }
+}
+
+fn name(event: &Event) -> Cow<'static, str> {
+    let verb = match event.operation() {
+        Operation::Turn => names::INVOKE_AGENT,
+        Operation::Tool => names::EXECUTE_TOOL,
+        other => other.as_str(),
+    };
+    match event.call_name() {
+        Some(name) => format!("{verb} {name}").into(),
+        None => verb.into(),
+    }
+}
+
+fn status(event: &Event) -> Status {
+    match event.error_type() {
+        None => Status::Unset,
+        Some(class) => Status::error(event.error_message().unwrap_or(class).to_owned()),
+    }
+}
+
+/// What a call is known by, wherever it is told: on its span and in its log records.
+pub(super) fn attributes(event: &Event) -> Vec<KeyValue> {
+    let mut attributes = Attributes(Vec::with_capacity(12 + event.attributes().len()));
+    match event.operation() {
+        Operation::Turn => {
+            attributes.set(names::OPERATION_NAME, names::INVOKE_AGENT);
+            attributes.set(names::PROVIDER_NAME, names::PROVIDER);
+            attributes.some(names::AGENT_NAME, event.call_name());
+            attributes.some(names::CALL_ID, event.call_id());
+        }
+        Operation::Tool => {
+            attributes.set(names::OPERATION_NAME, names::EXECUTE_TOOL);
+            attributes.some(names::TOOL_NAME, event.call_name());
+            attributes.some(names::TOOL_CALL_ID, event.call_id());
+        }
+        _ => attributes.some(names::CALL_ID, event.call_id()),
+    }
+    attributes.some(names::CONVERSATION_ID, event.thread_id());
+    attributes.some(names::TURN_ID, event.turn_id());
+    attributes.some(
+        names::ORIGINATOR,
+        event.originator().map(|originator| originator.as_str()),
+    );
+    if event.attempt() > 1 {
+        attributes.set(names::ATTEMPT, i64::from(event.attempt()));
+    }
+    if let Some(duration) = event.duration() {
+        attributes.set(names::DURATION_MS, millis(duration));
+    }
+    attributes.some(
+        names::OUTCOME,
+        event.outcome().map(|outcome| outcome.as_str()),
+    );
+    attributes.some(names::ERROR_TYPE, event.error_type());
+    for (at, attribute) in event.attributes().iter().enumerate() {
+        // A key may be recorded again; a span holds it once, with its newest value.
+        let later = &event.attributes()[at + 1..];
+        if !later.iter().any(|newer| newer.key == attribute.key) {
+            attributes.0.push(attribute.clone());
+        }
+    }
+    attributes.0
+}
+
+struct Attributes(Vec<KeyValue>);
+
+impl Attributes {
+    fn set(&mut self, key: &'static str, value: impl Into<opentelemetry::Value>) {
+        self.0.push(KeyValue::new(key, value));
+    }
+
+    fn some(&mut self, key: &'static str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.set(key, value.to_owned());
+        }
+    }
+}

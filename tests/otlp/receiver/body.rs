@@ -1,0 +1,49 @@
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use hyper::{
+    HeaderMap,
+    body::{Body, Bytes, Frame},
+};
+
+/// A response body that is there at once, with the trailers that gRPC ends with.
+#[derive(Debug, Default)]
+pub(super) struct Reply {
+    data: Option<Bytes>,
+    trailers: Option<HeaderMap>,
+}
+
+impl Reply {
+    pub(super) fn new(data: impl Into<Bytes>) -> Self {
+        Self {
+            data: Some(data.into()).filter(|data: &Bytes| !data.is_empty()),
+            trailers: None,
+        }
+    }
+
+    pub(super) fn with_trailers(mut self, trailers: HeaderMap) -> Self {
+        self.trailers = Some(trailers);
+        self
+    }
+}
+
+impl Body for Reply {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let data = self.data.take().map(Frame::data);
+        let frame = data.or_else(|| self.trailers.take().map(Frame::trailers));
+        Poll::Ready(frame.map(Ok))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.data.is_none() && self.trailers.is_none()
+    }
+}

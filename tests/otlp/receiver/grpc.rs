@@ -1,0 +1,102 @@
+//! OTLP over gRPC, framed by hand: a server's framework would answer an unknown method or a body
+//! that does not decode without telling, and would hide the connection that is to be cut.
+
+use hyper::{HeaderMap, Response, header::CONTENT_TYPE, header::HeaderValue};
+use prost::Message as _;
+use tonic::{Code, Status};
+
+use super::{
+    answer::{Answer, Any, RpcStatus},
+    body::Reply,
+    handler::Incoming,
+    http::{self, partial_success},
+    payload::{Payload, Signal, decompress},
+    request::{Encoding, Format},
+};
+
+/// Returns what the request carries, or how it is to be refused.
+pub(super) fn decode(request: &Incoming) -> Result<(Signal, Payload), Answer> {
+    let path = request.head.uri.path();
+    let signal = Signal::of_method(path)
+        .ok_or_else(|| Answer::status(404, format!("there is no method {path}")))?;
+    let payload = unframe(&request.body, &request.encoding())
+        .and_then(|message| signal.decode(&message, Format::Protobuf));
+    match payload {
+        Ok(payload) => Ok((signal, payload)),
+        Err(error) => Err(Answer::status(400, error)),
+    }
+}
+
+/// Returns the one message of a unary request: a flag, four bytes of length, and so many bytes.
+fn unframe(body: &[u8], encoding: &Encoding) -> Result<Vec<u8>, String> {
+    let (prefix, message) = body
+        .split_at_checked(5)
+        .ok_or("a frame without its prefix")?;
+    let length = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]);
+    if u32::try_from(message.len()) != Ok(length) {
+        return Err(format!("{} bytes in a frame of {length}", message.len()));
+    }
+    match prefix[0] {
+        0 => Ok(message.to_vec()),
+        1 => decompress(message, encoding),
+        flag => Err(format!("a frame with flag {flag}")),
+    }
+}
+
+fn frame(message: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(message.len()).expect("a message of less than 4 GiB");
+    [&[0], &length.to_be_bytes()[..], message].concat()
+}
+
+/// Returns the response, and the code that it carries unless it is none of gRPC's.
+pub(super) fn render(answer: Answer, signal: Signal) -> (Response<Reply>, Option<Code>) {
+    match answer {
+        Answer::Success { partial } => (
+            ok(&partial_success(partial).encode_to_vec()),
+            Some(Code::Ok),
+        ),
+        Answer::Garbage(body) => (ok(&body), Some(Code::Ok)),
+        Answer::Status {
+            status,
+            message,
+            retry_after,
+        } => {
+            let code = code(status);
+            let mut details = RpcStatus {
+                code: code.into(),
+                message: message.clone(),
+                details: Vec::new(),
+            };
+            details.details.extend(retry_after.map(Any::retry_info));
+            let details = details.encode_to_vec().into();
+            let status = Status::with_details(code, message, details);
+            (status.into_http(), Some(code))
+        }
+        // A proxy in the way would answer so, in plain HTTP.
+        Answer::Redirect(_) => (http::render(answer, signal, Format::Protobuf), None),
+    }
+}
+
+fn ok(message: &[u8]) -> Response<Reply> {
+    let trailers = HeaderMap::from_iter([(Status::GRPC_STATUS, HeaderValue::from_static("0"))]);
+    let body = Reply::new(frame(message)).with_trailers(trailers);
+    let mut response = Response::new(body);
+    let content_type = HeaderValue::from_static("application/grpc");
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+fn code(status: u16) -> Code {
+    match status {
+        200..300 => Code::Ok,
+        400 => Code::InvalidArgument,
+        401 => Code::Unauthenticated,
+        403 => Code::PermissionDenied,
+        404 | 501 => Code::Unimplemented,
+        408 => Code::DeadlineExceeded,
+        429 => Code::ResourceExhausted,
+        500 => Code::Internal,
+        502..=504 => Code::Unavailable,
+        _ => Code::Unknown,
+    }
+}

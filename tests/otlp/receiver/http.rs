@@ -1,0 +1,94 @@
+//! OTLP over HTTP/1.1.
+
+use hyper::{
+    Method, Response, StatusCode,
+    header::{CONTENT_TYPE, LOCATION, RETRY_AFTER},
+};
+use prost::Message as _;
+use serde_json::json;
+
+use super::{
+    answer::{Answer, ExportResponse, PartialSuccess, RpcStatus},
+    body::Reply,
+    handler::Incoming,
+    payload::{Payload, Signal, decompress},
+    request::Format,
+};
+
+/// Returns what the request carries, or how it is to be refused.
+pub(super) fn decode(request: &Incoming) -> Result<(Signal, Payload), Answer> {
+    let path = request.head.uri.path();
+    let signal = Signal::of_path(path)
+        .ok_or_else(|| Answer::status(404, format!("there is nothing at {path}")))?;
+    if request.head.method != Method::POST {
+        return Err(Answer::status(405, "only POST is understood here"));
+    }
+    let format = request.format();
+    let format = format.ok_or_else(|| Answer::status(415, "the content type is not OTLP's"))?;
+    let payload = decompress(&request.body, &request.encoding())
+        .and_then(|body| signal.decode(&body, format));
+    match payload {
+        Ok(payload) => Ok((signal, payload)),
+        Err(error) => Err(Answer::status(400, error)),
+    }
+}
+
+pub(super) fn render(answer: Answer, signal: Signal, format: Format) -> Response<Reply> {
+    let response = Response::builder().header(CONTENT_TYPE, format.content_type());
+    let response = match answer {
+        Answer::Success { partial } => response.body(Reply::new(success(partial, signal, format))),
+        Answer::Garbage(body) => response.body(Reply::new(body)),
+        Answer::Redirect(location) => response
+            .status(StatusCode::TEMPORARY_REDIRECT)
+            .header(LOCATION, location)
+            .body(Reply::default()),
+        Answer::Status {
+            status,
+            message,
+            retry_after,
+        } => {
+            let mut response = response.status(status);
+            if let Some(delay) = retry_after {
+                let part = u64::from(delay.subsec_nanos() > 0);
+                response = response.header(RETRY_AFTER, delay.as_secs() + part);
+            }
+            response.body(Reply::new(failure(message, format)))
+        }
+    };
+    response.expect("a status and headers that HTTP knows")
+}
+
+fn success(partial: Option<(i64, String)>, signal: Signal, format: Format) -> Vec<u8> {
+    match (format, partial) {
+        (Format::Json, None) => b"{}".to_vec(),
+        (Format::Json, Some((rejected, message))) => {
+            // A 64-bit integer is a string in the JSON form of protobuf.
+            let rejected_items = rejected.to_string();
+            let partial = json!({ signal.rejected(): rejected_items, "errorMessage": message });
+            json!({ "partialSuccess": partial })
+                .to_string()
+                .into_bytes()
+        }
+        (Format::Protobuf, partial) => partial_success(partial).encode_to_vec(),
+    }
+}
+
+pub(super) fn partial_success(partial: Option<(i64, String)>) -> ExportResponse {
+    ExportResponse {
+        partial_success: partial.map(|(rejected, error_message)| PartialSuccess {
+            rejected,
+            error_message,
+        }),
+    }
+}
+
+fn failure(message: String, format: Format) -> Vec<u8> {
+    match format {
+        Format::Json => json!({ "message": message }).to_string().into_bytes(),
+        Format::Protobuf => RpcStatus {
+            message,
+            ..RpcStatus::default()
+        }
+        .encode_to_vec(),
+    }
+}

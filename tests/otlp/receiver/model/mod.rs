@@ -1,0 +1,16 @@
+//! What was decoded, flattened: every item carries its own resource.
+
+mod log;
+mod metric;
+mod origin;
+mod span;
+mod value;
+
+pub(crate) use self::{
+    log::LogRecord,
+    metric::{Histogram, Metric, MetricKind, Number, Point},
+    origin::Origin,
+    span::{Event, Span},
+    value::{Attributes, Value},
+};
+pub(super) use self::{log::log_records, metric::metrics, span::spans};

@@ -1,0 +1,161 @@
+//! Log records: one an event.
+
+use codex_telemetry::{CallContext, Classification, ErrorClass, Operation, Originator};
+use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
+
+use super::support::{Rig, millis, nanos};
+
+const OPERATIONS: [Operation; 3] = [
+    Operation::Turn,
+    Operation::Tool,
+    Operation::AttachmentCleanup,
+];
+
+#[test]
+fn every_event_is_one_log_record_by_the_events_name() {
+    let rig = Rig::new();
+    for operation in OPERATIONS {
+        rig.calls.ok(operation, "x", 1);
+        let context = CallContext::new();
+        rig.calls
+            .run(operation, "x", context, |_| Err("no"))
+            .unwrap_err();
+    }
+    let logs = rig.flush().logs();
+    let names: Vec<_> = logs.iter().map(|log| &*log.event_name).collect();
+    assert_eq!(
+        names,
+        [
+            "codex.turn.start",
+            "codex.turn.stop",
+            "codex.turn.start",
+            "codex.turn.exception",
+            "codex.tool.start",
+            "codex.tool.stop",
+            "codex.tool.start",
+            "codex.tool.exception",
+            "codex.attachment.cleanup.start",
+            "codex.attachment.cleanup.stop",
+            "codex.attachment.cleanup.start",
+            "codex.attachment.cleanup.exception",
+        ]
+    );
+    for log in logs {
+        assert_eq!(log.body, Some((&*log.event_name).into()));
+    }
+}
+
+#[test]
+fn an_event_of_the_applications_own_operation_has_its_name_too() {
+    let rig = Rig::new();
+    rig.calls.ok(Operation::Custom("billing.sync"), "x", 1);
+    let logs = rig.flush().logs();
+    let names: Vec<_> = logs.iter().map(|log| &*log.event_name).collect();
+    assert_eq!(names, ["billing.sync.start", "billing.sync.stop"]);
+    assert_eq!(logs[0].body, Some("billing.sync.start".into()));
+}
+
+#[test]
+fn a_log_record_is_a_warning_for_an_exception_and_information_otherwise() {
+    let rig = Rig::new();
+    rig.calls.ok(Operation::Tool, "x", 1);
+    drop(
+        rig.calls
+            .start(Operation::Tool, "x", CallContext::new(), |_| Ok(())),
+    );
+    let logs = rig.flush().logs();
+    let told = |at: usize| (logs[at].severity, &*logs[at].severity_text);
+    for at in 0..3 {
+        assert_eq!(told(at), (SeverityNumber::Info, "INFO"));
+    }
+    assert_eq!(told(3), (SeverityNumber::Warn, "WARN"));
+}
+
+#[test]
+fn the_log_records_of_a_call_have_its_spans_context() {
+    let rig = Rig::new();
+    rig.calls.ok(Operation::Turn, "x", 1);
+    let receiver = rig.flush();
+    let span = receiver.spans().remove(0);
+    for log in receiver.logs() {
+        assert_eq!(log.trace_id.as_ref(), Some(&span.trace_id));
+        assert_eq!(log.span_id.as_ref(), Some(&span.span_id));
+        assert_eq!(log.flags, 1);
+    }
+}
+
+#[test]
+fn a_log_records_time_is_its_events() {
+    let rig = Rig::new();
+    rig.calls.ok(Operation::Turn, "x", 250);
+    let logs = rig.flush().logs();
+    assert_eq!(logs[0].time_nanos, nanos(millis(0)));
+    assert_eq!(logs[1].time_nanos, nanos(millis(250)));
+    for log in logs {
+        assert_ne!(log.observed_nanos, 0);
+    }
+}
+
+#[test]
+fn a_log_record_has_the_attributes_of_its_event() {
+    let rig = Rig::new();
+    let context = CallContext::new()
+        .with_originator(Originator::Sdk)
+        .with_thread_id("thread-1")
+        .with_call_id("call-1");
+    let work = |context: CallContext| {
+        context.record("list", opentelemetry::Value::Array(vec![1_i64, 2].into()));
+        context.record("share", 0.5);
+        context.record("truth", true);
+        context.classify(Classification {
+            message: Some("disk on fire".to_owned()),
+            ..ErrorClass::Io.into()
+        });
+        rig.calls.advance(250);
+        Err("disk on fire")
+    };
+    rig.calls
+        .run(Operation::Tool, "ls", context, work)
+        .unwrap_err();
+    let logs = rig.flush().logs();
+    let start = &logs[0].attributes;
+    assert_eq!(start["gen_ai.operation.name"], "execute_tool");
+    assert_eq!(start["gen_ai.tool.name"], "ls");
+    assert_eq!(start["gen_ai.tool.call.id"], "call-1");
+    assert_eq!(start["gen_ai.conversation.id"], "thread-1");
+    assert_eq!(start["codex.originator"], "sdk");
+    assert_eq!(start.len(), 5, "{start:?}");
+    let end = &logs[1].attributes;
+    for (key, value) in start {
+        assert_eq!(end.get(key), Some(value));
+    }
+    assert_eq!(end["codex.duration_ms"], 250.0);
+    assert_eq!(end["codex.outcome"], "error");
+    assert_eq!(end["error.type"], "io");
+    assert_eq!(end["error.message"], "disk on fire");
+    assert_eq!(format!("{:?}", end["list"]), "[1, 2]");
+    assert_eq!(end["share"], 0.5);
+    assert_eq!(end["truth"], true);
+    assert_eq!(end.len(), 12, "{end:?}");
+}
+
+#[test]
+fn a_key_of_the_crates_own_that_was_recorded_stands_on_the_log_record_once() {
+    let rig = Rig::new();
+    let work = |context: CallContext| {
+        context.record("error.message", "recorded");
+        context.record("error.type", "recorded");
+        context.classify(Classification {
+            message: Some("the error's".to_owned()),
+            ..ErrorClass::Io.into()
+        });
+        Err("no")
+    };
+    let context = CallContext::new();
+    rig.calls
+        .run(Operation::Tool, "ls", context, work)
+        .unwrap_err();
+    let end = rig.flush().logs().remove(1).attributes;
+    assert_eq!(end["error.type"], "io");
+    assert_eq!(end["error.message"], "the error's");
+}

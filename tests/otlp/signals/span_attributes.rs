@@ -1,0 +1,166 @@
+//! A span's name, kind and attributes, by operation.
+
+use codex_telemetry::{CallContext, Operation, Originator, event::names};
+use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
+
+use super::support::{Rig, millis, nanos};
+use crate::receiver::{Attributes, Span, Value};
+
+fn attributes<const N: usize>(pairs: [(&str, Value); N]) -> Attributes {
+    pairs.map(|(key, value)| (key.to_owned(), value)).into()
+}
+
+/// The one span of one call.
+fn span_of(operation: Operation, name: &'static str, record: impl FnOnce(&CallContext)) -> Span {
+    let rig = Rig::new();
+    let context = CallContext::new()
+        .with_originator(Originator::Cli)
+        .with_thread_id("thread-1")
+        .with_turn_id("turn-1")
+        .with_call_id("call-1");
+    let work = |context: CallContext| {
+        record(&context);
+        rig.calls.advance(250);
+        Ok(())
+    };
+    rig.calls.run(operation, name, context, work).unwrap();
+    let mut spans = rig.flush().spans();
+    assert_eq!(spans.len(), 1, "{spans:?}");
+    spans.remove(0)
+}
+
+#[test]
+fn a_turn_is_a_client_span_with_what_the_conventions_ask_of_an_agent() {
+    let span = span_of(Operation::Turn, "reviewer", |context| {
+        context.record(names::REQUEST_MODEL, "gpt-5");
+        context.record(names::INPUT_TOKENS, 1200);
+        context.record(names::OUTPUT_TOKENS, 34);
+        context.record(names::CACHE_READ_TOKENS, 1000);
+        context.record(names::REASONING_TOKENS, 12);
+        context.record(names::EXIT_CODE, 0);
+    });
+    assert_eq!(span.name, "invoke_agent reviewer");
+    assert_eq!(span.kind, SpanKind::Client);
+    let expected = attributes([
+        ("gen_ai.operation.name", "invoke_agent".into()),
+        ("gen_ai.provider.name", "openai".into()),
+        ("gen_ai.agent.name", "reviewer".into()),
+        ("gen_ai.conversation.id", "thread-1".into()),
+        ("gen_ai.request.model", "gpt-5".into()),
+        ("gen_ai.usage.input_tokens", 1200.into()),
+        ("gen_ai.usage.output_tokens", 34.into()),
+        ("gen_ai.usage.cache_read.input_tokens", 1000.into()),
+        ("gen_ai.usage.reasoning.output_tokens", 12.into()),
+        ("process.exit.code", 0.into()),
+        ("codex.originator", "cli".into()),
+        ("codex.turn.id", "turn-1".into()),
+        ("codex.call.id", "call-1".into()),
+        ("codex.duration_ms", 250.0.into()),
+        ("codex.outcome", "ok".into()),
+    ]);
+    assert_eq!(span.attributes, expected);
+}
+
+#[test]
+fn a_tool_call_is_an_internal_span_with_what_the_conventions_ask_of_a_tool() {
+    let span = span_of(Operation::Tool, "ls", |context| {
+        context.record(names::TOOL_TYPE, "function");
+    });
+    assert_eq!(span.name, "execute_tool ls");
+    assert_eq!(span.kind, SpanKind::Internal);
+    let expected = attributes([
+        ("gen_ai.operation.name", "execute_tool".into()),
+        ("gen_ai.tool.name", "ls".into()),
+        ("gen_ai.tool.call.id", "call-1".into()),
+        ("gen_ai.tool.type", "function".into()),
+        ("gen_ai.conversation.id", "thread-1".into()),
+        ("codex.originator", "cli".into()),
+        ("codex.turn.id", "turn-1".into()),
+        ("codex.duration_ms", 250.0.into()),
+        ("codex.outcome", "ok".into()),
+    ]);
+    assert_eq!(span.attributes, expected);
+}
+
+#[test]
+fn a_cleanup_is_an_internal_span_with_its_counts() {
+    let span = span_of(Operation::AttachmentCleanup, "", |context| {
+        context.record(names::CLEANUP_REMOVED, 3);
+        context.record(names::CLEANUP_BYTES, 4096);
+    });
+    assert_eq!(span.name, "codex.attachment.cleanup");
+    assert_eq!(span.kind, SpanKind::Internal);
+    assert_eq!(span.attributes["codex.attachment.removed"], 3);
+    assert_eq!(span.attributes["codex.attachment.removed_bytes"], 4096);
+    assert!(!span.attributes.contains_key("gen_ai.operation.name"));
+}
+
+#[test]
+fn an_operation_of_the_applications_own_is_an_internal_span_by_its_prefix() {
+    let span = span_of(Operation::Custom("billing.sync"), "nightly", |_| {});
+    assert_eq!(span.name, "billing.sync nightly");
+    assert_eq!(span.kind, SpanKind::Internal);
+}
+
+#[test]
+fn a_span_without_a_name_is_called_by_its_operation_alone() {
+    assert_eq!(
+        span_of(Operation::Turn, "", |_| {}).name,
+        "invoke_agent"
+    );
+    assert_eq!(
+        span_of(Operation::Tool, "", |_| {}).name,
+        "execute_tool"
+    );
+}
+
+#[test]
+fn a_span_begins_and_ends_when_its_call_did() {
+    let span = span_of(Operation::Tool, "ls", |context| context.add_event("retry"));
+    assert_eq!(span.start_nanos, nanos(millis(0)));
+    assert_eq!(span.end_nanos, nanos(millis(250)));
+    assert_eq!(span.events.len(), 1);
+    assert_eq!(span.events[0].name, "retry");
+    assert_eq!(span.events[0].time_nanos, nanos(millis(0)));
+    assert_eq!(span.status, StatusCode::Unset);
+}
+
+#[test]
+fn a_key_that_was_recorded_twice_stands_on_the_span_once_with_its_newest_value() {
+    let span = span_of(Operation::Tool, "ls", |context| {
+        context.record("queue.depth", 1);
+        context.record("queue.depth", 2);
+    });
+    assert_eq!(span.attributes["queue.depth"], 2);
+}
+
+#[test]
+fn a_key_of_the_crates_own_that_was_recorded_stands_on_the_span_once() {
+    let span = span_of(Operation::Tool, "ls", |context| {
+        context.record("gen_ai.tool.name", "recorded");
+        context.record("codex.outcome", "recorded");
+    });
+    assert_eq!(span.attributes["gen_ai.tool.name"], "ls");
+    assert_eq!(span.attributes["codex.outcome"], "ok");
+}
+
+#[test]
+fn a_span_holds_no_content_that_nobody_recorded() {
+    let span = span_of(Operation::Turn, "reviewer", |_| {});
+    let content = ["messages", "prompt", "arguments", "result", "instructions"];
+    for key in span.attributes.keys() {
+        assert!(!content.iter().any(|word| key.contains(word)), "{key}");
+    }
+    assert_eq!(span.events, []);
+    assert_eq!(span.links, 0);
+}
+
+#[test]
+fn spans_come_under_the_crates_scope_and_the_programs_resource() {
+    let rig = Rig::with(|config| config.service_name("release-bot"));
+    rig.calls.ok(Operation::Tool, "ls", 1);
+    let span = rig.flush().spans().remove(0);
+    assert_eq!(span.origin.scope, "codex-telemetry");
+    assert_eq!(span.origin.version, env!("CARGO_PKG_VERSION"));
+    assert_eq!(span.origin.resource["service.name"], "release-bot");
+}

@@ -1,0 +1,93 @@
+//! No secret is shown, whether it is in its place or in a wrong one.
+
+use codex_telemetry::otlp::config::OtlpConfig;
+
+use crate::support::ON;
+
+const SECRET: &str = "s3cret";
+
+const VARIABLES: &[&str] = &[
+    "CODEX_OTLP_ENABLE",
+    "CODEX_OTLP_SIGNALS",
+    "CODEX_OTLP_ENDPOINT",
+    "CODEX_OTLP_HEADERS",
+    "CODEX_OTLP_PROTOCOL",
+    "CODEX_OTLP_TIMEOUT",
+    "CODEX_OTLP_COMPRESSION",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_TIMEOUT",
+    "OTEL_EXPORTER_OTLP_COMPRESSION",
+    "OTEL_SDK_DISABLED",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
+    "OTEL_BSP_MAX_QUEUE_SIZE",
+    "OTEL_METRIC_EXPORT_INTERVAL",
+];
+
+const VALUES: &[&str] = &[
+    "s3cret",
+    "s3cret==",
+    "authorization=Bearer%20s3cret",
+    "authorization=s3cret,s3cret",
+    "s3cret=%zz",
+    "a=1,b=s3cret%0A",
+    "http://user:s3cret@h",
+    "https://s3cret@h:1/p?key=s3cret",
+    "http://h?s3cret",
+    "http://user:s3cret@",
+    "http://user:s3cret@h:x",
+    "http://user:1#s3cret@h",
+    "user:s3cret@h",
+    "ftp://user:s3cret@h",
+    "http://user:s3cret@h h",
+];
+
+#[test]
+fn no_variable_shows_a_secret() {
+    for variable in VARIABLES {
+        for value in VALUES {
+            for on in [ON, ("CODEX_OTLP_UNKNOWN", SECRET)] {
+                let sampler = ("OTEL_TRACES_SAMPLER", "traceidratio");
+                let setup = OtlpConfig::from_variables([on, sampler, (variable, value)]);
+                let mut shown = format!("{setup:?} {setup:#?}");
+                for warning in &setup.warnings {
+                    shown += &format!("{warning} {}", warning.variable());
+                }
+                let config = setup.config.iter();
+                for signal in
+                    config.flat_map(|config| [config.traces(), config.metrics(), config.logs()])
+                {
+                    let Some(signal) = signal else { continue };
+                    shown += &format!("{} {:?}", signal.endpoint(), signal.endpoint());
+                }
+                // The name of a header is none, and is not meant to hold one.
+                let shown = shown.replace("\"s3cret\": ***", "");
+                assert!(!shown.contains(SECRET), "{variable}={value}: {shown}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_builder_shows_no_secret() {
+    for value in VALUES {
+        let builder = OtlpConfig::builder().endpoint(value);
+        assert!(!format!("{builder:?} {builder:#?}").contains(SECRET));
+        let shown = match builder.build() {
+            Ok(config) => format!("{config:?}"),
+            Err(error) => format!("{error} {error:?}"),
+        };
+        assert!(!shown.contains(SECRET), "{shown}");
+
+        let builder = OtlpConfig::builder()
+            .header("api-key", value)
+            .header(value, "ä");
+        let error = builder.clone().build().expect_err("the last value is bad");
+        let shown = format!("{builder:?} {error} {error:?}");
+        assert!(!shown.contains(SECRET), "{shown}");
+    }
+}

@@ -1,0 +1,110 @@
+use codex_telemetry::otlp::config::{OtlpConfig, Setup, Signal, SignalConfig};
+
+/// What switches the export on in rows that are about something else.
+pub(crate) const ON: (&str, &str) = ("CODEX_OTLP_ENABLE", "1");
+
+/// A case: its name, the variables, facts about what they come to, and the warnings.
+pub(crate) struct Row<'a> {
+    pub(crate) case: &'a str,
+    pub(crate) variables: &'a [(&'a str, &'a str)],
+    pub(crate) facts: &'a [(&'a str, &'a str)],
+    pub(crate) warnings: &'a [&'a str],
+}
+
+/// Tells all rows that do not hold, not the first alone.
+pub(crate) fn check(rows: &[Row<'_>]) {
+    let mut wrong = Vec::new();
+    for row in rows {
+        let setup = OtlpConfig::from_variables(row.variables.iter().copied());
+        for (fact, expected) in row.facts {
+            let found = fact_of(&setup, fact);
+            if found != *expected {
+                wrong.push(format!(
+                    "{}: {fact} is {found:?}, not {expected:?}",
+                    row.case
+                ));
+            }
+        }
+        let warnings: Vec<_> = setup.warnings.iter().map(ToString::to_string).collect();
+        if warnings != row.warnings {
+            wrong.push(format!(
+                "{}: warns {warnings:#?}, not {:#?}",
+                row.case, row.warnings
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A variable with a bad value, what is wrong with it and what comes of it, and a fact.
+pub(crate) type BadValue<'a> = (&'a str, &'a str, &'a str, (&'a str, &'a str));
+
+pub(crate) fn check_bad(cases: &[BadValue<'_>]) {
+    for (variable, value, warning, fact) in cases {
+        check(&[Row {
+            case: &format!("{variable}={value}"),
+            variables: &[ON, (variable, value)],
+            facts: &[*fact],
+            warnings: &[&format!("{variable}: {warning}")],
+        }]);
+    }
+}
+
+/// `signals`, `traces endpoint`, `queue` and so on, as a text.
+pub(crate) fn fact_of(setup: &Setup, fact: &str) -> String {
+    let Some(config) = &setup.config else {
+        return "off".to_owned();
+    };
+    if let Some((signal, fact)) = fact.split_once(' ') {
+        let signal = match signal {
+            "traces" => config.traces(),
+            "metrics" => config.metrics(),
+            "logs" => config.logs(),
+            _ => panic!("no signal {signal}"),
+        };
+        return signal.map_or("off".to_owned(), |signal| signal_fact(signal, fact));
+    }
+    match fact {
+        "signals" => signals(config).join(","),
+        "sampler" => format!("{:?}", config.sampler()),
+        "queue" => config.queue_capacity().to_string(),
+        "batch" => config.batch_size().to_string(),
+        "delay" => config.schedule_delay().as_millis().to_string(),
+        "interval" => config.metric_interval().as_millis().to_string(),
+        key => {
+            let mut attributes = config.resource_attributes().iter();
+            let found = attributes.find(|attribute| attribute.key.as_str() == key);
+            found.map_or("unset".to_owned(), |attribute| attribute.value.to_string())
+        }
+    }
+}
+
+fn signals(config: &OtlpConfig) -> Vec<&'static str> {
+    let on = |signal: &Signal| match signal {
+        Signal::Traces => config.traces().is_some(),
+        Signal::Metrics => config.metrics().is_some(),
+        Signal::Logs => config.logs().is_some(),
+    };
+    Signal::ALL
+        .into_iter()
+        .filter(on)
+        .map(Signal::as_str)
+        .collect()
+}
+
+fn signal_fact(signal: &SignalConfig, fact: &str) -> String {
+    let file = |path: Option<&std::path::Path>| {
+        path.map_or("none".to_owned(), |path| path.display().to_string())
+    };
+    match fact {
+        "endpoint" => signal.endpoint().to_string(),
+        "headers" => signal.header_names().collect::<Vec<_>>().join(","),
+        "protocol" => signal.protocol().to_string(),
+        "timeout" => signal.timeout().as_millis().to_string(),
+        "gzip" => signal.gzip().to_string(),
+        "ca" => file(signal.tls().ca_file()),
+        "certificate" => file(signal.tls().certificate_file()),
+        "key" => file(signal.tls().key_file()),
+        _ => panic!("no fact {fact}"),
+    }
+}
