@@ -133,7 +133,7 @@ fn show(step: &Progress) {
             _ => return,
         },
         Progress::ItemCompleted(item) => match &item.kind {
-            ItemKind::AgentMessage { text } => text.clone(),
+            ItemKind::AgentMessage { text, .. } => text.clone(),
             ItemKind::CommandExecution {
                 exit_code: Some(code),
                 status: ItemStatus::Failed,
@@ -145,7 +145,7 @@ fn show(step: &Progress) {
                     .map(|change| format!("{} {}", change.kind, change.path.display()));
                 paths.collect::<Vec<_>>().join("\n")
             }
-            ItemKind::Warning { message } => message.clone(),
+            ItemKind::Warning { message, .. } => message.clone(),
             _ => return,
         },
         Progress::Retrying { message } | Progress::Warning { message } => message.clone(),

@@ -121,7 +121,7 @@ pub use crate::tool::{
     ToolSnapshot, tool_fn,
 };
 #[cfg(feature = "services")]
-pub use crate::turn::{Turn, TurnError, TurnRequest, TurnService, turn_stream};
+pub use crate::turn::{Turn, TurnError, TurnRequest, TurnService, TurnUpdate, turn_stream};
 #[cfg(feature = "services")]
 pub use crate::{builder::ServiceBuilderExt, classifier::CodexClassifier};
 pub use crate::{

@@ -10,6 +10,7 @@
 
 use std::{
     error::Error,
+    fmt::Display,
     io::{self, Read, Write},
     sync::Arc,
     thread,
@@ -40,11 +41,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     call_three_tools(&sink).await;
     clean_up(&sink).await?;
 
-    println!("What happened: a line a call, nested as they were made.\n");
-    println!("{}", memory.timeline());
-    println!("The same as events, as a sink gets them:\n");
+    say("What happened: a line a call, nested as they were made.\n");
+    say(memory.timeline());
+    say("The same as events, as a sink gets them:\n");
     for event in memory.events() {
-        println!("{}", serde_json::to_string(&event)?);
+        say(serde_json::to_string(&event)?);
     }
     if let Some(export) = export {
         tell_of_export(&export);
@@ -54,15 +55,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 fn tell_of_export(export: &OtlpSink) {
     let delivered = export.shutdown(Duration::from_secs(5));
-    println!("\nExported over OTLP:\n");
+    say("\nExported over OTLP:\n");
     for signal in Signal::ALL {
         if let Some(endpoint) = export.endpoint(signal) {
-            println!("{signal} to {endpoint}");
+            say(format!("{signal} to {endpoint}"));
         }
     }
-    println!("{}", export.stats());
+    say(export.stats());
     if let Err(undelivered) = delivered {
-        println!("{undelivered}");
+        say(undelivered);
     }
 }
 
@@ -77,7 +78,10 @@ async fn run_a_turn(sink: &Arc<dyn Sink>) -> Result<(), Box<dyn Error>> {
     let turn = turns
         .oneshot(TurnRequest::new("Mark the notes as ready").with_agent("release-notes"))
         .await?;
-    println!("Codex says: {}\n", turn.final_message.unwrap_or_default());
+    say(format!(
+        "Codex says: {}\n",
+        turn.final_message.unwrap_or_default()
+    ));
     Ok(())
 }
 
@@ -117,11 +121,11 @@ async fn call_three_tools(sink: &Arc<dyn Sink>) {
         ("deploy", json!("production")),
     ] {
         match tools.clone().oneshot(ToolCall::new(name, arguments)).await {
-            Ok(output) => println!("{name}: {}", output.content),
-            Err(error) => println!("{name}: {error}"),
+            Ok(output) => say(format!("{name}: {}", output.content)),
+            Err(error) => say(format!("{name}: {error}")),
         }
     }
-    println!();
+    say("");
 }
 
 async fn clean_up(sink: &Arc<dyn Sink>) -> Result<(), Box<dyn Error>> {
@@ -147,11 +151,16 @@ async fn clean_up(sink: &Arc<dyn Sink>) -> Result<(), Box<dyn Error>> {
     let report = cleanup
         .oneshot(CleanupRequest::expired().at(in_an_hour))
         .await?;
-    println!(
+    say(format!(
         "cleanup: removed {}, kept {}\n",
         report.removed, report.kept
-    );
+    ));
     Ok(())
+}
+
+/// Prints a line; that nobody may read it, as behind `| head`, is no reason to panic.
+fn say(line: impl Display) {
+    let _ = writeln!(io::stdout(), "{line}");
 }
 
 /// What the child process does: takes the prompt, and writes what Codex wrote.

@@ -97,7 +97,7 @@ impl OpenCall {
         let clock = self.recorder.clock();
         let time = clock.wall(clock.now()).to_system();
         let event = opentelemetry::trace::Event::new(event.into(), time, Vec::new(), 0);
-        self.record.notes().late().span_events.push(event);
+        self.record.add_event(event);
     }
 
     /// Closes the call and emits its terminal event, unless that was done before.

@@ -62,10 +62,11 @@ pub enum ErrorClass {
 ///
 /// Any [`ErrorClass`] is one, without a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Classification {
     /// The class.
     pub class: ErrorClass,
-    /// The error's text, when the classifier could render it.
+    /// The error's text, when the classifier could render it; an event keeps its first 4 KiB.
     pub message: Option<String>,
     /// How long to wait before a retry, when the failing side said so.
     pub retry_after: Option<Duration>,
@@ -181,6 +182,13 @@ impl Classification {
             message: Some(message),
             ..class.into()
         }
+    }
+
+    /// Sets the error's text.
+    #[must_use]
+    pub fn with_message(mut self, message: impl Into<String>) -> Self {
+        self.message = Some(message.into());
+        self
     }
 
     /// Sets how long to wait before a retry.

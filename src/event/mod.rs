@@ -3,6 +3,7 @@
 //! Nothing here knows of sinks, requests or layers; everything else in the crate is built on it.
 
 mod clock;
+mod cut;
 mod error_class;
 pub(crate) mod id;
 #[cfg(feature = "json")]
@@ -16,6 +17,7 @@ mod view;
 
 pub(crate) use self::{
     clock::millis,
+    cut::cut,
     record::{Identity, Notes, Record},
 };
 pub use self::{

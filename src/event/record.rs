@@ -1,4 +1,5 @@
 use std::{
+    fmt,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
@@ -11,14 +12,19 @@ use opentelemetry::{
 use super::{
     Outcome,
     clock::{Tick, WallTime},
+    cut::cut,
     error_class::{Classification, ErrorClass},
     operation::Operation,
     originator::Originator,
 };
 
+/// How long a message of others may be, in bytes: an event is no place for a whole document.
+const LONGEST_MESSAGE: usize = 4096;
+/// How many moments of one call are kept; OpenTelemetry's own limit.
+const MOST_SPAN_EVENTS: usize = 128;
+
 /// Everything that is known of one call, from its opening to its end: one allocation, shared by the
 /// open call that writes it and by the events that read it.
-#[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) operation: Operation,
     pub(crate) name: Option<StringValue>,
@@ -60,6 +66,7 @@ pub(crate) struct Late {
     pub(crate) originator: Option<Originator>,
     pub(crate) identity: Option<Arc<Identity>>,
     pub(crate) span_events: Vec<opentelemetry::trace::Event>,
+    pub(crate) dropped_span_events: u32,
 }
 
 #[derive(Debug)]
@@ -70,6 +77,18 @@ pub(crate) struct End {
 }
 
 // === impl Record ===
+
+/// Shows what the call is known by, and nothing that was noted on it.
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("operation", &self.operation)
+            .field("name", &self.name)
+            .field("trace_id", &self.trace_id)
+            .field("span_id", &self.span_id)
+            .finish_non_exhaustive()
+    }
+}
 
 impl Record {
     /// Closes the record; `false` when it was closed before.
@@ -104,8 +123,22 @@ impl Record {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn classify(&self, why: Classification) {
+    pub(crate) fn classify(&self, mut why: Classification) {
+        if let Some(message) = &mut why.message {
+            cut(message, LONGEST_MESSAGE);
+        }
         self.notes().classification = Some(Box::new(why));
+    }
+
+    pub(crate) fn add_event(&self, mut event: opentelemetry::trace::Event) {
+        cut(event.name.to_mut(), LONGEST_MESSAGE);
+        let mut notes = self.notes();
+        let late = notes.late();
+        if late.span_events.len() < MOST_SPAN_EVENTS {
+            late.span_events.push(event);
+        } else {
+            late.dropped_span_events = late.dropped_span_events.saturating_add(1);
+        }
     }
 
     /// Notes ids that were not known when the call began.

@@ -197,10 +197,17 @@ impl Event {
         Some(&attributes.rev().find(|kv| kv.key.as_str() == key)?.value)
     }
 
-    /// Returns the moments that were noted within the call; empty on a start event.
+    /// Returns the moments that were noted within the call, the first 128 of them; empty on a start
+    /// event.
     #[must_use]
     pub fn span_events(&self) -> &[opentelemetry::trace::Event] {
         self.late().map_or(&[], |late| &late.span_events)
+    }
+
+    /// How many moments were noted beyond those that are kept.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn dropped_span_events(&self) -> u32 {
+        self.late().map_or(0, |late| late.dropped_span_events)
     }
 
     /// What a span and a metric call the failure: a failed call that nobody classified is `other`.

@@ -13,6 +13,7 @@ use crate::event::{Event, Operation, millis};
 pub(super) fn span(event: &Event, scope: &InstrumentationScope) -> SpanData {
     let mut events = SpanEvents::default();
     events.events = event.span_events().to_vec();
+    events.dropped_count = event.dropped_span_events();
     SpanData {
         span_context: event.span_context(),
         parent_span_id: event.parent_span_id().unwrap_or(SpanId::INVALID),
@@ -91,10 +92,16 @@ pub(super) fn attributes(event: &Event) -> Vec<KeyValue> {
         event.outcome().map(|outcome| outcome.as_str()),
     );
     attributes.some(names::ERROR_TYPE, event.error_type());
+    let own = attributes.0.len();
     for (at, attribute) in event.attributes().iter().enumerate() {
-        // A key may be recorded again; a span holds it once, with its newest value.
-        let later = &event.attributes()[at + 1..];
-        if !later.iter().any(|newer| newer.key == attribute.key) {
+        // A key may be recorded again; a span holds it once, with its newest value. Those above are
+        // facts of the call, which nothing recorded replaces.
+        let (own, later) = (&attributes.0[..own], &event.attributes()[at + 1..]);
+        if !own
+            .iter()
+            .chain(later)
+            .any(|other| other.key == attribute.key)
+        {
             attributes.0.push(attribute.clone());
         }
     }

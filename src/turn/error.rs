@@ -12,24 +12,28 @@ pub enum TurnError {
         "the Codex CLI was not found ({looked_for}): install it (npm install -g @openai/codex), or \
          name the binary in CODEX_PATH"
     )]
+    #[non_exhaustive]
     CodexNotFound {
         /// Where it was looked for.
         looked_for: String,
     },
     /// The working directory does not exist or is none.
     #[error("the working directory {} is not a directory: create it, or name another", path.display())]
+    #[non_exhaustive]
     WorkingDirectory {
         /// The directory of the request.
         path: PathBuf,
     },
     /// The request cannot be put to Codex as it is.
     #[error("the turn cannot be asked for: {reason}")]
+    #[non_exhaustive]
     InvalidRequest {
         /// What is wrong with it, and what would be right.
         reason: String,
     },
     /// The process could not be started.
     #[error("{} could not be started", program.display())]
+    #[non_exhaustive]
     Spawn {
         /// The binary.
         program: PathBuf,
@@ -38,6 +42,7 @@ pub enum TurnError {
     },
     /// Codex ended the turn as failed.
     #[error("the turn failed: {message}")]
+    #[non_exhaustive]
     Failed {
         /// Codex's own words.
         message: String,
@@ -47,6 +52,7 @@ pub enum TurnError {
         "Codex ended ({status}) before the turn was over{}",
         told(message, stderr)
     )]
+    #[non_exhaustive]
     Exited {
         /// How it ended.
         status: ExitStatus,
@@ -59,20 +65,30 @@ pub enum TurnError {
     #[error(
         "Codex closed its output before the turn was over, did not exit within {after:?}, and was killed"
     )]
+    #[non_exhaustive]
     Hung {
         /// How long it was waited for.
         after: Duration,
     },
     /// Codex wrote something that is not the protocol.
     #[error("line {line} of Codex's output is not the protocol: {reason}")]
+    #[non_exhaustive]
     Protocol {
         /// The line, from 1.
         line: u64,
         /// What is wrong with it; never its content.
         reason: String,
     },
+    /// Codex wrote more than it may within one turn.
+    #[error("Codex wrote more than {limit} bytes within the turn: allow it more, or ask for less")]
+    #[non_exhaustive]
+    OutputTooLarge {
+        /// The limit of the service.
+        limit: usize,
+    },
     /// Reading from or writing to Codex failed.
     #[error("{action} failed")]
+    #[non_exhaustive]
     Io {
         /// What was tried.
         action: &'static str,
@@ -96,7 +112,7 @@ impl TurnError {
                 stderr,
             } => failure::of_exit(*status, message.as_deref(), stderr),
             Self::Hung { .. } => (ErrorClass::Transport, None),
-            Self::Protocol { .. } => (ErrorClass::Protocol, None),
+            Self::Protocol { .. } | Self::OutputTooLarge { .. } => (ErrorClass::Protocol, None),
             Self::Io { .. } => (ErrorClass::Io, None),
         };
         Classification::of(class, self).with_retry_after(retry_after)

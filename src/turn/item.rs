@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 use serde_json::Value;
 
@@ -13,20 +13,25 @@ pub struct Item {
 }
 
 /// The kinds of items.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// Its `Debug` shows sizes instead of content.
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ItemKind {
     /// A message to the user.
+    #[non_exhaustive]
     AgentMessage {
         /// The message, or the JSON that an output schema asked for.
         text: String,
     },
     /// A summary of the model's reasoning.
+    #[non_exhaustive]
     Reasoning {
         /// The summary.
         text: String,
     },
     /// A command that Codex ran.
+    #[non_exhaustive]
     CommandExecution {
         /// The command line.
         command: String,
@@ -38,6 +43,7 @@ pub enum ItemKind {
         status: ItemStatus,
     },
     /// Files that Codex changed.
+    #[non_exhaustive]
     FileChange {
         /// The changes.
         changes: Vec<Change>,
@@ -45,6 +51,7 @@ pub enum ItemKind {
         status: ItemStatus,
     },
     /// A tool that an MCP server offers.
+    #[non_exhaustive]
     McpToolCall {
         /// The server.
         server: String,
@@ -62,6 +69,7 @@ pub enum ItemKind {
     /// A tool by which agents work together, such as one that starts another agent.
     ///
     /// The tokens of the other agent are not in the turn's usage.
+    #[non_exhaustive]
     CollabToolCall {
         /// The tool.
         tool: String,
@@ -69,20 +77,33 @@ pub enum ItemKind {
         status: ItemStatus,
     },
     /// A search of the web.
+    #[non_exhaustive]
     WebSearch {
         /// The query.
         query: String,
     },
     /// The agent's plan.
+    #[non_exhaustive]
     TodoList {
-        /// Each step, and whether it is done.
-        steps: Vec<(String, bool)>,
+        /// The steps.
+        steps: Vec<Step>,
     },
     /// A warning; it does not end the turn.
+    #[non_exhaustive]
     Warning {
         /// The text.
         message: String,
     },
+}
+
+/// A step of the agent's plan.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Step {
+    /// What is to be done.
+    pub text: String,
+    /// Whether it is.
+    pub completed: bool,
 }
 
 /// A file that was changed.
@@ -109,4 +130,79 @@ pub enum ItemStatus {
     Declined,
     /// Codex said something that this version of the crate does not know.
     Unknown,
+}
+
+// === impl ItemKind ===
+
+impl fmt::Debug for ItemKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AgentMessage { text } => tell(f, "AgentMessage", text, None),
+            Self::Reasoning { text } => tell(f, "Reasoning", text, None),
+            Self::CommandExecution { output, status, .. } => {
+                tell(f, "CommandExecution", output, Some(*status))
+            }
+            Self::FileChange { changes, status } => f
+                .debug_struct("FileChange")
+                .field("changes", &changes.len())
+                .field("status", status)
+                .finish(),
+            Self::McpToolCall {
+                server,
+                tool,
+                status,
+                ..
+            } => f
+                .debug_struct("McpToolCall")
+                .field("server", server)
+                .field("tool", tool)
+                .field("status", status)
+                .finish_non_exhaustive(),
+            Self::CollabToolCall { tool, status } => f
+                .debug_struct("CollabToolCall")
+                .field("tool", tool)
+                .field("status", status)
+                .finish(),
+            Self::WebSearch { query } => tell(f, "WebSearch", query, None),
+            Self::TodoList { steps } => f
+                .debug_struct("TodoList")
+                .field("steps", &steps.len())
+                .finish(),
+            Self::Warning { message } => tell(f, "Warning", message, None),
+        }
+    }
+}
+
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        tell(f, "Step", &self.text, None)
+    }
+}
+
+/// Shows a thing without its content.
+fn tell(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    content: &str,
+    status: Option<ItemStatus>,
+) -> fmt::Result {
+    let mut shown = f.debug_struct(name);
+    shown.field("content", &hidden(content));
+    if let Some(status) = status {
+        shown.field("status", &status);
+    }
+    shown.finish_non_exhaustive()
+}
+
+/// Content as it may be shown.
+pub(super) fn hidden(content: &str) -> Hidden {
+    Hidden(content.len())
+}
+
+pub(super) struct Hidden(usize);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "*** ({} bytes)", self.0)
+    }
 }

@@ -15,7 +15,7 @@ mod stream;
 pub use self::{
     error::TurnError,
     exec::{TurnFuture, TurnService, TurnServiceBuilder},
-    item::{Change, Item, ItemKind, ItemStatus},
+    item::{Change, Item, ItemKind, ItemStatus, Step},
     progress::Progress,
     request::{Sandbox, TurnRequest},
     response::{Turn, Usage},

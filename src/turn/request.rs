@@ -9,7 +9,7 @@ use opentelemetry::StringValue;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::{Progress, Usage};
+use super::{Progress, Usage, item::hidden};
 use crate::{
     call::{CallContext, CodexRequest},
     event::Operation,
@@ -235,7 +235,7 @@ impl fmt::Debug for TurnRequest {
         let p = &*self.parameters;
         let keys = |(key, _): &(String, String)| key.clone();
         f.debug_struct("TurnRequest")
-            .field("prompt", &format_args!("*** ({} bytes)", p.prompt.len()))
+            .field("prompt", &hidden(&p.prompt))
             .field("agent", &p.agent)
             .field("model", &p.model)
             .field("working_directory", &p.working_directory)

@@ -1,7 +1,11 @@
-use super::Item;
+use std::fmt;
+
+use super::{Item, item::hidden};
 
 /// What came of a turn that completed.
-#[derive(Clone, Debug, Default, PartialEq)]
+///
+/// Its `Debug` shows sizes instead of content.
+#[derive(Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Turn {
     /// The id of the thread, to go on with by
@@ -36,6 +40,18 @@ pub struct Usage {
     pub output_tokens: u64,
     /// Output tokens that were spent on reasoning.
     pub reasoning_output_tokens: u64,
+}
+
+impl fmt::Debug for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turn")
+            .field("thread_id", &self.thread_id)
+            .field("final_message", &self.final_message.as_deref().map(hidden))
+            .field("items", &self.items)
+            .field("usage", &self.usage)
+            .field("retries", &self.retries)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Usage {

@@ -28,9 +28,10 @@ fn the_class_of_an_error_is_on_the_terminal_event() {
 
 #[test]
 fn a_classification_brings_its_message_and_its_retry_hint() {
-    let told = |_: &Refused| Classification {
-        message: Some("slow down".to_owned()),
-        ..Classification::from(ErrorClass::RateLimit).with_retry_after(Some(Duration::from_secs(3)))
+    let told = |_: &Refused| {
+        Classification::from(ErrorClass::RateLimit)
+            .with_message("slow down")
+            .with_retry_after(Some(Duration::from_secs(3)))
     };
     let (service, sink) = timed(ErrorClassLayer::new(told).layer(refuses()));
     assert_eq!(call(service, request()), Err(Refused));

@@ -21,7 +21,7 @@ async fn assert_classes(causes: impl IntoIterator<Item = (&str, Reply, ErrorClas
             return;
         };
         let error = bench.run(bench.request("Go")).await.unwrap_err();
-        let TurnError::Failed { message } = &error else {
+        let TurnError::Failed { message, .. } = &error else {
             panic!("{cause}: {error:?}");
         };
         let calls = bench.calls(1);

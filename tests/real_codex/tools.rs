@@ -26,6 +26,7 @@ async fn a_shell_call_is_a_tool_call_inside_the_turn() {
         output,
         exit_code,
         status,
+        ..
     } = &turn.items[0].kind
     else {
         panic!("{:?}", turn.items);
@@ -78,7 +79,10 @@ async fn an_edit_is_on_disk_and_a_tool_call() {
     let turn = bench.run(bench.request("Go")).await.unwrap();
     let file = bench.work.path().join("a.txt");
     assert_eq!(fs::read_to_string(&file).unwrap(), "hello\n");
-    let ItemKind::FileChange { changes, status } = &turn.items[0].kind else {
+    let ItemKind::FileChange {
+        changes, status, ..
+    } = &turn.items[0].kind
+    else {
         panic!("{:?}", turn.items);
     };
     assert_eq!(changes[0].path, file);

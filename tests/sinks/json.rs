@@ -78,11 +78,11 @@ fn a_call_that_all_is_known_of_says_all() {
             stage.hands.advance(Duration::from_millis(1));
             context.add_event("retry");
             stage.hands.advance(Duration::from_micros(1_233_567));
-            context.classify(Classification {
-                message: Some("slow \"down\"\n".to_owned()),
-                ..Classification::from(ErrorClass::RateLimit)
-                    .with_retry_after(Some(Duration::from_millis(1500)))
-            });
+            context.classify(
+                Classification::from(ErrorClass::RateLimit)
+                    .with_message("slow \"down\"\n")
+                    .with_retry_after(Some(Duration::from_millis(1500))),
+            );
         },
     );
     let who = r#""originator":"sdk","trace_id":"0af7651916cd43dd8448eb211c80319c","span_id":"SPAN","parent_span_id":"b7ad6b7169203331","name":"shell","thread_id":"thread","turn_id":"turn","call_id":"call","attempt":2"#;

@@ -106,3 +106,58 @@ async fn tools_that_run_at_once_are_told_apart_by_their_items() {
     assert_eq!(tools[2].attribute(names::MCP_SERVER), Some(&"files".into()));
     assert_eq!(tools[2].error_message(), Some("gone"));
 }
+
+#[tokio::test]
+async fn what_the_process_writes_is_bounded_as_a_whole() {
+    let stack = Stack::new(fake_codex().output_limit(100_000));
+    let turn = stack
+        .run(request("yes '{\"type\":\"turn.started\"}'"))
+        .await;
+    assert!(
+        matches!(turn, Err(TurnError::OutputTooLarge { .. })),
+        "{turn:?}"
+    );
+    assert_eq!(stack.turn_event().error_class(), Some(ErrorClass::Protocol));
+}
+
+#[tokio::test]
+async fn what_others_say_without_end_is_cut_and_counted() {
+    let (turn, event) = run(r#"
+        i=0; while [ $i -lt 200 ]; do echo '{"type":"error","message":"Reconnecting... 1/2"}'; i=$((i+1)); done
+        long=$(head -c 100000 /dev/zero | tr '\0' x)
+        echo '{"type":"turn.failed","error":{"message":"'"$long"'"}}'
+    "#)
+    .await;
+    assert!(matches!(turn, Err(TurnError::Failed { .. })), "{turn:?}");
+    assert_eq!(event.attribute(names::RETRIES), Some(&200.into()));
+    assert_eq!(event.span_events().len(), 128);
+    let message = event.error_message().unwrap();
+    assert!(
+        message.len() < 5000 && message.ends_with('…'),
+        "{} bytes",
+        message.len()
+    );
+}
+
+#[tokio::test]
+async fn what_the_request_holds_is_not_repeated_in_its_event() {
+    let stack = Stack::new(fake_codex());
+    let script = r#"echo "Error: bad value $SECRET and my-config-value" >&2; exit 1"#;
+    let request = request(script)
+        .with_env("SECRET", "env-secret-value")
+        .with_config("key", "\"my-config-value\"");
+    let error = stack.run(request).await.unwrap_err();
+    let event = stack.turn_event();
+    let tail = event
+        .attribute(names::STDERR_TAIL)
+        .unwrap()
+        .as_str()
+        .into_owned();
+    for text in [
+        error.to_string(),
+        event.error_message().unwrap().to_owned(),
+        tail,
+    ] {
+        assert!(text.contains("bad value *** and ***"), "{text}");
+    }
+}

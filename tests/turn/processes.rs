@@ -156,3 +156,32 @@ async fn a_killed_process_is_reaped() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+#[tokio::test]
+async fn a_line_after_the_end_of_the_turn_does_not_undo_it() {
+    let stack = Stack::new(fake_codex().line_limit(1000));
+    let after = "echo 'Segmentation fault'; head -c 5000 /dev/zero | tr '\\0' x";
+    let turn = stack.run(request(&format!("{GOOD_TURN}\n{after}"))).await;
+    assert_eq!(turn.unwrap().unknown_events, 1);
+}
+
+#[tokio::test]
+async fn an_item_that_is_completed_after_the_turn_is_no_second_call() {
+    let stack = Stack::new(fake_codex());
+    let script = r#"
+        item='"id":"item_0","type":"command_execution","command":"x","aggregated_output":""'
+        echo '{"type":"item.started","item":{'"$item"',"status":"in_progress"}}'
+        echo '{"type":"turn.completed"}'
+        echo '{"type":"item.completed","item":{'"$item"',"status":"completed"}}'
+    "#;
+    stack.run(request(script)).await.unwrap();
+    stack.turn_event();
+    // The turn's two events and the tool's two.
+    assert_eq!(stack.sink.events().len(), 4, "{}", stack.sink.timeline());
+}
+
+#[tokio::test]
+async fn a_grace_without_end_is_no_deadline() {
+    let stack = Stack::new(fake_codex().exit_grace(Duration::MAX));
+    stack.run(request(GOOD_TURN)).await.unwrap();
+}

@@ -33,7 +33,7 @@ async fn everything_that_is_set_reaches_the_command_line_in_an_order_that_codex_
         .with_config("a.b", "1")
         .with_config("c", "\\\"two words\\\"")
         .with_image(&image)
-        .with_resume(THREAD);
+        .with_resume(THREAD.to_uppercase());
     // Quotes would end the JSON text that the fake prints.
     let said = echoed(request, r#"printf '[%s]' "$@" | tr -d '"\\'"#).await;
     let (cd, image) = (directory.path().display(), image.display());
@@ -42,7 +42,7 @@ async fn everything_that_is_set_reaches_the_command_line_in_an_order_that_codex_
         format!(
             "[exec][--json][--config=a.b=1][--config=c=two words][--model=gpt-5.5]\
              [--sandbox=workspace-write][--cd={cd}][--add-dir=/opt][--skip-git-repo-check]\
-             [resume][{THREAD}][--image][{image}]"
+             [resume][{THREAD}][--image={image}]"
         )
     );
 }
@@ -106,7 +106,7 @@ async fn the_call_is_the_parent_of_what_codex_does() {
     let request = TurnRequest::new("")
         .with_context(context)
         .with_env("FAKE_CODEX", script);
-    let Err(TurnError::Failed { message }) = stack.run(request).await else {
+    let Err(TurnError::Failed { message, .. }) = stack.run(request).await else {
         panic!("the turn did not fail");
     };
     let event = stack.turn_event();
@@ -180,6 +180,9 @@ async fn a_thread_that_is_not_the_one_to_resume_is_refused() {
 #[tokio::test]
 async fn a_request_that_codex_would_misread_never_starts_it() {
     let started = "touch /dev/null; echo started >&2; exit 3";
+    let directory = tempfile::tempdir().unwrap();
+    let comma = directory.path().join("a,b.png");
+    std::fs::write(&comma, "png").unwrap();
     let refused = [
         (
             request(started).with_working_directory("/no/such"),
@@ -190,6 +193,16 @@ async fn a_request_that_codex_would_misread_never_starts_it() {
             request(started).with_image("/no/such.png"),
             ErrorClass::InvalidRequest,
             "/no/such.png",
+        ),
+        (
+            request(started).with_image(&comma),
+            ErrorClass::InvalidRequest,
+            "comma",
+        ),
+        (
+            request(started).with_model("a\0b"),
+            ErrorClass::InvalidRequest,
+            "NUL",
         ),
         (
             request(started).with_resume("last"),

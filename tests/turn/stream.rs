@@ -93,3 +93,21 @@ async fn a_reader_that_is_slow_gets_everything() {
     assert_eq!(steps, ["thread", "turn", "item"]);
     turn.await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn a_reader_that_is_slower_than_the_process_lives_loses_nothing() {
+    let stack = Stack::new(fake_codex());
+    let script = r#"
+        i=0; while [ $i -lt 200 ]; do echo '{"type":"turn.started"}'; i=$((i+1)); done
+        echo '{"type":"turn.completed"}'
+    "#;
+    let mut updates = Box::pin(turn_stream(stack.service(), request(script)));
+    let mut last = None;
+    while let Some(update) = updates.next().await {
+        last = Some(update);
+        // Being slow is the point: by far slower, all in all, than a process that has ended is waited
+        // for.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(matches!(last, Some(TurnUpdate::Done(Ok(_)))), "{last:?}");
+}

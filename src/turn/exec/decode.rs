@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::turn::{Change, Item, ItemKind, ItemStatus, Usage};
+use crate::turn::{Change, Item, ItemKind, ItemStatus, Step, Usage};
 
 #[derive(Debug, PartialEq)]
 pub(super) enum Line {
@@ -161,10 +161,13 @@ fn change(mut value: Value) -> Option<Change> {
     })
 }
 
-fn step(mut value: Value) -> Option<(String, bool)> {
+fn step(mut value: Value) -> Option<Step> {
     let fields = value.as_object_mut()?;
     let done = fields.get("completed").and_then(Value::as_bool);
-    Some((take_text(fields, "text")?, done.unwrap_or_default()))
+    Some(Step {
+        text: take_text(fields, "text")?,
+        completed: done.unwrap_or_default(),
+    })
 }
 
 fn take_text(fields: &mut Map<String, Value>, key: &str) -> Option<String> {

@@ -2,7 +2,7 @@ use std::process::ExitStatus;
 
 use tokio::time::Instant;
 
-use super::tail::Tail;
+use super::{redact::Redactor, tail::Tail};
 use crate::{
     call::CallContext,
     event::{millis, names},
@@ -25,12 +25,13 @@ pub(super) struct Facts {
     pub(super) unknown: u32,
     pub(super) status: Option<ExitStatus>,
     pub(super) stderr: Tail,
+    pub(super) redactor: Redactor,
     /// A turn that completed has nothing to explain.
     pub(super) completed: bool,
 }
 
 impl Facts {
-    pub(super) fn new(context: CallContext) -> Self {
+    pub(super) fn new(context: CallContext, redactor: Redactor) -> Self {
         Self {
             context,
             spawned: Instant::now(),
@@ -40,8 +41,14 @@ impl Facts {
             unknown: 0,
             status: None,
             stderr: Tail::new(STDERR_KEPT),
+            redactor,
             completed: false,
         }
+    }
+
+    /// The end of standard error, without the request's own content.
+    pub(super) fn stderr_text(&self) -> String {
+        self.redactor.apply(self.stderr.text())
     }
 
     fn record_exit(&self) {
@@ -90,7 +97,7 @@ impl Drop for Facts {
             }
         }
         if !self.completed {
-            let tail = self.stderr.text();
+            let tail = self.stderr_text();
             if !tail.is_empty() {
                 self.context.record(names::STDERR_TAIL, tail);
             }

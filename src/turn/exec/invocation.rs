@@ -54,11 +54,13 @@ impl Invocation {
         set_environment(&mut command, context, p);
 
         let resumed = p.resume.as_ref().map(|resume| {
+            // As Codex writes it, in its answer and in the name of the thread's file.
+            let thread_id = resume.to_ascii_lowercase();
             let used = p.used.or_else(|| {
                 let home = codex_home(p)?;
-                rollout::used(&home, resume)
+                rollout::used(&home, &thread_id)
             });
-            (resume.clone(), used)
+            (thread_id, used)
         });
         Ok(Self {
             program,
@@ -80,8 +82,21 @@ fn check(p: &Parameters) -> Result<(), TurnError> {
     {
         return Err(TurnError::WorkingDirectory { path: path.clone() });
     }
-    if let Some(image) = p.images.iter().find(|image| !image.is_file()) {
-        return refuse(format!("the image {} is not a file", image.display()));
+    for image in &p.images {
+        let path = image.display();
+        if !image.is_file() {
+            return refuse(format!("the image {path} is not a file"));
+        }
+        if image.as_os_str().as_encoded_bytes().contains(&b',') {
+            return refuse(format!(
+                "the image {path} has a comma in its path, at which Codex would cut it in two: \
+                 give it another name"
+            ));
+        }
+    }
+    let texts = p.config.iter().flat_map(|(key, value)| [key, value]);
+    if texts.chain(&p.model).any(|text| text.contains('\0')) {
+        return refuse("a model or a configuration value holds a NUL character".to_owned());
     }
     if let Some(resume) = &p.resume
         && !is_thread_id(resume)
@@ -113,7 +128,10 @@ fn find_codex(configured: Option<&Path>, p: &Parameters) -> Result<PathBuf, Turn
         }
         (None, None) => ("codex".into(), "as codex on the PATH".to_owned()),
     };
-    which::which(wanted).map_err(|_| TurnError::CodexNotFound { looked_for })
+    // By the PATH that Codex itself will have.
+    let here = env::current_dir().unwrap_or_default();
+    which::which_in(wanted, variable(p, "PATH"), here)
+        .map_err(|_| TurnError::CodexNotFound { looked_for })
 }
 
 /// The command line. What stands before `resume` is refused behind it, except for `--image`, which
@@ -150,10 +168,10 @@ fn arguments(options: &Options, p: &Parameters, output_schema: Option<&Path>) ->
     }
     arguments.extend(output_schema.map(|path| flag("output-schema", path.as_ref())));
     if let Some(resume) = &p.resume {
-        arguments.extend(["resume".into(), resume.into()]);
+        arguments.extend(["resume".into(), resume.to_ascii_lowercase().into()]);
     }
     for image in &p.images {
-        arguments.extend(["--image".into(), image.into()]);
+        arguments.push(flag("image", image.as_ref()));
     }
     arguments
 }

@@ -10,6 +10,7 @@ mod invocation;
 mod lines;
 mod process;
 mod process_tree;
+mod redact;
 mod rollout;
 mod run;
 mod service;

@@ -59,11 +59,15 @@ impl Process {
             return Err(io::Error::other("the process was waited for before"));
         };
         // The leader alone: what it left in its group is no child of ours to wait for.
-        let status = child.inner_mut().wait().await?;
-        // A group without members is the usual case, and an error that says so.
-        let _ = child.start_kill();
+        let status = child.inner_mut().wait().await;
+        if status.is_ok() {
+            // A group without members is the usual case, and an error that says so.
+            let _ = child.start_kill();
+        }
+        // Also after an error, which a program that ignores SIGCHLD gets: the system has reaped the
+        // process, and its number may be another's by now. It must not be signalled again.
         self.child = None;
-        Ok(status)
+        status
     }
 }
 
@@ -76,8 +80,8 @@ impl Drop for Process {
             Some(pid) => process_tree::kill(pid),
             None => drop(child.start_kill()),
         }
-        // Not a task: the runtime may be shutting down. Not here: a destructor should not wait. When
-        // no thread can be had, tokio reaps the process as long as the runtime lives.
+        // Not a task: the runtime may be shutting down. Not here: the kernel may take its time. When no
+        // thread can be had, tokio reaps the process as long as the runtime lives.
         let reaper = thread::Builder::new().name("codex-reaper".to_owned());
         let _ = reaper.spawn(move || reap(&mut *child));
     }

@@ -55,6 +55,9 @@ fn stopped_tree(root: Pid) -> Vec<Pid> {
 /// The children of a process that was told to stop, by each of its threads.
 #[cfg(target_os = "linux")]
 fn children(parent: Pid, deadline: Instant) -> Vec<Pid> {
+    if !proc_is_ours() {
+        return Vec::new();
+    }
     let tasks = format!("/proc/{}/task", parent.as_raw_nonzero());
     let threads = || fs::read_dir(&tasks).into_iter().flatten().flatten();
     // The signal is sent by now, but a thread may be in the middle of starting a child.
@@ -71,7 +74,23 @@ fn children(parent: Pid, deadline: Instant) -> Vec<Pid> {
             pids.filter_map(|pid| Pid::from_raw(pid.ok()?))
                 .collect::<Vec<_>>()
         })
+        .filter(|child| parent_of(*child) == Some(parent))
         .collect()
+}
+
+/// Whether `/proc` numbers processes as this process does. In a container it may be the host's, and the
+/// numbers in it strangers here.
+#[cfg(target_os = "linux")]
+fn proc_is_ours() -> bool {
+    let ours = std::process::id().to_string();
+    fs::read_link("/proc/self").is_ok_and(|told| told.as_os_str() == ours.as_str())
+}
+
+#[cfg(target_os = "linux")]
+fn parent_of(child: Pid) -> Option<Pid> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", child.as_raw_nonzero())).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    Pid::from_raw(fields.split(' ').nth(1)?.parse().ok()?)
 }
 
 /// Whether a thread is stopped, traced, or dead, by the letter behind its name (which is in

@@ -4,13 +4,14 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::ChildStdin,
     sync::mpsc,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{
     invocation::Invocation,
     lines::{LineError, Lines},
     process::Process,
+    redact::Redactor,
     transcript::Transcript,
 };
 use crate::{
@@ -18,11 +19,16 @@ use crate::{
     turn::{Progress, Turn, TurnError, request::Parameters},
 };
 
-/// How long the pipes of a process that has ended are read on: a stray child may hold them open.
+/// How long the pipes of a process that has ended are waited for: a stray child may hold them open.
 const DRAIN: Duration = Duration::from_millis(500);
+
+/// How much is read at the most after the process has ended, beside what is buffered here already. Linux
+/// gives a pipe no more than this by default; more than that comes from a stray.
+const PIPE: usize = 1024 * 1024;
 
 pub(super) struct Limits {
     pub(super) line: usize,
+    pub(super) output: usize,
     pub(super) exit_grace: Duration,
 }
 
@@ -43,7 +49,8 @@ pub(super) async fn run(
         output_schema: _keep_until_the_end,
     } = invocation;
     // Declared before the process, so that the process is gone when the tools' calls end.
-    let mut transcript = Transcript::new(context, expected);
+    let redactor = Redactor::new(&parameters);
+    let mut transcript = Transcript::new(context, expected, redactor);
     let (mut process, pipes) =
         Process::spawn(command).map_err(|source| TurnError::Spawn { program, source })?;
 
@@ -53,12 +60,15 @@ pub(super) async fn run(
     let mut feeding = pin!(feed(pipes.stdin, parameters.prompt.as_bytes()));
     let (mut fed, mut stdout_open, mut stderr_open) = (false, true, true);
     let mut status = None;
+    // When the process has to have ended.
     let mut deadline: Option<Instant> = None;
+    let mut may_read = limits.output;
 
     while status.is_none() || stdout_open || stderr_open {
         tokio::select! {
             line = lines.next(), if stdout_open => match line {
                 Ok(Some(line)) => {
+                    may_read = may_read.checked_sub(line.len()).ok_or_else(|| too_much(&limits))?;
                     let step = transcript.take(&line)?;
                     tell(parameters.progress.as_ref(), step).await;
                     if transcript.is_over() {
@@ -69,6 +79,8 @@ pub(super) async fn run(
                     stdout_open = false;
                     sooner(&mut deadline, limits.exit_grace);
                 }
+                // What comes after the end of the turn does not undo it.
+                Err(_) if transcript.is_over() => stdout_open = false,
                 Err(error) => return Err(unreadable(error, &transcript, limits.line)),
             },
             read = stderr.read(&mut stderr_chunk), if stderr_open => match read {
@@ -78,15 +90,14 @@ pub(super) async fn run(
             // A process that does not read its prompt says why by other means.
             _ = &mut feeding, if !fed => fed = true,
             exit = process.wait(), if status.is_none() => {
-                let exit = exit.map_err(|source| TurnError::Io {
-                    action: "waiting for Codex to exit",
-                    source,
-                })?;
+                transcript.facts.status = exit.as_ref().ok().copied();
                 status = Some(exit);
-                transcript.facts.status = status;
-                sooner(&mut deadline, DRAIN);
+                may_read = may_read.min(limits.line.saturating_add(PIPE));
             },
-            () = at(deadline) => break,
+            () = at(deadline), if status.is_none() => break,
+            // Begun anew at each turn of the loop: only time in which nothing comes counts, not what a
+            // slow reader of progress takes.
+            () = sleep(DRAIN), if status.is_some() => break,
         }
     }
     match status {
@@ -110,15 +121,22 @@ async fn tell(progress: Option<&mpsc::Sender<Progress>>, step: Option<Progress>)
     }
 }
 
+/// Brings a deadline forward. One that is too far away to be told is none.
 fn sooner(deadline: &mut Option<Instant>, within: Duration) {
-    let then = Instant::now() + within;
-    *deadline = Some(deadline.map_or(then, |set| set.min(then)));
+    let then = Instant::now().checked_add(within);
+    *deadline = [*deadline, then].into_iter().flatten().min();
 }
 
 async fn at(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,
+    }
+}
+
+fn too_much(limits: &Limits) -> TurnError {
+    TurnError::OutputTooLarge {
+        limit: limits.output,
     }
 }
 

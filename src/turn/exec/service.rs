@@ -21,6 +21,7 @@ use crate::{
 };
 
 const DEFAULT_LINE_LIMIT: usize = 16 * 1024 * 1024;
+const DEFAULT_OUTPUT_LIMIT: usize = 256 * 1024 * 1024;
 const DEFAULT_EXIT_GRACE: Duration = Duration::from_secs(5);
 
 /// Runs each turn in a process of the Codex CLI.
@@ -54,7 +55,8 @@ const DEFAULT_EXIT_GRACE: Duration = Duration::from_secs(5);
 /// # Cancel safety
 ///
 /// Dropping the future cancels the turn: Codex is killed, with what it has started, and reaped. On
-/// Linux that is every process below it; elsewhere it is its process group.
+/// Linux that is every process below it; elsewhere it is its process group. A daemon that has detached
+/// itself from its parent is below nobody any more, and lives on.
 #[derive(Clone, Debug)]
 pub struct TurnService {
     config: Arc<Config>,
@@ -64,6 +66,7 @@ pub struct TurnService {
 struct Config {
     options: Options,
     line_limit: usize,
+    output_limit: usize,
     exit_grace: Duration,
 }
 
@@ -96,6 +99,7 @@ impl TurnService {
             config: Config {
                 options: Options::default(),
                 line_limit: DEFAULT_LINE_LIMIT,
+                output_limit: DEFAULT_OUTPUT_LIMIT,
                 exit_grace: DEFAULT_EXIT_GRACE,
             },
         }
@@ -136,6 +140,7 @@ async fn turn(
     }
     let limits = Limits {
         line: config.line_limit,
+        output: config.output_limit,
         exit_grace: config.exit_grace,
     };
     let prepare = {
@@ -182,6 +187,15 @@ impl TurnServiceBuilder {
     /// A longer one ends the turn with [`TurnError::Protocol`], before it is held in memory.
     pub fn line_limit(mut self, bytes: usize) -> Self {
         self.config.line_limit = bytes;
+        self
+    }
+
+    /// Sets how much Codex may write within one turn, in bytes; 256 MiB by default.
+    ///
+    /// The turn's items are kept until it ends, so this bounds the memory that it takes. More ends it
+    /// with [`TurnError::OutputTooLarge`].
+    pub fn output_limit(mut self, bytes: usize) -> Self {
+        self.config.output_limit = bytes;
         self
     }
 

@@ -4,9 +4,12 @@ use opentelemetry::StringValue;
 
 use crate::{
     call::{CallContext, CallGuard},
-    event::{Classification, ErrorClass, Operation, names},
+    event::{Classification, ErrorClass, Operation, cut, names},
     turn::{Item, ItemKind, ItemStatus, Sandbox},
 };
+
+/// How long a name may be in an event, in bytes.
+const LONGEST_NAME: usize = 256;
 
 /// Opens the call of an item that is a tool's, within the turn's call.
 pub(super) fn open(turn: &CallContext, item: &Item) -> Option<CallGuard> {
@@ -14,16 +17,23 @@ pub(super) fn open(turn: &CallContext, item: &Item) -> Option<CallGuard> {
         ItemKind::CommandExecution { .. } => ("command_execution".into(), "extension"),
         ItemKind::FileChange { .. } => ("file_change".into(), "extension"),
         ItemKind::WebSearch { .. } => ("web_search".into(), "extension"),
-        ItemKind::CollabToolCall { tool, .. } => (tool.clone().into(), "extension"),
-        ItemKind::McpToolCall { tool, .. } => (tool.clone().into(), "function"),
+        ItemKind::CollabToolCall { tool, .. } => (short(tool), "extension"),
+        ItemKind::McpToolCall { tool, .. } => (short(tool), "function"),
         _ => return None,
     };
-    let call = turn.open_child(Operation::Tool, Some(name), Some(item.id.clone().into()));
+    let call = turn.open_child(Operation::Tool, Some(name), Some(short(&item.id)));
     call.record(names::TOOL_TYPE, kind);
     if let ItemKind::McpToolCall { server, .. } = &item.kind {
-        call.record(names::MCP_SERVER, server.clone());
+        call.record(names::MCP_SERVER, short(server));
     }
     Some(call)
+}
+
+/// A name as others gave it, which may be of any length.
+pub(super) fn short(name: &str) -> StringValue {
+    let mut name = name.to_owned();
+    cut(&mut name, LONGEST_NAME);
+    name.into()
 }
 
 /// Closes the call of an item that is complete.
@@ -42,10 +52,8 @@ pub(super) fn close(call: CallGuard, item: &Item, sandbox: Option<Sandbox>) {
 }
 
 fn failure(item: &Item, sandbox: Option<Sandbox>) -> Option<Classification> {
-    let because = |class: ErrorClass, message: String| Classification {
-        message: Some(message),
-        ..class.into()
-    };
+    let because =
+        |class: ErrorClass, message: String| Classification::from(class).with_message(message);
     match &item.kind {
         ItemKind::CommandExecution {
             output,

@@ -1,10 +1,11 @@
-use std::{collections::HashMap, process::ExitStatus};
+use std::{collections::HashMap, io, process::ExitStatus};
 
 use tokio::time::Instant;
 
 use super::{
     decode::{self, Line, Stage},
     facts::Facts,
+    redact::Redactor,
     tools,
 };
 use crate::{
@@ -39,10 +40,10 @@ enum Ending {
 }
 
 impl Transcript {
-    pub(super) fn new(context: CallContext, expected: Expected) -> Self {
+    pub(super) fn new(context: CallContext, expected: Expected, redactor: Redactor) -> Self {
         Self {
             open_tools: HashMap::new(),
-            facts: Facts::new(context.clone()),
+            facts: Facts::new(context.clone(), redactor),
             context,
             expected,
             turn: Turn::default(),
@@ -68,10 +69,15 @@ impl Transcript {
             return Ok(None);
         }
         self.facts.first_event.get_or_insert_with(Instant::now);
-        let line = decode::line(line).map_err(|reason| TurnError::Protocol {
-            line: self.lines,
-            reason,
-        })?;
+        let line = match decode::line(line) {
+            Ok(line) => line,
+            // What comes after the end of the turn does not undo it.
+            Err(_) if self.is_over() => Line::Unknown,
+            Err(reason) => {
+                let line = self.lines;
+                return Err(TurnError::Protocol { line, reason });
+            }
+        };
         Ok(match line {
             Line::ThreadStarted { thread_id } => {
                 self.thread_started(&thread_id)?;
@@ -83,6 +89,7 @@ impl Transcript {
                 None
             }
             Line::TurnFailed { message } => {
+                let message = self.facts.redactor.apply(message);
                 self.end(Ending::Failed(message), ErrorClass::Interrupted);
                 None
             }
@@ -95,14 +102,18 @@ impl Transcript {
         })
     }
 
-    /// What came of the turn, once the process has ended.
-    pub(super) fn finish(mut self, status: ExitStatus) -> Result<Turn, TurnError> {
-        match self.ending.take() {
-            Some(ending) => self.result(ending),
-            None => Err(TurnError::Exited {
+    /// What came of the turn, once the process has ended; how it has may not be known.
+    pub(super) fn finish(mut self, status: io::Result<ExitStatus>) -> Result<Turn, TurnError> {
+        match (self.ending.take(), status) {
+            (Some(ending), _) => self.result(ending),
+            (None, Ok(status)) => Err(TurnError::Exited {
                 status,
                 message: self.last_error.take(),
-                stderr: self.facts.stderr.text(),
+                stderr: self.facts.stderr_text(),
+            }),
+            (None, Err(source)) => Err(TurnError::Io {
+                action: "learning how Codex ended, which had not ended the turn,",
+                source,
             }),
         }
     }
@@ -132,7 +143,7 @@ impl Transcript {
     }
 
     fn thread_started(&mut self, thread_id: &str) -> Result<(), TurnError> {
-        self.context.record_thread_id(thread_id.to_owned());
+        self.context.record_thread_id(tools::short(thread_id));
         self.turn.thread_id = Some(thread_id.to_owned());
         // Codex starts a new thread, without a word, when it takes the id for something else.
         match &self.expected.resumed {
@@ -168,10 +179,11 @@ impl Transcript {
     fn error(&mut self, message: String) -> Progress {
         if message.starts_with("Reconnecting") {
             self.facts.retries += 1;
-            self.context.add_event(message.clone());
+            let told = self.facts.redactor.apply(message.clone());
+            self.context.add_event(told);
             Progress::Retrying { message }
         } else {
-            self.last_error = Some(message.clone());
+            self.last_error = Some(self.facts.redactor.apply(message.clone()));
             Progress::Warning { message }
         }
     }
@@ -179,7 +191,8 @@ impl Transcript {
     fn item(&mut self, stage: Stage, item: Item) -> Progress {
         match stage {
             Stage::Started | Stage::Updated => {
-                if !self.open_tools.contains_key(&item.id)
+                if !self.is_over()
+                    && !self.open_tools.contains_key(&item.id)
                     && let Some(call) = tools::open(&self.context, &item)
                 {
                     self.open_tools.insert(item.id.clone(), call);
@@ -192,7 +205,9 @@ impl Transcript {
             Stage::Completed => {
                 // Some kinds are only told of once they are done.
                 let open = self.open_tools.remove(&item.id);
-                if let Some(call) = open.or_else(|| tools::open(&self.context, &item)) {
+                let late = self.is_over();
+                let at_once = || (!late).then(|| tools::open(&self.context, &item))?;
+                if let Some(call) = open.or_else(at_once) {
                     tools::close(call, &item, self.expected.sandbox);
                 }
                 if let ItemKind::AgentMessage { text } = &item.kind {
