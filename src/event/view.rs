@@ -230,7 +230,9 @@ impl Event {
     pub(crate) fn has_remote_parent(&self) -> bool {
         let identity = self.record.identity.as_deref();
         let remote = identity.and_then(|ids| ids.parent.as_ref());
-        remote.is_some_and(|parent| Some(parent.span_id()) == self.parent_span_id())
+        remote.is_some_and(|parent| {
+            parent.is_remote() && Some(parent.span_id()) == self.parent_span_id()
+        })
     }
 
     fn end(&self) -> Option<&End> {

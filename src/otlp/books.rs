@@ -1,7 +1,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -47,15 +47,27 @@ pub(super) struct Books {
     pub(super) traces: Account,
     pub(super) metrics: Account,
     pub(super) logs: Account,
+    /// Held while the books are closed: what is left is booked once.
+    pub(super) closing: Mutex<()>,
 }
 
 /// One signal's part.
 #[derive(Debug, Default)]
 pub(super) struct Account {
     pub(super) on: bool,
+    /// Where the signal goes.
+    to: String,
     exported: AtomicU64,
     failed: AtomicU64,
-    problem: Mutex<Option<Arc<str>>>,
+    problems: Mutex<Problems>,
+}
+
+#[derive(Debug, Default)]
+struct Problems {
+    /// The last one that was not made good since.
+    last: Option<Arc<str>>,
+    /// The last one by which records failed, which nothing makes good.
+    fatal: Option<Arc<str>>,
 }
 
 // === impl Stats ===
@@ -141,9 +153,11 @@ impl Books {
 // === impl Account ===
 
 impl Account {
-    pub(super) fn new(on: bool) -> Self {
+    /// The account of a signal that goes to `to`, if it is on.
+    pub(super) fn new(to: Option<String>) -> Self {
         Self {
-            on,
+            on: to.is_some(),
+            to: to.unwrap_or_default(),
             ..Self::default()
         }
     }
@@ -154,27 +168,42 @@ impl Account {
 
     pub(super) fn failed(&self, count: u64, problem: &str) {
         self.failed.fetch_add(count, Relaxed);
-        self.problem(problem);
+        let problem: Arc<str> = problem.into();
+        let mut problems = self.problems();
+        problems.fatal = Some(Arc::clone(&problem));
+        problems.last = Some(problem);
     }
 
     /// Notes why an export went wrong, also one that is tried again.
     pub(super) fn problem(&self, problem: &str) {
-        *self.last() = Some(problem.into());
+        self.problems().last = Some(problem.into());
     }
 
     pub(super) fn well(&self) {
-        *self.last() = None;
+        self.problems().last = None;
     }
 
     pub(super) fn last_problem(&self) -> Option<Arc<str>> {
-        self.last().clone()
+        self.problems().last.clone()
+    }
+
+    /// Why so many records failed, and so many are still under way.
+    pub(super) fn why(&self, failed: u64, pending: u64) -> Option<Arc<str>> {
+        let problems = self.problems();
+        let fatal = problems.fatal.clone().filter(|_| failed > 0);
+        let silence = || format!("{}: no answer so far", self.to).into();
+        problems
+            .last
+            .clone()
+            .or(fatal)
+            .or_else(|| (pending > 0).then(silence))
     }
 
     fn counts(&self) -> (u64, u64) {
         (self.exported.load(Relaxed), self.failed.load(Relaxed))
     }
 
-    fn last(&self) -> std::sync::MutexGuard<'_, Option<Arc<str>>> {
-        self.problem.lock().unwrap_or_else(PoisonError::into_inner)
+    fn problems(&self) -> MutexGuard<'_, Problems> {
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

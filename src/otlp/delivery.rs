@@ -126,8 +126,11 @@ fn without_exchange(
         OTelSdkError::Timeout(after) => (format!("no answer within {after:?}"), true),
         OTelSdkError::AlreadyShutdown => ("the exporter is shut down".to_owned(), false),
         OTelSdkError::InternalFailure(text) => {
+            // A connection that broke is `Unknown`, but is no answer: what follows the code here is our
+            // side's, the receiver's words come apart.
+            let lost = text.contains(": transport error");
             let again = grpc_code(&text).is_some_and(|code| {
-                matches!(
+                lost || matches!(
                     code,
                     "Unavailable"
                         | "DeadlineExceeded"
@@ -190,8 +193,13 @@ mod tests {
             let again = matches!(told, Delivery::TryAgain { .. });
             assert_eq!(again, [429, 502, 503, 504].contains(&status), "{status}");
         }
-        for (code, expected) in [("Unavailable", true), ("Unauthenticated", false)] {
-            let text = format!("TonicTracesClient export failed with gRPC code: {code}: x");
+        for (code, expected) in [
+            ("Unavailable", true),
+            ("Unauthenticated", false),
+            ("Unknown: transport error: connection reset", true),
+            ("Unknown", false),
+        ] {
+            let text = format!("TonicTracesClient export failed with gRPC code: {code}");
             let told = judge("e", failed(&text), None, Heard::default());
             assert_eq!(
                 matches!(told, Delivery::TryAgain { .. }),

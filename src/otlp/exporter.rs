@@ -11,7 +11,7 @@ use opentelemetry_sdk::{
     metrics::{Temporality, data::ResourceMetrics},
     trace::SpanData,
 };
-use tracing::instrument::WithSubscriber;
+use tracing::{Dispatch, instrument::WithSubscriber};
 
 use super::{
     config::{Protocol, SignalConfig},
@@ -27,6 +27,8 @@ pub(super) struct Exporter<E: ?Sized> {
     name: String,
     client: Option<Client>,
     ear: Ear,
+    /// The ear as a subscriber, made once: making one has `tracing` look at every callsite anew.
+    listening: Dispatch,
     /// Why it could not be started.
     broken: Option<String>,
     pub(super) exporter: Box<E>,
@@ -53,10 +55,12 @@ pub(super) trait ExportMetrics: Send + Sync {
 
 impl<E: ?Sized> Exporter<E> {
     fn new(name: String, client: Option<Client>, exporter: Box<E>) -> Self {
+        let ear = Ear::default();
         Self {
             name,
             client,
-            ear: Ear::default(),
+            listening: Dispatch::new(ear.clone()),
+            ear,
             broken: None,
             exporter,
         }
@@ -85,7 +89,7 @@ impl<E: ?Sized> Exporter<E> {
         if let Some(client) = &self.client {
             client.take_exchange();
         }
-        let result = export.with_subscriber(self.ear.clone()).await;
+        let result = export.with_subscriber(self.listening.clone()).await;
         let exchange = self.client.as_ref().and_then(Client::take_exchange);
         judge(&self.name, result, exchange, self.ear.take())
     }

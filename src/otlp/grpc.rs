@@ -6,7 +6,10 @@ use opentelemetry_otlp::{
     },
 };
 
-use super::{config::SignalConfig, http};
+use super::{
+    config::{SignalConfig, Tls},
+    http,
+};
 
 /// Sets up an exporter over gRPC as the configuration says.
 pub(super) fn configure<B>(builder: B, config: &SignalConfig) -> Result<B, String>
@@ -40,6 +43,11 @@ fn tls(config: &SignalConfig) -> Result<ClientTlsConfig, String> {
     let read = |path: &std::path::Path| {
         std::fs::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))
     };
+    if config.tls != Tls::default() {
+        // Files are judged as they are over HTTP: tonic takes one without a certificate for no roots,
+        // and tells of a wrong key without the name of its file.
+        super::tls::client_config(&config.tls)?;
+    }
     let mut tls = match &config.tls.ca {
         Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(path)?)),
         None => ClientTlsConfig::new().with_native_roots(),

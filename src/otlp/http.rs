@@ -133,7 +133,10 @@ pub(super) fn headers(config: &SignalConfig) -> HeaderMap {
     let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
     let mut headers = HeaderMap::new();
     headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
-    headers.extend(config.headers.iter().cloned());
+    for (name, value) in config.headers.iter() {
+        // Not `extend`, which would add to what is there.
+        headers.insert(name, value.clone());
+    }
     headers
 }
 
@@ -160,13 +163,34 @@ fn partial_success(body: &[u8]) -> Option<Partial> {
     })
 }
 
-/// The receiver's words, as far as they are any: an answer in protobuf holds them between other bytes.
+/// The receiver's words, as far as they are any.
 fn words(body: &[u8]) -> String {
+    if let Some(message) = status_message(body) {
+        return message.trim().to_owned();
+    }
     let text = String::from_utf8_lossy(body);
     let readable = text
         .split(|c: char| c.is_control() && c != '\n' || c == char::REPLACEMENT_CHARACTER)
         .max_by_key(|part| part.len());
     readable.unwrap_or_default().trim().to_owned()
+}
+
+/// The message of a `google.rpc.Status` in protobuf: after a code, perhaps, a 2, a length, and a text.
+fn status_message(body: &[u8]) -> Option<&str> {
+    let after_code = match body {
+        [0x08, rest @ ..] => varint(rest)?.1,
+        _ => body,
+    };
+    let (length, rest) = varint(after_code.strip_prefix(&[0x12])?)?;
+    std::str::from_utf8(rest.get(..length)?).ok()
+}
+
+fn varint(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    // No answer that is read is so long that four bytes would not do.
+    let last = bytes.iter().take(4).position(|byte| byte & 0x80 == 0)?;
+    let (number, rest) = bytes.split_at(last + 1);
+    let add = |sum, byte: &u8| sum << 7 | usize::from(byte & 0x7f);
+    Some((number.iter().rev().fold(0, add), rest))
 }
 
 /// An error and what it came from, in one line.

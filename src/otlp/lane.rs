@@ -1,9 +1,14 @@
 //! One signal's way out: what waits for it, and the task that exports it batch by batch.
 
 use std::{
+    any::Any,
     cell::{Cell, RefCell},
     collections::VecDeque,
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     rc::Rc,
+    task::Poll,
     time::Duration,
 };
 
@@ -22,9 +27,14 @@ const LONGEST_ASKED: Duration = Duration::from_secs(300);
 pub(super) struct Backlog {
     waiting: RefCell<VecDeque<Event>>,
     capacity: usize,
-    /// Records that came to the lane, and those of them that are exported or failed by now.
+    /// Records that the lane took in, and those of them that are exported or failed by now. They are
+    /// settled in the order in which they came.
     received: Cell<u64>,
     settled: Cell<u64>,
+    /// Those of the settled that failed.
+    lost: Cell<u64>,
+    /// Records that found no room.
+    overflown: Cell<u64>,
     arrived: Notify,
     moved: Notify,
     /// Somebody waits for the lane: it pauses no longer than the receiver asked it to.
@@ -38,6 +48,8 @@ impl Backlog {
             capacity,
             received: Cell::new(0),
             settled: Cell::new(0),
+            lost: Cell::new(0),
+            overflown: Cell::new(0),
             arrived: Notify::new(),
             moved: Notify::new(),
             urged: Notify::new(),
@@ -46,16 +58,17 @@ impl Backlog {
 
     /// Takes an event in; when there is no room for it, it has failed.
     pub(super) fn push(&self, event: Event, account: &Account) {
-        self.received.set(self.received.get() + 1);
         let mut waiting = self.waiting.borrow_mut();
         if waiting.len() < self.capacity {
             waiting.push_back(event);
+            self.count();
         } else {
+            self.overflown.set(self.overflown.get() + 1);
+            // Not settled, since it was not taken in: it would settle before those that are older.
             account.failed(
                 1,
                 "the receiver has been slower than the calls for too long",
             );
-            self.settle(1);
         }
     }
 
@@ -70,7 +83,7 @@ impl Backlog {
 
     /// Tells the lane that somebody waits for it, if there is something to wait for.
     pub(super) fn urge(&self) {
-        if self.unsettled() > 0 {
+        if self.unsettled(self.received.get()) > 0 {
             self.urged.notify_one();
         }
     }
@@ -79,12 +92,23 @@ impl Backlog {
         self.received.get()
     }
 
-    pub(super) fn unsettled(&self) -> u64 {
-        self.received.get() - self.settled.get()
+    /// How many of the first `target` records are still under way.
+    pub(super) fn unsettled(&self, target: u64) -> u64 {
+        target.saturating_sub(self.settled.get())
     }
 
-    pub(super) fn settle(&self, count: u64) {
+    /// How many of the settled records failed.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.get()
+    }
+
+    pub(super) fn overflown(&self) -> u64 {
+        self.overflown.get()
+    }
+
+    fn settle(&self, count: u64, lost: u64) {
         self.settled.set(self.settled.get() + count);
+        self.lost.set(self.lost.get() + lost);
         self.moved.notify_waiters();
     }
 
@@ -92,7 +116,7 @@ impl Backlog {
     pub(super) async fn settled(&self, target: u64) {
         loop {
             let moved = self.moved.notified();
-            if self.settled.get() >= target {
+            if self.unsettled(target) == 0 {
                 return;
             }
             moved.await;
@@ -125,16 +149,15 @@ pub(super) async fn export_events(
         let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
         let mut pause = FIRST_PAUSE;
         let delivery = loop {
-            match export(&batch).await {
+            match caught(export(&batch)).await {
                 Delivery::TryAgain { problem, after } => {
                     account.problem(&problem);
-                    wait(backlog, pause, after).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    pause = wait(backlog, pause, after).await;
                 }
                 settled => break settled,
             }
         };
-        match delivery {
+        let lost = match delivery {
             Delivery::Taken { rejected, problem } => {
                 let rejected = rejected.min(count);
                 account.exported(count - rejected);
@@ -143,12 +166,14 @@ pub(super) async fn export_events(
                     Some(problem) if rejected > 0 => account.failed(rejected, &problem),
                     Some(problem) => account.problem(&problem),
                 }
+                rejected
             }
             Delivery::Refused { problem } | Delivery::TryAgain { problem, .. } => {
                 account.failed(count, &problem);
+                count
             }
-        }
-        backlog.settle(count);
+        };
+        backlog.settle(count, lost);
     }
 }
 
@@ -165,10 +190,7 @@ pub(super) async fn export_totals(
     let mut again: Option<Option<Duration>> = None;
     loop {
         match again {
-            Some(after) => {
-                wait(backlog, pause, after).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
+            Some(after) => pause = wait(backlog, pause, after).await,
             None => {
                 tokio::select! {
                     () = tokio::time::sleep(interval) => {}
@@ -182,7 +204,7 @@ pub(super) async fn export_totals(
         let (total, before) = (backlog.received(), backlog.settled.get());
         let count = total - before;
         again = None;
-        match export().await {
+        let lost = match caught(export()).await {
             Delivery::TryAgain { problem, after } => {
                 account.problem(&problem);
                 again = Some(after);
@@ -198,26 +220,57 @@ pub(super) async fn export_totals(
                         account.problem(&format!("{problem} ({rejected} data points)"));
                     }
                 }
+                0
             }
-            Delivery::Refused { problem } => account.failed(count, &problem),
-        }
+            Delivery::Refused { problem } => {
+                account.failed(count, &problem);
+                count
+            }
+        };
         pause = FIRST_PAUSE;
-        backlog.settle(count);
+        backlog.settle(count, lost);
     }
 }
 
-/// Waits before the next try: as long as the receiver asked for, or else for `pause`, give or take a
-/// fifth so that a fleet does not come back all at once, and less when somebody waits for it.
-async fn wait(backlog: &Backlog, pause: Duration, after: Option<Duration>) {
-    match after {
-        Some(asked) => tokio::time::sleep(asked.min(LONGEST_ASKED)).await,
-        None => {
-            let until = Instant::now() + pause.mul_f64(0.8 + 0.4 * fastrand::f64());
-            tokio::select! {
-                () = tokio::time::sleep_until(until) => {}
-                // Even then not at once: a receiver that is not there would be asked without a pause.
-                () = async { backlog.urged.notified().await; tokio::time::sleep(FIRST_PAUSE).await } => {}
-            }
+/// Waits before the next try, and returns the pause after it: as long as the receiver asked for, or else
+/// for `pause`, give or take a fifth so that a fleet does not come back all at once, and less when
+/// somebody waits for it.
+async fn wait(backlog: &Backlog, pause: Duration, after: Option<Duration>) -> Duration {
+    let longer = (pause * 2).min(LONGEST_PAUSE);
+    // To be asked for no pause at all is no reason to hammer at the receiver.
+    if let Some(asked) = after.filter(|asked| !asked.is_zero()) {
+        tokio::time::sleep(asked.min(LONGEST_ASKED)).await;
+        return longer;
+    }
+    let until = Instant::now() + pause.mul_f64(0.8 + 0.4 * fastrand::f64());
+    tokio::select! {
+        () = tokio::time::sleep_until(until) => longer,
+        () = backlog.urged.notified() => {
+            // Even then not at once: a receiver that is not there would be asked without a pause.
+            let soon = Instant::now() + FIRST_PAUSE;
+            tokio::time::sleep_until(soon.min(until)).await;
+            // Whoever waits has less time than the pauses have grown to.
+            FIRST_PAUSE
         }
     }
+}
+
+/// Runs an export, whose panic is a refusal: an exporter of the application's own may have a bad day, and
+/// the lane goes on.
+async fn caught(export: impl Future<Output = Delivery>) -> Delivery {
+    let mut export = pin!(export);
+    poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| export.as_mut().poll(context)));
+        polled.unwrap_or_else(|panic| {
+            let problem = format!("the exporter panicked: {}", words(&*panic));
+            Poll::Ready(Delivery::Refused { problem })
+        })
+    })
+    .await
+}
+
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref().copied())
+        .unwrap_or("it did not say why")
 }

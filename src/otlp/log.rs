@@ -1,3 +1,9 @@
+use std::{
+    borrow::Cow,
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+};
+
 use opentelemetry::{
     InstrumentationScope, Value,
     logs::{AnyValue, LogRecord, Logger, LoggerProvider, Severity},
@@ -5,7 +11,7 @@ use opentelemetry::{
 use opentelemetry_sdk::logs::{LogBatch, SdkLogRecord, SdkLogger, SdkLoggerProvider};
 
 use super::{names, span};
-use crate::event::{Event, EventKind, Operation};
+use crate::event::{Event, EventKind};
 
 /// Makes log records of events, one of each.
 pub(super) struct LogRecords {
@@ -24,11 +30,9 @@ impl LogRecords {
 
     pub(super) fn record(&self, event: &Event) -> SdkLogRecord {
         let mut record = self.logger.create_log_record();
-        let name = event.name();
-        if let Some(name) = event_name(event) {
-            record.set_event_name(name);
-        }
-        record.set_body(AnyValue::from(name.into_owned()));
+        let name = for_ever(event.name());
+        record.set_event_name(name);
+        record.set_body(AnyValue::from(name));
         record.set_timestamp(event.time());
         record.set_observed_timestamp(event.time());
         let (severity, text) = match event.kind() {
@@ -39,12 +43,16 @@ impl LogRecords {
         record.set_severity_text(text);
         let span = event.span_context();
         record.set_trace_context(span.trace_id(), span.span_id(), Some(span.trace_flags()));
+        let message = event.error_message();
         record.add_attributes(
             span::attributes(event)
                 .into_iter()
+                .filter(|attribute| {
+                    message.is_none() || attribute.key.as_str() != names::ERROR_MESSAGE
+                })
                 .map(|attribute| (attribute.key, any_value(attribute.value))),
         );
-        if let Some(message) = event.error_message() {
+        if let Some(message) = message {
             record.add_attribute(names::ERROR_MESSAGE, message.to_owned());
         }
         record
@@ -61,16 +69,22 @@ impl LogRecords {
     }
 }
 
-/// The event's name, which the SDK wants for ever. One of an application's own operation is in the
-/// body alone.
-fn event_name(event: &Event) -> Option<&'static str> {
-    match event.name() {
-        std::borrow::Cow::Borrowed(name) => Some(name),
-        std::borrow::Cow::Owned(_) => {
-            debug_assert!(matches!(event.operation(), Operation::Custom(_)));
-            None
-        }
+/// An event's name as long-lived as the SDK wants it. That of an application's own operation is made at
+/// run time and kept from then on: there are no more of them than operations in its source, times three.
+fn for_ever(name: Cow<'static, str>) -> &'static str {
+    static KEPT: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
+    let name = match name {
+        Cow::Borrowed(name) => return name,
+        Cow::Owned(name) => name,
+    };
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let kept = kept.get_or_insert_default();
+    if let Some(name) = kept.get(name.as_str()) {
+        return name;
     }
+    let name = &*name.leak();
+    kept.insert(name);
+    name
 }
 
 fn any_value(value: Value) -> AnyValue {

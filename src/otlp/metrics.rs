@@ -183,10 +183,13 @@ fn seconds(meter: &Meter, histogram: &names::Histogram) -> Histogram<f64> {
         .build()
 }
 
-/// The name of a tool as a label: one that no tool has is not one of a small set.
+/// The name of a tool as a label. One that no tool has is not one of a small set, nor is one of which it
+/// is not known, because the call was denied before anyone looked for the tool and recorded its type.
 fn tool_label(event: &Event) -> Option<&str> {
+    let looked_for = event.attribute(attribute::TOOL_TYPE).is_some();
     match event.error_class() {
         Some(ErrorClass::ToolNotFound) => Some(names::OTHER_TOOL),
+        Some(ErrorClass::ApprovalDenied) if !looked_for => Some(names::OTHER_TOOL),
         _ => event.call_name(),
     }
 }

@@ -26,6 +26,10 @@ impl Undelivered {
         }
     }
 
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.unanswered
+    }
+
     pub(super) fn add(
         &mut self,
         signal: Signal,
@@ -77,10 +81,11 @@ impl Undelivered {
 
 impl fmt::Display for Undelivered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.unanswered {
-            return f.write_str("the export thread did not answer in time");
-        }
-        f.write_str("not everything was delivered:")?;
+        f.write_str(if self.unanswered {
+            "the export thread did not answer in time"
+        } else {
+            "not everything was delivered"
+        })?;
         for (at, part) in self.parts.iter().enumerate() {
             let Part {
                 signal,
@@ -88,10 +93,10 @@ impl fmt::Display for Undelivered {
                 pending,
                 problem,
             } = part;
-            let semicolon = if at == 0 { "" } else { ";" };
+            let mark = if at == 0 { ":" } else { ";" };
             write!(
                 f,
-                "{semicolon} {signal}: {failed} failed, {pending} still under way"
+                "{mark} {signal}: {failed} failed, {pending} still under way"
             )?;
             if let Some(problem) = problem {
                 write!(f, " ({problem})")?;

@@ -3,7 +3,7 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
-        mpsc,
+        mpsc::{self, RecvTimeoutError},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -19,7 +19,7 @@ use super::{
     probe::{ProbeError, probe},
     queue::Queue,
     report::Undelivered,
-    worker::{self, Command, Exporters, Request, Shared},
+    worker::{self, Command, End, Exporters, Request, Shared},
 };
 use crate::{event::Event, sink::Sink};
 
@@ -27,6 +27,8 @@ use crate::{event::Event, sink::Sink};
 const ON_DROP: Duration = Duration::from_secs(2);
 /// How much longer than its deadline an answer of the export thread is waited for.
 const GRACE: Duration = Duration::from_millis(500);
+/// Thirty years, for a deadline that no clock can tell.
+const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 /// Exports events over OTLP: calls as spans, as metrics, and as log records.
 ///
@@ -56,6 +58,8 @@ struct Handle {
     shared: Shared,
     config: OtlpConfig,
     sampler: Sampler,
+    /// The signals that go to exporters of the application's own.
+    own: Vec<Signal>,
     /// Off once the sink is shut down.
     on: AtomicBool,
     commands: UnboundedSender<Command>,
@@ -92,18 +96,14 @@ impl OtlpSink {
     /// Returns the books: what became of everything that was handed to the sink.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        Stats::new(&self.0.shared.queue, &self.0.shared.books)
+        self.0.stats()
     }
 
     /// Returns where a signal is sent, without secrets; `None` when it is off, or goes to an exporter of
     /// the application's own.
     #[must_use]
     pub fn endpoint(&self, signal: Signal) -> Option<&Endpoint> {
-        let config = match signal {
-            Signal::Traces => self.0.config.traces(),
-            Signal::Metrics => self.0.config.metrics(),
-            Signal::Logs => self.0.config.logs(),
-        };
+        let config = of(&self.0.config, signal).filter(|_| !self.0.own.contains(&signal));
         config.map(SignalConfig::endpoint)
     }
 
@@ -181,6 +181,8 @@ impl Handle {
         if !self.on.swap(false, Relaxed) {
             return Ok(());
         }
+        // What comes from here on would be neither in the answer nor on its way.
+        self.shared.queue.close();
         let told = self.ask(within, Command::Shutdown);
         let thread = self
             .thread
@@ -188,7 +190,7 @@ impl Handle {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         if let Some(thread) = thread
-            && told.as_ref().err() != Some(&Undelivered::unanswered())
+            && !told.as_ref().is_err_and(Undelivered::is_unanswered)
         {
             // It has answered, so it is at its end.
             let _ = thread.join();
@@ -197,15 +199,41 @@ impl Handle {
     }
 
     fn ask(&self, within: Duration, command: fn(Request) -> Command) -> Result<(), Undelivered> {
+        let before = self.stats();
         let (answer, told) = mpsc::channel();
-        let deadline = Instant::now() + within;
-        let request = Request { deadline, answer };
-        if self.commands.send(command(request)).is_err() {
+        let now = Instant::now();
+        let deadline = now.checked_add(within).unwrap_or(now + FOR_EVER);
+        let told = match self.commands.send(command(Request { deadline, answer })) {
+            Ok(()) => told.recv_timeout(within.saturating_add(GRACE)),
             // The thread is gone: it was shut down before, or could not be started.
-            return Ok(());
+            Err(_) => Err(RecvTimeoutError::Disconnected),
+        };
+        told.unwrap_or_else(|error| {
+            let report = match error {
+                RecvTimeoutError::Timeout => Undelivered::unanswered(),
+                RecvTimeoutError::Disconnected => {
+                    self.shared.give_up("the export thread has ended");
+                    Undelivered::default()
+                }
+            };
+            self.complete(report, &before)
+        })
+    }
+
+    /// What the books say, when the export thread says nothing.
+    fn complete(&self, mut report: Undelivered, before: &Stats) -> Result<(), Undelivered> {
+        let after = self.stats();
+        for signal in Signal::ALL {
+            let failed = after.of(signal).failed - before.of(signal).failed;
+            let pending = after.of(signal).pending();
+            let why = self.shared.books.of(signal).why(failed, pending);
+            report.add(signal, failed, pending, why);
         }
-        told.recv_timeout(within + GRACE)
-            .unwrap_or_else(|_| Err(Undelivered::unanswered()))
+        report.into_result()
+    }
+
+    fn stats(&self) -> Stats {
+        Stats::new(&self.shared.queue, &self.shared.books)
     }
 }
 
@@ -262,12 +290,28 @@ impl OtlpSinkBuilder {
     #[must_use]
     pub fn start(self) -> OtlpSink {
         let Self { config, exporters } = self;
+        let mut own = Signal::ALL.to_vec();
+        own.retain(|signal| match signal {
+            Signal::Traces => exporters.spans.is_some(),
+            Signal::Metrics => exporters.metrics.is_some(),
+            Signal::Logs => exporters.logs.is_some(),
+        });
+        let account = |signal| {
+            let config = of(&config, signal).map(|config| config.endpoint().to_string());
+            let own = own.contains(&signal);
+            Account::new(if own {
+                Some("the application's exporter".to_owned())
+            } else {
+                config
+            })
+        };
         let shared = Shared {
             queue: Arc::new(Queue::new(config.queue_capacity(), config.batch_size())),
             books: Arc::new(Books {
-                traces: Account::new(exporters.spans.is_some() || config.traces().is_some()),
-                metrics: Account::new(exporters.metrics.is_some() || config.metrics().is_some()),
-                logs: Account::new(exporters.logs.is_some() || config.logs().is_some()),
+                traces: account(Signal::Traces),
+                metrics: account(Signal::Metrics),
+                logs: account(Signal::Logs),
+                ..Books::default()
             }),
         };
         let sampler = config.sampler();
@@ -290,6 +334,7 @@ impl OtlpSinkBuilder {
             shared,
             config,
             sampler,
+            own,
             on: AtomicBool::new(thread.is_some()),
             commands,
             thread: Mutex::new(thread),
@@ -305,6 +350,14 @@ impl fmt::Debug for OtlpSinkBuilder {
     }
 }
 
+fn of(config: &OtlpConfig, signal: Signal) -> Option<&SignalConfig> {
+    match signal {
+        Signal::Traces => config.traces(),
+        Signal::Metrics => config.metrics(),
+        Signal::Logs => config.logs(),
+    }
+}
+
 /// The export thread.
 fn run(
     shared: Shared,
@@ -312,6 +365,7 @@ fn run(
     exporters: Exporters,
     commands: UnboundedReceiver<Command>,
 ) {
+    let _end = End(shared.clone());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();

@@ -52,10 +52,11 @@ fn roots(ca: Option<&Path>) -> Result<RootCertStore, String> {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
     }
-    if roots.is_empty() {
-        return Err("no root certificate was found: name a file of them".to_owned());
+    match ca {
+        _ if !roots.is_empty() => Ok(roots),
+        Some(path) => Err(format!("there is no certificate in {}", path.display())),
+        None => Err("the system has no root certificates: name a file of them".to_owned()),
     }
-    Ok(roots)
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {

@@ -4,7 +4,8 @@
 use std::{
     future::Future,
     rc::Rc,
-    sync::{Arc, mpsc},
+    sync::{Arc, PoisonError, mpsc},
+    thread,
 };
 
 use opentelemetry::InstrumentationScope;
@@ -12,7 +13,7 @@ use opentelemetry_sdk::Resource;
 use tokio::{task::LocalSet, time::Instant};
 
 use super::{
-    books::{Account, Books, Stats},
+    books::{Books, Stats},
     config::{OtlpConfig, Signal},
     exporter::{ExportLogs, ExportMetrics, ExportSpans, Exporter},
     lane::{self, Backlog},
@@ -42,6 +43,20 @@ pub(super) struct Shared {
     pub(super) queue: Arc<Queue>,
     pub(super) books: Arc<Books>,
 }
+
+/// What a flush or a shutdown waits for in one lane.
+struct Awaited {
+    signal: Signal,
+    lane: Rc<Backlog>,
+    /// How many records the lane had taken in.
+    target: u64,
+    /// How many it had lost by then, and how many more found no room.
+    lost: u64,
+    overflown: u64,
+}
+
+/// However the export thread ends, what it leaves behind is booked.
+pub(super) struct End(pub(super) Shared);
 
 /// The exporters as far as there are any.
 #[derive(Default)]
@@ -88,9 +103,39 @@ pub(super) async fn run(
         .await;
     if let Some(Request { deadline, answer }) = last {
         let told = tasks.run_until(worker.deliver(deadline.into())).await;
-        worker.give_up();
+        worker.shared.give_up("the sink was shut down first");
         // Whoever asked may have stopped waiting.
         let _ = answer.send(told);
+    }
+}
+
+impl Shared {
+    /// Books what is left as failed: nobody exports it any more.
+    pub(super) fn give_up(&self, why: &str) {
+        let closing = &self.books.closing;
+        let _alone = closing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.queue.close();
+        let stats = Stats::new(&self.queue, &self.books);
+        for signal in Signal::ALL {
+            let (account, left) = (self.books.of(signal), stats.of(signal).pending());
+            if left > 0 {
+                let last = account.last_problem();
+                account.failed(left, last.as_deref().unwrap_or(why));
+            }
+        }
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            const WHY: &str = "the export thread panicked";
+            tracing::warn!(target: "codex_telemetry", "nothing is exported any more: {WHY}");
+            for signal in Signal::ALL {
+                self.0.books.of(signal).problem(WHY);
+            }
+        }
+        self.0.give_up("the export thread has ended");
     }
 }
 
@@ -201,48 +246,39 @@ impl Worker {
         &mut self,
         deadline: Instant,
     ) -> impl Future<Output = Result<(), Undelivered>> + use<> {
+        let overflown: Vec<_> = self.lanes().map(|(_, lane)| lane.overflown()).collect();
         self.distribute();
-        let books = Arc::clone(&self.shared.books);
-        let before = Stats::new(&self.shared.queue, &books);
-        let lanes: Vec<_> = self
+        let awaited: Vec<_> = self
             .lanes()
-            .map(|(signal, backlog)| (signal, Rc::clone(backlog), backlog.received()))
+            .zip(overflown)
+            .map(|((signal, lane), overflown)| Awaited {
+                signal,
+                lane: Rc::clone(lane),
+                target: lane.received(),
+                lost: lane.lost(),
+                // What found no room just now; what will find none later is not this request's.
+                overflown: lane.overflown() - overflown,
+            })
             .collect();
-        let queue = Arc::clone(&self.shared.queue);
+        let books = Arc::clone(&self.shared.books);
         async move {
             let all = async {
-                for (_, backlog, _) in &lanes {
-                    backlog.urge();
+                for Awaited { lane, .. } in &awaited {
+                    lane.urge();
                 }
-                for (_, backlog, target) in &lanes {
-                    backlog.settled(*target).await;
+                for Awaited { lane, target, .. } in &awaited {
+                    lane.settled(*target).await;
                 }
             };
             let _ = tokio::time::timeout_at(deadline, all).await;
-            let after = Stats::new(&queue, &books);
             let mut undelivered = Undelivered::default();
-            for (signal, backlog, _) in &lanes {
-                let failed = after.of(*signal).failed - before.of(*signal).failed;
-                let problem = books.of(*signal).last_problem();
-                undelivered.add(*signal, failed, backlog.unsettled(), problem);
+            for awaited in &awaited {
+                let failed = awaited.overflown + awaited.lane.lost() - awaited.lost;
+                let pending = awaited.lane.unsettled(awaited.target);
+                let why = books.of(awaited.signal).why(failed, pending);
+                undelivered.add(awaited.signal, failed, pending, why);
             }
             undelivered.into_result()
-        }
-    }
-
-    /// Books what is left when the thread ends.
-    fn give_up(&mut self) {
-        self.shared.queue.close();
-        self.distribute();
-        for (signal, backlog) in self.lanes() {
-            let left = backlog.unsettled();
-            if left > 0 {
-                let account: &Account = self.shared.books.of(signal);
-                let last = account.last_problem();
-                let why = last.as_deref().unwrap_or("the sink was shut down first");
-                account.failed(left, why);
-                backlog.settle(left);
-            }
         }
     }
 

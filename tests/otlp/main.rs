@@ -7,3 +7,4 @@ mod receiver;
 mod receiver_works;
 mod rig;
 mod signals;
+mod transports;

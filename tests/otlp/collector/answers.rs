@@ -79,6 +79,22 @@ fn what_is_refused_for_good_is_sent_once_and_counted_with_the_endpoint_and_the_w
 }
 
 #[test]
+fn a_refusal_is_told_also_when_the_batch_after_it_was_taken() {
+    for &wire in Wire::TRANSPORTS {
+        let receiver = wire.receiver();
+        receiver.behave_next(1, Behaviour::Status(400));
+        let config = wire.config(&receiver.endpoint()).batch_size(1);
+        let sink = only(Signal::Traces, config);
+        calls(sink.clone(), 3);
+        let told = sink.shutdown(PATIENCE).unwrap_err();
+        assert_eq!(told.failed(Signal::Traces), 1, "{wire:?} {told}");
+        let problem = told.problem(Signal::Traces).unwrap_or_default();
+        assert!(problem.contains(&receiver.endpoint()), "{wire:?} {told}");
+        assert_eq!(sink.stats().traces.exported, 2, "{wire:?}");
+    }
+}
+
+#[test]
 fn a_redirect_is_not_followed_and_counts_as_a_refusal() {
     for &wire in Wire::TRANSPORTS {
         let (receiver, elsewhere) = (wire.receiver(), wire.receiver());

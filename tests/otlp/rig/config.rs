@@ -54,16 +54,23 @@ impl Wire {
         }
     }
 
-    /// A configuration that does not wait long for a batch to fill.
+    /// A configuration by which nothing is exported that is less than a batch and that nobody asks for:
+    /// so what becomes of it is in the answer of who asks.
     pub(crate) fn config(self, endpoint: &str) -> OtlpConfigBuilder {
         OtlpConfig::builder()
             .endpoint(endpoint)
             .protocol(self.protocol())
+            .schedule_delay(Duration::from_secs(3600))
+    }
+
+    /// A configuration by which everything goes out by itself and soon.
+    pub(crate) fn eager(self, endpoint: &str) -> OtlpConfigBuilder {
+        self.config(endpoint)
             .schedule_delay(Duration::from_millis(10))
     }
 }
 
-/// Starts a sink that exports spans to the endpoint, and nothing else.
+/// Starts a sink that exports one signal and nothing else.
 pub(crate) fn only(signal: Signal, config: OtlpConfigBuilder) -> OtlpSink {
     OtlpSink::start(config.signals([signal]).build().unwrap())
 }

@@ -1,6 +1,7 @@
 use std::{
     future::Future,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use codex_telemetry::{
@@ -22,6 +23,7 @@ pub(crate) fn spans_only(
 ) -> OtlpSinkBuilder {
     let config = OtlpConfig::builder()
         .endpoint(&closed_port())
+        .schedule_delay(Duration::from_secs(3600))
         .signals([Signal::Traces]);
     OtlpSink::builder(configure(config).build().unwrap())
 }

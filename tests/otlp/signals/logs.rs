@@ -107,10 +107,7 @@ fn a_log_record_has_the_attributes_of_its_event() {
         context.record("list", opentelemetry::Value::Array(vec![1_i64, 2].into()));
         context.record("share", 0.5);
         context.record("truth", true);
-        context.classify(Classification {
-            message: Some("disk on fire".to_owned()),
-            ..ErrorClass::Io.into()
-        });
+        context.classify(Classification::from(ErrorClass::Io).with_message("disk on fire"));
         rig.calls.advance(250);
         Err("disk on fire")
     };
@@ -145,10 +142,7 @@ fn a_key_of_the_crates_own_that_was_recorded_stands_on_the_log_record_once() {
     let work = |context: CallContext| {
         context.record("error.message", "recorded");
         context.record("error.type", "recorded");
-        context.classify(Classification {
-            message: Some("the error's".to_owned()),
-            ..ErrorClass::Io.into()
-        });
+        context.classify(Classification::from(ErrorClass::Io).with_message("the error's"));
         Err("no")
     };
     let context = CallContext::new();

@@ -39,7 +39,11 @@ fn what_failed_is_told_with_the_next_export_that_succeeds() {
     let failed = rig.flush().wait_for_metric("codex.telemetry.failed");
     for (signal, count) in [("traces", 1), ("metrics", 2), ("logs", 2)] {
         let label = [("codex.telemetry.signal", signal.into())];
-        assert_eq!(failed.point(&label).unwrap().as_int(), Some(count), "{signal}");
+        assert_eq!(
+            failed.point(&label).unwrap().as_int(),
+            Some(count),
+            "{signal}"
+        );
     }
 }
 

@@ -23,9 +23,7 @@ fn fail(rig: &Rig, operation: Operation, name: &'static str, class: ErrorClass) 
         context.classify(class);
         Err("no")
     };
-    rig.calls
-        .run(operation, name, context, work)
-        .unwrap_err();
+    rig.calls.run(operation, name, context, work).unwrap_err();
 }
 
 #[test]

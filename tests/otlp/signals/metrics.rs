@@ -13,8 +13,20 @@ const TOOLS: [f64; 14] = [
     0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
 ];
 const TOKENS: [f64; 14] = [
-    1., 4., 16., 64., 256., 1024., 4096., 16384., 65536., 262_144., 1_048_576., 4_194_304.,
-    16_777_216., 67_108_864.,
+    1.,
+    4.,
+    16.,
+    64.,
+    256.,
+    1024.,
+    4096.,
+    16384.,
+    65536.,
+    262_144.,
+    1_048_576.,
+    4_194_304.,
+    16_777_216.,
+    67_108_864.,
 ];
 
 /// A histogram of one point, and the point.
@@ -24,10 +36,7 @@ fn histogram(receiver: &Receiver, name: &str, unit: &str) -> (Metric, Histogram)
     assert_eq!(metric.kind, MetricKind::Histogram);
     assert_eq!(metric.unit, unit);
     assert_ne!(metric.description, "");
-    assert_eq!(
-        metric.temporality,
-        Some(AggregationTemporality::Cumulative)
-    );
+    assert_eq!(metric.temporality, Some(AggregationTemporality::Cumulative));
     assert_eq!(metric.points.len(), 1, "{metric:?}");
     let point = metric.points[0].as_histogram().unwrap().clone();
     (metric, point)
@@ -38,10 +47,7 @@ fn total(metric: &Metric, unit: &str, monotonic: bool) -> i64 {
     assert_eq!(metric.kind, MetricKind::Sum { monotonic });
     assert_eq!(metric.unit, unit);
     assert_ne!(metric.description, "");
-    assert_eq!(
-        metric.temporality,
-        Some(AggregationTemporality::Cumulative)
-    );
+    assert_eq!(metric.temporality, Some(AggregationTemporality::Cumulative));
     assert_eq!(metric.points.len(), 1, "{metric:?}");
     metric.points[0].as_int().unwrap()
 }

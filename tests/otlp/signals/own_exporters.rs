@@ -136,5 +136,7 @@ fn an_exporter_of_the_applications_own_that_fails_is_told_with_its_words() {
     assert_eq!(undelivered.failed(Signal::Logs), 0);
     // The calls go on.
     let context = CallContext::new();
-    calls.run(Operation::Tool, "ls", context, |_| Ok(())).unwrap();
+    calls
+        .run(Operation::Tool, "ls", context, |_| Ok(()))
+        .unwrap();
 }

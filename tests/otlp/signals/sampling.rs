@@ -50,7 +50,10 @@ fn metrics_and_logs_see_every_call_of_a_trace_that_is_not_sampled() {
     let receiver = rig.flush();
     assert_eq!(receiver.logs().len(), 4);
     assert!(receiver.logs().iter().all(|log| log.flags == 0));
-    for name in ["gen_ai.invoke_agent.duration", "gen_ai.execute_tool.duration"] {
+    for name in [
+        "gen_ai.invoke_agent.duration",
+        "gen_ai.execute_tool.duration",
+    ] {
         let metric = receiver.wait_for_metric(name);
         assert_eq!(metric.points[0].as_histogram().unwrap().count, 1);
     }
@@ -136,9 +139,7 @@ fn an_export_beside_another_sink_decides_for_both() {
 fn a_sink_that_was_shut_down_decides_no_more() {
     let rig = rig(Sampler::AlwaysOff);
     rig.sink.shutdown(PATIENCE).unwrap();
-    let both = FanOut::new()
-        .with(MemorySink::new())
-        .with(rig.sink.clone());
+    let both = FanOut::new().with(MemorySink::new()).with(rig.sink.clone());
     for told in told(&Calls::new(both), CallContext::new()) {
         assert!(told.ends_with("-01"), "{told}");
     }

@@ -104,14 +104,8 @@ fn an_operation_of_the_applications_own_is_an_internal_span_by_its_prefix() {
 
 #[test]
 fn a_span_without_a_name_is_called_by_its_operation_alone() {
-    assert_eq!(
-        span_of(Operation::Turn, "", |_| {}).name,
-        "invoke_agent"
-    );
-    assert_eq!(
-        span_of(Operation::Tool, "", |_| {}).name,
-        "execute_tool"
-    );
+    assert_eq!(span_of(Operation::Turn, "", |_| {}).name, "invoke_agent");
+    assert_eq!(span_of(Operation::Tool, "", |_| {}).name, "execute_tool");
 }
 
 #[test]

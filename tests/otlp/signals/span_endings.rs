@@ -40,10 +40,7 @@ fn a_retry_that_was_handled_is_no_error_of_the_call() {
 #[test]
 fn an_error_is_told_by_its_class_and_described_by_its_message() {
     let span = ended(|context| {
-        context.classify(Classification {
-            message: Some("disk on fire".to_owned()),
-            ..ErrorClass::Io.into()
-        });
+        context.classify(Classification::from(ErrorClass::Io).with_message("disk on fire"));
         Err("disk on fire")
     });
     assert_eq!(span.status, StatusCode::Error);

@@ -1,0 +1,8 @@
+mod error;
+mod kind;
+mod send;
+
+pub use self::{
+    error::{ProbeError, ProbeErrorKind},
+    send::probe,
+};

@@ -1,0 +1,169 @@
+//! Calls of all kinds, and what a receiver got of them, without what is new each time.
+
+use std::{
+    collections::HashMap,
+    fmt::Debug,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use codex_telemetry::{
+    CallContext, Classification, ErrorClass, Operation, Originator, OtlpConfig, OtlpSink, Sink,
+    event::names, otlp::config::OtlpConfigBuilder,
+};
+
+use crate::{
+    receiver::Receiver,
+    signals::support::{Calls, PATIENCE},
+};
+
+/// A line for each span, log record and data point.
+#[derive(Debug, PartialEq)]
+pub(super) struct Content {
+    spans: Vec<String>,
+    logs: Vec<String>,
+    points: Vec<String>,
+}
+
+/// How much [`make_calls`] comes to.
+pub(super) const SPANS: u64 = 7;
+
+/// Makes seven calls: a turn with three tool calls in it, and three more that end in other ways.
+pub(super) fn make_calls(sink: impl Sink + 'static) {
+    let calls = Calls::new(sink);
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let context = CallContext::new()
+        .with_originator(Originator::Cli)
+        .with_thread_id("thread-1")
+        .with_attempt(2)
+        .with_traceparent(parent, Some("vendor=1"));
+    let turn = |context: CallContext| {
+        context.record(names::INPUT_TOKENS, 1200);
+        context.record("list", opentelemetry::Value::Array(vec![0.5, 1.5].into()));
+        context.record("text", "ä \"quoted\"\n");
+        context.add_event("retry");
+        let child = || context.child().with_call_id("call-1");
+        let slow = |_| {
+            calls.advance(30);
+            Ok(())
+        };
+        let failing = |why: Classification| {
+            move |context: CallContext| {
+                context.classify(why);
+                Err("no")
+            }
+        };
+        let on_fire = Classification::from(ErrorClass::Io).with_message("disk on fire");
+        let unknown = ErrorClass::ToolNotFound.into();
+        let tool = Operation::Tool;
+        calls.run(tool, "ls", child(), slow).unwrap();
+        calls
+            .run(tool, "rm", child(), failing(on_fire))
+            .unwrap_err();
+        calls
+            .run(tool, "made up", child(), failing(unknown))
+            .unwrap_err();
+        Ok(())
+    };
+    calls
+        .run(Operation::Turn, "reviewer", context, turn)
+        .unwrap();
+    let cleanup = |context: CallContext| {
+        context.record(names::CLEANUP_REMOVED, 3);
+        context.record(names::CLEANUP_BYTES, 4096);
+        Ok(())
+    };
+    let context = CallContext::new;
+    calls
+        .run(Operation::AttachmentCleanup, "", context(), cleanup)
+        .unwrap();
+    drop(calls.start(
+        Operation::Custom("billing.sync"),
+        "x",
+        context(),
+        |_| Ok(()),
+    ));
+    let panics = || calls.run(Operation::Tool, "ls", context(), |_| panic!("as expected"));
+    catch_unwind(AssertUnwindSafe(panics)).unwrap_err();
+}
+
+/// Makes the calls with a sink that exports to `receiver`, and returns what came there.
+#[track_caller]
+pub(super) fn exported(
+    receiver: &Receiver,
+    configure: impl FnOnce(OtlpConfigBuilder) -> OtlpConfigBuilder,
+) -> Content {
+    let builder = OtlpConfig::builder()
+        .endpoint(&receiver.endpoint())
+        .service_name("release-bot");
+    let sink = OtlpSink::start(configure(builder).build().unwrap());
+    make_calls(sink.clone());
+    sink.shutdown(PATIENCE).unwrap();
+    let stats = sink.stats();
+    assert_eq!(
+        (stats.traces.accepted, stats.traces.exported),
+        (SPANS, SPANS)
+    );
+    assert_eq!(
+        (stats.logs.accepted, stats.logs.exported),
+        (2 * SPANS, 2 * SPANS)
+    );
+    assert_eq!(stats.metrics.exported, 2 * SPANS);
+    Content::of(receiver)
+}
+
+impl Content {
+    pub(super) fn of(receiver: &Receiver) -> Self {
+        let mut known = HashMap::new();
+        let mut id = |id: Option<&String>| {
+            let next = known.len();
+            id.map(|id| *known.entry(id.clone()).or_insert(next))
+        };
+        let spans = receiver.spans().into_iter().map(|mut span| {
+            let ids = [
+                Some(&span.trace_id),
+                Some(&span.span_id),
+                span.parent_span_id.as_ref(),
+            ];
+            let ids = ids.map(&mut id);
+            (span.trace_id, span.span_id, span.parent_span_id) = Default::default();
+            line(&(ids, span))
+        });
+        let spans: Vec<_> = spans.collect();
+        let logs = receiver.logs().into_iter().map(|mut log| {
+            let ids = [log.trace_id.as_ref(), log.span_id.as_ref()].map(&mut id);
+            (log.trace_id, log.span_id) = Default::default();
+            line(&(ids, log))
+        });
+        let logs = logs.collect();
+        let mut points = Vec::new();
+        // The books count exports, of which there may be more or fewer.
+        let metrics = receiver.metrics().into_iter();
+        for metric in metrics.filter(|metric| !metric.name.starts_with("codex.telemetry.")) {
+            for point in &metric.points {
+                points.push(line(&(
+                    (&metric.name, &metric.unit, metric.kind, metric.temporality),
+                    (&point.attributes, &point.value, &metric.origin),
+                )));
+            }
+        }
+        points.sort();
+        Self {
+            spans,
+            logs,
+            points,
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn assert_whole(&self) {
+        assert_eq!(self.spans.len(), 7, "{self:#?}");
+        assert_eq!(self.logs.len(), 14, "{self:#?}");
+        // One turn, four kinds of tool calls, a cleanup, the application's own; input tokens; two of
+        // cleaned attachments; calls under way of four operations.
+        assert_eq!(self.points.len(), 7 + 1 + 2 + 4, "{self:#?}");
+    }
+}
+
+fn line(of: &impl Debug) -> String {
+    format!("{of:?}")
+}

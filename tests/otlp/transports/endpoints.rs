@@ -1,0 +1,120 @@
+//! Where each signal goes.
+
+use codex_telemetry::{
+    OtlpConfig, OtlpSink,
+    otlp::{Signal, config::Protocol},
+};
+
+use super::content::make_calls;
+use crate::{
+    receiver::{Receiver, Request},
+    signals::support::PATIENCE,
+};
+
+fn paths(requests: &[Request]) -> Vec<&str> {
+    let mut paths: Vec<_> = requests.iter().map(|request| &*request.path).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    paths
+}
+
+#[test]
+fn the_path_of_each_signal_is_appended_to_a_base_once() {
+    for slash in ["", "/"] {
+        let receiver = Receiver::http();
+        let endpoint = receiver.endpoint() + slash;
+        let config = OtlpConfig::builder().endpoint(&endpoint).build().unwrap();
+        let sink = OtlpSink::start(config);
+        make_calls(sink.clone());
+        sink.shutdown(PATIENCE).unwrap();
+        let expected = ["/v1/logs", "/v1/metrics", "/v1/traces"];
+        assert_eq!(paths(&receiver.requests()), expected);
+    }
+}
+
+#[test]
+fn a_path_of_the_base_is_kept() {
+    let receiver = Receiver::http();
+    let endpoint = receiver.endpoint() + "/otlp/";
+    let config = OtlpConfig::builder().endpoint(&endpoint).build().unwrap();
+    let sink = OtlpSink::start(config);
+    make_calls(sink.clone());
+    // The receiver knows no such path.
+    let undelivered = sink.shutdown(PATIENCE).unwrap_err();
+    let problem = undelivered.problem(Signal::Traces).unwrap();
+    assert!(problem.contains("it answered 404"), "{problem}");
+    let expected = ["/otlp/v1/logs", "/otlp/v1/metrics", "/otlp/v1/traces"];
+    assert_eq!(paths(&receiver.requests()), expected);
+}
+
+#[test]
+fn each_signal_may_go_to_a_receiver_of_its_own_by_its_url_as_it_is() {
+    let [traces, metrics, logs] = [(); 3].map(|()| Receiver::http());
+    let url = |receiver: &Receiver, path| receiver.endpoint() + path;
+    let config = OtlpConfig::builder()
+        .signal_endpoint(Signal::Traces, &url(&traces, "/v1/traces"))
+        .signal_endpoint(Signal::Metrics, &url(&metrics, "/v1/metrics"))
+        .signal_endpoint(Signal::Logs, &url(&logs, "/v1/logs"))
+        .build()
+        .unwrap();
+    let sink = OtlpSink::start(config);
+    make_calls(sink.clone());
+    sink.shutdown(PATIENCE).unwrap();
+    assert_eq!(paths(&traces.requests()), ["/v1/traces"]);
+    assert_eq!(paths(&metrics.requests()), ["/v1/metrics"]);
+    assert_eq!(paths(&logs.requests()), ["/v1/logs"]);
+}
+
+#[test]
+fn each_signal_may_speak_a_protocol_of_its_own() {
+    let receiver = Receiver::http();
+    let setup = OtlpConfig::from_variables([
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &*receiver.endpoint()),
+        ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "http/json"),
+        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "x-tenant=traces"),
+    ]);
+    let config = setup.config.unwrap();
+    assert_eq!(config.logs().unwrap().protocol(), Protocol::HttpJson);
+    let sink = OtlpSink::start(config);
+    make_calls(sink.clone());
+    sink.shutdown(PATIENCE).unwrap();
+    for request in receiver.requests() {
+        let json = request.header("content-type") == Some("application/json");
+        assert_eq!(json, request.path == "/v1/logs", "{request:?}");
+        let tenant = request.header("x-tenant");
+        let traces = request.path == "/v1/traces";
+        assert_eq!(tenant, traces.then_some("traces"), "{request:?}");
+    }
+}
+
+#[test]
+fn a_signal_that_is_off_sends_nothing_and_counts_nothing() {
+    let receiver = Receiver::http();
+    let config = OtlpConfig::builder().endpoint(&receiver.endpoint());
+    let sink = OtlpSink::start(config.signals([Signal::Logs]).build().unwrap());
+    make_calls(sink.clone());
+    sink.shutdown(PATIENCE).unwrap();
+    assert_eq!(paths(&receiver.requests()), ["/v1/logs"]);
+    assert_eq!(sink.stats().traces.accepted, 0);
+    assert_eq!(sink.stats().metrics.accepted, 0);
+    assert_eq!(sink.endpoint(Signal::Traces), None);
+}
+
+#[cfg(feature = "grpc")]
+#[test]
+fn grpc_has_paths_of_its_own() {
+    let receiver = Receiver::grpc();
+    let config = OtlpConfig::builder().endpoint(&receiver.endpoint());
+    let config = config.protocol(Protocol::Grpc).build().unwrap();
+    let sink = OtlpSink::start(config);
+    make_calls(sink.clone());
+    sink.shutdown(PATIENCE).unwrap();
+    let expected = [
+        "logs.v1.LogsService",
+        "metrics.v1.MetricsService",
+        "trace.v1.TraceService",
+    ];
+    let expected =
+        expected.map(|service| format!("/opentelemetry.proto.collector.{service}/Export"));
+    assert_eq!(paths(&receiver.requests()), expected);
+}
