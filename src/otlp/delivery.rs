@@ -97,7 +97,7 @@ fn taken(
         heard = Heard {
             rejected: partial.rejected,
             words: Some(partial.words).filter(|words| !words.is_empty()),
-            garbled: false,
+            ..Heard::default()
         };
     }
     let told = match heard.words {
@@ -130,15 +130,18 @@ fn without_exchange(
             // side's, the receiver's words come apart.
             let lost = text.contains(": transport error");
             let again = grpc_code(&text).is_some_and(|code| {
-                lost || matches!(
-                    code,
-                    "Unavailable"
-                        | "DeadlineExceeded"
-                        | "Cancelled"
-                        | "Aborted"
-                        | "OutOfRange"
-                        | "DataLoss"
-                )
+                // Being exhausted passes only when the receiver says when.
+                let asked = code == "ResourceExhausted" && heard.retry_after.is_some();
+                lost || asked
+                    || matches!(
+                        code,
+                        "Unavailable"
+                            | "DeadlineExceeded"
+                            | "Cancelled"
+                            | "Aborted"
+                            | "OutOfRange"
+                            | "DataLoss"
+                    )
             });
             (text, again)
         }
@@ -148,7 +151,7 @@ fn without_exchange(
         None => cut(&text),
     });
     if again {
-        let after = None;
+        let after = heard.retry_after;
         Delivery::TryAgain { problem, after }
     } else {
         Delivery::Refused { problem }

@@ -9,6 +9,7 @@
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use tracing::{
@@ -32,6 +33,8 @@ pub(super) struct Heard {
     pub(super) rejected: u64,
     /// The receiver's words: of a partial success, or of a gRPC error.
     pub(super) words: Option<String>,
+    /// How long the receiver asked to wait, by gRPC.
+    pub(super) retry_after: Option<Duration>,
     /// Whether the receiver's answer could not be read.
     pub(super) garbled: bool,
 }
@@ -89,8 +92,13 @@ impl Visit for Heard {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        if matches!(field.name(), "error_message" | "grpc_message") && !value.is_empty() {
-            self.words = Some(value.to_owned());
+        match field.name() {
+            "error_message" | "grpc_message" if !value.is_empty() => {
+                self.words = Some(value.to_owned());
+            }
+            #[cfg(feature = "grpc")]
+            "grpc_details" => self.retry_after = super::grpc::retry_after(value),
+            _ => {}
         }
     }
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use opentelemetry_otlp::{
     Compression, RetryPolicy, WithExportConfig, WithTonicConfig,
     tonic_types::{
@@ -5,6 +7,8 @@ use opentelemetry_otlp::{
         transport::{Certificate, ClientTlsConfig, Identity},
     },
 };
+
+use tonic_types::StatusExt;
 
 use super::{
     config::{SignalConfig, Tls},
@@ -57,4 +61,13 @@ fn tls(config: &SignalConfig) -> Result<ClientTlsConfig, String> {
         tls = tls.identity(Identity::from_pem(certificate, key));
     }
     Ok(tls)
+}
+
+/// How long a receiver asked to wait, by the details of its status as the exporter logs them: the bytes of
+/// a `google.rpc.Status`, in decimal.
+pub(super) fn retry_after(details: &str) -> Option<Duration> {
+    let bytes = details.strip_prefix('[')?.strip_suffix(']')?.split(", ");
+    let bytes: Vec<u8> = bytes.map(str::parse).collect::<Result<_, _>>().ok()?;
+    let status = tonic::Status::with_details(tonic::Code::Unknown, "", bytes.into());
+    status.get_details_retry_info()?.retry_delay
 }

@@ -66,6 +66,14 @@ pub(super) struct Exporters {
     pub(super) metrics: Option<Exporter<dyn ExportMetrics>>,
 }
 
+/// In which order a delivery asks the lanes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    AllAtOnce,
+    /// The books are among the metrics; the last ones are to be those of the end.
+    MetricsLast,
+}
+
 struct Worker {
     shared: Shared,
     config: OtlpConfig,
@@ -102,7 +110,9 @@ pub(super) async fn run(
         })
         .await;
     if let Some(Request { deadline, answer }) = last {
-        let told = tasks.run_until(worker.deliver(deadline.into())).await;
+        let told = tasks
+            .run_until(worker.deliver(deadline.into(), Order::MetricsLast))
+            .await;
         worker.shared.give_up("the sink was shut down first");
         // Whoever asked may have stopped waiting.
         let _ = answer.send(told);
@@ -233,7 +243,7 @@ impl Worker {
 
     /// Answers a flush without holding up the distribution: it is a task of its own.
     fn flush(&mut self, request: Request) {
-        let delivered = self.deliver(request.deadline.into());
+        let delivered = self.deliver(request.deadline.into(), Order::AllAtOnce);
         tokio::task::spawn_local(async move {
             // Whoever asked may have stopped waiting.
             let _ = request.answer.send(delivered.await);
@@ -245,6 +255,7 @@ impl Worker {
     fn deliver(
         &mut self,
         deadline: Instant,
+        order: Order,
     ) -> impl Future<Output = Result<(), Undelivered>> + use<> {
         let overflown: Vec<_> = self.lanes().map(|(_, lane)| lane.overflown()).collect();
         self.distribute();
@@ -262,15 +273,20 @@ impl Worker {
             .collect();
         let books = Arc::clone(&self.shared.books);
         async move {
-            let all = async {
-                for Awaited { lane, .. } in &awaited {
-                    lane.urge();
-                }
-                for Awaited { lane, target, .. } in &awaited {
+            let settled = async |wanted: fn(Signal) -> bool| {
+                let wanted = || awaited.iter().filter(|awaited| wanted(awaited.signal));
+                wanted().for_each(|awaited| awaited.lane.urge());
+                for Awaited { lane, target, .. } in wanted() {
                     lane.settled(*target).await;
                 }
             };
-            let _ = tokio::time::timeout_at(deadline, all).await;
+            if order == Order::MetricsLast {
+                // But not too late, when the others do not come to an end.
+                let half = Instant::now() + deadline.duration_since(Instant::now()) / 2;
+                let others = settled(|signal| signal != Signal::Metrics);
+                let _ = tokio::time::timeout_at(half, others).await;
+            }
+            let _ = tokio::time::timeout_at(deadline, settled(|_| true)).await;
             let mut undelivered = Undelivered::default();
             for awaited in &awaited {
                 let failed = awaited.overflown + awaited.lane.lost() - awaited.lost;

@@ -124,7 +124,6 @@ fn a_failed_export_of_metrics_is_made_good_by_the_totals_of_the_next() {
 
 #[cfg(feature = "grpc")]
 #[test]
-#[ignore = "the exporter's error does not hold the RetryInfo, and its log tells it only when it retries itself"]
 fn over_grpc_a_retry_comes_no_sooner_than_the_receiver_asked_for() {
     let asked = Duration::from_secs(1);
     // Of these two, the first may be tried again only because there is a RetryInfo.
