@@ -35,6 +35,8 @@ pub(super) struct Backlog {
     lost: Cell<u64>,
     /// Records that found no room.
     overflown: Cell<u64>,
+    /// Failures of which a flush has told.
+    told: Cell<u64>,
     arrived: Notify,
     moved: Notify,
     /// Somebody waits for the lane: it pauses no longer than the receiver asked it to.
@@ -50,6 +52,7 @@ impl Backlog {
             settled: Cell::new(0),
             lost: Cell::new(0),
             overflown: Cell::new(0),
+            told: Cell::new(0),
             arrived: Notify::new(),
             moved: Notify::new(),
             urged: Notify::new(),
@@ -95,6 +98,15 @@ impl Backlog {
     /// How many of the first `target` records are still under way.
     pub(super) fn unsettled(&self, target: u64) -> u64 {
         target.saturating_sub(self.settled.get())
+    }
+
+    /// How many records failed of which no flush has told.
+    pub(super) fn untold(&self) -> u64 {
+        (self.lost.get() + self.overflown.get()).saturating_sub(self.told.get())
+    }
+
+    pub(super) fn tell(&self, failed: u64) {
+        self.told.set(self.told.get() + failed);
     }
 
     /// How many of the settled records failed.

@@ -22,6 +22,7 @@ pub mod config;
 mod delivery;
 mod ear;
 mod env;
+mod export_thread;
 mod exporter;
 #[cfg(feature = "grpc")]
 mod grpc;

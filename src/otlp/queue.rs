@@ -62,7 +62,8 @@ impl Queue {
         Self {
             shards: (0..shards).map(|_| Shard::default()).collect(),
             capacity,
-            wake_at: wake_at.clamp(1, capacity),
+            // Long before it is full, so that the export thread has time to come.
+            wake_at: wake_at.clamp(1, (capacity / 2).max(1)),
             wake: Notify::new(),
         }
     }

@@ -10,16 +10,17 @@ use std::{
 };
 
 use opentelemetry::TraceId;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::{
     books::{Account, Books, Stats},
     config::{Endpoint, OtlpConfig, Sampler, Signal, SignalConfig},
-    exporter::{self, ExportLogs, ExportMetrics, ExportSpans, Exporter, Nothing},
+    export_thread,
+    exporter::{ExportLogs, ExportMetrics, ExportSpans, Exporter},
     probe::{ProbeError, probe},
     queue::Queue,
     report::Undelivered,
-    worker::{self, Command, End, Exporters, Request, Shared},
+    worker::{Command, Exporters, Request, Shared},
 };
 use crate::{event::Event, sink::Sink};
 
@@ -141,7 +142,8 @@ impl OtlpSink {
     ///
     /// # Errors
     ///
-    /// [`Undelivered`] tells how many records were not delivered, and why.
+    /// [`Undelivered`] tells how many records were not delivered, and why; also of those that failed
+    /// earlier, unless a flush has told of them.
     pub fn shutdown(&self, within: Duration) -> Result<(), Undelivered> {
         self.0.shutdown(within)
     }
@@ -253,6 +255,9 @@ impl Drop for Handle {
 
 impl OtlpSinkBuilder {
     /// Exports spans by an exporter of the application's own, whatever the configuration says of traces.
+    ///
+    /// Such an exporter is dropped at the end and not shut down: one that holds things back is the
+    /// application's to flush. This goes for those below as well.
     pub fn span_exporter(
         mut self,
         exporter: impl opentelemetry_sdk::trace::SpanExporter + 'static,
@@ -274,7 +279,8 @@ impl OtlpSinkBuilder {
     }
 
     /// Exports metrics by an exporter of the application's own, whatever the configuration says of
-    /// metrics.
+    /// metrics. Its temporality should be cumulative: the totals of an export that fails are not kept for
+    /// the next one otherwise.
     pub fn metric_exporter(
         mut self,
         exporter: impl opentelemetry_sdk::metrics::exporter::PushMetricExporter,
@@ -320,7 +326,7 @@ impl OtlpSinkBuilder {
             .name("codex-telemetry-otlp".to_owned())
             .spawn({
                 let (shared, config) = (shared.clone(), config.clone());
-                move || run(shared, config, exporters, received)
+                move || export_thread::run(shared, config, exporters, received)
             });
         let thread = spawned
             .inspect_err(|error| {
@@ -356,68 +362,4 @@ fn of(config: &OtlpConfig, signal: Signal) -> Option<&SignalConfig> {
         Signal::Metrics => config.metrics(),
         Signal::Logs => config.logs(),
     }
-}
-
-/// The export thread.
-fn run(
-    shared: Shared,
-    config: OtlpConfig,
-    exporters: Exporters,
-    commands: UnboundedReceiver<Command>,
-) {
-    let _end = End(shared.clone());
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            tracing::warn!(
-                target: "codex_telemetry",
-                "nothing is exported, the OTLP sink's runtime could not be started: {error}"
-            );
-            return;
-        }
-    };
-    runtime.block_on(async {
-        // Inside the runtime, where gRPC's connections are at home.
-        let exporters = complete(exporters, &config);
-        worker::run(shared, config, exporters, commands).await;
-    });
-    // Not waiting for what an exporter has left on a blocking thread, such as a lookup of a name.
-    runtime.shutdown_background();
-}
-
-/// Adds the exporters that the configuration asks for.
-fn complete(mut exporters: Exporters, config: &OtlpConfig) -> Exporters {
-    if let (None, Some(config)) = (&exporters.spans, config.traces()) {
-        exporters.spans = Some(exporter::spans(config).unwrap_or_else(|why| {
-            broken(
-                Signal::Traces,
-                why,
-                Box::new(Nothing) as Box<dyn ExportSpans>,
-            )
-        }));
-    }
-    if let (None, Some(config)) = (&exporters.logs, config.logs()) {
-        exporters.logs = Some(exporter::logs(config).unwrap_or_else(|why| {
-            broken(Signal::Logs, why, Box::new(Nothing) as Box<dyn ExportLogs>)
-        }));
-    }
-    if let (None, Some(config)) = (&exporters.metrics, config.metrics()) {
-        exporters.metrics = Some(exporter::metrics(config).unwrap_or_else(|why| {
-            broken(
-                Signal::Metrics,
-                why,
-                Box::new(Nothing) as Box<dyn ExportMetrics>,
-            )
-        }));
-    }
-    exporters
-}
-
-/// An exporter that could not be started: a warning, and every record counted as failed.
-fn broken<E: ?Sized>(signal: Signal, why: String, nothing: Box<E>) -> Exporter<E> {
-    tracing::warn!(target: "codex_telemetry", "OTLP {signal} are not exported: {why}");
-    Exporter::broken(why, nothing)
 }

@@ -66,12 +66,14 @@ pub(super) struct Exporters {
     pub(super) metrics: Option<Exporter<dyn ExportMetrics>>,
 }
 
-/// In which order a delivery asks the lanes.
+/// What a delivery is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Order {
-    AllAtOnce,
-    /// The books are among the metrics; the last ones are to be those of the end.
-    MetricsLast,
+enum Delivery {
+    /// To tell of what was accepted until now.
+    Flush,
+    /// To tell of everything. Metrics go last: the books are among them, and the last ones are to be
+    /// those of the end.
+    Shutdown,
 }
 
 struct Worker {
@@ -111,7 +113,7 @@ pub(super) async fn run(
         .await;
     if let Some(Request { deadline, answer }) = last {
         let told = tasks
-            .run_until(worker.deliver(deadline.into(), Order::MetricsLast))
+            .run_until(worker.deliver(deadline.into(), Delivery::Shutdown))
             .await;
         worker.shared.give_up("the sink was shut down first");
         // Whoever asked may have stopped waiting.
@@ -243,7 +245,7 @@ impl Worker {
 
     /// Answers a flush without holding up the distribution: it is a task of its own.
     fn flush(&mut self, request: Request) {
-        let delivered = self.deliver(request.deadline.into(), Order::AllAtOnce);
+        let delivered = self.deliver(request.deadline.into(), Delivery::Flush);
         tokio::task::spawn_local(async move {
             // Whoever asked may have stopped waiting.
             let _ = request.answer.send(delivered.await);
@@ -255,7 +257,7 @@ impl Worker {
     fn deliver(
         &mut self,
         deadline: Instant,
-        order: Order,
+        delivery: Delivery,
     ) -> impl Future<Output = Result<(), Undelivered>> + use<> {
         let overflown: Vec<_> = self.lanes().map(|(_, lane)| lane.overflown()).collect();
         self.distribute();
@@ -280,7 +282,7 @@ impl Worker {
                     lane.settled(*target).await;
                 }
             };
-            if order == Order::MetricsLast {
+            if delivery == Delivery::Shutdown {
                 // But not too late, when the others do not come to an end.
                 let half = Instant::now() + deadline.duration_since(Instant::now()) / 2;
                 let others = settled(|signal| signal != Signal::Metrics);
@@ -289,7 +291,12 @@ impl Worker {
             let _ = tokio::time::timeout_at(deadline, settled(|_| true)).await;
             let mut undelivered = Undelivered::default();
             for awaited in &awaited {
-                let failed = awaited.overflown + awaited.lane.lost() - awaited.lost;
+                let failed = match delivery {
+                    Delivery::Flush => awaited.overflown + awaited.lane.lost() - awaited.lost,
+                    // The last word: what failed at any time, and was not told of.
+                    Delivery::Shutdown => awaited.lane.untold(),
+                };
+                awaited.lane.tell(failed);
                 let pending = awaited.lane.unsettled(awaited.target);
                 let why = books.of(awaited.signal).why(failed, pending);
                 undelivered.add(awaited.signal, failed, pending, why);

@@ -146,3 +146,24 @@ fn an_exporter_of_the_application_s_own_that_fails_is_told_by_its_words() {
     let good = spans_only(|config| config).span_exporter(Counting::default());
     assert_eq!(good.start().shutdown(PATIENCE), Ok(()));
 }
+
+#[test]
+fn a_shutdown_tells_of_what_failed_earlier_unless_a_flush_has_told() {
+    for flushed in [false, true] {
+        let receiver = Wire::Http.receiver();
+        receiver.behave_next(1, Behaviour::Status(400));
+        let config = Wire::Http.eager(&receiver.endpoint());
+        let config = config.signals([Signal::Traces]).build().unwrap();
+        let sink = OtlpSink::start(config);
+        calls(sink.clone(), 5);
+        if flushed {
+            let told = sink.flush(PATIENCE).unwrap_err();
+            assert_eq!(told.failed(Signal::Traces), 5, "{told}");
+        } else {
+            receiver.wait_for_requests(1);
+        }
+        let last = sink.shutdown(PATIENCE);
+        let failed = last.map_or_else(|told| told.failed(Signal::Traces), |()| 0);
+        assert_eq!(failed, if flushed { 0 } else { 5 });
+    }
+}

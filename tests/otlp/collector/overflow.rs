@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use codex_telemetry::{Sink as _, otlp::Signal};
 
-use crate::rig::{PATIENCE, Wire, calls, events, only};
+use crate::rig::{PATIENCE, Wire, calls, events, left_at_the_end, only};
 
 const CAPACITY: usize = 100;
 
@@ -31,7 +31,7 @@ fn what_does_not_fit_while_the_collector_is_away_is_counted_and_the_rest_arrives
         receiver.restart();
         let kept = usize::try_from(logs.pending()).unwrap();
         receiver.wait_for_logs(kept);
-        assert_eq!(sink.shutdown(PATIENCE), Ok(()), "{wire:?}");
+        assert_eq!(left_at_the_end(&sink, Signal::Logs), 0, "{wire:?}");
         let after = sink.stats().logs;
         assert_eq!(after.exported, logs.pending(), "{wire:?} {after:?}");
         assert_eq!(after.failed, logs.failed, "{wire:?} {after:?}");
@@ -53,7 +53,7 @@ fn what_arrives_of_it_is_the_oldest_in_its_order() {
     }
     let _ = sink.flush(Duration::from_millis(1));
     receiver.restart();
-    assert_eq!(sink.shutdown(PATIENCE), Ok(()));
+    assert_eq!(left_at_the_end(&sink, Signal::Traces), 0);
     let sent = events.iter().filter(|event| event.kind().is_terminal());
     let mut sent = sent.map(|event| event.span_id().to_string());
     let arrived = receiver.spans();

@@ -90,3 +90,11 @@ pub(crate) fn all_arrived(sink: &OtlpSink, calls: u64) {
         assert_eq!((of.failed, of.dropped, of.pending()), (0, 0, 0), "{stats}");
     }
 }
+
+/// How many records are under way when a sink has been shut down; it may well tell of failures before.
+pub(crate) fn left_at_the_end(sink: &OtlpSink, signal: Signal) -> u64 {
+    match sink.shutdown(PATIENCE) {
+        Ok(()) => 0,
+        Err(told) => told.pending(signal),
+    }
+}

@@ -8,7 +8,7 @@ mod own;
 
 pub(crate) use self::{
     calls::{calls, emit, events},
-    config::{PATIENCE, Wire, all_arrived, only},
+    config::{PATIENCE, Wire, all_arrived, left_at_the_end, only},
     executor::block_on,
     own::{Counting, Gate, Gated, spans_only},
 };
