@@ -15,9 +15,10 @@ mod outcome;
 mod record;
 mod view;
 
+#[cfg(feature = "services")]
+pub(crate) use self::cut::cut;
 pub(crate) use self::{
     clock::millis,
-    cut::cut,
     record::{Identity, Notes, Record},
 };
 pub use self::{
