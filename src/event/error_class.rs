@@ -167,21 +167,7 @@ impl fmt::Display for ErrorClass {
 impl Classification {
     /// Returns a classification with the text of `error` and of its causes.
     pub fn of(class: ErrorClass, error: &(dyn std::error::Error + 'static)) -> Self {
-        let mut message = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            // Errors that already print their cause would say it twice.
-            if !message.ends_with(&text) {
-                message.push_str(": ");
-                message.push_str(&text);
-            }
-            cause = error.source();
-        }
-        Self {
-            message: Some(message),
-            ..class.into()
-        }
+        Self::from(class).with_message(error_text(error))
     }
 
     /// Sets the error's text.
@@ -197,6 +183,22 @@ impl Classification {
         self.retry_after = retry_after;
         self
     }
+}
+
+/// The text of an error and of what it came from, in one line.
+pub(crate) fn error_text(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let part = error.to_string();
+        // Errors that already print their cause would say it twice.
+        if !text.ends_with(&part) {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
+        cause = error.source();
+    }
+    text
 }
 
 impl From<ErrorClass> for Classification {

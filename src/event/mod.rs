@@ -17,6 +17,8 @@ mod view;
 
 #[cfg(feature = "services")]
 pub(crate) use self::cut::cut;
+#[cfg(feature = "otlp")]
+pub(crate) use self::error_class::error_text;
 pub(crate) use self::{
     clock::millis,
     record::{Identity, Notes, Record},

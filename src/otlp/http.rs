@@ -15,6 +15,7 @@ use super::{
     delivery::{Exchange, Partial},
     tls,
 };
+use crate::event::error_text;
 
 /// How much of an answer is read: a partial success is short, and a stranger's page is not wanted.
 const MOST_READ: usize = 64 * 1024;
@@ -42,9 +43,9 @@ impl Client {
             } else {
                 tls::unused()?
             });
-        let client = builder
-            .build()
-            .map_err(|error| format!("the HTTP client could not be built: {}", chain(&error)))?;
+        let client = builder.build().map_err(|error| {
+            format!("the HTTP client could not be built: {}", error_text(&error))
+        })?;
         Ok(Self {
             client,
             headers: headers(config),
@@ -99,7 +100,7 @@ impl Client {
     fn lost(&self, error: reqwest::Error) -> HttpError {
         // The address may hold a password.
         let error = error.without_url();
-        let why = chain(&error);
+        let why = error_text(&error);
         *self.last() = Some(Exchange::Lost { why: why.clone() });
         why.into()
     }
@@ -191,19 +192,4 @@ fn varint(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let (number, rest) = bytes.split_at(last + 1);
     let add = |sum, byte: &u8| sum << 7 | usize::from(byte & 0x7f);
     Some((number.iter().rev().fold(0, add), rest))
-}
-
-/// An error and what it came from, in one line.
-pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let part = error.to_string();
-        if !text.contains(&part) {
-            text.push_str(": ");
-            text.push_str(&part);
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -15,6 +15,7 @@ use tokio::{task::LocalSet, time::Instant};
 use super::{
     books::{Books, Stats},
     config::{OtlpConfig, Signal},
+    delivery::Delivery,
     exporter::{ExportLogs, ExportMetrics, ExportSpans, Exporter},
     lane::{self, Backlog},
     log::LogRecords,
@@ -68,7 +69,7 @@ pub(super) struct Exporters {
 
 /// What a delivery is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Delivery {
+enum Purpose {
     /// To tell of what was accepted until now.
     Flush,
     /// To tell of everything. Metrics go last: the books are among them, and the last ones are to be
@@ -113,7 +114,7 @@ pub(super) async fn run(
         .await;
     if let Some(Request { deadline, answer }) = last {
         let told = tasks
-            .run_until(worker.deliver(deadline.into(), Delivery::Shutdown))
+            .run_until(worker.deliver(deadline.into(), Purpose::Shutdown))
             .await;
         worker.shared.give_up("the sink was shut down first");
         // Whoever asked may have stopped waiting.
@@ -204,7 +205,7 @@ impl Worker {
             tasks.spawn_local(async move {
                 let export = async || match measured.collect() {
                     Ok(totals) => exporter.run(exporter.exporter.export(&totals)).await,
-                    Err(problem) => super::delivery::Delivery::Refused { problem },
+                    Err(problem) => Delivery::Refused { problem },
                 };
                 lane::export_totals(&waiting, &books.metrics, interval, export).await;
             });
@@ -245,7 +246,7 @@ impl Worker {
 
     /// Answers a flush without holding up the distribution: it is a task of its own.
     fn flush(&mut self, request: Request) {
-        let delivered = self.deliver(request.deadline.into(), Delivery::Flush);
+        let delivered = self.deliver(request.deadline.into(), Purpose::Flush);
         tokio::task::spawn_local(async move {
             // Whoever asked may have stopped waiting.
             let _ = request.answer.send(delivered.await);
@@ -257,7 +258,7 @@ impl Worker {
     fn deliver(
         &mut self,
         deadline: Instant,
-        delivery: Delivery,
+        purpose: Purpose,
     ) -> impl Future<Output = Result<(), Undelivered>> + use<> {
         let overflown: Vec<_> = self.lanes().map(|(_, lane)| lane.overflown()).collect();
         self.distribute();
@@ -282,7 +283,7 @@ impl Worker {
                     lane.settled(*target).await;
                 }
             };
-            if delivery == Delivery::Shutdown {
+            if purpose == Purpose::Shutdown {
                 // But not too late, when the others do not come to an end.
                 let half = Instant::now() + deadline.duration_since(Instant::now()) / 2;
                 let others = settled(|signal| signal != Signal::Metrics);
@@ -291,10 +292,10 @@ impl Worker {
             let _ = tokio::time::timeout_at(deadline, settled(|_| true)).await;
             let mut undelivered = Undelivered::default();
             for awaited in &awaited {
-                let failed = match delivery {
-                    Delivery::Flush => awaited.overflown + awaited.lane.lost() - awaited.lost,
+                let failed = match purpose {
+                    Purpose::Flush => awaited.overflown + awaited.lane.lost() - awaited.lost,
                     // The last word: what failed at any time, and was not told of.
-                    Delivery::Shutdown => awaited.lane.untold(),
+                    Purpose::Shutdown => awaited.lane.untold(),
                 };
                 awaited.lane.tell(failed);
                 let pending = awaited.lane.unsettled(awaited.target);

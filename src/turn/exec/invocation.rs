@@ -53,9 +53,7 @@ impl Invocation {
         command.args(arguments(options, p, schema_path));
         set_environment(&mut command, context, p);
 
-        let resumed = p.resume.as_ref().map(|resume| {
-            // As Codex writes it, in its answer and in the name of the thread's file.
-            let thread_id = resume.to_ascii_lowercase();
+        let resumed = thread_id(p).map(|thread_id| {
             let used = p.used.or_else(|| {
                 let home = codex_home(p)?;
                 rollout::used(&home, &thread_id)
@@ -108,6 +106,11 @@ fn check(p: &Parameters) -> Result<(), TurnError> {
         );
     }
     Ok(())
+}
+
+/// The id of the thread to resume, as Codex writes it in its answer and in the name of the thread's file.
+fn thread_id(p: &Parameters) -> Option<String> {
+    p.resume.as_ref().map(|id| id.to_ascii_lowercase())
 }
 
 fn is_thread_id(text: &str) -> bool {
@@ -167,8 +170,8 @@ fn arguments(options: &Options, p: &Parameters, output_schema: Option<&Path>) ->
         }
     }
     arguments.extend(output_schema.map(|path| flag("output-schema", path.as_ref())));
-    if let Some(resume) = &p.resume {
-        arguments.extend(["resume".into(), resume.to_ascii_lowercase().into()]);
+    if let Some(thread_id) = thread_id(p) {
+        arguments.extend(["resume".into(), thread_id.into()]);
     }
     for image in &p.images {
         arguments.push(flag("image", image.as_ref()));

@@ -48,8 +48,8 @@ pub(super) async fn run(
         expected,
         output_schema: _keep_until_the_end,
     } = invocation;
-    // Declared before the process, so that the process is gone when the tools' calls end.
     let redactor = Redactor::new(&parameters);
+    // Declared before the process, so that the process is gone when the tools' calls end.
     let mut transcript = Transcript::new(context, expected, redactor);
     let (mut process, pipes) =
         Process::spawn(command).map_err(|source| TurnError::Spawn { program, source })?;
