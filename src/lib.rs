@@ -52,7 +52,8 @@
 //! With the feature `services`, which is on by default, the crate brings the services themselves:
 //! [`turn::TurnService`] runs turns of the Codex CLI, [`tool::ToolService`] routes tool calls by name,
 //! and [`attachment::CleanupService`] sweeps an [`attachment::AttachmentStore`]. [`CodexClassifier`]
-//! knows their errors, and [`ServiceBuilderExt`] adds the layers by a method each.
+//! knows their errors, [`RetryPolicy`] makes again what failed by a class that a retry may help, and
+//! [`ServiceBuilderExt`] adds the layers by a method each.
 //!
 //! # Export
 //!
@@ -72,7 +73,7 @@
 //! |---|---|---|
 //! | `otlp` | yes | [`OtlpSink`]: spans, metrics and logs over OTLP/HTTP; implies `tracing` |
 //! | `grpc` | | OTLP over gRPC beside HTTP |
-//! | `services` | yes | the services, [`CodexClassifier`], [`ServiceBuilderExt`]; implies `json` |
+//! | `services` | yes | the services, [`CodexClassifier`], [`RetryPolicy`], [`ServiceBuilderExt`]; implies `json` |
 //! | `tracing` | yes | [`TracingSink`], and the crate's own warnings |
 //! | `json` | | [`JsonLinesSink`], and `serde::Serialize` for [`Event`] |
 //!
@@ -97,6 +98,8 @@ pub mod originator;
 pub mod otlp;
 #[cfg(all(doctest, feature = "otlp", feature = "services"))]
 mod readme;
+#[cfg(feature = "services")]
+pub mod retry;
 pub mod sink;
 pub mod timing;
 #[cfg(feature = "services")]
@@ -123,7 +126,7 @@ pub use crate::tool::{
 #[cfg(feature = "services")]
 pub use crate::turn::{Turn, TurnError, TurnRequest, TurnService, TurnUpdate, turn_stream};
 #[cfg(feature = "services")]
-pub use crate::{builder::ServiceBuilderExt, classifier::CodexClassifier};
+pub use crate::{builder::ServiceBuilderExt, classifier::CodexClassifier, retry::RetryPolicy};
 pub use crate::{
     call::{Call, CallContext, CallGuard, CodexRequest},
     error::BoxError,

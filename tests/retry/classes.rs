@@ -1,0 +1,97 @@
+use std::{io, time::Duration};
+
+use codex_telemetry::{
+    BoxError, Call, CallContext, ErrorClass, Event, MemorySink, RetryPolicy, ServiceBuilderExt,
+    TurnRequest, TurnService,
+};
+use tower::{ServiceBuilder, ServiceExt};
+
+use crate::support::*;
+
+#[tokio::test(start_paused = true)]
+async fn only_what_a_retry_may_help_is_tried_again() {
+    for class in ErrorClass::ALL {
+        let failure = Failure(*class, None);
+        let flaky = Flaky::new(failure, 2);
+        let result = flaky.call(policy()).await;
+        if class.is_retryable() {
+            assert_eq!(result, Ok(2), "{class}");
+        } else {
+            assert_eq!(result, Err(failure), "{class}");
+            assert_eq!(flaky.attempts(), [1], "{class}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_may_say_itself_what_a_retry_helps() {
+    let busy = Failure(ErrorClass::Custom("busy"), None);
+    let policy = policy().when(|class| class == ErrorClass::Custom("busy"));
+    assert_eq!(Flaky::new(busy, 2).call(policy.clone()).await, Ok(2));
+    assert_eq!(Flaky::new(LOST, 2).call(policy).await, Err(LOST));
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_are_no_more_attempts_than_the_policy_has() {
+    for (allowed, made) in [(0, 1), (1, 1), (2, 2), (5, 5)] {
+        let flaky = Flaky::never_answers(LOST);
+        let result = flaky.call(policy().attempts(allowed)).await;
+        assert_eq!(result, Err(LOST));
+        assert_eq!(flaky.attempts(), (1..=made).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_comes_with_a_later_attempt_has_had_the_ones_before() {
+    let flaky = Flaky::never_answers(LOST);
+    let context = CallContext::new().with_attempt(3);
+    let service = flaky.retried(policy().attempts(4));
+    let result = service.oneshot(request().with_context(context)).await;
+    assert_eq!(result, Err(LOST));
+    assert_eq!(flaky.attempts(), [3, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_errors_that_the_crate_knows_need_no_classifier() {
+    let service = ServiceBuilder::new().retry(RetryPolicy::new()).service_fn(
+        |call: Call<io::ErrorKind>| async move {
+            match call.context.attempt() {
+                1 => Err(BoxError::from(io::Error::from(call.request))),
+                attempt => Ok(attempt),
+            }
+        },
+    );
+    let fails_by = |kind| service.clone().oneshot(Call::new(WORK, kind));
+    let lost = fails_by(io::ErrorKind::ConnectionReset).await;
+    assert_eq!(lost.unwrap(), 2);
+    assert!(fails_by(io::ErrorKind::PermissionDenied).await.is_err());
+}
+
+/// In real time, because a process does not know of the paused one.
+#[tokio::test]
+async fn a_turn_is_made_again_after_the_time_that_its_error_names() {
+    const SCRIPT: &str = r#"
+        if mkdir "$FIRST" 2>/dev/null; then
+            echo '{"type":"turn.failed","error":{"message":"rate limit: try again in 300ms"}}'
+            exit 1
+        fi
+        echo '{"type":"turn.completed","usage":{"input_tokens":1}}'
+    "#;
+    let directory = tempfile::tempdir().unwrap();
+    let fake = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/turn/fake-codex");
+    let sink = MemorySink::new();
+    let service = ServiceBuilder::new()
+        .retry(RetryPolicy::new())
+        .timing(sink.clone())
+        .service(TurnService::builder().codex(fake).build());
+    let request = TurnRequest::new("a prompt")
+        .with_env("FAKE_CODEX", SCRIPT)
+        .with_env("FIRST", directory.path().join("first"));
+    service.oneshot(request).await.unwrap();
+
+    let events = sink.events();
+    let attempts: Vec<_> = events.iter().map(Event::attempt).collect();
+    assert_eq!(attempts, [1, 1, 2, 2]);
+    let waited = events[2].time().duration_since(events[1].time()).unwrap();
+    assert!(waited >= Duration::from_millis(300), "{waited:?}");
+}
