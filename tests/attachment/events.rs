@@ -1,14 +1,17 @@
 use std::{fs, time::Duration};
 
 use codex_telemetry::{
-    CallContext, CodexRequest, ErrorClass, ErrorClassLayer, Event, MemorySink, Operation,
-    Originator, OriginatorLayer, Outcome, TimingLayer,
+    CallContext, CodexRequest, ErrorClass, ErrorClassLayer, Event, Operation, Originator,
+    OriginatorLayer, Outcome, TimingLayer,
     attachment::{CleanupError, CleanupReport, CleanupRequest, CleanupService, Ttl},
     event::names,
 };
 use tower::{Service, ServiceBuilder, ServiceExt};
 
-use crate::support::{EXPIRED, Fixture};
+use crate::{
+    checked::MemorySink,
+    support::{EXPIRED, Fixture},
+};
 
 fn layered(
     fixture: &Fixture,

@@ -4,6 +4,8 @@
 // `clippy.toml` allows it in tests, not in what they call.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../support/checked/mod.rs"]
+mod checked;
 mod concurrency;
 mod events;
 mod hostile;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use codex_telemetry::{
-    BoxError, MemorySink, Outcome, TimingLayer,
+    BoxError, Outcome, TimingLayer,
     attachment::{CleanupRequest, CleanupService, Sweeper},
     event::Operation,
 };
@@ -17,7 +17,10 @@ use tokio::{
 use tokio_test::{assert_pending, task};
 use tower::{Service, ServiceBuilder, service_fn};
 
-use crate::support::{EXPIRED, Fixture};
+use crate::{
+    checked::MemorySink,
+    support::{EXPIRED, Fixture},
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -2,6 +2,8 @@
 //!
 //! `cargo test` builds them beside the tests.
 
+#[path = "../support/checked/mod.rs"]
+mod checked;
 mod exec;
 mod quickstart;
 mod support;

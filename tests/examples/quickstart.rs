@@ -1,4 +1,4 @@
-use crate::support::example;
+use crate::support::{events, example};
 
 #[test]
 fn quickstart_shows_a_timeline_and_the_events_of_every_call() {
@@ -17,8 +17,9 @@ fn quickstart_shows_a_timeline_and_the_events_of_every_call() {
         assert!(text.contains(part), "no {part:?} in\n{text}");
     }
     // One turn, the three tools that Codex called in it, three more, and a cleanup.
-    let events = text.lines().filter(|line| line.starts_with("{\"event\":"));
-    assert_eq!(events.count(), 2 * 8, "{text}");
+    let lines = text.lines().filter(|line| line.starts_with("{\"event\":"));
+    let lines: Vec<_> = lines.collect();
+    assert_eq!(events(lines.join("\n").as_bytes()).len(), 2 * 8, "{text}");
     for class in ["tool_failed", "approval_denied"] {
         assert!(
             text.contains(&format!("\"error_class\":\"{class}\"")),

@@ -1,4 +1,9 @@
-use std::{path::PathBuf, process::Command};
+use std::{collections::BTreeSet, path::PathBuf, process::Command};
+
+use opentelemetry::SpanId;
+use serde_json::Value;
+
+use crate::checked::Account;
 
 /// A command that runs an example.
 pub(crate) fn example(name: &str) -> Command {
@@ -29,16 +34,37 @@ pub(crate) fn exec(script: &str) -> Command {
     command
 }
 
-/// Standard output as the JSON objects on its lines.
-pub(crate) fn events(stdout: &[u8]) -> Vec<serde_json::Value> {
+/// Standard output as the JSON objects on its lines: the events of calls that have each one start and
+/// one end.
+pub(crate) fn events(stdout: &[u8]) -> Vec<Value> {
     let text = str::from_utf8(stdout).expect("standard output is no text");
-    text.lines()
+    let events: Vec<_> = text
+        .lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}")))
-        .collect()
+        .collect();
+    check(&events);
+    events
+}
+
+fn check(events: &[Value]) {
+    let span = |event: &Value, key| SpanId::from_hex(event[key].as_str()?).ok();
+    let mut account = Account::default();
+    for event in events {
+        let id = span(event, "span_id").expect("an event has a span id");
+        if event["event"]
+            .as_str()
+            .is_some_and(|name| name.ends_with(".start"))
+        {
+            account.start(id, span(event, "parent_span_id"), event.to_string());
+        } else {
+            account.end(id, event.to_string());
+        }
+    }
+    account.check(&BTreeSet::new());
 }
 
 /// The names of the events, in order.
-pub(crate) fn names(events: &[serde_json::Value]) -> Vec<&str> {
+pub(crate) fn names(events: &[Value]) -> Vec<&str> {
     events
         .iter()
         .filter_map(|event| event["event"].as_str())

@@ -9,12 +9,12 @@ use std::{
 };
 
 use codex_telemetry::{
-    Call, CallContext, CodexRequest, ErrorClass, ErrorClassLayer, Event, MemorySink, Operation,
-    Originator, OriginatorLayer, Outcome, Sink, TimingLayer,
+    Call, CallContext, CodexRequest, ErrorClass, ErrorClassLayer, Event, Operation, Originator,
+    OriginatorLayer, Outcome, Sink, TimingLayer,
 };
 use tower::{Layer, ServiceBuilder, ServiceExt};
 
-use crate::support::*;
+use crate::{checked::MemorySink, support::*};
 
 /// A response or an error without any trait.
 struct Bare;

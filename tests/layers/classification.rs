@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use codex_telemetry::{
-    Call, Classification, Classify, ErrorClass, ErrorClassLayer, MemorySink, Outcome, TimingLayer,
+    Call, Classification, Classify, ErrorClass, ErrorClassLayer, Outcome, TimingLayer,
 };
 use tower::{Layer, ServiceBuilder, retry::RetryLayer};
 
-use crate::support::*;
+use crate::{checked::MemorySink, support::*};
 
 /// The class on the terminal event of a refused call whose layers inside timing are `layer`.
 fn class_of<L>(layer: L) -> Option<ErrorClass>

@@ -9,14 +9,13 @@ use std::{
 };
 
 use codex_telemetry::{
-    CallContext, CodexRequest, ErrorClass, ErrorClassLayer, MemorySink, Operation, Outcome, Sink,
-    TimingLayer,
+    CallContext, CodexRequest, ErrorClass, ErrorClassLayer, Operation, Outcome, Sink, TimingLayer,
 };
 use opentelemetry::StringValue;
 use tokio_test::task::spawn;
 use tower::{Layer, Service};
 
-use crate::support::*;
+use crate::{checked::MemorySink, support::*};
 
 /// A request that counts how often it is asked for its name or its context to write to.
 #[derive(Default)]

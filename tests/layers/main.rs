@@ -1,6 +1,8 @@
 //! What the three layers promise, alone, together in any order, and among tower's own middleware.
 
 mod bounds;
+#[path = "../support/checked/mod.rs"]
+mod checked;
 mod classification;
 mod disabled;
 mod nested;

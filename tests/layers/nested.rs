@@ -1,11 +1,9 @@
 //! A call within a call is its child, and a call from elsewhere belongs to the trace it comes from.
 
-use codex_telemetry::{
-    Call, CallContext, Event, MemorySink, Operation, Originator, Outcome, TimingLayer,
-};
+use codex_telemetry::{Call, CallContext, Event, Operation, Originator, Outcome, TimingLayer};
 use tower::{Layer, ServiceBuilder, ServiceExt};
 
-use crate::support::*;
+use crate::{checked::MemorySink, support::*};
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 

@@ -1,12 +1,10 @@
 //! What layers and services write on the open call is on its terminal event, and only there.
 
-use codex_telemetry::{
-    CallContext, ErrorClass, MemorySink, Originator, OriginatorLayer, TimingLayer,
-};
+use codex_telemetry::{CallContext, ErrorClass, Originator, OriginatorLayer, TimingLayer};
 use opentelemetry::KeyValue;
 use tower::{Layer, ServiceBuilder};
 
-use crate::support::*;
+use crate::{checked::MemorySink, support::*};
 
 #[test]
 fn a_start_event_that_is_read_late_says_only_what_was_known_at_the_start() {

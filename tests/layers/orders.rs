@@ -1,13 +1,12 @@
 //! All six orders of the three layers do something defined, and none loses or doubles an event.
 
 use codex_telemetry::{
-    Call, ErrorClass, ErrorClassLayer, Event, MemorySink, Originator, OriginatorLayer, Outcome,
-    TimingLayer,
+    Call, ErrorClass, ErrorClassLayer, Event, Originator, OriginatorLayer, Outcome, TimingLayer,
 };
 use tokio_test::task::spawn;
 use tower::{Layer, Service, layer::layer_fn};
 
-use crate::support::*;
+use crate::{checked::MemorySink, support::*};
 
 /// What both events of a failed call say.
 struct Told {

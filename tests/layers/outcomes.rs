@@ -4,7 +4,7 @@ use codex_telemetry::{ErrorClass, EventKind, Outcome};
 use tokio_test::task::spawn;
 use tower::Service;
 
-use crate::support::*;
+use crate::{checked::Fault, support::*};
 
 #[test]
 fn a_call_that_answers_ends_as_ok() {
@@ -75,6 +75,7 @@ fn a_future_dropped_after_it_is_done_says_nothing_more() {
 #[test]
 fn a_future_that_is_leaked_is_a_call_that_never_ends() {
     let (mut service, sink) = timed(hangs());
+    let sink = sink.expecting(Fault::Open);
     std::mem::forget(begin(&mut service));
     assert_eq!(sink.events().len(), 1);
 }

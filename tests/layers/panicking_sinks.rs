@@ -5,10 +5,11 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use codex_telemetry::{Event, EventKind, FanOut, MemorySink, Outcome, Sink, TimingLayer};
+use codex_telemetry::{Event, EventKind, FanOut, Outcome, Sink, TimingLayer};
 use tokio_test::task::spawn;
 use tower::{Layer, Service};
 
+use crate::checked::{Checked, Fault, MemorySink};
 use crate::support::*;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,10 +61,20 @@ impl Sink for Fragile {
     }
 }
 
+/// A sink that panics on a start hears of no end.
+fn checked(sink: Fragile) -> Checked<Fragile> {
+    let at = sink.at;
+    let checked = Checked::over(sink);
+    match at {
+        Moment::Start => checked.expecting(Fault::Open),
+        Moment::Enabled | Moment::End => checked,
+    }
+}
+
 #[test]
 fn a_sink_that_panics_gets_nothing_more_and_the_calls_go_on() {
     for (at, emitted) in [(Moment::Enabled, 0), (Moment::Start, 1), (Moment::End, 2)] {
-        let sink = Fragile::at(at);
+        let sink = checked(Fragile::at(at));
         let layer = TimingLayer::new(sink.clone());
         assert_eq!(call(layer.layer(answers()), request()), Ok(42), "{at:?}");
         assert_eq!(sink.emitted(), emitted, "{at:?}");
@@ -77,7 +88,7 @@ fn a_sink_that_panics_gets_nothing_more_and_the_calls_go_on() {
 
 #[test]
 fn a_sink_that_panics_on_a_cancellation_does_not_disturb_the_drop() {
-    let sink = Fragile::at(Moment::End);
+    let sink = checked(Fragile::at(Moment::End));
     let mut service = TimingLayer::new(sink.clone()).layer(hangs());
     drop(spawn(service.call(request())));
     assert_eq!(sink.emitted(), 2);
@@ -85,12 +96,12 @@ fn a_sink_that_panics_on_a_cancellation_does_not_disturb_the_drop() {
 
 #[test]
 fn a_sink_that_panics_while_a_panic_unwinds_leaves_that_panic_alone() {
-    let sink = Fragile::at(Moment::End);
+    let sink = checked(Fragile::at(Moment::End));
     let mut service = TimingLayer::new(sink.clone()).layer(panics_in_call());
     assert_eq!(panic_of(|| service.call(request())), "in call");
     assert_eq!(sink.emitted(), 2);
 
-    let sink = Fragile::at(Moment::End);
+    let sink = checked(Fragile::at(Moment::End));
     let mut service = TimingLayer::new(sink.clone()).layer(hangs());
     let text = panic_of(|| {
         let _waiting = spawn(service.call(request()));
@@ -110,11 +121,11 @@ fn a_panic_whose_payload_panics_when_dropped_is_not_felt_either() {
     }
 
     for at in [Moment::Enabled, Moment::Start, Moment::End] {
-        let sink = Fragile {
+        let sink = checked(Fragile {
             payload: || std::panic::panic_any(Bomb),
             ..Fragile::at(at)
-        };
-        let service = TimingLayer::new(sink).layer(answers());
+        });
+        let service = TimingLayer::new(sink.clone()).layer(answers());
         assert_eq!(call(service, request()), Ok(42), "{at:?}");
     }
 }

@@ -11,11 +11,12 @@ use std::{
 };
 
 use codex_telemetry::{
-    Call, CallContext, ErrorClass, Event, MemorySink, Operation, Outcome, Sink, Timeline,
-    TimingLayer,
+    Call, CallContext, ErrorClass, Event, Operation, Outcome, Sink, Timeline, TimingLayer,
     timing::{TimingService, future::ResponseFuture},
 };
 use tower::{Layer, Service, ServiceExt, retry::Policy, util::ServiceFn};
+
+use crate::checked::MemorySink;
 
 /// The operation of the tests' calls.
 pub(crate) const WORK: Operation = Operation::Custom("work");

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use codex_telemetry::{Clock, MemorySink, Outcome, TimingLayer};
+use codex_telemetry::{Clock, Outcome, TimingLayer};
 use tokio_test::task::spawn;
 use tower::{Layer, Service, ServiceBuilder};
 
-use crate::support::*;
+use crate::{checked::MemorySink, support::*};
 
 const START: Duration = Duration::from_nanos(1_767_323_045_678_901_234);
 

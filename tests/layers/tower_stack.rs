@@ -3,15 +3,15 @@
 use std::{future::ready, time::Duration};
 
 use codex_telemetry::{
-    Call, Clock, ErrorClass, ErrorClassLayer, Event, MemorySink, Operation, Originator,
-    OriginatorLayer, Outcome, TimingLayer,
+    Call, Clock, ErrorClass, ErrorClassLayer, Event, Operation, Originator, OriginatorLayer,
+    Outcome, TimingLayer,
 };
 use tokio_test::task::spawn;
 use tower::{
     BoxError, Service, ServiceBuilder, ServiceExt, retry::RetryLayer, timeout::error::Elapsed,
 };
 
-use crate::support::*;
+use crate::{checked::MemorySink, support::*};
 
 fn classify(error: &BoxError) -> ErrorClass {
     if error.is::<Elapsed>() {

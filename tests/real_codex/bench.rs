@@ -3,13 +3,13 @@
 use std::{env, path::Path, time::Duration};
 
 use codex_telemetry::{
-    Classification, ErrorClassLayer, MemorySink, Originator, OriginatorLayer, TimingLayer,
+    Classification, ErrorClassLayer, Originator, OriginatorLayer, TimingLayer,
     turn::{Sandbox, Turn, TurnError, TurnRequest, TurnService, TurnServiceBuilder},
 };
 use tempfile::TempDir;
 use tower::{Service, ServiceBuilder, ServiceExt};
 
-use crate::{binary, calls::Calls, model::Model, reply::Reply};
+use crate::{binary, calls::Calls, checked::MemorySink, model::Model, reply::Reply};
 
 /// How long anything may take before the test gives up: far longer than a busy machine needs.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);

@@ -12,6 +12,8 @@ mod bench;
 mod binary;
 mod calls;
 mod cancel;
+#[path = "../support/checked/mod.rs"]
+mod checked;
 mod durations;
 mod failures;
 mod identity;

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::{
     bench::{Bench, until},
     calls::assert_ok,
+    checked::Checked,
     reply::Reply,
 };
 
@@ -112,7 +113,7 @@ async fn our_span_and_codexs_own_come_to_one_receiver_as_one_trace() {
         .signals([Signal::Traces])
         .build()
         .unwrap();
-    let sink = OtlpSink::start(config);
+    let sink = Checked::over(OtlpSink::start(config));
     let turns = ServiceBuilder::new()
         .timing(sink.clone())
         .service(bench.turns().build());

@@ -2,9 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
-use codex_telemetry::{Event, FanOut, MemorySink, Outcome, Sink, TimingLayer};
+use codex_telemetry::{Event, FanOut, Outcome, Sink, TimingLayer};
 
-use crate::support::*;
+use crate::{
+    checked::{Fault, MemorySink},
+    support::*,
+};
 
 #[test]
 fn every_sink_gets_every_event() {
@@ -38,7 +41,9 @@ fn a_fan_out_is_on_when_any_of_its_sinks_is() {
 
 #[test]
 fn a_fan_out_may_hold_another() {
-    let sink = MemorySink::new();
+    let sink = MemorySink::new()
+        .expecting(Fault::TwoStarts)
+        .expecting(Fault::TwoEnds);
     let inner = FanOut::new().with(sink.clone()).with(());
     let outer = FanOut::new().with(inner).with(sink.clone());
     answer(&TimingLayer::new(outer));

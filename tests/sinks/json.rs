@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use codex_telemetry::{
-    Call, CallContext, Classification, ErrorClass, Event, MemorySink, Operation, Originator,
-    Outcome,
+    Call, CallContext, Classification, ErrorClass, Event, Operation, Originator, Outcome,
 };
 use opentelemetry::{Array, StringValue, Value};
 
-use crate::support::*;
+use crate::{checked::MemorySink, support::*};
 
 fn json(event: &Event) -> String {
     serde_json::to_string(event).expect("an event is always JSON")

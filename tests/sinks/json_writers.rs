@@ -6,9 +6,12 @@ use std::{
     thread,
 };
 
-use codex_telemetry::{FanOut, JsonLinesSink, MemorySink, Outcome, TimingLayer};
+use codex_telemetry::{FanOut, JsonLinesSink, Outcome, TimingLayer};
 
-use crate::support::*;
+use crate::{
+    checked::{Checked, MemorySink},
+    support::*,
+};
 
 /// A writer that others can look at, and that can be told to fail.
 #[derive(Clone, Default)]
@@ -89,7 +92,7 @@ fn lines_written_from_many_threads_are_whole() {
     let sink = FanOut::new()
         .with(JsonLinesSink::new(paper.clone()))
         .with(memory.clone());
-    let layer = TimingLayer::new(sink);
+    let layer = TimingLayer::new(Checked::over(sink));
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| (0..50).for_each(|_| answer(&layer)));

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use codex_telemetry::{Event, MemorySink, Outcome, Sink, TimingLayer};
+use codex_telemetry::{Event, Outcome, Sink, TimingLayer};
 
-use crate::support::*;
+use crate::{checked::MemorySink, support::*};
 
 #[test]
 fn a_closure_takes_every_event() {

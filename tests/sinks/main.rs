@@ -1,5 +1,7 @@
 //! What the sinks promise.
 
+#[path = "../support/checked/mod.rs"]
+mod checked;
 mod fan_out;
 #[cfg(feature = "json")]
 mod json;

@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 
-use codex_telemetry::{Call, MemorySink, Operation, Outcome};
+use codex_telemetry::{Call, Operation, Outcome};
 
-use crate::support::*;
+use crate::{checked::MemorySink, support::*};
 
 /// How long the waits of the tests may take: longer than a test waits for them, so that a wake-up that
 /// is lost is seen, and not mended by the deadline.

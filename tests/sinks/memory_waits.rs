@@ -9,13 +9,13 @@ use std::{
     time::Duration,
 };
 
-use codex_telemetry::{MemorySink, Outcome};
+use codex_telemetry::Outcome;
 use tokio::{
     runtime::{Builder, Runtime},
     time::Instant,
 };
 
-use crate::support::*;
+use crate::{checked::MemorySink, support::*};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

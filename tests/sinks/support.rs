@@ -2,6 +2,7 @@
 
 use std::{
     future::{Ready, pending, ready},
+    sync::Arc,
     task::Poll,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -10,6 +11,10 @@ use codex_telemetry::{
     Call, CallContext, Clock, ClockHands, Event, Operation, Outcome, Sink, TimingLayer,
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
+
+use crate::checked::Checked;
+#[cfg(feature = "tracing")]
+use crate::checked::Fault;
 
 /// A traceparent, and the two ids in it.
 pub(crate) const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -23,15 +28,25 @@ pub(crate) fn start() -> SystemTime {
 pub(crate) struct Stage {
     layer: TimingLayer,
     pub(crate) hands: ClockHands,
+    _checked: Checked<Arc<dyn Sink>>,
 }
 
 impl Stage {
     pub(crate) fn new(sink: impl Sink + 'static) -> Self {
+        let checked = Checked::over(Arc::new(sink) as Arc<dyn Sink>);
         let (clock, hands) = Clock::manual(start());
         Self {
-            layer: TimingLayer::with_clock(sink, clock),
+            layer: TimingLayer::with_clock(checked.clone(), clock),
             hands,
+            _checked: checked,
         }
+    }
+
+    /// Says what will be wrong with a call, because the test wants it so.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn expecting(mut self, fault: Fault) -> Self {
+        self._checked = self._checked.expecting(fault);
+        self
     }
 
     /// Makes a call that ends by `outcome` after its service has done `work` with its context.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use codex_telemetry::{Call, CallContext, ErrorClass, MemorySink, Operation, Outcome, Timeline};
+use codex_telemetry::{Call, CallContext, ErrorClass, Operation, Outcome, Timeline};
 
-use crate::support::*;
+use crate::{checked::MemorySink, support::*};
 
 /// The picture of [`three_calls`]. Its form may change: this is the one place to change with it.
 const THREE_CALLS: &str = "\

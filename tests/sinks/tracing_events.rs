@@ -11,7 +11,7 @@ use std::{
 use codex_telemetry::{CallContext, ErrorClass, Event, Originator, Outcome, TracingSink};
 use tracing::{Dispatch, Level, Metadata, Subscriber, field::Visit, span};
 
-use crate::support::*;
+use crate::{checked::Fault, support::*};
 
 /// One `tracing` event: where to, how loud, and with which fields.
 #[derive(Clone, Debug)]
@@ -175,7 +175,7 @@ fn all_that_is_known_of_a_call_is_in_the_fields() {
 #[test]
 fn a_sink_that_panics_is_warned_of_once() {
     let ear = Ear::default();
-    let stage = Stage::new(|_: Event| panic!("the sink"));
+    let stage = Stage::new(|_: Event| panic!("the sink")).expecting(Fault::Open);
     listening(&ear, || {
         (0..3).for_each(|_| stage.turn(Outcome::Ok));
     });
@@ -191,7 +191,8 @@ fn a_subscriber_that_panics_is_not_felt_by_the_call() {
         panics: true,
         ..Ear::default()
     };
-    let stage = Stage::new(TracingSink::new());
+    // It panics on the start, and with it the sink.
+    let stage = Stage::new(TracingSink::new()).expecting(Fault::Open);
     let unwinding = AssertUnwindSafe(|| {
         listening(&ear, || {
             (0..3).for_each(|_| stage.turn(Outcome::Ok));

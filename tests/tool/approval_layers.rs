@@ -2,12 +2,15 @@ use std::{future::ready, time::Duration};
 
 use codex_telemetry::{
     ApprovalLayer, ApprovalRequest, BoxError, CallContext, Clock, Decision, ErrorClass, EventKind,
-    MemorySink, Operation, TimingLayer, ToolCall,
+    Operation, TimingLayer, ToolCall,
 };
 use serde_json::json;
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 
-use crate::support::{DEADLINE, echo, layered, only};
+use crate::{
+    checked::MemorySink,
+    support::{DEADLINE, echo, layered, only},
+};
 
 #[tokio::test]
 async fn the_approvers_call_is_a_child_of_the_tools_call() {

@@ -1,12 +1,14 @@
 use codex_telemetry::{
-    CallContext, ErrorClass, EventKind, MemorySink, Operation, Originator, Outcome, ToolCall,
-    ToolService,
+    CallContext, ErrorClass, EventKind, Operation, Originator, Outcome, ToolCall, ToolService,
 };
 use serde_json::json;
 use tokio_test::assert_pending;
 use tower::{Service, ServiceExt};
 
-use crate::support::{every_way_to_fail, layered, only, sleeper, spawn};
+use crate::{
+    checked::MemorySink,
+    support::{every_way_to_fail, layered, only, sleeper, spawn},
+};
 
 fn switched_off(service: ToolService) -> ToolService {
     service

@@ -7,6 +7,8 @@ mod approval_layers;
 mod approval_placement;
 mod arguments;
 mod cancellation;
+#[path = "../support/checked/mod.rs"]
+mod checked;
 mod errors;
 mod layers;
 mod panics;

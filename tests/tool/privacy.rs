@@ -1,12 +1,15 @@
 use codex_telemetry::{
-    ApprovalRequest, BoxError, CallContext, ErrorClass, MemorySink, ToolCall, ToolError,
-    ToolOutput, ToolService, tool_fn,
+    ApprovalRequest, BoxError, CallContext, ErrorClass, ToolCall, ToolError, ToolOutput,
+    ToolService, tool_fn,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower::{Service, ServiceExt};
 
-use crate::support::{deny, echo, every_way_to_fail, guarded, layered};
+use crate::{
+    checked::MemorySink,
+    support::{deny, echo, every_way_to_fail, guarded, layered},
+};
 
 const SECRET: &str = "hunter2";
 

@@ -8,13 +8,15 @@ use std::{
 };
 
 use codex_telemetry::{
-    ApprovalLayer, ApprovalRequest, BoxError, CallContext, Decision, ErrorClassLayer, MemorySink,
-    Originator, OriginatorLayer, TimingLayer, ToolCall, ToolError, ToolOutput, ToolService,
+    ApprovalLayer, ApprovalRequest, BoxError, CallContext, Decision, ErrorClassLayer, Originator,
+    OriginatorLayer, TimingLayer, ToolCall, ToolError, ToolOutput, ToolService,
     tool::ToolServiceBuilder, tool_fn,
 };
 use serde_json::{Value, json};
 use tokio_test::task;
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
+
+use crate::checked::MemorySink;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 

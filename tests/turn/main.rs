@@ -1,5 +1,7 @@
 //! Turns of processes that behave as no real Codex should, through the full stack of layers.
 
+#[path = "../support/checked/mod.rs"]
+mod checked;
 mod endings;
 mod output;
 mod processes;

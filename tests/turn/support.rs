@@ -1,10 +1,12 @@
 use std::{path::PathBuf, time::Duration};
 
 use codex_telemetry::{
-    CodexClassifier, Event, MemorySink, Operation, Originator, ServiceBuilderExt,
+    CodexClassifier, Event, Operation, Originator, ServiceBuilderExt,
     turn::{Turn, TurnError, TurnRequest, TurnService, TurnServiceBuilder},
 };
 use tower::{Service, ServiceBuilder, ServiceExt};
+
+use crate::checked::MemorySink;
 
 /// Far more than anything here takes, also on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);

@@ -7,6 +7,7 @@ use tokio::runtime::{Builder, Runtime};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::{
+    checked::Checked,
     receiver::Receiver,
     rig::{PATIENCE, Wire, all_arrived, block_on, calls},
 };
@@ -19,7 +20,8 @@ fn start(wire: Wire) -> (Receiver, OtlpSink) {
 
 /// One call that gives way to others in its middle.
 async fn call(sink: OtlpSink) {
-    let service = TimingLayer::new(sink).layer(service_fn(async |_: Call<()>| {
+    let sink = Checked::over(sink);
+    let service = TimingLayer::new(sink.clone()).layer(service_fn(async |_: Call<()>| {
         let mut gave_way = false;
         std::future::poll_fn(|context| {
             if std::mem::replace(&mut gave_way, true) {

@@ -4,13 +4,15 @@ use codex_telemetry::{Call, Event, Operation, Sink, TimingLayer};
 use futures_util::FutureExt as _;
 use tower::{Layer as _, Service as _, service_fn};
 
+use crate::checked::Checked;
+
 /// Makes so many calls whose sink is `sink`, one after the other, without any runtime. Each has two
 /// events, of which the second is a span.
 pub(crate) fn calls(sink: impl Sink + 'static, count: usize) {
-    let mut service =
-        TimingLayer::new(sink).layer(service_fn(async |call: Call<usize>| -> Result<usize, ()> {
-            Ok(call.request)
-        }));
+    let sink = Checked::over(Arc::new(sink));
+    let mut service = TimingLayer::new(sink.clone()).layer(service_fn(
+        async |call: Call<usize>| -> Result<usize, ()> { Ok(call.request) },
+    ));
     for number in 0..count {
         let call = Call::new(Operation::Tool, number).with_name("t");
         let answer = service.call(call).now_or_never();

@@ -1,10 +1,12 @@
 //! Sampling, which is decided when a call opens.
 
 use codex_telemetry::{
-    CallContext, FanOut, MemorySink, Operation, OtlpConfig, OtlpSink, otlp::config::Sampler,
+    CallContext, FanOut, Operation, OtlpConfig, OtlpSink, otlp::config::Sampler,
 };
 
 use super::support::{Calls, PATIENCE, Rig};
+
+use crate::checked::MemorySink;
 
 fn rig(sampler: Sampler) -> Rig {
     Rig::with(|config| config.sampler(sampler))

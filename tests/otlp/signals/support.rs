@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -12,7 +13,7 @@ use codex_telemetry::{
 use futures_util::FutureExt as _;
 use tower::{Layer as _, Service as _, service_fn};
 
-use crate::receiver::Receiver;
+use crate::{checked::Checked, receiver::Receiver};
 
 /// How long a flush or a shutdown that is to succeed may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -24,6 +25,7 @@ type Work<'a> = Box<dyn FnOnce(CallContext) -> Done + 'a>;
 pub(crate) struct Calls {
     layer: TimingLayer,
     hands: ClockHands,
+    _checked: Checked<Arc<dyn Sink>>,
 }
 
 /// A receiver, a sink that exports to it, and calls to it.
@@ -52,10 +54,12 @@ pub(crate) fn millis(millis: u64) -> Duration {
 
 impl Calls {
     pub(crate) fn new(sink: impl Sink + 'static) -> Self {
+        let checked = Checked::over(Arc::new(sink) as Arc<dyn Sink>);
         let (clock, hands) = Clock::manual(beginning());
         Self {
-            layer: TimingLayer::with_clock(sink, clock),
+            layer: TimingLayer::with_clock(checked.clone(), clock),
             hands,
+            _checked: checked,
         }
     }
 
