@@ -1,0 +1,225 @@
+//! What a sweep costs over the removal itself: 100,000 expired attachments, beside a bare unlink loop
+//! and beside `find … -delete`.
+//!
+//! Run with `cargo bench --bench sweep`. Each round fills a directory, synced to its disk, once for
+//! each of the three, and measures them in turn; so compare what stands in one round. The directories
+//! are in the temp directory and, where it is there, in `/dev/shm`, or in those that are given:
+//!
+//! ```sh
+//! cargo bench --bench sweep -- --files 100000 --rounds 7 /var/tmp
+//! ```
+//!
+//! The medians are printed, and written to `target/overhead/sweep.json`. With `--test`, as the
+//! continuous integration runs it, it goes through a few files once and writes nothing.
+
+use std::{
+    error::Error,
+    ffi::OsStr,
+    fs::{self, File},
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use codex_telemetry::attachment::{AttachmentStore, CleanupRequest, CleanupService};
+use lexopt::{Arg, ValueExt};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// What a short text or a patch takes.
+const CONTENT: [u8; 1024] = [b'x'; 1024];
+
+struct Options {
+    files: usize,
+    rounds: usize,
+    is_smoke: bool,
+    parents: Vec<PathBuf>,
+}
+
+/// A way to empty a directory.
+type Method = fn(&Path) -> Result<()>;
+
+const METHODS: [(&str, Method); 3] = [
+    ("unlink_loop", unlink_loop),
+    ("find_delete", find_delete),
+    ("sweep", sweep),
+];
+
+fn main() -> Result<()> {
+    let options = Options::parse()?;
+    let mut places = Vec::new();
+    for parent in &options.parents {
+        places.push(measure(parent, &options)?);
+    }
+    if options.is_smoke {
+        return Ok(());
+    }
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();
+    let folder = target.ok_or("the target directory is the root")?;
+    let folder = folder.join("overhead");
+    fs::create_dir_all(&folder)?;
+    let report = json!({ "bench": "sweep", "places": places });
+    fs::write(folder.join("sweep.json"), format!("{report:#}\n"))?;
+    Ok(())
+}
+
+fn measure(parent: &Path, options: &Options) -> Result<Value> {
+    let file_system = file_system(parent)?;
+    let mut times = METHODS.map(|_| Vec::new());
+    for round in 0..options.rounds {
+        for turn in 0..METHODS.len() {
+            // Each is the first as often as the last.
+            let method = (round + turn) % METHODS.len();
+            let directory = tempfile::tempdir_in(parent)?;
+            fill(directory.path(), options.files)?;
+            let start = Instant::now();
+            METHODS[method].1(directory.path())?;
+            times[method].push(start.elapsed());
+            check(directory.path())?;
+        }
+    }
+    let ratios = |of: usize, over: usize| {
+        let pairs = times[of].iter().zip(&times[over]);
+        median(pairs.map(|(of, over)| of.as_secs_f64() / over.as_secs_f64()))
+    };
+    let (over_loop, over_find) = (ratios(2, 0), ratios(2, 1));
+    let medians = [0, 1, 2].map(|method| median(times[method].iter().map(Duration::as_secs_f64)));
+    println!(
+        "{} files in {} ({file_system}), medians of {} rounds:",
+        options.files,
+        parent.display(),
+        options.rounds
+    );
+    for ((name, _), seconds) in METHODS.iter().zip(medians) {
+        println!("  {name:<12} {:>9.1} ms", seconds * 1e3);
+    }
+    println!("  sweep / unlink_loop {over_loop:.2}, sweep / find_delete {over_find:.2}");
+    Ok(json!({
+        "directory": parent,
+        "file_system": file_system,
+        "files": options.files,
+        "rounds": options.rounds,
+        "unlink_loop_seconds": medians[0],
+        "find_delete_seconds": medians[1],
+        "sweep_seconds": medians[2],
+        "sweep_over_unlink_loop": over_loop,
+        "sweep_over_find_delete": over_find,
+    }))
+}
+
+/// Puts files there that bear names of attachments and have expired, as their times are of now.
+fn fill(directory: &Path, files: usize) -> Result<()> {
+    let mut random = fastrand::Rng::with_seed(7);
+    for index in 0..files {
+        let hash = format!("{:032x}{:032x}", random.u128(..), random.u128(..));
+        fs::write(directory.join(format!("{hash}-notes-{index}.txt")), CONTENT)?;
+    }
+    // What expires has been on its disk for long; what never got there is cheaper to remove.
+    rustix::fs::syncfs(File::open(directory)?)?;
+    Ok(())
+}
+
+/// Nothing of what was filled in is left; the store's own lock may be.
+fn check(directory: &Path) -> Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        if name != ".lock" {
+            return Err(format!("{} is left", name.display()).into());
+        }
+    }
+    Ok(())
+}
+
+fn unlink_loop(directory: &Path) -> Result<()> {
+    for entry in fs::read_dir(directory)? {
+        fs::remove_file(entry?.path())?;
+    }
+    Ok(())
+}
+
+fn find_delete(directory: &Path) -> Result<()> {
+    let mut find = Command::new("find");
+    find.arg(directory).args(["-type", "f", "-delete"]);
+    match find.status()?.success() {
+        true => Ok(()),
+        false => Err("find failed".into()),
+    }
+}
+
+fn sweep(directory: &Path) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let store = AttachmentStore::open(directory)?;
+    let swept = CleanupService::new(store).oneshot(CleanupRequest::expired());
+    let report = runtime.block_on(swept)?;
+    match report.failed {
+        0 => Ok(()),
+        _ => Err(report.to_string().into()),
+    }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<_> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() % 2 {
+        0 => (values[middle - 1] + values[middle]) / 2.0,
+        _ => values[middle],
+    }
+}
+
+/// The type of the file system that a directory is on, by the longest mount point above it.
+fn file_system(directory: &Path) -> Result<String> {
+    let directory = directory.canonicalize()?;
+    let mounts = fs::read("/proc/mounts").unwrap_or_default();
+    let above = mounts.split(|byte| *byte == b'\n').filter_map(|line| {
+        let mut fields = line.split(|byte| *byte == b' ').skip(1);
+        let point = Path::new(OsStr::from_bytes(fields.next()?));
+        directory
+            .starts_with(point)
+            .then_some((point, fields.next()?))
+    });
+    let deepest = above.max_by_key(|(point, _)| point.components().count());
+    Ok(deepest.map_or_else(
+        || "unknown".to_owned(),
+        |(_, kind)| String::from_utf8_lossy(kind).into_owned(),
+    ))
+}
+
+// === impl Options ===
+
+impl Options {
+    fn parse() -> Result<Self> {
+        let mut options = Self {
+            files: 100_000,
+            rounds: 5,
+            is_smoke: false,
+            parents: Vec::new(),
+        };
+        let mut arguments = lexopt::Parser::from_env();
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Arg::Long("files") => options.files = arguments.value()?.parse()?,
+                Arg::Long("rounds") => options.rounds = arguments.value()?.parse()?,
+                Arg::Long("test") => options.is_smoke = true,
+                // What cargo itself passes.
+                Arg::Long("bench") => {}
+                Arg::Value(parent) => options.parents.push(parent.into()),
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        if options.is_smoke {
+            (options.files, options.rounds) = (1000, 1);
+        }
+        if options.parents.is_empty() {
+            let memory = Path::new("/dev/shm");
+            options.parents.push(std::env::temp_dir());
+            options
+                .parents
+                .extend(memory.is_dir().then(|| memory.into()));
+        }
+        Ok(options)
+    }
+}
