@@ -94,11 +94,17 @@ pub(super) fn advice(error: &io::Error) -> &'static str {
         ErrorKind::NotFound => "see that it is still there",
         ErrorKind::PermissionDenied => "give this process the right to it",
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on its disk",
+        ErrorKind::FileTooLarge => "let this process write larger files (`ulimit -f`)",
         ErrorKind::ReadOnlyFilesystem => "use a directory that can be written to",
         ErrorKind::IsADirectory | ErrorKind::NotADirectory => IN_THE_WAY,
         ErrorKind::Unsupported => "use a directory on another file system",
-        // `ErrorKind` has no stable name for a link that was not followed.
-        _ if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => IN_THE_WAY,
-        _ => "see the cause",
+        // `ErrorKind` has no stable name for the rest.
+        _ => match error.raw_os_error().map(Errno::from_raw_os_error) {
+            // A link that was not followed.
+            Some(Errno::LOOP) => IN_THE_WAY,
+            Some(Errno::MFILE | Errno::NFILE) => "let this process open more files (`ulimit -n`)",
+            Some(Errno::IO) => "see to its disk",
+            _ => "see the cause",
+        },
     }
 }

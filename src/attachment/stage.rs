@@ -66,7 +66,7 @@ impl Stage {
             staging.file().set_modified(time).map_err(failed())?;
         }
         lock.count_stage().map_err(failed())?;
-        staging.place(&file_name).map_err(failed())?;
+        staging.place(&file_name, &lock).map_err(failed())?;
         drop(lock);
 
         if longer.is_some() {

@@ -1,6 +1,7 @@
 use std::{
     fs::{File, TryLockError},
     io,
+    os::unix::fs::MetadataExt,
 };
 
 use rustix::path::Arg;
@@ -49,10 +50,20 @@ impl<'a> Staging<'a> {
     }
 
     /// Gives the file its final name, in place of any other.
-    pub(super) fn place(&mut self, name: &str) -> io::Result<()> {
+    ///
+    /// The caller holds the store's lock.
+    pub(super) fn place(&mut self, name: &str, _: &Lock) -> io::Result<()> {
         self.directory.rename(&self.name, name)?;
         self.placed = true;
-        Ok(())
+        // The lock keeps out who asks for it; a link that somebody else put under the old name has been
+        // renamed instead of the file.
+        let there = self.directory.look(name)?.map(|found| found.inode);
+        if there == Some(self.file.metadata()?.ino()) {
+            Ok(())
+        } else {
+            let text = "something else was put in its place while it was staged";
+            Err(io::Error::other(text))
+        }
     }
 }
 
@@ -91,4 +102,44 @@ pub(super) fn remove_leftover(
     let size = file.metadata()?.len();
     // The lock may be of a file that has found its place since: then nothing bears this name.
     Ok(directory.remove(name)?.then_some(size))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink, panic::catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn a_panic_while_it_is_written_removes_the_file_and_lets_go_of_the_locks() {
+        let dir = tempfile::tempdir().unwrap();
+        let panic = catch_unwind(|| {
+            let directory = Directory::open(dir.path()).unwrap();
+            let staging = Staging::create(&directory).unwrap();
+            assert!(dir.path().join(&staging.name).exists());
+            let _lock = Lock::acquire(&directory).unwrap();
+            panic!("half way");
+        });
+        assert!(panic.is_err());
+        let left: Vec<_> = fs::read_dir(dir.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "the lock: {left:?}");
+        let lock = File::open(dir.path().join(".lock")).unwrap();
+        lock.try_lock().unwrap();
+    }
+
+    #[test]
+    fn a_link_that_was_swapped_in_is_not_told_to_be_the_attachment() {
+        let dir = tempfile::tempdir().unwrap();
+        let victim = dir.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        let directory = Directory::open(dir.path()).unwrap();
+        let mut staging = Staging::create(&directory).unwrap();
+        let path = dir.path().join(&staging.name);
+        fs::remove_file(&path).unwrap();
+        symlink(&victim, &path).unwrap();
+        let lock = Lock::acquire(&directory).unwrap();
+        let error = staging.place("attachment", &lock).unwrap_err();
+        assert!(error.to_string().contains("something else"), "{error}");
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    }
 }

@@ -8,6 +8,7 @@
 mod checked;
 mod concurrency;
 mod events;
+mod faults;
 mod hostile;
 mod staging;
 mod support;
