@@ -6,13 +6,13 @@ use std::{
     time::Duration,
 };
 
-use codex_telemetry::{ErrorClass, MemorySink, ServiceBuilderExt};
+use codex_telemetry::{ErrorClass, ServiceBuilderExt};
 use tower::{
     ServiceBuilder, ServiceExt,
     retry::budget::{Budget, TpsBudget},
 };
 
-use crate::support::*;
+use crate::{checked::MemorySink, support::*};
 
 /// A budget of a balance, which a success raises by one.
 #[derive(Debug, Default)]

@@ -1,13 +1,13 @@
 use std::time::Duration;
 
 use codex_telemetry::{
-    BoxError, Call, CodexClassifier, ErrorClass, Event, MemorySink, Originator, Outcome,
-    RetryPolicy, ServiceBuilderExt,
+    BoxError, Call, CodexClassifier, ErrorClass, Event, Originator, Outcome, RetryPolicy,
+    ServiceBuilderExt,
 };
 use tokio_test::{assert_pending, assert_ready, task::spawn};
 use tower::{ServiceBuilder, ServiceExt};
 
-use crate::support::*;
+use crate::{checked::MemorySink, support::*};
 
 const HOUR: Duration = Duration::from_secs(3600);
 

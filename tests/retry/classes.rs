@@ -1,12 +1,12 @@
 use std::{io, time::Duration};
 
 use codex_telemetry::{
-    BoxError, Call, CallContext, ErrorClass, Event, MemorySink, RetryPolicy, ServiceBuilderExt,
-    TurnRequest, TurnService,
+    BoxError, Call, CallContext, ErrorClass, Event, RetryPolicy, ServiceBuilderExt, TurnRequest,
+    TurnService,
 };
 use tower::{ServiceBuilder, ServiceExt};
 
-use crate::support::*;
+use crate::{checked::MemorySink, support::*};
 
 #[tokio::test(start_paused = true)]
 async fn only_what_a_retry_may_help_is_tried_again() {

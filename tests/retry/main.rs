@@ -2,6 +2,8 @@
 
 mod budget;
 mod calls;
+#[path = "../support/checked/mod.rs"]
+mod checked;
 mod classes;
 mod support;
 mod waits;

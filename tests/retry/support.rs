@@ -4,9 +4,11 @@ use std::{
     time::Duration,
 };
 
-use codex_telemetry::{Call, Classification, ErrorClass, MemorySink, Operation, RetryPolicy};
+use codex_telemetry::{Call, Classification, ErrorClass, Operation, RetryPolicy};
 use tokio::time::Instant;
 use tower::{Service, ServiceBuilder, ServiceExt, retry::Retry};
+
+use crate::checked::MemorySink;
 
 pub(crate) const WORK: Operation = Operation::Custom("work");
 
