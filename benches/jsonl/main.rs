@@ -1,0 +1,175 @@
+//! How fast the output of Codex is read: a turn whose commands wrote much, through `TurnService`, beside
+//! the least that a reader could do.
+//!
+//! ```sh
+//! cargo bench --bench jsonl
+//! ```
+//!
+//! A stand-in for Codex prints a prepared file. What comes out of the service is a whole turn, with every
+//! item kept. Beside it: the same pipe read and thrown away, the same pipe read line by line into
+//! `serde_json::Value`, and the latter alone on lines that are in memory.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot go on should stop"
+)]
+
+#[path = "../support/report.rs"]
+mod report;
+
+use std::{
+    fs,
+    hint::black_box,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Instant,
+};
+
+use codex_telemetry::turn::{ItemKind, TurnRequest, TurnService};
+use report::Report;
+use serde_json::{Value, json};
+use tempfile::NamedTempFile;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
+    process::{ChildStdout, Command},
+};
+use tower::ServiceExt;
+
+const MEGABYTE: usize = 1_000_000;
+/// How much each command wrote.
+const OUTPUT: usize = MEGABYTE;
+const COMMANDS: usize = 128;
+const ROUNDS: usize = 5;
+
+fn main() {
+    let (commands, rounds) = if report::is_smoke() {
+        (2, 1)
+    } else {
+        (COMMANDS, ROUNDS)
+    };
+    let turn = turn(commands);
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all(&turn).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+
+    let mut times: [Vec<f64>; 4] = Default::default();
+    runtime.block_on(async {
+        for _ in 0..rounds {
+            // In turn, so that what changes slowly on the machine is the same for all.
+            let start = Instant::now();
+            assert_eq!(throw_away(file.path()).await, turn.len());
+            times[0].push(start.elapsed().as_secs_f64());
+
+            let start = Instant::now();
+            assert_eq!(through_the_service(file.path()).await, commands);
+            times[1].push(start.elapsed().as_secs_f64());
+
+            let start = Instant::now();
+            assert_eq!(pipe_into_values(file.path()).await, commands + 3);
+            times[2].push(start.elapsed().as_secs_f64());
+
+            let start = Instant::now();
+            assert_eq!(memory_into_values(&turn), commands + 3);
+            times[3].push(start.elapsed().as_secs_f64());
+        }
+    });
+
+    let mut report = Report::new("jsonl", "Reading what Codex prints");
+    let names = [
+        "the pipe, thrown away",
+        "`TurnService`, a whole turn",
+        "the pipe, line by line into `Value`",
+        "lines in memory into `Value`",
+    ];
+    for (name, times) in names.into_iter().zip(&mut times) {
+        let [_, median, _] = report::quartiles(times);
+        let megabytes = turn.len() as f64 / MEGABYTE as f64;
+        report.row(name, megabytes / median, "MB/s");
+    }
+    report.write();
+}
+
+/// The lines of a turn with so many commands, each of which wrote a megabyte.
+fn turn(commands: usize) -> Vec<u8> {
+    // What a compiler or a test run prints: short lines, some quotes and colours, some other letters.
+    let line = "   Compiling \"codex\" v0.1.0 (/home/zoë/src) \u{1b}[32mok\u{1b}[0m\t12 warnings\n";
+    let output = line.repeat(OUTPUT / line.len());
+    let item = json!({
+        "id": "item_1", "type": "command_execution", "command": "make", "status": "completed",
+        "exit_code": 0, "aggregated_output": output,
+    });
+    let item = json!({"type": "item.completed", "item": item}).to_string();
+    let started = json!({"type": "thread.started", "thread_id": "t"}).to_string();
+    let turn = json!({"type": "turn.started"}).to_string();
+    let usage = json!({"input_tokens": 1, "output_tokens": 1});
+    let completed = json!({"type": "turn.completed", "usage": usage}).to_string();
+    let items = std::iter::repeat_n(&item, commands);
+    let lines = [&started, &turn].into_iter().chain(items);
+    let mut text = Vec::new();
+    for line in lines.chain([&completed]) {
+        text.extend_from_slice(line.as_bytes());
+        text.push(b'\n');
+    }
+    text
+}
+
+async fn through_the_service(file: &Path) -> usize {
+    let service = TurnService::builder().codex(stand_in()).build();
+    let request = TurnRequest::new("").with_env("FAKE_CODEX", script(file));
+    let turn = service.oneshot(request).await.unwrap();
+    let outputs = turn.items.iter().filter(|item| {
+        matches!(&item.kind, ItemKind::CommandExecution { output, .. } if !output.is_empty())
+    });
+    outputs.count()
+}
+
+async fn throw_away(file: &Path) -> usize {
+    let mut pipe = pipe(file);
+    let mut buffer = vec![0; 64 * 1024];
+    let mut length = 0;
+    loop {
+        match pipe.read(&mut buffer).await.unwrap() {
+            0 => return length,
+            read => length += black_box(&buffer[..read]).len(),
+        }
+    }
+}
+
+async fn pipe_into_values(file: &Path) -> usize {
+    let mut lines = BufReader::with_capacity(64 * 1024, pipe(file));
+    let (mut line, mut values) = (Vec::new(), Vec::new());
+    while lines.read_until(b'\n', &mut line).await.unwrap() > 0 {
+        values.push(serde_json::from_slice::<Value>(&line).unwrap());
+        line.clear();
+    }
+    values.len()
+}
+
+fn memory_into_values(turn: &[u8]) -> usize {
+    let lines = turn.split_inclusive(|byte| *byte == b'\n');
+    let values = lines.map(|line| serde_json::from_slice::<Value>(line).unwrap());
+    // Kept until the end, as a turn's items are.
+    values.collect::<Vec<_>>().len()
+}
+
+fn pipe(file: &Path) -> ChildStdout {
+    let mut child = Command::new(stand_in())
+        .env("FAKE_CODEX", script(file))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdout.take().unwrap()
+}
+
+fn script(file: &Path) -> String {
+    format!("exec cat '{}'", file.display())
+}
+
+fn stand_in() -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/turn/fake-codex");
+    fs::canonicalize(path).unwrap()
+}

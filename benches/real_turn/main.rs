@@ -1,0 +1,86 @@
+//! What everything that is on adds to a turn of the real Codex: its wall time through the three layers,
+//! with OTLP over loopback, beside the same `codex exec` started by hand.
+//!
+//! ```sh
+//! scripts/fetch-codex
+//! cargo bench --bench real_turn
+//! ```
+//!
+//! Both ask the same model server on loopback, which has the agent run one command and then say that it
+//! is done. They take turns, in pairs, and each pair begins with the other one; the figure is the median
+//! of the pairs' ratios, so what changes slowly on the machine does not count. Without the real Codex
+//! nothing is measured, and one line says so.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot go on should stop"
+)]
+
+#[path = "../../tests/real_codex/binary.rs"]
+mod binary;
+#[expect(dead_code, reason = "the tests ask more of it")]
+#[path = "../../tests/real_codex/model.rs"]
+mod model;
+#[expect(dead_code, reason = "the tests ask more of it")]
+#[path = "../../tests/real_codex/reply.rs"]
+mod reply;
+#[path = "../support/report.rs"]
+mod report;
+mod stage;
+
+use std::time::{Duration, Instant};
+
+use report::Report;
+use stage::Stage;
+
+const PAIRS: usize = 20;
+
+fn main() {
+    let Some(codex) = binary::codex() else {
+        return;
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let stage = Stage::set(codex);
+    let pairs = if report::is_smoke() { 1 } else { PAIRS };
+    let (mut plain, mut full) = (Vec::new(), Vec::new());
+    runtime.block_on(async {
+        // Once for nothing: Codex sets up its directory, the system reads the binary.
+        stage.plain().await;
+        stage.full().await;
+        for pair in 0..pairs {
+            if pair % 2 == 0 {
+                plain.push(timed(stage.plain()).await);
+                full.push(timed(stage.full()).await);
+            } else {
+                full.push(timed(stage.full()).await);
+                plain.push(timed(stage.plain()).await);
+            }
+        }
+    });
+    stage.check_books(pairs as u64 + 1);
+
+    let ratios = plain.iter().zip(&full);
+    let mut ratios: Vec<f64> = ratios
+        .map(|(plain, full)| full.as_secs_f64() / plain.as_secs_f64())
+        .collect();
+    let millis = |times: &[Duration]| {
+        let mut times: Vec<f64> = times.iter().map(|time| time.as_secs_f64() * 1e3).collect();
+        report::quartiles(&mut times)
+    };
+    let mut report = Report::new("real_turn", "A turn of the real Codex, with one command");
+    for (name, [low, median, high], unit) in [
+        ("plain `codex exec`", millis(&plain), "ms"),
+        ("three layers and OTLP", millis(&full), "ms"),
+        ("ratio of each pair", report::quartiles(&mut ratios), "×"),
+    ] {
+        report.cell(name, "median", median, unit);
+        report.cell(name, "lower quartile", low, unit);
+        report.cell(name, "upper quartile", high, unit);
+    }
+    report.write();
+}
+
+async fn timed(turn: impl Future<Output = ()>) -> Duration {
+    let start = Instant::now();
+    turn.await;
+    start.elapsed()
+}
