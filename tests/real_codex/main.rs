@@ -21,6 +21,7 @@ mod inputs;
 mod limits;
 mod mcp;
 mod model;
+mod orphans;
 mod outcomes;
 mod processes;
 mod progress;

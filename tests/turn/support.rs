@@ -120,7 +120,7 @@ pub(crate) async fn there(marker: &str) {
 }
 
 /// A process with `marker` in its command line, zombies included by their absence of one.
-fn running(marker: &str) -> Option<String> {
+pub(crate) fn running(marker: &str) -> Option<String> {
     let processes = std::fs::read_dir("/proc").ok()?.flatten();
     processes
         .filter_map(|process| {

@@ -8,8 +8,11 @@ mod decode;
 mod facts;
 mod invocation;
 mod lines;
+#[cfg(target_os = "linux")]
+mod proc_fs;
 mod process;
 mod process_tree;
+mod reaper;
 mod redact;
 mod rollout;
 mod run;
@@ -17,5 +20,6 @@ mod service;
 mod tail;
 mod tools;
 mod transcript;
+mod watchdog;
 
 pub use self::service::{TurnFuture, TurnService, TurnServiceBuilder};

@@ -1,19 +1,17 @@
 use std::{
     io,
     process::{ExitStatus, Stdio},
-    thread,
-    time::{Duration, Instant},
+    sync::Arc,
 };
 
 use process_wrap::tokio::{ChildWrapper, CommandWrap, ProcessGroup};
 use rustix::process::Pid;
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 
-use super::process_tree;
-
-/// How long a killed process is waited for: it is gone in milliseconds, unless the kernel itself is
-/// stuck on its behalf.
-const REAP_WITHIN: Duration = Duration::from_secs(10);
+use super::{
+    process_tree, reaper,
+    watchdog::{Shell, Watched},
+};
 
 /// A child process that leads a group of its own.
 ///
@@ -22,6 +20,7 @@ pub(super) struct Process {
     /// `None` once the process has ended.
     child: Option<Box<dyn ChildWrapper>>,
     pid: Option<Pid>,
+    watched: Option<Watched>,
 }
 
 /// The ends of a child's pipes.
@@ -32,7 +31,11 @@ pub(super) struct Pipes {
 }
 
 impl Process {
-    pub(super) fn spawn(mut command: Command) -> io::Result<(Self, Pipes)> {
+    /// Starts it, under the eyes of a watchdog if there is one.
+    pub(super) fn spawn(
+        mut command: Command,
+        watchdog: Option<Arc<Shell>>,
+    ) -> io::Result<(Self, Pipes)> {
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -40,15 +43,20 @@ impl Process {
         let mut child = CommandWrap::from(command)
             .wrap(ProcessGroup::leader())
             .spawn()?;
+        let pid = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+        let watched = watchdog.zip(pid).and_then(|(shell, pid)| shell.watch(pid));
         let pipe = || io::Error::other("a pipe to the process is missing");
         let pipes = Pipes {
             stdin: child.stdin().take().ok_or_else(pipe)?,
             stdout: child.stdout().take().ok_or_else(pipe)?,
             stderr: child.stderr().take().ok_or_else(pipe)?,
         };
-        let pid = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
-        let child = Some(child);
-        Ok((Self { child, pid }, pipes))
+        let process = Self {
+            child: Some(child),
+            pid,
+            watched,
+        };
+        Ok((process, pipes))
     }
 
     /// Waits for the end of the process, and then ends what is left of its group.
@@ -67,6 +75,7 @@ impl Process {
         // Also after an error, which a program that ignores SIGCHLD gets: the system has reaped the
         // process, and its number may be another's by now. It must not be signalled again.
         self.child = None;
+        self.watched = None;
         status
     }
 }
@@ -80,21 +89,8 @@ impl Drop for Process {
             Some(pid) => process_tree::kill(pid),
             None => drop(child.start_kill()),
         }
-        // Not a task: the runtime may be shutting down. Not here: the kernel may take its time. When no
-        // thread can be had, tokio reaps the process as long as the runtime lives.
-        let reaper = thread::Builder::new().name("codex-reaper".to_owned());
-        let _ = reaper.spawn(move || reap(&mut *child));
-    }
-}
-
-fn reap(child: &mut dyn ChildWrapper) {
-    let started = Instant::now();
-    let mut pause = Duration::from_millis(1);
-    while let Ok(None) = child.inner_mut().try_wait() {
-        if started.elapsed() > REAP_WITHIN {
-            return;
-        }
-        thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(100));
+        // Before it is reaped, and its number free.
+        self.watched = None;
+        reaper::reap(move || child.inner_mut().try_wait());
     }
 }

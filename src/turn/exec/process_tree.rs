@@ -7,9 +7,12 @@
 
 use std::time::{Duration, Instant};
 #[cfg(target_os = "linux")]
-use std::{fs, path::Path, thread};
+use std::{fs, path::PathBuf, thread};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+#[cfg(target_os = "linux")]
+use super::proc_fs;
 
 /// How many processes of a tree are ended at the most, so that the walk is sure to end.
 const MOST: usize = 4096;
@@ -24,14 +27,15 @@ const SETTLE_PAUSE: Duration = Duration::from_micros(100);
 ///
 /// A process that is gone by now is what was wanted, so errors are not looked at.
 pub(super) fn kill(root: Pid) {
-    let tree = stopped_tree(root);
-    let _ = kill_process_group(root, Signal::KILL);
-    for pid in tree {
+    // From the leaves: the system continues what is stopped and loses its parent in some cases, and what
+    // runs can start more.
+    for pid in stopped_tree(root).into_iter().rev() {
         let _ = kill_process(pid, Signal::KILL);
     }
+    let _ = kill_process_group(root, Signal::KILL);
 }
 
-/// The processes below `root`, each stopped before its children are listed.
+/// The processes below `root`, each behind its parent and stopped before its children are listed.
 ///
 /// A stopped process starts no child that the list would miss. Nor does it reap one, which keeps the
 /// number of a child that dies meanwhile from being given to a stranger before it is used here.
@@ -55,55 +59,41 @@ fn stopped_tree(root: Pid) -> Vec<Pid> {
 /// The children of a process that was told to stop, by each of its threads.
 #[cfg(target_os = "linux")]
 fn children(parent: Pid, deadline: Instant) -> Vec<Pid> {
-    if !proc_is_ours() {
+    if !proc_fs::is_ours() {
         return Vec::new();
     }
-    let tasks = format!("/proc/{}/task", parent.as_raw_nonzero());
-    let threads = || fs::read_dir(&tasks).into_iter().flatten().flatten();
+    let threads = || {
+        let tasks = fs::read_dir(directory(parent).join("task"));
+        tasks
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|task| task.path())
+    };
     // The signal is sent by now, but a thread may be in the middle of starting a child.
-    while !threads().all(|thread| has_stopped(&thread.path())) && Instant::now() < deadline {
+    let has_stopped = |thread: PathBuf| {
+        let stat = proc_fs::stat(&thread);
+        stat.is_none_or(|stat| matches!(stat.state, 'T' | 't' | 'Z' | 'X'))
+    };
+    while !threads().all(has_stopped) && Instant::now() < deadline {
         thread::sleep(SETTLE_PAUSE);
     }
-    let lists = threads().filter_map(|thread| {
-        let list = fs::read_to_string(thread.path().join("children"));
-        list.ok()
-    });
+    let lists = threads().filter_map(|thread| fs::read_to_string(thread.join("children")).ok());
     lists
         .flat_map(|list| {
             let pids = list.split_whitespace().map(str::parse);
             pids.filter_map(|pid| Pid::from_raw(pid.ok()?))
                 .collect::<Vec<_>>()
         })
-        .filter(|child| parent_of(*child) == Some(parent))
+        .filter(|child| {
+            proc_fs::stat(&directory(*child)).and_then(|stat| stat.parent) == Some(parent)
+        })
         .collect()
 }
 
-/// Whether `/proc` numbers processes as this process does. In a container it may be the host's, and the
-/// numbers in it strangers here.
 #[cfg(target_os = "linux")]
-fn proc_is_ours() -> bool {
-    let ours = std::process::id().to_string();
-    fs::read_link("/proc/self").is_ok_and(|told| told.as_os_str() == ours.as_str())
-}
-
-#[cfg(target_os = "linux")]
-fn parent_of(child: Pid) -> Option<Pid> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", child.as_raw_nonzero())).ok()?;
-    let (_, fields) = stat.rsplit_once(") ")?;
-    Pid::from_raw(fields.split(' ').nth(1)?.parse().ok()?)
-}
-
-/// Whether a thread is stopped, traced, or dead, by the letter behind its name (which is in
-/// parentheses and may hold any character).
-#[cfg(target_os = "linux")]
-fn has_stopped(thread: &Path) -> bool {
-    let Ok(stat) = fs::read_to_string(thread.join("stat")) else {
-        return true;
-    };
-    let state = stat
-        .rsplit_once(") ")
-        .and_then(|(_, rest)| rest.chars().next());
-    matches!(state, Some('T' | 't' | 'Z' | 'X'))
+fn directory(pid: Pid) -> PathBuf {
+    PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()))
 }
 
 /// Nothing tells it here: the group has to do.

@@ -13,6 +13,7 @@ use super::{
     process::Process,
     redact::Redactor,
     transcript::Transcript,
+    watchdog::Shell,
 };
 use crate::{
     call::CallContext,
@@ -41,6 +42,7 @@ pub(super) async fn run(
     context: CallContext,
     parameters: Arc<Parameters>,
     limits: Limits,
+    watchdog: Option<Arc<Shell>>,
 ) -> Result<Turn, TurnError> {
     let Invocation {
         program,
@@ -52,7 +54,7 @@ pub(super) async fn run(
     // Declared before the process, so that the process is gone when the tools' calls end.
     let mut transcript = Transcript::new(context, expected, redactor);
     let (mut process, pipes) =
-        Process::spawn(command).map_err(|source| TurnError::Spawn { program, source })?;
+        Process::spawn(command, watchdog).map_err(|source| TurnError::Spawn { program, source })?;
 
     let mut lines = Lines::new(pipes.stdout, limits.line);
     let mut stderr = pipes.stderr;

@@ -13,6 +13,7 @@ use tower_service::Service;
 use super::{
     invocation::{Invocation, Options},
     run::{self, Limits},
+    watchdog::Watchdog,
 };
 use crate::{
     call::CallContext,
@@ -57,9 +58,13 @@ const DEFAULT_EXIT_GRACE: Duration = Duration::from_secs(5);
 /// Dropping the future cancels the turn: Codex is killed, with what it has started, and reaped. On
 /// Linux that is every process below it; elsewhere it is its process group. A daemon that has detached
 /// itself from its parent is below nobody any more, and lives on.
+///
+/// A program that dies without dropping its futures, as by SIGKILL, leaves nothing of them either, unless
+/// the builder's [`watchdog`](TurnServiceBuilder::watchdog) was switched off.
 #[derive(Clone, Debug)]
 pub struct TurnService {
     config: Arc<Config>,
+    watchdog: Option<Arc<Watchdog>>,
 }
 
 #[derive(Clone, Debug)]
@@ -68,6 +73,7 @@ struct Config {
     line_limit: usize,
     output_limit: usize,
     exit_grace: Duration,
+    watchdog: bool,
 }
 
 /// Sets up a [`TurnService`].
@@ -101,6 +107,7 @@ impl TurnService {
                 line_limit: DEFAULT_LINE_LIMIT,
                 output_limit: DEFAULT_OUTPUT_LIMIT,
                 exit_grace: DEFAULT_EXIT_GRACE,
+                watchdog: true,
             },
         }
     }
@@ -125,13 +132,13 @@ impl Service<TurnRequest> for TurnService {
     fn call(&mut self, request: TurnRequest) -> Self::Future {
         let (context, parameters) = request.into_parts();
         TurnFuture {
-            run: Box::pin(turn(Arc::clone(&self.config), context, parameters)),
+            run: Box::pin(turn(self.clone(), context, parameters)),
         }
     }
 }
 
 async fn turn(
-    config: Arc<Config>,
+    service: TurnService,
     context: CallContext,
     parameters: Arc<Parameters>,
 ) -> Result<Turn, TurnError> {
@@ -139,20 +146,24 @@ async fn turn(
         context.record(names::REQUEST_MODEL, model.clone());
     }
     let limits = Limits {
-        line: config.line_limit,
-        output: config.output_limit,
-        exit_grace: config.exit_grace,
+        line: service.config.line_limit,
+        output: service.config.output_limit,
+        exit_grace: service.config.exit_grace,
     };
     let prepare = {
         let (context, parameters) = (context.clone(), Arc::clone(&parameters));
-        move || Invocation::prepare(&config.options, &context, &parameters)
+        move || {
+            let invocation = Invocation::prepare(&service.config.options, &context, &parameters)?;
+            let watchdog = service.watchdog.and_then(|watchdog| watchdog.shell());
+            Ok((invocation, watchdog))
+        }
     };
     let prepared = tokio::task::spawn_blocking(prepare).await;
-    let invocation = prepared.map_err(|source| TurnError::Io {
+    let (invocation, watchdog) = prepared.map_err(|source| TurnError::Io {
         action: "preparing the turn on a blocking thread",
         source: source.into(),
     })??;
-    run::run(invocation, context, parameters, limits).await
+    run::run(invocation, context, parameters, limits, watchdog).await
 }
 
 // === impl TurnServiceBuilder ===
@@ -208,10 +219,22 @@ impl TurnServiceBuilder {
         self
     }
 
+    /// Sets whether a watchdog ends the turns of a program that dies without ending them; it does by
+    /// default.
+    ///
+    /// It is a shell, `/bin/sh`, which is started with the service's first turn, shared by its clones,
+    /// and gone with them. Without it Codex goes on, with its commands, when this process is killed by
+    /// SIGKILL.
+    pub fn watchdog(mut self, watch: bool) -> Self {
+        self.config.watchdog = watch;
+        self
+    }
+
     /// Returns the service.
     #[must_use]
     pub fn build(self) -> TurnService {
         TurnService {
+            watchdog: self.config.watchdog.then(Arc::default),
             config: Arc::new(self.config),
         }
     }

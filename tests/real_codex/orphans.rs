@@ -1,0 +1,68 @@
+//! A program that is killed in the middle of a turn, and what is left of that: nothing.
+//!
+//! The program is this test's own binary, started again to run the same test alone.
+#![cfg(target_os = "linux")]
+
+use std::{
+    env,
+    process::{Command, Stdio},
+};
+
+use crate::{
+    bench::{Bench, until},
+    processes::{odd_duration, of_home, running},
+    reply::Reply,
+};
+
+/// The model's address and Codex's directory, in the program.
+const MODEL: &str = "ORPHANS_TEST_MODEL";
+const HOME: &str = "ORPHANS_TEST_HOME";
+
+#[tokio::test]
+async fn a_program_that_is_killed_leaves_neither_codex_nor_its_command() {
+    let marker = odd_duration();
+    let command =
+        format!("trap '' HUP INT TERM; setsid sleep {marker} & sleep {marker} & sleep {marker}");
+    let Some(bench) = Bench::start([Reply::shell(&command)]) else {
+        return;
+    };
+    if let Ok(model) = env::var(MODEL) {
+        let request = bench.request_to(&model, "Go");
+        let request = request.with_env("CODEX_HOME", env::var_os(HOME).unwrap());
+        let turn = bench.run(request).await;
+        panic!("the turn ended: {turn:?}");
+    }
+
+    let mut program = Command::new(env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "orphans::a_program_that_is_killed_leaves_neither_codex_nor_its_command",
+        ])
+        .env(MODEL, bench.model.url("/v1"))
+        .env(HOME, bench.home.path())
+        // Its directories, which nobody removes when it is killed.
+        .env("TMPDIR", bench.work.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let watchdog = format!("codex-watchdog {}", program.id());
+    let sleeping = || {
+        let mut sleeping = running(&marker);
+        sleeping.retain(|process| process.command_line.starts_with("sleep"));
+        sleeping.len()
+    };
+    until("the command runs", || sleeping() == 3).await;
+    assert!(bench.codex().is_some(), "Codex was not seen");
+    assert_eq!(running(&watchdog).len(), 1);
+
+    program.kill().unwrap();
+    program.wait().unwrap();
+    until("nothing is left", || {
+        running(&marker).is_empty()
+            && of_home(bench.home.path()).is_empty()
+            && running(&watchdog).is_empty()
+    })
+    .await;
+}
