@@ -2,11 +2,8 @@ use std::sync::Arc;
 
 use opentelemetry::{KeyValue, StringValue, trace::SpanContext};
 
-use super::{CallGuard, OpenCall, open::Opening, traceparent};
-use crate::{
-    event::{Classification, Identity, Operation, Originator, Record},
-    sink::Recorder,
-};
+use super::{CallGuard, OpenCall, traceparent};
+use crate::event::{Classification, Identity, Opening, Operation, Originator, Record, Recorder};
 
 /// What rides in every request: who asked, the ids it belongs to, its attempt, its parent span, and
 /// the call that is open for it.
@@ -212,15 +209,13 @@ impl CallContext {
     ) {
         if let Some(record) = self.open_record() {
             let attribute = KeyValue::new(key, value);
-            record.notes().attributes.push(attribute);
+            record.note(|notes| notes.attributes.push(attribute));
         }
     }
 
     /// Records a moment within the open call, such as a retry, by a name for people to read.
     pub fn add_event(&self, name: impl Into<String>) {
-        if let Some(call) = &self.open
-            && call.record().is_open()
-        {
+        if let Some(call) = &self.open {
             call.add_event(name);
         }
     }
@@ -269,7 +264,7 @@ impl CallContext {
         }
         // A call that is open already has begun without it.
         if let Some(record) = self.open_record() {
-            record.notes().late().originator = Some(originator.clone());
+            record.note(|notes| notes.originator = Some(originator.clone()));
         }
         self.originator = Some(originator.clone());
     }
@@ -277,7 +272,7 @@ impl CallContext {
     /// Opens a call for the request that this context rides in, within the one that is open now.
     pub(crate) fn open(
         &mut self,
-        recorder: &Recorder,
+        recorder: &Arc<Recorder>,
         operation: Operation,
         name: Option<StringValue>,
     ) -> OpenCall {
@@ -290,7 +285,7 @@ impl CallContext {
             attempt: self.attempt,
         };
         let parent = outer.as_ref().map(|call| &**call.record());
-        let call = OpenCall::open(recorder.clone(), opening, parent);
+        let call = OpenCall::open(recorder, opening, parent);
         self.open = Some(call.clone());
         call
     }

@@ -36,7 +36,7 @@ impl CallGuard {
     pub fn record(&self, key: impl Into<Key>, value: impl Into<Value>) {
         if let Some(call) = &self.call {
             let attribute = KeyValue::new(key, value);
-            call.record().notes().attributes.push(attribute);
+            call.record().note(|notes| notes.attributes.push(attribute));
         }
     }
 

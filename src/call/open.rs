@@ -1,36 +1,24 @@
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 
 use opentelemetry::{StringValue, trace::SpanContext};
 
-use crate::{
-    event::{Event, Identity, Notes, Operation, Originator, Outcome, Record, id},
-    sink::Recorder,
-};
+use crate::event::{Event, Identity, Opening, Operation, Outcome, Place, Record, Recorder, id};
 
-/// A call that has begun: its record, and where its events go.
+/// A call that has begun.
 #[derive(Clone, Debug)]
-pub(crate) struct OpenCall {
-    record: Arc<Record>,
-    recorder: Recorder,
-}
-
-/// What is known of a call before it begins.
-#[derive(Debug)]
-pub(crate) struct Opening {
-    pub(crate) operation: Operation,
-    pub(crate) name: Option<StringValue>,
-    pub(crate) originator: Option<Originator>,
-    pub(crate) identity: Option<Arc<Identity>>,
-    pub(crate) attempt: u32,
-}
+pub(crate) struct OpenCall(Arc<Record>);
 
 impl OpenCall {
     /// Opens a call within `parent`, or else within the span that the request names as its parent, or
     /// else as the first of a new trace; emits its start.
-    pub(crate) fn open(recorder: Recorder, opening: Opening, parent: Option<&Record>) -> Self {
+    pub(crate) fn open(
+        recorder: &Arc<Recorder>,
+        opening: Opening,
+        parent: Option<&Record>,
+    ) -> Self {
         let (trace_id, parent_span_id, parent_flags) = match parent {
             Some(parent) => (parent.trace_id, Some(parent.span_id), Some(parent.flags)),
-            None => match opening.remote_parent() {
+            None => match remote_parent(&opening) {
                 Some(parent) => (
                     parent.trace_id(),
                     Some(parent.span_id()),
@@ -39,24 +27,14 @@ impl OpenCall {
                 None => (id::trace_id(), None, None),
             },
         };
-        let started = recorder.clock().now();
-        let record = Arc::new(Record {
-            operation: opening.operation,
-            name: opening.name,
-            originator: opening.originator,
-            identity: opening.identity,
-            attempt: opening.attempt,
+        let place = Place {
             trace_id,
-            span_id: id::span_id(),
             parent_span_id,
             flags: recorder.flags(trace_id, parent_flags),
-            started,
-            start_time: recorder.clock().wall(started),
-            notes: Mutex::new(Notes::default()),
-            end: OnceLock::new(),
-        });
+        };
+        let record = Record::begin(opening, &place, Arc::clone(recorder));
         recorder.emit(Event::start(Arc::clone(&record)));
-        Self { record, recorder }
+        Self(record)
     }
 
     /// Opens a call within this one, by the same sink; `None` when nobody would hear of it.
@@ -66,52 +44,46 @@ impl OpenCall {
         name: Option<StringValue>,
         call_id: Option<StringValue>,
     ) -> Option<Self> {
-        if !self.record.is_open() || !self.recorder.enabled() {
-            return None;
-        }
+        let recorder = self.0.recorder().filter(|recorder| recorder.enabled())?;
+        let known = self.0.identity_now();
         let identity = Identity {
             call_id,
-            ..self
-                .record
-                .identity_now()
-                .as_deref()
-                .cloned()
-                .unwrap_or_default()
+            ..known.as_deref().cloned().unwrap_or_default()
         };
         let opening = Opening {
             operation,
             name,
-            originator: self.record.originator_now(),
+            originator: self.0.originator_now(),
             identity: Some(Arc::new(identity)),
             attempt: 1,
         };
-        let recorder = self.recorder.clone();
-        Some(Self::open(recorder, opening, Some(&self.record)))
+        Some(Self::open(&recorder, opening, Some(&self.0)))
     }
 
+    #[inline]
     pub(crate) fn record(&self) -> &Arc<Record> {
-        &self.record
+        &self.0
     }
 
     pub(crate) fn add_event(&self, event: impl Into<String>) {
-        let clock = self.recorder.clock();
+        let Some(recorder) = self.0.recorder() else {
+            return;
+        };
+        let clock = &recorder.clock;
         let time = clock.wall(clock.now()).to_system();
         let event = opentelemetry::trace::Event::new(event.into(), time, Vec::new(), 0);
-        self.record.add_event(event);
+        self.0.add_event(event);
     }
 
     /// Closes the call and emits its terminal event, unless that was done before.
-    pub(crate) fn close(&self, outcome: Outcome) {
-        let now = self.recorder.clock().now();
-        if self.record.close(now, outcome) {
-            self.recorder
-                .emit(Event::terminal(Arc::clone(&self.record), outcome));
+    #[inline]
+    pub(crate) fn close(self, outcome: Outcome) {
+        if let Some(recorder) = self.0.end() {
+            recorder.emit(Event::terminal(self.0, outcome));
         }
     }
 }
 
-impl Opening {
-    fn remote_parent(&self) -> Option<&SpanContext> {
-        self.identity.as_ref()?.parent.as_ref()
-    }
+fn remote_parent(opening: &Opening) -> Option<&SpanContext> {
+    opening.identity.as_ref()?.parent.as_ref()
 }

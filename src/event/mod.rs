@@ -13,6 +13,7 @@ mod operation;
 mod originator;
 mod outcome;
 mod record;
+mod recorder;
 mod view;
 
 #[cfg(feature = "services")]
@@ -21,7 +22,8 @@ pub(crate) use self::cut::cut;
 pub(crate) use self::error_class::error_text;
 pub(crate) use self::{
     clock::millis,
-    record::{Identity, Notes, Record},
+    record::{Identity, Opening, Place, Record},
+    recorder::{Emit, Recorder},
 };
 pub use self::{
     clock::{Clock, ClockHands},

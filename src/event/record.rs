@@ -1,6 +1,9 @@
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -10,10 +13,11 @@ use opentelemetry::{
 };
 
 use super::{
-    Outcome,
+    Recorder,
     clock::{Tick, WallTime},
     cut::cut,
-    error_class::{Classification, ErrorClass},
+    error_class::Classification,
+    id,
     operation::Operation,
     originator::Originator,
 };
@@ -31,16 +35,37 @@ pub(crate) struct Record {
     pub(crate) originator: Option<Originator>,
     pub(crate) identity: Option<Arc<Identity>>,
     pub(crate) attempt: u32,
+    pub(crate) flags: TraceFlags,
     pub(crate) trace_id: TraceId,
     pub(crate) span_id: SpanId,
+    /// `INVALID` when there is none.
+    pub(crate) parent_span_id: SpanId,
+    pub(crate) start_time: WallTime,
+    started: Tick,
+    open: Mutex<Open>,
+    /// In nanoseconds; [`STILL_OPEN`] until the call has ended.
+    duration: AtomicU64,
+    /// What was noted by the end. Boxed, since most calls have nothing to tell.
+    notes: OnceLock<Box<Notes>>,
+}
+
+/// No duration that a clock tells.
+const STILL_OPEN: u64 = u64::MAX;
+
+/// What is known of a call before it begins.
+pub(crate) struct Opening {
+    pub(crate) operation: Operation,
+    pub(crate) name: Option<StringValue>,
+    pub(crate) originator: Option<Originator>,
+    pub(crate) identity: Option<Arc<Identity>>,
+    pub(crate) attempt: u32,
+}
+
+/// The span that a call becomes.
+pub(crate) struct Place {
+    pub(crate) trace_id: TraceId,
     pub(crate) parent_span_id: Option<SpanId>,
     pub(crate) flags: TraceFlags,
-    pub(crate) started: Tick,
-    pub(crate) start_time: WallTime,
-    /// What layers and services write while the call is open.
-    pub(crate) notes: Mutex<Notes>,
-    /// Set once, by whoever closes the call: that it can be set only once is why no call ends twice.
-    pub(crate) end: OnceLock<End>,
 }
 
 /// The ids that come with a request, or are learned during the call.
@@ -53,27 +78,25 @@ pub(crate) struct Identity {
     pub(crate) parent: Option<SpanContext>,
 }
 
+/// What a record has only while its call is open.
+#[derive(Debug)]
+struct Open {
+    /// Where the events go. A call can end only once because this can be taken only once; and because it
+    /// is taken, a sink may keep events for ever without keeping itself.
+    recorder: Option<Arc<Recorder>>,
+    notes: Option<Box<Notes>>,
+}
+
+/// What layers and services write on a call.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
     pub(crate) attributes: Vec<KeyValue>,
-    pub(crate) classification: Option<Box<Classification>>,
-    /// Behind a box because most calls have none of it.
-    pub(crate) late: Option<Box<Late>>,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Late {
+    pub(crate) classification: Option<Classification>,
+    /// Who asked, when that was said only after the call had begun.
     pub(crate) originator: Option<Originator>,
     pub(crate) identity: Option<Arc<Identity>>,
     pub(crate) span_events: Vec<opentelemetry::trace::Event>,
     pub(crate) dropped_span_events: u32,
-}
-
-#[derive(Debug)]
-pub(crate) struct End {
-    pub(crate) duration: Duration,
-    pub(crate) outcome: Outcome,
-    pub(crate) notes: Notes,
 }
 
 // === impl Record ===
@@ -91,83 +114,122 @@ impl fmt::Debug for Record {
 }
 
 impl Record {
-    /// Closes the record; `false` when it was closed before.
-    pub(crate) fn close(&self, now: Tick, outcome: Outcome) -> bool {
-        if self.end.get().is_some() {
-            return false;
-        }
-        let mut notes = std::mem::take(&mut *self.notes());
-        match outcome {
-            // An attempt that failed and was retried is not a failure of the call.
-            Outcome::Ok => notes.classification = None,
-            Outcome::Error => {}
-            Outcome::Cancelled => notes.ended_as(ErrorClass::Cancelled),
-            Outcome::Panic => notes.ended_as(ErrorClass::Panic),
-        }
-        self.end
-            .set(End {
-                duration: now.since(self.started),
-                outcome,
-                notes,
-            })
-            .is_ok()
+    /// Begins a call now.
+    #[inline]
+    pub(crate) fn begin(opening: Opening, place: &Place, recorder: Arc<Recorder>) -> Arc<Self> {
+        let started = recorder.clock.now();
+        Arc::new(Self {
+            operation: opening.operation,
+            name: opening.name,
+            originator: opening.originator,
+            identity: opening.identity,
+            attempt: opening.attempt,
+            flags: place.flags,
+            trace_id: place.trace_id,
+            span_id: id::span_id(),
+            parent_span_id: place.parent_span_id.unwrap_or(SpanId::INVALID),
+            start_time: recorder.clock.wall(started),
+            started,
+            open: Mutex::new(Open {
+                recorder: Some(recorder),
+                notes: None,
+            }),
+            duration: AtomicU64::new(STILL_OPEN),
+            notes: OnceLock::new(),
+        })
     }
 
+    /// Ends the call now, and returns where to tell of it; `None` when it has ended before.
+    pub(crate) fn end(&self) -> Option<Arc<Recorder>> {
+        let mut open = self.lock();
+        let recorder = open.recorder.take()?;
+        let notes = open.notes.take();
+        let duration = recorder.clock.now().since(self.started);
+        self.duration.store(duration, Relaxed);
+        drop(open);
+        if let Some(notes) = notes {
+            // Empty until now, since only whoever took the recorder comes here.
+            let _ = self.notes.set(notes);
+        }
+        Some(recorder)
+    }
+
+    #[inline]
     pub(crate) fn is_open(&self) -> bool {
-        self.end.get().is_none()
+        self.duration.load(Relaxed) == STILL_OPEN
     }
 
-    /// The notes, for writing; what is written after the end is never read.
-    pub(crate) fn notes(&self) -> MutexGuard<'_, Notes> {
-        // No code of others runs under the lock, so what a panicking thread left is whole.
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Where the events go, while the call is open.
+    pub(crate) fn recorder(&self) -> Option<Arc<Recorder>> {
+        self.lock().recorder.clone()
+    }
+
+    /// How long the call took; for its terminal event, whoever has which has it from after the end.
+    pub(crate) fn duration(&self) -> Duration {
+        Duration::from_nanos(self.duration.load(Relaxed))
+    }
+
+    /// What was noted by the end of the call.
+    pub(crate) fn notes(&self) -> Option<&Notes> {
+        self.notes.get().map(|notes| &**notes)
+    }
+
+    /// Notes something; what comes after the end is not heard.
+    pub(crate) fn note(&self, something: impl FnOnce(&mut Notes)) {
+        let mut open = self.lock();
+        if open.recorder.is_some() {
+            something(open.notes.get_or_insert_default());
+        }
     }
 
     pub(crate) fn classify(&self, mut why: Classification) {
         if let Some(message) = &mut why.message {
             cut(message, LONGEST_MESSAGE);
         }
-        self.notes().classification = Some(Box::new(why));
+        self.note(|notes| notes.classification = Some(why));
     }
 
     pub(crate) fn add_event(&self, mut event: opentelemetry::trace::Event) {
         cut(event.name.to_mut(), LONGEST_MESSAGE);
-        let mut notes = self.notes();
-        let late = notes.late();
-        if late.span_events.len() < MOST_SPAN_EVENTS {
-            late.span_events.push(event);
-        } else {
-            late.dropped_span_events = late.dropped_span_events.saturating_add(1);
-        }
+        self.note(|notes| {
+            if notes.span_events.len() < MOST_SPAN_EVENTS {
+                notes.span_events.push(event);
+            } else {
+                notes.dropped_span_events = notes.dropped_span_events.saturating_add(1);
+            }
+        });
     }
 
     /// Notes ids that were not known when the call began.
     pub(crate) fn learn(&self, ids: impl FnOnce(&mut Identity)) {
-        let mut notes = self.notes();
-        let late = notes.late();
-        let known = late
-            .identity
-            .get_or_insert_with(|| self.identity.clone().unwrap_or_default());
-        ids(Arc::make_mut(known));
+        self.note(|notes| {
+            let known = notes
+                .identity
+                .get_or_insert_with(|| self.identity.clone().unwrap_or_default());
+            ids(Arc::make_mut(known));
+        });
     }
 
     /// Who asked, as far as it is known now.
     pub(crate) fn originator_now(&self) -> Option<Originator> {
-        let learned = |notes: &Notes| notes.late.as_ref()?.originator.clone();
-        self.read_notes(learned).or_else(|| self.originator.clone())
+        self.noted(|notes| notes.originator.clone())
+            .or_else(|| self.originator.clone())
     }
 
     /// The ids as far as they are known now.
     pub(crate) fn identity_now(&self) -> Option<Arc<Identity>> {
-        self.read_notes(|notes| notes.late.as_ref()?.identity.clone())
+        self.noted(|notes| notes.identity.clone())
             .or_else(|| self.identity.clone())
     }
 
-    fn read_notes<T>(&self, read: impl FnOnce(&Notes) -> Option<T>) -> Option<T> {
-        match self.end.get() {
-            Some(end) => read(&end.notes),
-            None => read(&self.notes()),
-        }
+    fn noted<T>(&self, read: impl Fn(&Notes) -> Option<T>) -> Option<T> {
+        let open = self.lock();
+        read(open.notes.as_deref().or_else(|| self.notes())?)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        // No code of others runs under the lock, so what a panicking thread left is whole.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn span_context(&self) -> SpanContext {
@@ -186,17 +248,5 @@ impl Record {
             .and_then(|ids| ids.parent.as_ref())
             .map(|parent| parent.trace_state().clone())
             .unwrap_or_default()
-    }
-}
-
-// === impl Notes ===
-
-impl Notes {
-    pub(crate) fn late(&mut self) -> &mut Late {
-        self.late.get_or_insert_default()
-    }
-
-    fn ended_as(&mut self, class: ErrorClass) {
-        self.classification = Some(Box::new(class.into()));
     }
 }

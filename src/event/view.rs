@@ -8,8 +8,8 @@ use std::{
 use opentelemetry::{KeyValue, SpanId, StringValue, TraceId, Value};
 
 use super::{
-    ErrorClass, EventKind, Operation, Originator, Outcome,
-    record::{End, Identity, Late, Record},
+    Classification, ErrorClass, EventKind, Operation, Originator, Outcome,
+    record::{Identity, Notes, Record},
 };
 
 /// One moment of one call: what reaches a [`Sink`](crate::Sink).
@@ -19,32 +19,34 @@ use super::{
 /// known at the start, however late it is read.
 #[derive(Clone)]
 pub struct Event {
-    kind: EventKind,
+    /// `None` on a start event.
+    outcome: Option<Outcome>,
     record: Arc<Record>,
 }
 
 impl Event {
+    #[inline]
     pub(crate) fn start(record: Arc<Record>) -> Self {
         Self {
-            kind: EventKind::Start,
+            outcome: None,
             record,
         }
     }
 
-    /// The terminal event of a record that was closed with `outcome`.
+    /// The terminal event of a record that has ended.
+    #[inline]
     pub(crate) fn terminal(record: Arc<Record>, outcome: Outcome) -> Self {
-        let kind = match outcome {
-            Outcome::Ok => EventKind::Stop,
-            Outcome::Error | Outcome::Cancelled | Outcome::Panic => EventKind::Exception,
-        };
-        Self { kind, record }
+        Self {
+            outcome: Some(outcome),
+            record,
+        }
     }
 
     /// Returns the event's name, such as `codex.turn.stop`.
     #[must_use]
     pub fn name(&self) -> Cow<'static, str> {
         use {EventKind as K, Operation as O};
-        Cow::Borrowed(match (self.operation(), self.kind) {
+        Cow::Borrowed(match (self.operation(), self.kind()) {
             (O::Turn, K::Start) => "codex.turn.start",
             (O::Turn, K::Stop) => "codex.turn.stop",
             (O::Turn, K::Exception) => "codex.turn.exception",
@@ -61,7 +63,11 @@ impl Event {
     /// Returns which moment of the call this is.
     #[must_use]
     pub fn kind(&self) -> EventKind {
-        self.kind
+        match self.outcome {
+            None => EventKind::Start,
+            Some(Outcome::Ok) => EventKind::Stop,
+            Some(Outcome::Error | Outcome::Cancelled | Outcome::Panic) => EventKind::Exception,
+        }
     }
 
     /// Returns the kind of work.
@@ -94,43 +100,43 @@ impl Event {
     /// Returns how long the call took, by the monotonic clock; `None` on a start event.
     #[must_use]
     pub fn duration(&self) -> Option<Duration> {
-        self.end().map(|end| end.duration)
+        self.outcome.map(|_| self.record.duration())
     }
 
     /// Returns how the call ended; `None` on a start event.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
-        self.end().map(|end| end.outcome)
+        self.outcome
     }
 
     /// Returns the failure mode of a call that did not end well, when one was found.
     #[must_use]
     pub fn error_class(&self) -> Option<ErrorClass> {
-        Some(self.end()?.notes.classification.as_ref()?.class)
+        match self.outcome? {
+            Outcome::Ok => None,
+            Outcome::Error => Some(self.classification()?.class),
+            Outcome::Cancelled => Some(ErrorClass::Cancelled),
+            Outcome::Panic => Some(ErrorClass::Panic),
+        }
     }
 
     /// Returns the text of the error, when the classifier rendered it.
     #[must_use]
     pub fn error_message(&self) -> Option<&str> {
-        self.end()?
-            .notes
-            .classification
-            .as_ref()?
-            .message
-            .as_deref()
+        self.classification()?.message.as_deref()
     }
 
     /// Returns how long the failing side asked to wait before a retry.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        self.end()?.notes.classification.as_ref()?.retry_after
+        self.classification()?.retry_after
     }
 
     /// Returns who asked for the call.
     #[must_use]
     pub fn originator(&self) -> Option<&Originator> {
-        self.late()
-            .and_then(|late| late.originator.as_ref())
+        self.notes()
+            .and_then(|notes| notes.originator.as_ref())
             .or(self.record.originator.as_ref())
     }
 
@@ -149,7 +155,8 @@ impl Event {
     /// Returns the id of the span that the call was made in.
     #[must_use]
     pub fn parent_span_id(&self) -> Option<SpanId> {
-        self.record.parent_span_id
+        let parent = self.record.parent_span_id;
+        (parent != SpanId::INVALID).then_some(parent)
     }
 
     /// Returns whether the trace is sampled.
@@ -187,7 +194,7 @@ impl Event {
     /// A key that was recorded twice stands here twice, the newest last.
     #[must_use]
     pub fn attributes(&self) -> &[KeyValue] {
-        self.end().map_or(&[], |end| &end.notes.attributes)
+        self.notes().map_or(&[], |notes| &notes.attributes)
     }
 
     /// Returns the newest value of one attribute.
@@ -201,19 +208,19 @@ impl Event {
     /// event.
     #[must_use]
     pub fn span_events(&self) -> &[opentelemetry::trace::Event] {
-        self.late().map_or(&[], |late| &late.span_events)
+        self.notes().map_or(&[], |notes| &notes.span_events)
     }
 
     /// How many moments were noted beyond those that are kept.
     #[cfg(feature = "otlp")]
     pub(crate) fn dropped_span_events(&self) -> u32 {
-        self.late().map_or(0, |late| late.dropped_span_events)
+        self.notes().map_or(0, |notes| notes.dropped_span_events)
     }
 
     /// What a span and a metric call the failure: a failed call that nobody classified is `other`.
     #[cfg(feature = "otlp")]
     pub(crate) fn error_type(&self) -> Option<&'static str> {
-        match (self.kind, self.error_class()) {
+        match (self.kind(), self.error_class()) {
             (EventKind::Exception, class) => Some(class.unwrap_or(ErrorClass::Other).as_str()),
             (EventKind::Start | EventKind::Stop, _) => None,
         }
@@ -235,20 +242,22 @@ impl Event {
         })
     }
 
-    fn end(&self) -> Option<&End> {
-        if self.kind.is_terminal() {
-            self.record.end.get()
-        } else {
-            None
+    /// What was noted on the call. A start event keeps to what was known at the start.
+    fn notes(&self) -> Option<&Notes> {
+        self.outcome.and_then(|_| self.record.notes())
+    }
+
+    /// What a classifier said of the error; an attempt that failed and was retried is no failure of the
+    /// call, and one that was cancelled has not failed by what was said before.
+    fn classification(&self) -> Option<&Classification> {
+        match self.outcome? {
+            Outcome::Error => self.notes()?.classification.as_ref(),
+            Outcome::Ok | Outcome::Cancelled | Outcome::Panic => None,
         }
     }
 
-    fn late(&self) -> Option<&Late> {
-        self.end()?.notes.late.as_deref()
-    }
-
     fn id(&self, of: impl Fn(&Identity) -> Option<&StringValue>) -> Option<&str> {
-        let learned = self.late().and_then(|late| late.identity.as_deref());
+        let learned = self.notes().and_then(|notes| notes.identity.as_deref());
         let ids = learned.or(self.record.identity.as_deref())?;
         of(ids).map(StringValue::as_str)
     }

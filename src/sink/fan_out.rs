@@ -3,7 +3,7 @@ use std::fmt;
 use opentelemetry::TraceId;
 
 use super::{Sink, guard::Guard};
-use crate::event::Event;
+use crate::event::{Emit, Event};
 
 /// Hands every event to several sinks, in the order in which they were added.
 ///
@@ -21,7 +21,7 @@ use crate::event::Event;
 /// ```
 #[derive(Default)]
 pub struct FanOut {
-    sinks: Vec<Box<Guard<dyn Sink>>>,
+    sinks: Vec<Box<dyn Emit>>,
 }
 
 impl FanOut {

@@ -6,10 +6,10 @@ use std::{
 use opentelemetry::TraceId;
 
 use super::Sink;
-use crate::event::Event;
+use crate::event::{Emit, Event};
 
 /// A sink whose panics are not felt: the first one detaches it.
-pub(crate) struct Guard<S: ?Sized> {
+pub(crate) struct Guard<S> {
     detached: AtomicBool,
     sink: S,
 }
@@ -23,24 +23,26 @@ impl<S> Guard<S> {
     }
 }
 
-impl<S: Sink + ?Sized> Guard<S> {
+impl<S: Sink> Emit for Guard<S> {
     #[inline]
-    pub(crate) fn enabled(&self) -> bool {
+    fn enabled(&self) -> bool {
         !self.detached.load(Relaxed) && self.shielded(|sink| sink.enabled()).unwrap_or(false)
     }
 
     #[inline]
-    pub(crate) fn sample(&self, trace_id: TraceId, parent_sampled: Option<bool>) -> Option<bool> {
+    fn sample(&self, trace_id: TraceId, parent_sampled: Option<bool>) -> Option<bool> {
         self.shielded(|sink| sink.sample(trace_id, parent_sampled))?
     }
 
     #[inline]
-    pub(crate) fn emit(&self, event: Event) {
+    fn emit(&self, event: Event) {
         if !self.detached.load(Relaxed) {
             self.shielded(|sink| sink.emit(event));
         }
     }
+}
 
+impl<S> Guard<S> {
     /// Runs `work` on the sink; a panic is the last thing it does.
     ///
     /// Whatever the panic left half-done inside the sink is never looked at again, which is what

@@ -17,14 +17,13 @@ mod guard;
 #[cfg(feature = "json")]
 mod json_lines;
 mod memory;
-mod recorder;
 mod timeline;
 #[cfg(feature = "tracing")]
 mod tracing;
 
+pub(crate) use self::guard::Guard;
 #[cfg(feature = "json")]
 pub use self::json_lines::JsonLinesSink;
-pub(crate) use self::recorder::Recorder;
 #[cfg(feature = "tracing")]
 pub use self::tracing::TracingSink;
 pub use self::{

@@ -1,9 +1,11 @@
+use std::sync::Arc;
+
 use tower_layer::Layer;
 
 use super::TimingService;
 use crate::{
-    event::Clock,
-    sink::{Recorder, Sink},
+    event::{Clock, Recorder},
+    sink::{Guard, Sink},
 };
 
 /// Opens a call for each request, times it, and hands its start and its end to a sink.
@@ -35,7 +37,7 @@ use crate::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct TimingLayer {
-    recorder: Recorder,
+    recorder: Arc<Recorder>,
 }
 
 impl TimingLayer {
@@ -47,7 +49,7 @@ impl TimingLayer {
     /// Returns a layer that times by a given clock, such as one that a test moves.
     pub fn with_clock(sink: impl Sink + 'static, clock: Clock) -> Self {
         Self {
-            recorder: Recorder::new(sink, clock),
+            recorder: Arc::new(Recorder::new(clock, Guard::new(sink))),
         }
     }
 }
@@ -56,6 +58,6 @@ impl<S> Layer<S> for TimingLayer {
     type Service = TimingService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        TimingService::new(inner, self.recorder.clone())
+        TimingService::new(inner, Arc::clone(&self.recorder))
     }
 }

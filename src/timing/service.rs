@@ -1,22 +1,25 @@
-use std::task::{Context, Poll};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use tower_service::Service;
 
 use super::future::ResponseFuture;
 use crate::{
     call::{CallGuard, CodexRequest},
-    sink::Recorder,
+    event::Recorder,
 };
 
 /// The service that [`TimingLayer`](super::TimingLayer) makes.
 #[derive(Clone, Debug)]
 pub struct TimingService<S> {
     inner: S,
-    recorder: Recorder,
+    recorder: Arc<Recorder>,
 }
 
 impl<S> TimingService<S> {
-    pub(super) fn new(inner: S, recorder: Recorder) -> Self {
+    pub(super) fn new(inner: S, recorder: Arc<Recorder>) -> Self {
         Self { inner, recorder }
     }
 
