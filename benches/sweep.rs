@@ -12,6 +12,9 @@
 //! The medians are printed, and written to `target/overhead/sweep.json`. With `--test`, as the
 //! continuous integration runs it, it goes through a few files once and writes nothing.
 
+#[path = "support/report.rs"]
+mod report;
+
 use std::{
     error::Error,
     ffi::OsStr,
@@ -24,7 +27,7 @@ use std::{
 
 use codex_telemetry::attachment::{AttachmentStore, CleanupRequest, CleanupService};
 use lexopt::{Arg, ValueExt};
-use serde_json::{Value, json};
+use report::Report;
 use tower::ServiceExt;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -35,7 +38,6 @@ const CONTENT: [u8; 1024] = [b'x'; 1024];
 struct Options {
     files: usize,
     rounds: usize,
-    is_smoke: bool,
     parents: Vec<PathBuf>,
 }
 
@@ -43,30 +45,22 @@ struct Options {
 type Method = fn(&Path) -> Result<()>;
 
 const METHODS: [(&str, Method); 3] = [
-    ("unlink_loop", unlink_loop),
-    ("find_delete", find_delete),
+    ("unlink loop", unlink_loop),
+    ("`find … -delete`", find_delete),
     ("sweep", sweep),
 ];
 
 fn main() -> Result<()> {
     let options = Options::parse()?;
-    let mut places = Vec::new();
+    let mut report = Report::new("sweep", "A sweep of expired files");
     for parent in &options.parents {
-        places.push(measure(parent, &options)?);
+        measure(parent, &options, &mut report)?;
     }
-    if options.is_smoke {
-        return Ok(());
-    }
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();
-    let folder = target.ok_or("the target directory is the root")?;
-    let folder = folder.join("overhead");
-    fs::create_dir_all(&folder)?;
-    let report = json!({ "bench": "sweep", "places": places });
-    fs::write(folder.join("sweep.json"), format!("{report:#}\n"))?;
+    report.write();
     Ok(())
 }
 
-fn measure(parent: &Path, options: &Options) -> Result<Value> {
+fn measure(parent: &Path, options: &Options, report: &mut Report) -> Result<()> {
     let file_system = file_system(parent)?;
     let mut times = METHODS.map(|_| Vec::new());
     for round in 0..options.rounds {
@@ -94,20 +88,11 @@ fn measure(parent: &Path, options: &Options) -> Result<Value> {
         options.rounds
     );
     for ((name, _), seconds) in METHODS.iter().zip(medians) {
-        println!("  {name:<12} {:>9.1} ms", seconds * 1e3);
+        report.cell(name, &file_system, seconds * 1e3, "ms");
     }
-    println!("  sweep / unlink_loop {over_loop:.2}, sweep / find_delete {over_find:.2}");
-    Ok(json!({
-        "directory": parent,
-        "file_system": file_system,
-        "files": options.files,
-        "rounds": options.rounds,
-        "unlink_loop_seconds": medians[0],
-        "find_delete_seconds": medians[1],
-        "sweep_seconds": medians[2],
-        "sweep_over_unlink_loop": over_loop,
-        "sweep_over_find_delete": over_find,
-    }))
+    report.cell("sweep over unlink loop", &file_system, over_loop, "×");
+    report.cell("sweep over find", &file_system, over_find, "×");
+    Ok(())
 }
 
 /// Puts files there that bear names of attachments and have expired, as their times are of now.
@@ -195,7 +180,6 @@ impl Options {
         let mut options = Self {
             files: 100_000,
             rounds: 5,
-            is_smoke: false,
             parents: Vec::new(),
         };
         let mut arguments = lexopt::Parser::from_env();
@@ -203,14 +187,13 @@ impl Options {
             match argument {
                 Arg::Long("files") => options.files = arguments.value()?.parse()?,
                 Arg::Long("rounds") => options.rounds = arguments.value()?.parse()?,
-                Arg::Long("test") => options.is_smoke = true,
-                // What cargo itself passes.
-                Arg::Long("bench") => {}
+                // Read by the report; the latter is what cargo itself passes.
+                Arg::Long("test" | "bench") => {}
                 Arg::Value(parent) => options.parents.push(parent.into()),
                 other => return Err(other.unexpected().into()),
             }
         }
-        if options.is_smoke {
+        if report::is_smoke() {
             (options.files, options.rounds) = (1000, 1);
         }
         if options.parents.is_empty() {

@@ -1,0 +1,42 @@
+use std::{fs, process::Command, thread};
+
+use crate::error::Error;
+
+/// What the figures are of.
+pub(crate) fn table() -> Result<String, Error> {
+    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpus.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        (key.trim() == "model name").then(|| value.trim().to_owned())
+    });
+    let cores = thread::available_parallelism().map(|cores| cores.to_string());
+    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let memory = memory.lines().find_map(|line| {
+        let kilobytes = line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?;
+        Some(format!(
+            "{} GiB",
+            kilobytes.trim().parse::<u64>().ok()? >> 20
+        ))
+    });
+    let rows = [
+        ("processor", model),
+        ("cores", cores.ok()),
+        ("memory", memory),
+        ("system", said("uname", &["-sr"])),
+        ("compiler", said("rustc", &["--version"])),
+        ("commit", said("git", &["describe", "--always", "--dirty"])),
+        ("day", said("date", &["-u", "+%Y-%m-%d"])),
+    ];
+    let mut table = "| | |\n|---|---|\n".to_owned();
+    for (name, value) in rows {
+        let value = value.ok_or_else(|| Error::new(format!("the {name} cannot be told")))?;
+        table += &format!("| {name} | {value} |\n");
+    }
+    Ok(table)
+}
+
+fn said(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    let said = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| said.trim().to_owned())
+}

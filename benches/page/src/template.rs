@@ -1,0 +1,55 @@
+use crate::error::Error;
+
+const START: &str = "<!-- generated: ";
+const END: &str = "<!-- end -->";
+
+/// The template, with what `generate` says between each marker and its end.
+///
+/// A report that has no place in the template is an error: it would be lost without a word.
+pub(crate) fn fill(
+    template: &str,
+    reports: &[&str],
+    mut generate: impl FnMut(&str) -> Result<String, Error>,
+) -> Result<String, Error> {
+    let mut page = String::new();
+    let mut placed = Vec::new();
+    for line in template.lines() {
+        page += line;
+        page.push('\n');
+        let marker = line.strip_prefix(START);
+        if let Some(marker) = marker.and_then(|rest| rest.strip_suffix(" -->")) {
+            page += &format!("\n{}\n\n{END}\n", generate(marker)?.trim_end());
+            placed.push(marker);
+        }
+    }
+    for report in reports {
+        let marker = format!("report {report}");
+        if !placed.contains(&marker.as_str()) {
+            return Err(Error::new(format!(
+                "template.md has no line {START}{marker} -->"
+            )));
+        }
+    }
+    Ok(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_generated_stands_between_markers() {
+        let template = "a\n<!-- generated: report x -->\nb\n";
+        let page = fill(template, &["x"], |marker| Ok(format!("[{marker}]"))).unwrap();
+        assert_eq!(
+            page,
+            "a\n<!-- generated: report x -->\n\n[report x]\n\n<!-- end -->\nb\n"
+        );
+    }
+
+    #[test]
+    fn a_report_without_a_place_is_not_lost() {
+        let error = fill("a\n", &["memory"], |_| Ok(String::new())).unwrap_err();
+        assert!(error.to_string().contains("report memory"), "{error}");
+    }
+}
