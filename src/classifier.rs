@@ -1,6 +1,10 @@
-use std::{error::Error, io};
+use std::{error::Error, fmt, io};
 
-use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
+use tower::{
+    buffer::error::{Closed, ServiceError},
+    load_shed::error::Overloaded,
+    timeout::error::Elapsed,
+};
 
 use crate::{
     attachment::{AttachmentError, CleanupError},
@@ -14,28 +18,27 @@ use crate::{
 /// Knows the errors of the crate's services, of tower, of tokio and of the standard library.
 ///
 /// It classifies each of them, and a [`BoxError`] that holds one of them anywhere in its chain of
-/// sources; what it does not know is [`ErrorClass::Other`], with its text. For an error of your own
-/// that wraps one of them, ask it from a closure:
+/// sources; what it does not know is [`ErrorClass::Other`], with its text. [`with`](Self::with) adds an
+/// application's own errors. The classes are told in [`error_classes`](crate::error_classes).
 ///
 /// ```
-/// use codex_telemetry::{CodexClassifier, ErrorClass, ErrorClassLayer, turn::TurnError};
+/// use codex_telemetry::{BoxError, Classify, CodexClassifier, ErrorClass};
+/// use std::io::{Error, ErrorKind};
 ///
-/// #[derive(Debug, thiserror::Error)]
-/// enum AppError {
-///     #[error("no budget left")]
-///     NoBudget,
-///     #[error("the agent failed")]
-///     Agent(#[from] TurnError),
-/// }
-///
-/// let layer = ErrorClassLayer::new(|error: &AppError| match error {
-///     AppError::NoBudget => ErrorClass::Custom("no_budget").into(),
-///     other => CodexClassifier.of(other),
-/// });
-/// # let _ = layer;
+/// let error: BoxError = Error::from(ErrorKind::ConnectionReset).into();
+/// assert_eq!(CodexClassifier.classify(&error).class, ErrorClass::Transport);
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CodexClassifier;
+
+/// A [`CodexClassifier`] that knows errors of an application's own as well;
+/// [`CodexClassifier::with`] makes it.
+#[derive(Clone, Copy)]
+pub struct ExtendedClassifier<F> {
+    known: F,
+}
+
+// === impl CodexClassifier ===
 
 impl CodexClassifier {
     /// Returns what is known of any error: the outermost of the crate's own errors in its chain of
@@ -51,24 +54,112 @@ impl CodexClassifier {
             .or_else(|| ours().next())
             .or_else(|| foreign().map(Classification::from))
             .unwrap_or_else(|| ErrorClass::Other.into());
-        Classification::of(found.class, error).with_retry_after(found.retry_after)
+        // A wrapper does not know how long to wait, what it wraps may.
+        let wait = found
+            .retry_after
+            .or_else(|| ours().find_map(|told| told.retry_after));
+        Classification::of(found.class, error).with_retry_after(wait)
+    }
+
+    /// Adds what `known` knows to what this classifier knows.
+    ///
+    /// `known` is asked of the error and of each of its sources, from the outside in; the first that it
+    /// knows gives the class, and for `None` of all of them this classifier does. Text and hint when to
+    /// retry are this classifier's, as far as `known` does not give its own.
+    ///
+    /// ```
+    /// use codex_telemetry::{
+    ///     BoxError, Classify, CodexClassifier, ErrorClass, ErrorClassLayer, TurnError,
+    /// };
+    ///
+    /// #[derive(Debug, thiserror::Error)]
+    /// enum AppError {
+    ///     #[error("no budget left")]
+    ///     NoBudget,
+    ///     #[error("the agent failed")]
+    ///     Agent(#[from] TurnError),
+    /// }
+    ///
+    /// let classifier = CodexClassifier.with(|error| match error.downcast_ref()? {
+    ///     AppError::NoBudget => Some(ErrorClass::Custom("no_budget")),
+    ///     // What it wraps says more.
+    ///     AppError::Agent(_) => None,
+    /// });
+    ///
+    /// let own: BoxError = AppError::NoBudget.into();
+    /// assert_eq!(classifier.classify(&own).class, ErrorClass::Custom("no_budget"));
+    /// let tower: BoxError = tower::timeout::error::Elapsed::new().into();
+    /// assert_eq!(classifier.classify(&tower).class, ErrorClass::Timeout);
+    ///
+    /// // Around a service whose errors are boxed, as tower's layers make them:
+    /// let layer = ErrorClassLayer::new(classifier);
+    /// // Around one that fails with an error of one's own:
+    /// let layer = ErrorClassLayer::new(move |error: &AppError| classifier.of(error));
+    /// # let _ = layer;
+    /// ```
+    #[must_use]
+    pub fn with<F, C>(self, known: F) -> ExtendedClassifier<F>
+    where
+        F: Fn(&(dyn Error + 'static)) -> Option<C>,
+        C: Into<Classification>,
+    {
+        ExtendedClassifier { known }
     }
 }
 
-impl Classify<BoxError> for CodexClassifier {
-    fn classify(&self, error: &BoxError) -> Classification {
-        self.of(&**error)
+// === impl ExtendedClassifier ===
+
+impl<F> ExtendedClassifier<F> {
+    /// Returns what is known of any error; see [`CodexClassifier::with`].
+    #[must_use]
+    pub fn of<C>(&self, error: &(dyn Error + 'static)) -> Classification
+    where
+        F: Fn(&(dyn Error + 'static)) -> Option<C>,
+        C: Into<Classification>,
+    {
+        let ours = CodexClassifier.of(error);
+        let Some(told) = chain(error).find_map(&self.known) else {
+            return ours;
+        };
+        let told: Classification = told.into();
+        Classification {
+            class: told.class,
+            message: told.message.or(ours.message),
+            retry_after: told.retry_after.or(ours.retry_after),
+        }
     }
 }
+
+impl<F> fmt::Debug for ExtendedClassifier<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A closure has nothing to show.
+        f.debug_struct("ExtendedClassifier").finish_non_exhaustive()
+    }
+}
+
+// === impl Classify ===
 
 macro_rules! classify {
-    ($($error:ty),+ $(,)?) => {$(
+    ($($error:ty => $erased:expr),+ $(,)?) => {$(
         impl Classify<$error> for CodexClassifier {
             fn classify(&self, error: &$error) -> Classification {
-                self.of(error)
+                let erase: fn(&$error) -> &(dyn Error + 'static) = $erased;
+                self.of(erase(error))
+            }
+        }
+
+        impl<F, C> Classify<$error> for ExtendedClassifier<F>
+        where
+            F: Fn(&(dyn Error + 'static)) -> Option<C>,
+            C: Into<Classification>,
+        {
+            fn classify(&self, error: &$error) -> Classification {
+                let erase: fn(&$error) -> &(dyn Error + 'static) = $erased;
+                self.of(erase(error))
             }
         }
     )+};
+    ($($error:ty),+ $(,)?) => { classify!($($error => |error| error),+); };
 }
 
 // One by one, because an implementation for every error would leave no room for that of `BoxError`,
@@ -81,10 +172,13 @@ classify!(
     io::Error,
     Elapsed,
     Overloaded,
+    Closed,
+    ServiceError,
     tokio::time::error::Elapsed,
     tokio::task::JoinError,
     std::convert::Infallible,
 );
+classify!(BoxError => |error| &**error);
 
 fn of_ours(error: &(dyn Error + 'static)) -> Option<Classification> {
     if let Some(error) = error.downcast_ref::<TurnError>() {

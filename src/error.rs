@@ -34,13 +34,15 @@ pub(crate) fn foreign_class(error: &(dyn Error + 'static)) -> Option<ErrorClass>
     } else if error.is::<Overloaded>() {
         Some(ErrorClass::Overloaded)
     } else if error.is::<Closed>() {
-        // The worker of a buffer is gone, and with it the way to the service.
-        Some(ErrorClass::Transport)
+        // The worker of a buffer was ended, by a panic or with its runtime: to ask it again is no use.
+        Some(ErrorClass::Interrupted)
     } else if let Some(join) = error.downcast_ref::<tokio::task::JoinError>() {
         Some(if join.is_panic() {
             ErrorClass::Panic
         } else {
-            ErrorClass::Cancelled
+            // Not `cancelled`: whoever sees this error still waits. Someone else aborted the task, or its
+            // runtime shut down.
+            ErrorClass::Interrupted
         })
     } else {
         error.downcast_ref::<io::Error>().map(io_class)

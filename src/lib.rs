@@ -77,7 +77,8 @@
 //! | `tracing` | yes | [`TracingSink`], and the crate's own warnings |
 //! | `json` | | [`JsonLinesSink`], and `serde::Serialize` for [`Event`] |
 //!
-//! How it is built, and why, is told in [`design`].
+//! What each class of error means, and what to do about it, is told in [`error_classes`]; how the crate is
+//! built, and why, in [`design`].
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)]
@@ -92,6 +93,7 @@ mod classifier;
 pub mod design;
 mod error;
 pub mod error_class;
+pub mod error_classes;
 pub mod event;
 pub mod originator;
 #[cfg(feature = "otlp")]
@@ -126,7 +128,11 @@ pub use crate::tool::{
 #[cfg(feature = "services")]
 pub use crate::turn::{Turn, TurnError, TurnRequest, TurnService, TurnUpdate, turn_stream};
 #[cfg(feature = "services")]
-pub use crate::{builder::ServiceBuilderExt, classifier::CodexClassifier, retry::RetryPolicy};
+pub use crate::{
+    builder::ServiceBuilderExt,
+    classifier::{CodexClassifier, ExtendedClassifier},
+    retry::RetryPolicy,
+};
 pub use crate::{
     call::{Call, CallContext, CallGuard, CodexRequest},
     error::BoxError,

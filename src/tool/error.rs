@@ -40,7 +40,7 @@ pub enum ToolError {
         reason: String,
     },
     /// An approver said no; the tool did not run.
-    #[error("tool {} did not run, its approver denied it: {reason}", Name(.tool))]
+    #[error("tool {} did not run, its approver denied it: {reason}; do without it, or have it allowed", Name(.tool))]
     Denied {
         /// The tool.
         tool: Arc<str>,

@@ -1,7 +1,10 @@
 use std::{io, path::PathBuf, process::ExitStatus, time::Duration};
 
 use super::failure;
-use crate::event::{Classification, ErrorClass};
+use crate::{
+    error::foreign_class,
+    event::{Classification, ErrorClass},
+};
 
 /// Why a turn did not complete.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +35,7 @@ pub enum TurnError {
         reason: String,
     },
     /// The process could not be started.
-    #[error("{} could not be started", program.display())]
+    #[error("{} could not be started, see that it is the Codex CLI for this machine", program.display())]
     #[non_exhaustive]
     Spawn {
         /// The binary.
@@ -41,7 +44,7 @@ pub enum TurnError {
         source: io::Error,
     },
     /// Codex ended the turn as failed.
-    #[error("the turn failed: {message}")]
+    #[error("the turn failed: {}", with_advice(message))]
     #[non_exhaustive]
     Failed {
         /// Codex's own words.
@@ -56,6 +59,8 @@ pub enum TurnError {
     Exited {
         /// How it ended.
         status: ExitStatus,
+        /// Whether Codex had begun the turn by then.
+        begun: bool,
         /// The last error that it told of.
         message: Option<String>,
         /// The end of what it wrote to standard error.
@@ -108,12 +113,17 @@ impl TurnError {
             Self::Failed { message } => failure::of_message(message),
             Self::Exited {
                 status,
+                begun,
                 message,
                 stderr,
-            } => failure::of_exit(*status, message.as_deref(), stderr),
+            } => failure::of_exit(*status, *begun, message.as_deref(), stderr),
             Self::Hung { .. } => (ErrorClass::Transport, None),
             Self::Protocol { .. } | Self::OutputTooLarge { .. } => (ErrorClass::Protocol, None),
-            Self::Io { .. } => (ErrorClass::Io, None),
+            // A runtime that shuts down, or a panic, is told by the task that ended so.
+            Self::Io { source, .. } => {
+                let task = source.get_ref().and_then(|inside| foreign_class(inside));
+                (task.unwrap_or(ErrorClass::Io), None)
+            }
         };
         Classification::of(class, self).with_retry_after(retry_after)
     }
@@ -121,8 +131,28 @@ impl TurnError {
 
 /// What Codex said last, as a part of a sentence.
 fn told(message: &Option<String>, stderr: &str) -> String {
-    match message.as_deref().or_else(|| failure::cause(stderr)) {
-        Some(words) => format!(": {}", words.trim()),
-        None => String::new(),
-    }
+    let words = message.clone().or_else(|| failure::cause(stderr));
+    words.map_or_else(String::new, |words| format!(": {}", words.trim()))
+}
+
+/// Codex's words, and what to do about them where they do not say so themselves.
+fn with_advice(message: &str) -> String {
+    let words = match message.trim() {
+        // The body of a bad request is passed on as it is.
+        "" => "Codex does not say why",
+        words => words,
+    };
+    let advice = match failure::of_message(message).0 {
+        ErrorClass::Unauthorized => {
+            "log in with `codex login`, or give Codex the key that its provider asks for"
+        }
+        ErrorClass::InvalidRequest => {
+            "check the model, and what else the request asks the provider for"
+        }
+        ErrorClass::Config | ErrorClass::Protocol => {
+            "check the provider's `base_url` in Codex's configuration"
+        }
+        _ => return words.to_owned(),
+    };
+    format!("{}; {advice}", words.trim_end_matches('.'))
 }

@@ -10,6 +10,7 @@ mod item;
 mod progress;
 mod request;
 mod response;
+mod retry_after;
 mod stream;
 
 pub use self::{

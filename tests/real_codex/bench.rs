@@ -80,6 +80,22 @@ impl Bench {
             .skip_git_repo_check(true)
     }
 
+    /// As [`turns`](Self::turns), with Codex started by a shell that does `before` first.
+    #[cfg(unix)]
+    pub(crate) fn turns_after(&self, before: &str) -> TurnServiceBuilder {
+        use std::os::unix::fs::PermissionsExt;
+
+        let path = self.home.path().join("codex.sh");
+        let codex = self.codex.display();
+        std::fs::write(
+            &path,
+            format!("#!/bin/sh\n{before}\nexec '{codex}' \"$@\"\n"),
+        )
+        .unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        self.turns().codex(path)
+    }
+
     /// The three layers around a turn service.
     pub(crate) fn layered<S>(
         &self,

@@ -15,6 +15,7 @@ mod cancel;
 #[path = "../support/checked/mod.rs"]
 mod checked;
 mod durations;
+mod endings;
 mod failures;
 mod identity;
 mod inputs;
@@ -27,6 +28,12 @@ mod processes;
 mod progress;
 mod refusals;
 mod reply;
+mod responses;
+#[cfg(unix)]
+mod startup;
+mod statuses;
+mod table;
 mod thread;
+mod tool_failures;
 mod tools;
 mod trace;

@@ -165,21 +165,26 @@ async fn answer(
         body,
     });
     if !is_turn {
-        return plain(200, "{}".to_owned());
+        return plain(200, &[("content-type", "application/json")], "{}".into());
     }
     let reply = shared.script.lock().unwrap().pop_front();
     // The text ends up in the turn's error, and so in the message of the test that fails.
     let exhausted = || Reply::failure("invalid_prompt", "the test's script has no reply left");
     match reply.unwrap_or_else(exhausted) {
-        Reply::Status { status, body } => plain(status, body),
+        Reply::Plain {
+            status,
+            headers,
+            body,
+        } => plain(status, &headers, body),
         Reply::Stream { events, ending } => stream_of(&events, ending),
     }
 }
 
-fn plain(status: u16, body: String) -> Response {
-    let response = Response::builder()
-        .status(status)
-        .header("content-type", "application/json");
+fn plain(status: u16, headers: &[(&str, &str)], body: Vec<u8>) -> Response {
+    let response = Response::builder().status(status);
+    let response = headers.iter().fold(response, |response, (name, value)| {
+        response.header(*name, *value)
+    });
     response.body(body.into()).unwrap()
 }
 

@@ -1,26 +1,11 @@
 //! Turns that Codex or the service does not even begin.
 
-use codex_telemetry::{
-    ErrorClass, Event, Outcome,
-    turn::{TurnError, TurnService},
-};
+use codex_telemetry::{ErrorClass as C, Outcome, turn::TurnError};
 
 use crate::{
     bench::{Bench, until},
     reply::{Ending, Reply},
 };
-
-impl Bench {
-    /// The event of the one turn, which failed before the model was asked.
-    fn refused_as(&self, class: ErrorClass, error: &TurnError) -> Event {
-        let calls = self.calls(1);
-        let event = calls.turn();
-        assert_eq!(event.error_class(), Some(class), "{error}");
-        assert!(calls.tools.is_empty());
-        assert!(self.model.asked().is_empty(), "the model was asked");
-        event.clone()
-    }
-}
 
 #[tokio::test]
 async fn a_thread_that_codex_does_not_know_is_an_invalid_request() {
@@ -35,7 +20,11 @@ async fn a_thread_that_codex_does_not_know_is_an_invalid_request() {
         text.contains("no rollout found") && text.contains(unknown),
         "{text}"
     );
-    bench.refused_as(ErrorClass::InvalidRequest, &error);
+    bench.assert_refused(
+        "a thread that Codex does not know",
+        C::InvalidRequest,
+        &error,
+    );
 }
 
 #[tokio::test]
@@ -49,7 +38,11 @@ async fn a_thread_that_is_not_named_by_an_id_is_refused_before_codex_starts_a_ne
         matches!(error, TurnError::InvalidRequest { .. }),
         "{error:?}"
     );
-    bench.refused_as(ErrorClass::InvalidRequest, &error);
+    bench.assert_refused(
+        "a thread that is not named by an id",
+        C::InvalidRequest,
+        &error,
+    );
 }
 
 #[tokio::test]
@@ -60,29 +53,7 @@ async fn a_directory_outside_of_git_is_refused_unless_the_check_is_skipped() {
     let strict = bench.turns().skip_git_repo_check(false).build();
     let error = bench.run_by(strict, bench.request("Go")).await.unwrap_err();
     assert!(error.to_string().contains("trusted directory"), "{error}");
-    bench.refused_as(ErrorClass::Config, &error);
-}
-
-#[tokio::test]
-async fn a_prompt_of_ten_megabytes_is_refused_with_the_reason() {
-    let Some(bench) = Bench::start([Reply::done()]) else {
-        return;
-    };
-    let prompt = "0123456789".repeat(1 << 20);
-    let error = bench.run(bench.request(prompt)).await.unwrap_err();
-    let text = error.to_string();
-    assert!(text.contains("maximum length of 1048576"), "{text}");
-    let event = bench.refused_as(ErrorClass::InvalidRequest, &error);
-    assert!(event.error_message().unwrap().len() < 10_000);
-}
-
-#[tokio::test]
-async fn a_prompt_without_a_word_is_refused_with_the_reason() {
-    let Some(bench) = Bench::start([Reply::done()]) else {
-        return;
-    };
-    let error = bench.run(bench.request("")).await.unwrap_err();
-    bench.refused_as(ErrorClass::InvalidRequest, &error);
+    bench.assert_refused("a directory that is not trusted", C::Config, &error);
 }
 
 #[tokio::test]
@@ -92,23 +63,11 @@ async fn a_broken_configuration_of_the_user_is_told_or_ignored() {
     };
     std::fs::write(bench.home.path().join("config.toml"), "= broken").unwrap();
     let error = bench.run(bench.request("Go")).await.unwrap_err();
-    bench.refused_as(ErrorClass::Config, &error);
+    bench.assert_refused("config.toml of the user is broken", C::Config, &error);
 
     let ignoring = bench.turns().ignore_user_config(true).build();
     bench.run_by(ignoring, bench.request("Go")).await.unwrap();
     bench.calls(2);
-}
-
-#[tokio::test]
-async fn a_bad_override_of_the_configuration_is_told() {
-    let Some(bench) = Bench::start([Reply::done()]) else {
-        return;
-    };
-    let request = bench
-        .request("Go")
-        .with_config("approval_policy", "\"maybe\"");
-    let error = bench.run(request).await.unwrap_err();
-    bench.refused_as(ErrorClass::Config, &error);
 }
 
 #[tokio::test]
@@ -118,19 +77,8 @@ async fn a_missing_key_is_unauthorized() {
     };
     let request = bench.request("Go").without_env("MOCK_KEY");
     let error = bench.run(request).await.unwrap_err();
-    bench.refused_as(ErrorClass::Unauthorized, &error);
-}
-
-#[tokio::test]
-async fn a_binary_that_is_not_there_is_told_with_its_path() {
-    let Some(bench) = Bench::start([Reply::done()]) else {
-        return;
-    };
-    let nowhere = bench.work.path().join("no-codex");
-    let turns = TurnService::builder().codex(&nowhere).build();
-    let error = bench.run_by(turns, bench.request("Go")).await.unwrap_err();
-    assert!(error.to_string().contains("no-codex"), "{error}");
-    bench.refused_as(ErrorClass::Spawn, &error);
+    assert!(error.to_string().contains("codex login"), "{error}");
+    bench.assert_refused("there is no key", C::Unauthorized, &error);
 }
 
 #[tokio::test]
@@ -156,7 +104,7 @@ async fn a_thread_that_another_turn_is_at_is_refused() {
     assert_eq!(calls.turns[1].outcome(), Some(Outcome::Cancelled));
     assert_eq!(
         calls.turns[2].error_class(),
-        Some(ErrorClass::InvalidRequest),
+        Some(C::InvalidRequest),
         "{error}"
     );
 }

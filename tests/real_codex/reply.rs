@@ -8,8 +8,12 @@ use serde_json::{Value, json};
 pub(crate) enum Reply {
     /// Server-sent events.
     Stream { events: Vec<Value>, ending: Ending },
-    /// An HTTP status and a body, instead of a stream.
-    Status { status: u16, body: String },
+    /// An HTTP status, headers and a body, instead of a stream.
+    Plain {
+        status: u16,
+        headers: Vec<(&'static str, &'static str)>,
+        body: Vec<u8>,
+    },
 }
 
 /// What comes after the last event of a stream.
@@ -112,16 +116,47 @@ impl Reply {
         Self::stream([incomplete], Ending::Closed)
     }
 
-    pub(crate) fn status(status: u16, body: impl Into<String>) -> Self {
-        Self::Status {
+    /// An answer that is no stream.
+    pub(crate) fn plain(
+        status: u16,
+        headers: impl Into<Vec<(&'static str, &'static str)>>,
+        body: impl Into<Vec<u8>>,
+    ) -> Self {
+        Self::Plain {
             status,
+            headers: headers.into(),
             body: body.into(),
         }
+    }
+
+    /// A status with a JSON body.
+    pub(crate) fn status(status: u16, body: impl Into<String>) -> Self {
+        let json = [("content-type", "application/json")];
+        Self::plain(status, json, body.into())
+    }
+
+    /// A status with an error of this code in its body, as OpenAI writes it.
+    pub(crate) fn error(status: u16, code: &str, message: &str) -> Self {
+        let error = json!({"error": {"type": code, "code": code, "message": message}});
+        Self::status(status, error.to_string())
+    }
+
+    /// A stream of these bytes, whatever they are.
+    pub(crate) fn bytes(body: impl Into<Vec<u8>>) -> Self {
+        Self::plain(200, [("content-type", "text/event-stream")], body)
     }
 
     /// A stream that is never completed.
     pub(crate) fn unfinished(ending: Ending) -> Self {
         Self::stream([], ending)
+    }
+
+    /// A call of a tool by name, with arguments as a model may write them.
+    pub(crate) fn call(name: &str, arguments: &str) -> Self {
+        let call = json!({
+            "type": "function_call", "call_id": call_id(), "name": name, "arguments": arguments,
+        });
+        Self::items([call], Tokens::FEW)
     }
 
     fn items(items: impl IntoIterator<Item = Value>, used: Tokens) -> Self {
@@ -139,7 +174,7 @@ impl Reply {
         Self::stream(events, Ending::Closed)
     }
 
-    fn stream(rest: impl IntoIterator<Item = Value>, ending: Ending) -> Self {
+    pub(crate) fn stream(rest: impl IntoIterator<Item = Value>, ending: Ending) -> Self {
         let mut events = vec![json!({"type": "response.created", "response": {"id": "r1"}})];
         events.extend(rest);
         Self::Stream { events, ending }

@@ -67,7 +67,7 @@ async fn a_process_that_exits_without_a_word_is_told_by_its_code_and_stderr() {
 async fn a_process_that_dies_by_a_signal_is_told_by_the_signal() {
     for (signal, number, class) in [
         ("TERM", 15, ErrorClass::Interrupted),
-        ("USR1", 10, ErrorClass::Transport),
+        ("USR1", 10, ErrorClass::Interrupted),
         ("KILL", 9, ErrorClass::Transport),
         ("SEGV", 11, ErrorClass::Transport),
     ] {

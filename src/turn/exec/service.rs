@@ -161,7 +161,8 @@ async fn turn(
     let prepared = tokio::task::spawn_blocking(prepare).await;
     let (invocation, watchdog) = prepared.map_err(|source| TurnError::Io {
         action: "preparing the turn on a blocking thread",
-        source: source.into(),
+        // Kept inside, unlike by `into`: its class is that of the error.
+        source: std::io::Error::other(source),
     })??;
     run::run(invocation, context, parameters, limits, watchdog).await
 }

@@ -108,6 +108,7 @@ impl Transcript {
             (Some(ending), _) => self.result(ending),
             (None, Ok(status)) => Err(TurnError::Exited {
                 status,
+                begun: self.turn.thread_id.is_some(),
                 message: self.last_error.take(),
                 stderr: self.facts.stderr_text(),
             }),

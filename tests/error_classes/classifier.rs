@@ -1,0 +1,180 @@
+//! What `CodexClassifier` knows, each as it really comes.
+
+use std::{io, time::Duration};
+
+use codex_telemetry::{
+    BoxError, Classify, CodexClassifier, ErrorClass as C, ToolError,
+    turn::{TurnRequest, TurnService},
+};
+use tokio::runtime;
+use tower::{
+    Service, ServiceBuilder, ServiceExt, buffer::Buffer, load_shed::error::Overloaded, service_fn,
+    timeout::error::Elapsed,
+};
+
+use crate::support::failed;
+
+fn tool(source: impl Into<BoxError>) -> ToolError {
+    ToolError::Failed {
+        tool: "t".into(),
+        source: source.into(),
+    }
+}
+
+#[test]
+fn an_io_error_has_the_class_of_its_kind() {
+    use io::ErrorKind as K;
+    for (kind, class) in [
+        (K::TimedOut, C::Timeout),
+        (K::ConnectionRefused, C::Transport),
+        (K::ConnectionReset, C::Transport),
+        (K::ConnectionAborted, C::Transport),
+        (K::NotConnected, C::Transport),
+        (K::HostUnreachable, C::Transport),
+        (K::NetworkUnreachable, C::Transport),
+        (K::NetworkDown, C::Transport),
+        (K::BrokenPipe, C::Transport),
+        (K::UnexpectedEof, C::Transport),
+        (K::NotFound, C::Io),
+        (K::PermissionDenied, C::Io),
+        (K::StorageFull, C::Io),
+        (K::Other, C::Io),
+    ] {
+        let error = io::Error::from(kind);
+        assert_eq!(CodexClassifier.classify(&error).class, class, "{kind:?}");
+        let boxed: BoxError = error.into();
+        assert_eq!(CodexClassifier.classify(&boxed).class, class, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn errors_of_towers_layers_have_their_class() {
+    assert_eq!(CodexClassifier.classify(&Elapsed::new()).class, C::Timeout);
+    assert_eq!(
+        CodexClassifier.classify(&Overloaded::new()).class,
+        C::Overloaded
+    );
+
+    let mut slow = ServiceBuilder::new()
+        .timeout(Duration::from_millis(1))
+        .service_fn(|()| std::future::pending::<Result<(), BoxError>>());
+    let error = slow.ready().await.unwrap().call(()).await.unwrap_err();
+    assert_eq!(CodexClassifier.classify(&error).class, C::Timeout);
+}
+
+#[tokio::test]
+async fn a_buffer_whose_worker_was_ended_is_interrupted() {
+    let works = || service_fn(|()| async { Ok::<_, BoxError>(()) });
+    let (buffer, worker) = Buffer::pair(works(), 1);
+    drop(worker);
+    let error = buffer.oneshot(()).await.unwrap_err();
+    assert!(error.is::<tower::buffer::error::Closed>(), "{error:?}");
+    assert_eq!(CodexClassifier.classify(&error).class, C::Interrupted);
+}
+
+#[tokio::test]
+async fn a_buffer_whose_service_failed_has_the_class_of_that_failure() {
+    let broken = tower::util::BoxService::new(NeverReady);
+    let (mut buffer, worker) = Buffer::pair(broken, 1);
+    tokio::spawn(worker);
+    let call = buffer.ready().await.unwrap().call(());
+    let error = call.await.unwrap_err();
+    assert_eq!(
+        CodexClassifier.classify(&error).class,
+        C::Transport,
+        "{error:?}"
+    );
+}
+
+/// A service whose connection is refused before it is ready.
+struct NeverReady;
+
+impl Service<()> for NeverReady {
+    type Response = ();
+    type Error = BoxError;
+    type Future = std::future::Ready<Result<(), BoxError>>;
+
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), BoxError>> {
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        std::task::Poll::Ready(Err(refused.into()))
+    }
+
+    fn call(&mut self, (): ()) -> Self::Future {
+        std::future::ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_panicked_is_a_panic_and_one_that_was_aborted_is_interrupted() {
+    let panicked = tokio::spawn(async { panic!("on purpose") })
+        .await
+        .unwrap_err();
+    assert_eq!(CodexClassifier.classify(&panicked).class, C::Panic);
+
+    let task = tokio::spawn(std::future::pending::<()>());
+    task.abort();
+    let aborted = task.await.unwrap_err();
+    assert_eq!(CodexClassifier.classify(&aborted).class, C::Interrupted);
+    assert_eq!(
+        CodexClassifier.classify(&tool(aborted)).class,
+        C::Interrupted
+    );
+}
+
+#[test]
+fn a_turn_whose_runtime_has_shut_down_is_interrupted() {
+    let runtime = runtime::Builder::new_current_thread().build().unwrap();
+    let handle = runtime.handle().clone();
+    drop(runtime);
+    let error = {
+        let _entered = handle.enter();
+        let mut turn = tokio_test::task::spawn(TurnService::new().oneshot(TurnRequest::new("Go")));
+        let std::task::Poll::Ready(result) = turn.poll() else {
+            panic!("the turn waits");
+        };
+        result.unwrap_err()
+    };
+    assert_eq!(
+        CodexClassifier.classify(&error).class,
+        C::Interrupted,
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn class_hint_and_text_come_through_every_wrapper() {
+    let hint = Some(Duration::from_millis(1500));
+    let limited = || failed("rate limit exceeded: try again in 1.5s");
+
+    let told = CodexClassifier.classify(&limited().await);
+    assert_eq!((told.class, told.retry_after), (C::RateLimit, hint));
+
+    let boxed: BoxError = io::Error::other(limited().await).into();
+    let told = CodexClassifier.classify(&boxed);
+    assert_eq!((told.class, told.retry_after), (C::RateLimit, hint));
+
+    let told = CodexClassifier.classify(&tool(tool(limited().await)));
+    assert_eq!((told.class, told.retry_after), (C::RateLimit, hint));
+    let message = told.message.unwrap();
+    assert!(message.contains("tool `t` failed"), "{message}");
+    assert!(message.contains("try again in 1.5s"), "{message}");
+
+    // Whatever kept the approver, it may try again when its agent may.
+    let told = CodexClassifier.classify(&ToolError::ApprovalFailed {
+        tool: "t".into(),
+        source: limited().await.into(),
+    });
+    assert_eq!((told.class, told.retry_after), (C::ApprovalDenied, hint));
+}
+
+#[tokio::test]
+async fn the_hint_in_the_text_of_a_cut_stream_is_kept() {
+    let cut =
+        "stream disconnected before completion: Rate limit reached. Please try again in 20ms.";
+    let told = CodexClassifier.classify(&failed(cut).await);
+    assert_eq!(told.class, C::RateLimit);
+    assert_eq!(told.retry_after, Some(Duration::from_millis(20)));
+}

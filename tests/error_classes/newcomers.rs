@@ -1,0 +1,109 @@
+//! What a new user gets wrong has an error that says what to do. The words of Codex are those of the real
+//! one, which `tests/real_codex` hears.
+
+use codex_telemetry::{
+    CodexClassifier, ToolError,
+    turn::{TurnError, TurnRequest, TurnService},
+};
+use tower::ServiceExt;
+
+use crate::support::{failed, turn_error};
+
+/// The text on the event, which `exec` prints too.
+fn told(error: &TurnError) -> String {
+    CodexClassifier.of(error).message.unwrap()
+}
+
+async fn error_of(request: TurnRequest) -> TurnError {
+    TurnService::new().oneshot(request).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn without_codex() {
+    let request = TurnRequest::new("Go").with_env("CODEX_PATH", "/no/such/codex");
+    assert_eq!(
+        told(&error_of(request).await),
+        "the Codex CLI was not found (as CODEX_PATH says: /no/such/codex): install it (npm install -g \
+         @openai/codex), or name the binary in CODEX_PATH"
+    );
+}
+
+#[tokio::test]
+async fn with_a_file_that_is_not_codex() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("codex");
+    std::fs::write(&path, "").unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let request = TurnRequest::new("Go").with_env("CODEX_PATH", &path);
+    assert_eq!(
+        told(&error_of(request).await),
+        format!(
+            "{} could not be started, see that it is the Codex CLI for this machine: Exec format error \
+             (os error 8)",
+            path.display()
+        )
+    );
+}
+
+#[tokio::test]
+async fn without_a_key() {
+    assert_eq!(
+        told(&failed("Missing environment variable: `OPENAI_API_KEY`.").await),
+        "the turn failed: Missing environment variable: `OPENAI_API_KEY`; log in with `codex login`, or \
+         give Codex the key that its provider asks for"
+    );
+}
+
+#[tokio::test]
+async fn with_a_key_that_is_refused() {
+    let refused = "unexpected status 401 Unauthorized: Incorrect API key provided";
+    assert_eq!(
+        told(&failed(refused).await),
+        format!(
+            "the turn failed: {refused}; log in with `codex login`, or give Codex the key that its \
+             provider asks for"
+        )
+    );
+}
+
+#[tokio::test]
+async fn with_a_model_that_does_not_exist() {
+    let unknown = "The model `gpt-0` does not exist or you do not have access to it.";
+    assert_eq!(
+        told(&failed(unknown).await),
+        "the turn failed: The model `gpt-0` does not exist or you do not have access to it; check the \
+         model, and what else the request asks the provider for"
+    );
+}
+
+#[tokio::test]
+async fn in_a_directory_that_does_not_exist() {
+    let request = TurnRequest::new("Go").with_working_directory("/no/such/directory");
+    assert_eq!(
+        told(&error_of(request).await),
+        "the working directory /no/such/directory is not a directory: create it, or name another"
+    );
+}
+
+#[tokio::test]
+async fn in_a_directory_that_is_not_trusted() {
+    let words = "Not inside a trusted directory and --skip-git-repo-check was not specified.";
+    let error = turn_error(&format!("echo '{words}' >&2; exit 1")).await;
+    assert_eq!(
+        told(&error),
+        format!("Codex ended (exit status: 1) before the turn was over: {words}")
+    );
+}
+
+#[test]
+fn with_an_approval_that_is_denied() {
+    let denied = ToolError::Denied {
+        tool: "deploy".into(),
+        reason: "not on a Friday".to_owned(),
+    };
+    assert_eq!(
+        denied.to_string(),
+        "tool `deploy` did not run, its approver denied it: not on a Friday; do without it, or have it \
+         allowed"
+    );
+}

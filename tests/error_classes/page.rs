@@ -1,0 +1,181 @@
+//! `docs/error-classes.md` says what the code does, and what the tests prove.
+
+use std::{fs, path::Path};
+
+use codex_telemetry::ErrorClass;
+
+const PAGE: &str = include_str!("../../docs/error-classes.md");
+
+/// A row of the tables of failures.
+struct Failure {
+    cause: &'static str,
+    says: &'static str,
+    class: ErrorClass,
+    /// The body of the test that proves it.
+    test: String,
+}
+
+fn section(title: &str) -> &'static str {
+    let (_, rest) = PAGE.split_once(&format!("\n## {title}\n")).unwrap();
+    rest.split("\n## ").next().unwrap()
+}
+
+/// The cells of a row, or nothing when the line is no row, or a table's head.
+fn cells(line: &'static str) -> Option<Vec<&'static str>> {
+    let row = line.strip_prefix("| ")?.strip_suffix(" |")?;
+    let cells: Vec<_> = row.split('|').map(str::trim).collect();
+    (!["class", "cause"].contains(&cells[0])).then_some(cells)
+}
+
+/// What stands in a cell, without the marks of code around it.
+fn code(cell: &'static str) -> &'static str {
+    cell.trim_matches('`').trim()
+}
+
+fn class(cell: &'static str) -> ErrorClass {
+    let name = code(cell);
+    let known = ErrorClass::ALL.iter().find(|class| class.as_str() == name);
+    *known.unwrap_or_else(|| panic!("there is no class {name}"))
+}
+
+/// The body of a test of `tests/real_codex`, named as `file::function`.
+fn body(test: &str) -> String {
+    let (file, function) = test.split_once("::").unwrap();
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real_codex");
+    let source = fs::read_to_string(directory.join(file).with_extension("rs"));
+    let source = source.unwrap_or_else(|error| panic!("{test}: {error}"));
+    let (before, rest) = source
+        .split_once(&format!("async fn {function}("))
+        .unwrap_or_else(|| panic!("there is no test {test}"));
+    assert!(before.ends_with("#[tokio::test]\n"), "{test} is no test");
+    let body = rest.split("\n}\n").next().unwrap();
+    // A quote within a text is escaped there.
+    body.replace("\\\"", "\"")
+}
+
+fn failures() -> Vec<Failure> {
+    let mut test = String::new();
+    let mut failures = Vec::new();
+    for line in section("The failures").lines() {
+        if let Some(name) = line.strip_prefix("Proved by `") {
+            test = body(name.trim_end_matches("`:"));
+        }
+        let Some(cells) = cells(line) else { continue };
+        let [cause, says, named] = cells[..] else {
+            panic!("{line}");
+        };
+        failures.push(Failure {
+            cause,
+            says: code(says),
+            class: class(named),
+            test: test.clone(),
+        });
+    }
+    failures
+}
+
+/// `RateLimit`, as the source has it.
+fn variant(class: ErrorClass) -> String {
+    format!("{class:?}")
+}
+
+#[test]
+fn every_class_has_its_row_in_order_with_its_mark() {
+    let rows: Vec<_> = section("The classes").lines().filter_map(cells).collect();
+    let named: Vec<_> = rows.iter().map(|row| class(row[0])).collect();
+    assert_eq!(named, ErrorClass::ALL);
+    for (row, class) in rows.iter().zip(named) {
+        let [_, retry, happened, to_do] = row[..] else {
+            panic!("{row:?}");
+        };
+        assert_eq!(retry == "↻", class.is_retryable(), "{class}");
+        assert!(!happened.is_empty() && !to_do.is_empty(), "{class}");
+    }
+}
+
+#[test]
+fn every_failure_has_the_class_and_the_words_that_its_test_proves() {
+    let failures = failures();
+    assert!(failures.len() >= 30, "{} rows", failures.len());
+    for Failure {
+        cause,
+        says,
+        class,
+        test,
+    } in failures
+    {
+        let variant = variant(class);
+        let Some((_, row)) = test.split_once(&format!("\"{cause}\"")) else {
+            // A test of one failure, which it does not name.
+            assert!(
+                test.contains(&format!("::{variant}")),
+                "{cause}: not {variant}"
+            );
+            assert!(says == "–" || test.contains(says), "{cause}: not {says}");
+            continue;
+        };
+        // The first class behind the cause is that of the row.
+        let (words, behind) = row
+            .split_once("C::")
+            .unwrap_or_else(|| panic!("{cause}: no class behind it"));
+        let is_it = behind
+            .strip_prefix(&variant)
+            .is_some_and(|rest| !rest.starts_with(char::is_alphanumeric));
+        assert!(is_it, "{cause}: not {variant}");
+        let words = if words.contains('"') { words } else { &test };
+        assert!(says == "–" || words.contains(says), "{cause}: not {says}");
+    }
+}
+
+#[test]
+fn no_row_of_a_table_of_failures_is_missing_on_the_page() {
+    let listed: Vec<_> = failures().iter().map(|failure| failure.cause).collect();
+    for file in [
+        "statuses",
+        "responses",
+        "startup",
+        "refusals",
+        "endings",
+        "tool_failures",
+    ] {
+        let path = format!("{}/tests/real_codex/{file}.rs", env!("CARGO_MANIFEST_DIR"));
+        let source = fs::read_to_string(path).unwrap();
+        // A row is a cause, what is said, and a class.
+        let mut texts = source.split("C::").collect::<Vec<_>>();
+        texts.pop();
+        for text in texts {
+            let literals: Vec<_> = text
+                .replace("\\\"", "'")
+                .split('"')
+                .map(str::to_owned)
+                .collect();
+            let [.., cause, between, _says, behind] = &literals[..] else {
+                continue;
+            };
+            if between.trim() == "," && behind.trim() == "," {
+                assert!(
+                    listed.contains(&&**cause),
+                    "{file}: {cause} is not on the page"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_failure_that_leaves_no_class_is_in_a_test_that_sees_none() {
+    let untold = section("What has no class");
+    let name = untold
+        .lines()
+        .find_map(|line| line.strip_prefix("Proved by `"))
+        .unwrap();
+    let test = body(name.trim_end_matches("`:"));
+    let rows: Vec<_> = untold
+        .lines()
+        .filter_map(|line| line.strip_prefix("- "))
+        .collect();
+    assert!(!rows.is_empty());
+    for cause in rows {
+        assert!(test.contains(&format!("\"{cause}\"")), "no row {cause}");
+    }
+}

@@ -1,0 +1,20 @@
+//! Errors as they really come.
+
+use std::path::PathBuf;
+
+use codex_telemetry::turn::{TurnError, TurnRequest, TurnService};
+use tower::ServiceExt;
+
+/// The error of a turn whose Codex does what `script` says.
+pub(crate) async fn turn_error(script: &str) -> TurnError {
+    let fake = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/turn/fake-codex");
+    let turns = TurnService::builder().codex(fake).build();
+    let request = TurnRequest::new("a prompt").with_env("FAKE_CODEX", script);
+    turns.oneshot(request).await.unwrap_err()
+}
+
+/// The error of a turn that Codex says has failed.
+pub(crate) async fn failed(message: &str) -> TurnError {
+    let failed = serde_json::json!({"type": "turn.failed", "error": {"message": message}});
+    turn_error(&format!("cat <<'END'\n{failed}\nEND\nexit 1")).await
+}

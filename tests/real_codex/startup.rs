@@ -1,0 +1,289 @@
+//! Mistakes of configuration and environment, with which Codex does not begin a turn.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use codex_telemetry::{
+    ErrorClass as C,
+    turn::{TurnError, TurnService},
+};
+
+use crate::{
+    bench::Bench,
+    reply::Reply,
+    table::{Spoil, each, each_request_is_refused},
+};
+
+#[tokio::test]
+async fn a_setting_that_codex_does_not_take_is_a_matter_of_configuration() {
+    each_request_is_refused([
+        (
+            "config.toml is broken",
+            "config.toml:1:1",
+            C::Config,
+            (|bench, request| {
+                fs::write(bench.home.path().join("config.toml"), "= broken").unwrap();
+                request
+            }) as Spoil,
+        ),
+        (
+            "config.toml has a value of the wrong type",
+            "in `model`",
+            C::Config,
+            |bench, request| {
+                fs::write(bench.home.path().join("config.toml"), "model = 7").unwrap();
+                request
+            },
+        ),
+        (
+            "config.toml is a directory",
+            "is not a file",
+            C::Config,
+            |bench, request| {
+                fs::create_dir(bench.home.path().join("config.toml")).unwrap();
+                request
+            },
+        ),
+        (
+            "a setting has a value that does not exist",
+            "in `approval_policy`",
+            C::Config,
+            |_, request| request.with_config("approval_policy", "\"maybe\""),
+        ),
+        (
+            "a setting is no longer supported",
+            "no longer supported",
+            C::Config,
+            |_, request| request.with_config("profile", "\"old\""),
+        ),
+        (
+            "a model provider that is not configured",
+            "Model provider `none` not found",
+            C::Config,
+            |_, request| request.with_config("model_provider", "\"none\""),
+        ),
+        (
+            "an MCP server without a command",
+            "in `mcp_servers.stub`",
+            C::Config,
+            |_, request| request.with_config("mcp_servers.stub", "{comand=\"x\"}"),
+        ),
+        (
+            "a required MCP server that is not there",
+            "required MCP servers failed",
+            C::Config,
+            |_, request| {
+                request.with_config(
+                    "mcp_servers.stub",
+                    "{command=\"/no/such/server\",required=true}",
+                )
+            },
+        ),
+        (
+            "a required MCP server that exits",
+            "required MCP servers failed",
+            C::Config,
+            |_, request| {
+                request.with_config("mcp_servers.stub", "{command=\"false\",required=true}")
+            },
+        ),
+        (
+            "a required MCP server that does not answer",
+            "timed out handshaking",
+            C::Config,
+            |_, request| {
+                let server =
+                    "{command=\"sleep\",args=[\"60\"],startup_timeout_sec=0.3,required=true}";
+                request.with_config("mcp_servers.stub", server)
+            },
+        ),
+        (
+            "rules for commands are broken",
+            "Error loading rules",
+            C::Config,
+            |bench, request| {
+                let rules = bench.home.path().join("rules");
+                fs::create_dir(&rules).unwrap();
+                fs::write(rules.join("default.rules"), "broken((").unwrap();
+                request
+            },
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_home_of_codex_that_is_none_is_told() {
+    each_request_is_refused([
+        (
+            "`CODEX_HOME` is not there",
+            "does not exist",
+            C::Config,
+            (|bench, request| request.with_env("CODEX_HOME", bench.work.path().join("none")))
+                as Spoil,
+        ),
+        (
+            "`CODEX_HOME` is a file",
+            "is not a directory",
+            C::Config,
+            |_, request| request.with_env("CODEX_HOME", "/etc/passwd"),
+        ),
+        (
+            "`CODEX_HOME` cannot be written to",
+            "(os error ",
+            C::Io,
+            |_, request| request.with_env("CODEX_HOME", "/proc"),
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_prompt_that_codex_does_not_take_is_an_invalid_request() {
+    each_request_is_refused([
+        (
+            "a prompt without a word",
+            "No prompt provided",
+            C::InvalidRequest,
+            (|bench, _| bench.request("")) as Spoil,
+        ),
+        (
+            "a prompt over a million characters",
+            "maximum length of 1048576",
+            C::InvalidRequest,
+            |bench, _| bench.request("0123456789".repeat(1 << 17)),
+        ),
+        (
+            "a model without a name",
+            "No models are available",
+            C::InvalidRequest,
+            |_, request| request.with_model(""),
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_is_a_matter_of_configuration() {
+    let Some(bench) = Bench::start([]) else {
+        return;
+    };
+    let request = bench.request_to("ftp://127.0.0.1/v1", "Go");
+    let row = (
+        "the provider's address is none",
+        "`base_url`",
+        C::Config,
+        request,
+    );
+    bench.fails_at_the_model(row).await;
+}
+
+#[tokio::test]
+async fn a_binary_that_cannot_be_run_is_a_failure_to_spawn() {
+    let rows = [
+        ("Codex is not there", "npm install", C::Spawn, None),
+        (
+            "Codex is not executable",
+            "was not found",
+            C::Spawn,
+            Some(("#!/bin/sh\n", 0o644)),
+        ),
+        (
+            "Codex is an empty file",
+            "see that it is the Codex CLI",
+            C::Spawn,
+            Some(("", 0o755)),
+        ),
+        (
+            "Codex is of another machine",
+            "see that it is the Codex CLI",
+            C::Spawn,
+            Some(("\x7fELF\x02\x01", 0o755)),
+        ),
+        (
+            "Codex is a script without its interpreter",
+            "could not be started",
+            C::Spawn,
+            Some(("#!/no/such/node\n", 0o755)),
+        ),
+        (
+            "Codex is a launcher whose runtime is missing",
+            "exit status: 127",
+            C::Spawn,
+            Some(("#!/usr/bin/env no-such-node\n", 0o755)),
+        ),
+    ];
+    each(rows, |(cause, says, class, file)| async move {
+        let Some(bench) = Bench::start([]) else {
+            return;
+        };
+        let path = bench.work.path().join("codex");
+        if let Some((content, mode)) = file {
+            fs::write(&path, content).unwrap();
+            fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        }
+        let turns = TurnService::builder().codex(&path).build();
+        let error = bench.run_by(turns, bench.request("Go")).await.unwrap_err();
+        let told = codex_telemetry::CodexClassifier.of(&error).message.unwrap();
+        assert!(told.contains(says), "{cause}: {told}");
+        bench.assert_refused(cause, class, &error);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_directory_in_place_of_codex_is_a_failure_to_spawn() {
+    let Some(bench) = Bench::start([]) else {
+        return;
+    };
+    let turns = TurnService::builder().codex(bench.work.path()).build();
+    let error = bench.run_by(turns, bench.request("Go")).await.unwrap_err();
+    assert!(
+        matches!(error, TurnError::CodexNotFound { .. }),
+        "{error:?}"
+    );
+    bench.assert_refused("Codex is a directory", C::Spawn, &error);
+}
+
+#[tokio::test]
+async fn a_working_directory_that_is_none_is_a_matter_of_configuration() {
+    each_request_is_refused([
+        (
+            "the working directory is not there",
+            "create it, or name another",
+            C::Config,
+            (|bench, request| request.with_working_directory(bench.work.path().join("none")))
+                as Spoil,
+        ),
+        (
+            "the working directory is a file",
+            "create it, or name another",
+            C::Config,
+            |_, request| request.with_working_directory("/etc/passwd"),
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_flag_that_codex_does_not_know_is_a_matter_of_configuration() {
+    let Some(bench) = Bench::start([]) else {
+        return;
+    };
+    // As an older Codex would take one of the service's own flags.
+    let turns = bench.turns_after("set -- --no-such-flag \"$@\"").build();
+    let error = bench.run_by(turns, bench.request("Go")).await.unwrap_err();
+    assert!(error.to_string().contains("unexpected argument"), "{error}");
+    bench.assert_refused("a flag that Codex does not know", C::Config, &error);
+}
+
+#[tokio::test]
+async fn a_home_without_room_for_the_thread_does_not_cost_the_turn() {
+    let Some(bench) = Bench::start([Reply::done()]) else {
+        return;
+    };
+    // Where the thread's file would be.
+    fs::write(bench.home.path().join("sessions"), "").unwrap();
+    let turn = bench.run(bench.request("Go")).await.unwrap();
+    assert_eq!(turn.final_message.as_deref(), Some("done"));
+    crate::calls::assert_ok(bench.calls(1).turn());
+}
