@@ -75,6 +75,8 @@ fn is_lower_hex(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
 
     #[test]
@@ -113,5 +115,42 @@ mod tests {
             assert_eq!(kind_of(foreign.as_bytes()), Kind::Foreign, "{foreign:?}");
         }
         assert_eq!(kind_of(b"\xff\xfe"), Kind::Foreign);
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_that_is_taken_makes_one_file_name_that_is_read_back(
+            name in any::<String>(),
+            hash in "[0-9a-f]{64}",
+        ) {
+            match check(&name) {
+                Ok(()) => {
+                    let made = file_name(&hash, &name);
+                    prop_assert!(made.len() <= 255 && !made.contains(['/', '\0']));
+                    let read = Kind::Attachment { hash: &hash, name: &name };
+                    prop_assert_eq!(kind_of(made.as_bytes()), read);
+                }
+                Err(error) => {
+                    let text = error.to_string();
+                    prop_assert!(!text.contains(char::is_control), "{text}");
+                    prop_assert!(text.chars().count() < 700, "{text}");
+                }
+            }
+        }
+
+        #[test]
+        fn any_file_name_that_is_an_attachments_is_one_that_is_made(
+            hash in "[0-9a-f]{63,65}|[0-9a-g]{64}",
+            rest in vec(any::<u8>(), 0..200),
+        ) {
+            let file_name = [hash.as_bytes(), b"-", &rest].concat();
+            for bytes in [&file_name, &rest] {
+                if let Kind::Attachment { hash, name } = kind_of(bytes) {
+                    prop_assert!(check(name).is_ok());
+                    let made = super::file_name(hash, name).into_bytes();
+                    prop_assert_eq!(&made, bytes);
+                }
+            }
+        }
     }
 }

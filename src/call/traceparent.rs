@@ -48,6 +48,8 @@ fn is_lower_hex(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -84,6 +86,31 @@ mod tests {
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0g",
         ] {
             assert_eq!(parse(bad, None), None, "{bad:?} was taken");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_traceparent_that_is_written_the_same_or_none(
+            text in "[0-9a-fA-F -]{0,60}|\\PC{0,60}|0[0-9a-f]-[0-9a-f]{32}-[0-9a-f]{16}-0[0-9a-f]",
+            state in proptest::option::of("\\PC{0,40}"),
+        ) {
+            if let Some(span) = parse(&text, state.as_deref()) {
+                let written = format(&span);
+                let again = parse(&written, Some(&span.trace_state().header()));
+                prop_assert_eq!(again, Some(span));
+                prop_assert_eq!(&written[2..52], &text.trim()[2..52]);
+            }
+        }
+
+        #[test]
+        fn any_ids_but_zero_are_read_back(
+            trace in 1..=u128::MAX,
+            span in 1..=u64::MAX,
+            sampled in any::<bool>(),
+        ) {
+            let text = format!("00-{trace:032x}-{span:016x}-{:02x}", u8::from(sampled));
+            prop_assert_eq!(parse(&text, None).map(|span| format(&span)), Some(text));
         }
     }
 }

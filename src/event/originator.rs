@@ -109,6 +109,8 @@ impl std::error::Error for InvalidOriginator {}
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -117,6 +119,26 @@ mod tests {
         assert_eq!(Originator::named(&longest).unwrap().as_str(), longest);
         for bad in ["", "a b", "ä", "a\n", "a/b", &"x".repeat(MAX_LEN + 1)] {
             assert!(Originator::named(bad).is_err(), "{bad:?} was taken");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_of_the_alphabet_is_taken_and_given_back(name in "[A-Za-z0-9._-]{1,64}") {
+            let originator = Originator::named(&name).unwrap();
+            prop_assert_eq!(originator.as_str(), &name);
+            prop_assert_eq!(Originator::named(&originator.to_string()), Ok(originator));
+        }
+
+        #[test]
+        fn any_other_text_is_refused_and_not_repeated(
+            before in "[A-Za-z0-9._-]{0,40}",
+            odd in "[^A-Za-z0-9._-]",
+            after in "\\PC{0,40}",
+        ) {
+            let name = format!("{before}{odd}{after}");
+            let error = Originator::named(&name).unwrap_err();
+            prop_assert_eq!(error.to_string(), InvalidOriginator { length: name.len() }.to_string());
         }
     }
 }

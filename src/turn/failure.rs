@@ -13,6 +13,9 @@ use serde_json::Value;
 use super::retry_after::retry_after;
 use crate::event::ErrorClass;
 
+#[cfg(test)]
+mod properties;
+
 type Verdict = (ErrorClass, Option<Duration>);
 
 /// What stands before the number of an HTTP status, in lower case.

@@ -22,3 +22,7 @@ pub use self::{
     response::{Turn, Usage},
     stream::{TurnStream, TurnUpdate, turn_stream},
 };
+
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use self::exec::{any_chunking, any_output};

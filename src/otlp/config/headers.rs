@@ -73,6 +73,9 @@ impl fmt::Debug for Headers {
 
 #[cfg(test)]
 mod tests {
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
 
     fn pairs(headers: &Headers) -> Vec<(&str, &str)> {
@@ -134,5 +137,37 @@ mod tests {
         assert_eq!(format!("{headers:?}"), r#"{"k": ***}"#);
         let sensitive = format!("{:?}", headers.iter().next());
         assert!(!sensitive.contains("s3cret"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_headers_that_are_written_by_the_rules_are_read_back(
+            given in vec(("[a-z!#+.^_|~-]{1,8}", "[!-~]( {0,2}[!-~]){0,6}"), 0..6),
+        ) {
+            let text = given.iter().map(|(name, value)| {
+                format!(" {name} = {} ", utf8_percent_encode(value, NON_ALPHANUMERIC))
+            });
+            let (headers, flaw) = Headers::parse(&text.collect::<Vec<_>>().join(","));
+            prop_assert_eq!(flaw, None);
+            // The last of a name counts, and stands where it was given.
+            let lasting = given.iter().enumerate().filter(|(at, (name, _))| {
+                !given[at + 1..].iter().any(|(later, _)| later == name)
+            });
+            let lasting = lasting.map(|(_, (name, value))| (&**name, &**value));
+            prop_assert_eq!(pairs(&headers), lasting.collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn any_text_is_read_as_far_as_it_goes_and_never_repeated(text in "[ZQäß€%=, \\x00-\\x1f]{0,40}") {
+            let (headers, flaw) = Headers::parse(&text);
+            let given = text.split(',').filter(|pair| !pair.trim().is_empty()).count();
+            prop_assert!(headers.iter().len() <= given);
+            prop_assert!(flaw.is_some() || headers.is_empty() == (given == 0));
+            for (name, value) in headers.iter() {
+                prop_assert!(!name.as_str().is_empty() && value.to_str().is_ok());
+            }
+            let flaw = flaw.unwrap_or_default();
+            prop_assert!(!flaw.contains(['Z', 'Q', 'ä', 'ß', '€']), "{flaw}");
+        }
     }
 }

@@ -62,3 +62,37 @@ fn parse_entry(entry: &str) -> Result<KeyValue, &'static str> {
     }
     Ok(KeyValue::new(Key::from(key), decode(value)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_attributes_that_are_written_by_the_rules_are_read_back(
+            given in vec((".{1,8}", ".{0,8}"), 0..6),
+        ) {
+            let encoded = |part: &str| utf8_percent_encode(part, NON_ALPHANUMERIC).to_string();
+            let text = given.iter().map(|(key, value)| {
+                format!(" {} = {} ", encoded(key), encoded(value))
+            });
+            let read = parse(&text.collect::<Vec<_>>().join(",")).unwrap();
+            let given = given.into_iter().map(|(key, value)| KeyValue::new(key, value));
+            prop_assert_eq!(read, given.collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn any_text_is_read_whole_or_refused_and_never_repeated(text in "[ZQäß€%=, \\x00-\\x1f]{0,40}") {
+            let given = text.split(',').filter(|entry| !entry.trim().is_empty()).count();
+            match parse(&text) {
+                Ok(read) => prop_assert_eq!(read.len(), given),
+                Err(flaw) => {
+                    prop_assert!(!flaw.contains(['Z', 'Q', 'ä', 'ß', '€']), "{flaw}");
+                }
+            }
+        }
+    }
+}

@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 
 use crate::turn::{Change, Item, ItemKind, ItemStatus, Step, Usage};
 
+#[cfg(test)]
+pub(super) mod properties;
+
 #[derive(Debug, PartialEq)]
 pub(super) enum Line {
     ThreadStarted {

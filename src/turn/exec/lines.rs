@@ -3,6 +3,9 @@ use std::io;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod checks;
+
 /// How much room is made for each read.
 const CHUNK: usize = 64 * 1024;
 

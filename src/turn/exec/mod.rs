@@ -23,3 +23,6 @@ mod transcript;
 mod watchdog;
 
 pub use self::service::{TurnFuture, TurnService, TurnServiceBuilder};
+
+#[cfg(fuzzing)]
+pub use self::{lines::checks::any_chunking, transcript::checks::any_output};

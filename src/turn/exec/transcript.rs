@@ -14,6 +14,9 @@ use crate::{
     turn::{Item, ItemKind, Progress, Sandbox, Turn, TurnError, Usage},
 };
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod checks;
+
 /// Folds the lines of a turn into what came of it.
 pub(super) struct Transcript {
     // Declared before the facts: the tools' calls end before the turn's facts are recorded.

@@ -1,0 +1,65 @@
+//! What people write into variables, headers and names: it has a meaning, or is refused or warned of.
+#![no_main]
+
+use codex_telemetry::{CallContext, Originator, otlp::OtlpConfig};
+use libfuzzer_sys::fuzz_target;
+
+const NAMES: &[&str] = &[
+    "CODEX_OTLP_ENABLE",
+    "CODEX_OTLP_SIGNALS",
+    "CODEX_OTLP_ENDPOINT",
+    "CODEX_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_TIMEOUT",
+    "OTEL_EXPORTER_OTLP_COMPRESSION",
+    "OTEL_RESOURCE_ATTRIBUTES",
+    "OTEL_SERVICE_NAME",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
+    "OTEL_BSP_MAX_QUEUE_SIZE",
+    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+    "OTEL_BSP_SCHEDULE_DELAY",
+    "OTEL_METRIC_EXPORT_INTERVAL",
+    "OTEL_SDK_DISABLED",
+];
+
+/// Of what no warning may hold a piece: a header's value.
+const SECRET: &str = "Zq7XkPw2";
+
+fuzz_target!(|input: (Vec<(u8, String)>, String, String)| {
+    let (mut variables, text, state) = input;
+    variables.push((0, "1".to_owned()));
+    let named = variables.iter().map(|(index, value)| {
+        let name = NAMES[usize::from(*index) % NAMES.len()];
+        // In what holds secrets, each value has one.
+        match name.ends_with("HEADERS") {
+            true => (name, format!("{value}{SECRET}")),
+            false => (name, value.clone()),
+        }
+    });
+    let named: Vec<_> = named.collect();
+    let setup = OtlpConfig::from_variables(named.clone());
+    for warning in &setup.warnings {
+        let told = warning.to_string();
+        assert!(!told.contains(SECRET), "{told}");
+        assert!(named.iter().any(|(name, _)| *name == warning.variable()));
+    }
+    if let Some(config) = setup.config {
+        assert!((1..=config.queue_capacity()).contains(&config.batch_size()));
+        assert!(!config.schedule_delay().is_zero() && !config.metric_interval().is_zero());
+        let shown = format!("{config:?}");
+        assert!(!shown.contains(SECRET), "{shown}");
+    }
+
+    if let Ok(originator) = Originator::named(&text) {
+        assert_eq!(originator.as_str(), text);
+    }
+    let context = CallContext::new().with_traceparent(&text, Some(&state));
+    if let Some(traceparent) = context.traceparent() {
+        let again = CallContext::new().with_traceparent(&traceparent, None);
+        assert_eq!(again.traceparent().as_deref(), Some(&*traceparent));
+    }
+});
