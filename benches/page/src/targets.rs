@@ -47,7 +47,8 @@ const TARGETS: &[Target] = &[
         what: "three layers, OTLP with all signals, on the caller's thread",
         bound: AtMost(250.0),
         unit: "ns",
-        figure: |f| f.rung("peers", OURS),
+        // It is measured twice; the greater one counts.
+        figure: |f| Some(ladder(f, "three layers, OTLP")?.max(f.rung("peers", OURS)?)),
     },
     Target {
         what: "the same, over the cheapest middleware that makes span and metric",
@@ -72,19 +73,25 @@ const TARGETS: &[Target] = &[
         what: "OTLP, sustained, nothing dropped, to a null exporter",
         bound: AtLeast(500_000.0),
         unit: "calls/s",
-        figure: |f| first(f, "scaling", "OTLP sink, sustained"),
+        figure: |f| {
+            let cells = f.line("scaling", "OTLP sink, sustained");
+            cells.iter().map(|cell| cell.value).reduce(f64::min)
+        },
     },
     Target {
         what: "two threads over one, OTLP sink",
         bound: AtLeast(1.7),
         unit: "×",
-        figure: |f| first(f, "scaling", "OTLP sink, two threads over one"),
+        figure: |f| {
+            let threads = |count| column(f, "scaling", "OTLP sink, callers", count);
+            Some(threads("2 threads")? / threads("1 threads")?)
+        },
     },
     Target {
-        what: "one call in flight",
+        what: "one call in flight, three layers, OTLP",
         bound: AtMost(512.0),
         unit: "bytes",
-        figure: |f| first(f, "memory", "one call in flight"),
+        figure: |f| Some(f.line("memory", "three layers, OTLP").first()?.value),
     },
     Target {
         what: "a real turn with everything on, over plain `codex exec`",
@@ -158,10 +165,6 @@ fn ladder(figures: &Figures, name: &str) -> Option<f64> {
 /// What ours adds to the bare service, with OTLP.
 fn ours(figures: &Figures) -> Option<f64> {
     Some(figures.rung("peers", OURS)? - figures.rung("peers", BARE)?)
-}
-
-fn first(figures: &Figures, table: &str, name: &str) -> Option<f64> {
-    figures.line(table, name).first().map(|cell| cell.value)
 }
 
 fn column(figures: &Figures, table: &str, name: &str, column: &str) -> Option<f64> {
