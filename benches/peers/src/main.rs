@@ -19,6 +19,7 @@
 mod books;
 mod burst;
 mod by_hand;
+#[path = "../../support/counting.rs"]
 mod counting;
 mod http_peers;
 mod ours;

@@ -1,0 +1,67 @@
+//! What the layers add to a call: a ladder from the floor to three layers with each sink.
+//!
+//! ```sh
+//! cargo bench --bench overhead
+//! ```
+//!
+//! Calls come in bursts on one thread, without a runtime. Requests are built outside of the measured
+//! time; so is what empties a sink after a burst. Compare rungs of one run with each other: the absolute
+//! nanoseconds are of the machine.
+
+#[path = "../support/counting.rs"]
+mod counting;
+mod ladder;
+mod services;
+mod sinks;
+mod stacked;
+
+use std::{
+    hint::black_box,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use codex_telemetry::{ErrorClassLayer, JsonLinesSink, Originator, OriginatorLayer, TimingLayer};
+use criterion::Criterion;
+use tower::Layer;
+
+use crate::{
+    ladder::{Ladder, three_layers},
+    services::{Bare, classify},
+    sinks::{Discard, memory, otlp, otlp_full},
+};
+
+fn main() {
+    let mut criterion = Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_millis(700))
+        .sample_size(30)
+        .configure_from_args();
+    let mut group = criterion.benchmark_group("overhead");
+    group.bench_function("floor: two clock reads", |bencher| {
+        bencher.iter(|| black_box(black_box(Instant::now()).elapsed()));
+    });
+
+    let mut ladder = Ladder::new(group);
+    ladder.rung("bare service", Bare, || ());
+    let alone = OriginatorLayer::new(Originator::Sdk);
+    ladder.rung("originator alone", alone.layer(Bare), || ());
+    let alone = TimingLayer::new(());
+    ladder.rung("timing alone, sink off", alone.layer(Bare), || ());
+    let alone = ErrorClassLayer::new(classify);
+    ladder.rung("error class alone", alone.layer(Bare), || ());
+    ladder.rung("three layers, sink off", three_layers((), Bare), || ());
+    ladder.ways("discarding sink", Discard, || ());
+    let (sink, empty) = memory();
+    ladder.ways("memory sink", sink, empty);
+    let lines = Arc::new(JsonLinesSink::new(std::io::sink()));
+    ladder.ways("JSON lines to a null writer", lines, || ());
+    let (sink, empty) = otlp();
+    ladder.ways("OTLP", sink, empty);
+    let full = three_layers(otlp_full(), Bare);
+    ladder.rung("three layers, OTLP, queue full", full, || ());
+    stacked::rungs(&mut ladder);
+
+    drop(ladder);
+    criterion.final_summary();
+}
