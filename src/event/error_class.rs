@@ -50,7 +50,7 @@ pub enum ErrorClass {
     Cancelled,
     /// The code panicked.
     Panic,
-    /// The operating system refused a file or a pipe.
+    /// The operating system refused a file, a pipe or another resource.
     Io,
     /// None of the above is known to be true.
     Other,

@@ -59,7 +59,7 @@ pub enum TurnError {
     Exited {
         /// How it ended.
         status: ExitStatus,
-        /// Whether Codex had begun the turn by then.
+        /// Whether Codex had told of its thread by then.
         begun: bool,
         /// The last error that it told of.
         message: Option<String>,

@@ -89,6 +89,8 @@ const STARTUP_FRAGMENTS: &[(&str, ErrorClass)] = &[
     ("is no longer supported", ErrorClass::Config),
     // How Rust prints an error of the operating system.
     ("(os error ", ErrorClass::Io),
+    // A thread whose file is broken, for one.
+    ("thread/resume failed", ErrorClass::InvalidRequest),
     // JSON-RPC's numbers for a bad request and bad parameters: Codex talks to itself by it.
     ("(code -32600)", ErrorClass::InvalidRequest),
     ("(code -32602)", ErrorClass::InvalidRequest),
@@ -130,7 +132,9 @@ pub(super) fn of_exit(
     }
     let cause = cause(stderr).unwrap_or_default();
     let text = cause.to_ascii_lowercase();
-    let class = find(&text, STARTUP_FRAGMENTS).unwrap_or(match status.code() {
+    // Once the turn has begun, standard error is noisy, and only what calls itself an error counts.
+    let known = (!begun || is_error(&cause)).then(|| find(&text, STARTUP_FRAGMENTS));
+    let class = known.flatten().unwrap_or(match status.code() {
         Some(0) => ErrorClass::Incomplete,
         // Every other failure of a turn has a last line; a SIGINT, which Codex catches, has none.
         Some(1) if begun && !is_error(&cause) => ErrorClass::Interrupted,

@@ -1,11 +1,14 @@
 //! Turns whose Codex dies on the way: by a signal, of itself, or at a limit of the system.
 #![cfg(target_os = "linux")]
 
-use codex_telemetry::{ErrorClass as C, event::names, turn::TurnError};
+use std::time::Duration;
+
+use codex_telemetry::{BoxError, CodexClassifier, ErrorClass as C, event::names, turn::TurnError};
 use rustix::process::{Pid, Signal, kill_process};
+use tower::{ServiceBuilder, ServiceExt};
 
 use crate::{
-    bench::{Bench, until},
+    bench::{Bench, in_time, until},
     calls::number,
     reply::{Ending, Reply},
     table::each,
@@ -167,4 +170,52 @@ async fn a_turn_that_its_caller_drops_is_cancelled() {
         .drop_when("the model was asked", bench.request("Go"), asked)
         .await;
     assert_eq!(bench.calls(1).turn().error_class(), Some(C::Cancelled));
+}
+
+#[tokio::test]
+async fn a_codex_that_is_stopped_is_ended_by_a_deadline() {
+    let Some(bench) = Bench::start([Reply::unfinished(Ending::Silence)]) else {
+        return;
+    };
+    let turns = ServiceBuilder::new()
+        .timeout(Duration::from_secs(3))
+        .service(bench.turns().build());
+    let classify = |error: &BoxError| CodexClassifier.of(&**error);
+    let turn = bench
+        .classified(turns, classify)
+        .oneshot(bench.request("Go"));
+    let stop = async {
+        until("Codex runs", || bench.codex().is_some()).await;
+        let pid = bench.codex().unwrap().try_into().unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::STOP).unwrap();
+    };
+    let (result, ()) = tokio::join!(in_time(turn), stop);
+    result.unwrap_err();
+    assert_eq!(bench.calls(1).turn().error_class(), Some(C::Timeout));
+    bench.assert_gone("no command ran", None).await;
+}
+
+#[tokio::test]
+async fn a_codex_that_closes_its_output_and_stays_is_a_failure_of_transport() {
+    let Some(bench) = Bench::start([]) else {
+        return;
+    };
+    let turns = bench.turns_after("exec >&-; exec sleep 60");
+    let turns = turns.exit_grace(Duration::from_millis(300)).build();
+    let error = bench.run_by(turns, bench.request("Go")).await.unwrap_err();
+    assert!(error.to_string().contains("was killed"), "{error}");
+    bench.assert_refused("Codex closes its output and stays", C::Transport, &error);
+    bench.assert_gone("no command ran", None).await;
+}
+
+#[tokio::test]
+async fn a_turn_that_writes_too_much_is_a_failure_of_the_protocol() {
+    let long = "head -c 300000 /dev/zero | tr '\\0' x";
+    let Some(bench) = Bench::start([Reply::shell(long), Reply::done()]) else {
+        return;
+    };
+    let turns = bench.turns().output_limit(100_000).build();
+    let error = bench.run_by(turns, bench.request("Go")).await.unwrap_err();
+    assert!(error.to_string().contains("allow it more"), "{error}");
+    assert_eq!(bench.calls(1).turn().error_class(), Some(C::Protocol));
 }

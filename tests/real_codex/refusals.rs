@@ -1,5 +1,7 @@
 //! Turns that Codex or the service does not even begin.
 
+use std::fs;
+
 use codex_telemetry::{ErrorClass as C, Outcome, turn::TurnError};
 
 use crate::{
@@ -107,4 +109,27 @@ async fn a_thread_that_another_turn_is_at_is_refused() {
         Some(C::InvalidRequest),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_thread_whose_file_is_broken_is_an_invalid_request() {
+    let Some(bench) = Bench::start([Reply::done()]) else {
+        return;
+    };
+    let turn = bench.run(bench.request("Go")).await.unwrap();
+    let mut file = bench.home.path().join("sessions");
+    // The directories of the year, the month and the day, and then the file.
+    for _ in 0..4 {
+        let mut entries = fs::read_dir(&file).unwrap();
+        file = entries.next().unwrap().unwrap().path();
+    }
+    fs::write(&file, "garbage\n").unwrap();
+    let request = bench.request("On").with_resume(turn.thread_id.unwrap());
+    let error = bench.run(request).await.unwrap_err();
+    assert!(
+        error.to_string().contains("thread/resume failed"),
+        "{error}"
+    );
+    let event = bench.calls(2).turns.pop().unwrap();
+    assert_eq!(event.error_class(), Some(C::InvalidRequest), "{error}");
 }

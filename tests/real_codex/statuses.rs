@@ -147,7 +147,7 @@ async fn an_http_error_with_a_code_has_the_class_of_the_code() {
     let error = |status, code| Reply::error(status, code, "x");
     let plan =
         "{\"error\":{\"type\":\"usage_limit_reached\",\"message\":\"x\",\"plan_type\":\"pro\"}}";
-    let rows: [Row<Reply>; 9] = [
+    let rows: [Row<Reply>; 10] = [
         (
             "HTTP 400, `context_length_exceeded`",
             "ran out of room",
@@ -165,6 +165,12 @@ async fn an_http_error_with_a_code_has_the_class_of_the_code() {
             "billing_hard_limit",
             C::UsageLimit,
             error(400, "billing_hard_limit_reached"),
+        ),
+        (
+            "HTTP 400, a code of another kind",
+            "invalid_json_schema",
+            C::InvalidRequest,
+            error(400, "invalid_json_schema"),
         ),
         (
             "HTTP 429, `usage_limit_reached`",
