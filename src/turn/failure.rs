@@ -117,7 +117,7 @@ pub(super) fn of_message(message: &str) -> Verdict {
 
 /// The class of a process that ended on its own before the turn did.
 ///
-/// `begun` says whether it had begun the turn.
+/// `begun` says whether it had told of its thread by then.
 pub(super) fn of_exit(
     status: ExitStatus,
     begun: bool,
@@ -205,13 +205,13 @@ fn of_signal(status: ExitStatus) -> Option<ErrorClass> {
 }
 
 /// The class of a text in lower case that begins with words of Codex's own.
-fn of_text(text: &str) -> Option<ErrorClass> {
+fn of_text(mut text: &str) -> Option<ErrorClass> {
+    while let Some(inside) = PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix)) {
+        text = inside;
+    }
     if let Some(reason) = text.strip_prefix(STREAM) {
         // What is no reason that is known may be the words of a provider.
         return Some(opening(reason).unwrap_or(ErrorClass::Transport));
-    }
-    if let Some(inside) = PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix)) {
-        return of_text(inside);
     }
     if let Some(status) = http_status(text) {
         return of_status(status);
@@ -323,6 +323,12 @@ mod tests {
         ] {
             assert_eq!(of_message(message).0, class, "{message}");
         }
+    }
+
+    #[test]
+    fn what_stands_before_a_failure_is_passed_over_however_often_it_stands_there() {
+        let nested = format!("{}Quota exceeded.", "Fatal error: ".repeat(100_000));
+        assert_eq!(of_message(&nested).0, ErrorClass::UsageLimit);
     }
 
     #[test]
