@@ -1,8 +1,14 @@
-use std::{collections::BTreeSet, fs::File, io::Write, thread, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io::Write,
+    thread,
+    time::{Duration, Instant},
+};
 
 use super::{
     checks::{Neighbourhood, hash, listed_whole},
-    worker::{Role, Worker},
+    worker::{LONG, Role, Worker},
 };
 use crate::support::{open_at, start};
 
@@ -91,7 +97,9 @@ async fn a_sweep_that_is_killed_half_way_leaves_the_rest_to_the_next() {
             file.set_modified(start()).unwrap();
         }
         let sweepers = [(); 2].map(|()| Worker::start(Role::Sweep, &root));
+        let begun_by = Instant::now() + LONG;
         while neighbourhood.files().len() == FILES {
+            assert!(Instant::now() < begun_by, "no sweep begins");
             thread::yield_now();
         }
         sweepers

@@ -18,7 +18,7 @@ const READY: &str = "ready";
 const STAGED: &str = "staged ";
 
 /// Nothing here takes nearly as long, on any machine.
-const LONG: Duration = Duration::from_secs(60);
+pub(super) const LONG: Duration = Duration::from_secs(60);
 
 /// What a [`Worker`] does until it is ended.
 #[derive(Clone, Copy, Debug)]
