@@ -1,9 +1,15 @@
 use std::{
+    io::ErrorKind::AddrInUse,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     sync::Mutex,
+    thread,
+    time::{Duration, Instant},
 };
 
 use tokio::net::TcpSocket;
+
+/// Far more than it takes.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Sockets that keep [`closed_port`]s closed until the process ends.
 static CLOSED: Mutex<Vec<Port>> = Mutex::new(Vec::new());
@@ -32,8 +38,19 @@ impl Port {
 
     /// Listens on the reserved port, which works beside the reservation since std sets
     /// `SO_REUSEADDR` as well and the reservation does not listen.
+    ///
+    /// A child that another thread is just starting still has the last listener, until it has become
+    /// its program.
     pub(super) fn listen(&self) -> TcpListener {
-        let listener = TcpListener::bind(self.address).expect("the reserved port");
+        let deadline = Instant::now() + PATIENCE;
+        let listener = loop {
+            match TcpListener::bind(self.address) {
+                Err(error) if error.kind() == AddrInUse && Instant::now() < deadline => {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                bound => break bound.expect("the reserved port"),
+            }
+        };
         listener
             .set_nonblocking(true)
             .expect("a nonblocking listener");

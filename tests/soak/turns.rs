@@ -1,0 +1,116 @@
+//! Turns of a stand-in for Codex that goes well, fails, dies, hangs, or leaves things behind.
+
+use std::{fs::File, path::PathBuf, process::Command, time::Duration};
+
+use codex_telemetry::{
+    CodexClassifier, Originator, ServiceBuilderExt, Sink,
+    turn::{TurnRequest, TurnService},
+};
+use fastrand::Rng;
+use tower::{ServiceBuilder, ServiceExt};
+
+use crate::calls::{Caller, Calls, Gate};
+
+/// What a stand-in does, and whether that comes to an end by itself.
+const SCRIPTS: &[(&str, bool)] = &[
+    ("good", true),
+    ("good; sleep 1000", true),
+    ("sleep 1000 & good", true),
+    ("tool started; tool completed; good", true),
+    // A tool without an end.
+    ("tool started; good", true),
+    (
+        r#"say '{"type":"turn.failed","error":{"message":"rate limit exceeded"}}'; exit 1"#,
+        true,
+    ),
+    ("echo 'no such thread' >&2; exit 3", true),
+    ("tool started; kill -SEGV $$", true),
+    ("say 'no JSON'", true),
+    ("exec >&- 2>&-; sleep 1000", true),
+    // More than the limit.
+    ("while :; do tool started; done", true),
+    ("tool started; sleep 1000", false),
+    (
+        "trap '' INT TERM HUP; (sleep 1000 & sleep 1000) & wait",
+        false,
+    ),
+    (
+        "setsid sh -c 'sleep 1000 & sleep 1000' & tool started; wait",
+        false,
+    ),
+];
+
+/// Waits at the gate, as every script does first, and says what they say it with.
+const PRELUDE: &str = r#"
+say() { echo "$1"; }
+tool() {
+    say '{"type":"item.'"$1"'","item":{"id":"item_0","type":"command_execution","command":"x","aggregated_output":"","status":"in_progress"}}'
+}
+good() {
+    say '{"type":"thread.started","thread_id":"01a2021f-12be-7782-b2de-86dee0c040e2"}'
+    say '{"type":"turn.completed","usage":{"input_tokens":10,"output_tokens":5}}'
+}
+say '{"type":"turn.started"}'
+: < "$SOAK_GATE"
+"#;
+
+/// Holds all processes up until they have all begun: opening a FIFO to read waits for one who writes.
+pub(crate) struct ProcessGate {
+    directory: tempfile::TempDir,
+}
+
+impl ProcessGate {
+    pub(crate) fn closed() -> Self {
+        let gate = Self {
+            directory: tempfile::tempdir().unwrap(),
+        };
+        let made = Command::new("mkfifo").arg(gate.path()).status().unwrap();
+        assert!(made.success());
+        gate
+    }
+
+    /// Opens the gate, for as long as the file is kept.
+    #[must_use]
+    pub(crate) fn open(&self) -> File {
+        // One that could read as well need not wait for a reader, of which there may be none yet.
+        let both = File::options().read(true).write(true).open(self.path());
+        both.unwrap()
+    }
+
+    /// What every process of this gate has in its environment.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.directory.path().join("gate")
+    }
+}
+
+pub(crate) fn begin(
+    calls: &mut Calls,
+    count: usize,
+    sink: impl Sink + Clone + 'static,
+    (gate, processes): (&Gate, &ProcessGate),
+    rng: &mut Rng,
+) {
+    let codex = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/turn/fake-codex");
+    let turns = TurnService::builder()
+        .codex(codex)
+        .exit_grace(Duration::from_millis(300))
+        .output_limit(100_000)
+        .build();
+    let turns = ServiceBuilder::new()
+        .originator(Originator::Sdk)
+        .timing(sink)
+        .error_class(CodexClassifier)
+        .service(turns);
+    for _ in 0..count {
+        let (script, ends) = *rng.choice(SCRIPTS).unwrap();
+        let caller = if ends {
+            Caller::any(rng)
+        } else {
+            Caller::impatient(rng)
+        };
+        let request = TurnRequest::new("a prompt")
+            .with_env("FAKE_CODEX", format!("{PRELUDE}{script}"))
+            .with_env("SOAK_GATE", processes.path());
+        calls.begin(caller, gate, turns.clone().oneshot(request));
+    }
+}
