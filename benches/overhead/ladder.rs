@@ -16,7 +16,7 @@ use tower::{Service, ServiceBuilder};
 use crate::services::{Bare, Failing, Failure, PendingOnce, Recording, classify};
 
 /// How many calls are made between two that empty the sink.
-pub(crate) const BURST: usize = 2_000;
+pub(crate) const BURST: usize = 10_000;
 
 pub(crate) struct Ladder<'a> {
     group: BenchmarkGroup<'a, WallTime>,

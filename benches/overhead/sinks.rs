@@ -1,6 +1,6 @@
 //! The sinks of the ladder, each with what empties it.
 
-use std::{hint::black_box, time::Duration};
+use std::{hint::black_box, thread, time::Duration};
 
 use codex_telemetry::{
     Event, MemorySink, OtlpSink, Sink,
@@ -9,7 +9,6 @@ use codex_telemetry::{
 use opentelemetry_sdk::{
     error::OTelSdkResult,
     logs::{LogBatch, LogExporter},
-    trace::{SpanData, SpanExporter},
 };
 
 use crate::{counting::Counting, ladder::BURST};
@@ -51,15 +50,10 @@ pub(crate) fn otlp() -> (OtlpSink, impl FnMut()) {
     (sink, empty)
 }
 
-/// A queue that is full, and stays so: nothing is ever exported.
+/// A queue that is full, and stays so: its exporter blocks the export thread.
 pub(crate) fn otlp_full() -> OtlpSink {
-    OtlpSink::builder(config(|config| {
-        let signals = [Signal::Traces, Signal::Logs];
-        config.queue_capacity(1).signals(signals)
-    }))
-    .span_exporter(Stuck)
-    .log_exporter(Stuck)
-    .start()
+    let config = config(|config| config.queue_capacity(1).signals([Signal::Logs]));
+    OtlpSink::builder(config).log_exporter(Stuck).start()
 }
 
 fn config(set: impl FnOnce(OtlpConfigBuilder) -> OtlpConfigBuilder) -> OtlpConfig {
@@ -69,14 +63,10 @@ fn config(set: impl FnOnce(OtlpConfigBuilder) -> OtlpConfigBuilder) -> OtlpConfi
 #[derive(Debug)]
 struct Stuck;
 
-impl SpanExporter for Stuck {
-    async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
-        std::future::pending().await
-    }
-}
-
 impl LogExporter for Stuck {
     async fn export(&self, _: LogBatch<'_>) -> OTelSdkResult {
-        std::future::pending().await
+        loop {
+            thread::park();
+        }
     }
 }
