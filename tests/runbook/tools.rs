@@ -1,0 +1,93 @@
+//! What the commands of the page need.
+
+use std::{
+    env, fs,
+    io::Write as _,
+    os::unix::fs::{PermissionsExt as _, symlink},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+/// `1` when a run that cannot try the page is to fail.
+const REQUIRED: &str = "CODEX_TELEMETRY_REQUIRE_RUNBOOK";
+
+/// The tools that not every machine has, each asked for what the page needs of it.
+const TOOLS: &[&str] = &[
+    "jq --version",
+    "pgrep --version",
+    "ps --version",
+    "flock --version",
+    "setsid --version",
+    "find --version",
+    "stat --version",
+    "bash --version",
+];
+
+/// Whether the page can be tried here.
+///
+/// # Panics
+///
+/// If it cannot and it has to be.
+pub(crate) fn are_there() -> bool {
+    let works = |tool: &&&str| {
+        let (name, version) = tool.split_once(' ').unwrap();
+        let mut command = Command::new(name);
+        command.arg(version).stdin(Stdio::null());
+        command.output().is_ok_and(|output| output.status.success())
+    };
+    let Some(missing) = TOOLS.iter().find(|tool| !works(tool)) else {
+        return true;
+    };
+    let why = format!("`{missing}` does not work here, see the top of RUNBOOK.md");
+    assert!(
+        env::var_os(REQUIRED).is_none_or(|value| value != "1"),
+        "{why}"
+    );
+    // Unlike the print macros, this is not captured: a run that tested nothing says so.
+    let line = format!("\nSKIPPED: the commands of RUNBOOK.md, because {why}\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
+    false
+}
+
+/// A bash that is at home in a directory, with what there is of a checkout in `checkout`, where it starts.
+pub(crate) fn bash(directory: &Path) -> Command {
+    let checkout = directory.join("checkout");
+    let programs = directory.join("programs");
+    let temporary = directory.join("tmp");
+    for directory in [&checkout, &programs, &temporary] {
+        fs::create_dir(directory).unwrap();
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    symlink(root.join("tests"), checkout.join("tests")).unwrap();
+    fs::write(programs.join("cargo"), cargo()).unwrap();
+    fs::set_permissions(programs.join("cargo"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = env::var("PATH").unwrap_or_default();
+
+    let mut bash = Command::new("bash");
+    bash.args(["--norc", "--noprofile"])
+        .current_dir(checkout)
+        .env_clear()
+        .env("HOME", directory)
+        .env("LC_ALL", "C.UTF-8")
+        .env("PATH", format!("{}:{path}", programs.display()))
+        .env("TMPDIR", temporary);
+    bash
+}
+
+/// A script that runs examples as they were built: a test must not wait for a build.
+fn cargo() -> String {
+    let test = env::current_exe().unwrap();
+    // From target/PROFILE/deps/runbook-HASH to target/PROFILE/examples.
+    let examples = test.ancestors().nth(2).unwrap().join("examples");
+    format!(
+        r#"#!/bin/sh
+test "$1 $2 $3" = "run --quiet --example" || {{ echo "cargo $*: not in a test" >&2; exit 1; }}
+example='{}'/$4
+test -x "$example" || {{ echo "$example is not built: run \`cargo test\` as a whole" >&2; exit 1; }}
+shift 4
+test "$1" = -- && shift
+exec "$example" "$@"
+"#,
+        examples.display()
+    )
+}
