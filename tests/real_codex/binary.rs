@@ -28,8 +28,8 @@ pub(crate) fn codex() -> Option<&'static Path> {
         if let Err(why) = &found
             && !is_required()
         {
-            // Unlike the print macros, this is not captured: a run that tested nothing says so.
-            let line = format!("\nSKIPPED: every test of tests/real_codex, because {why}\n");
+            // Unlike the print macros, this is not captured: a run that did nothing says so.
+            let line = format!("\nSKIPPED: all that needs the real Codex, because {why}\n");
             let _ = std::io::stderr().write_all(line.as_bytes());
         }
         found

@@ -52,6 +52,7 @@ pub(crate) fn added(figures: &Figures) -> Vec<(&str, f64)> {
     let rungs = rungs.filter(|rung| rung.name != BARE && rung.name != BARE_HTTP);
     let mut added: Vec<_> = rungs
         .map(|rung| {
+            // The rest is middleware for HTTP.
             let is_call = rung.name.starts_with("ours") || rung.name.ends_with("by hand");
             let bare = if is_call { call } else { http };
             (rung.name.as_str(), rung.median - bare)
