@@ -1,12 +1,12 @@
-//! A program that is killed in the middle of a turn, and what is left of that: nothing.
-//!
-//! The program is this test's own binary, started again to run the same test alone.
+//! Codex, or the program that runs it, is killed in the middle of a turn, and what is left of that: nothing.
 #![cfg(target_os = "linux")]
 
 use std::{
     env,
     process::{Command, Stdio},
 };
+
+use codex_telemetry::turn::TurnError;
 
 use crate::{
     bench::{Bench, until},
@@ -18,6 +18,26 @@ use crate::{
 const MODEL: &str = "ORPHANS_TEST_MODEL";
 const HOME: &str = "ORPHANS_TEST_HOME";
 
+#[tokio::test]
+async fn codex_that_is_killed_leaves_no_command() {
+    let marker = odd_duration();
+    let command = format!("setsid sleep {marker} & sleep {marker}");
+    let Some(bench) = Bench::start([Reply::shell(&command)]) else {
+        return;
+    };
+    let kill = async {
+        until("the command runs", || running(&marker).len() >= 2).await;
+        let codex = bench.codex().expect("Codex was not seen");
+        let pid = rustix::process::Pid::from_raw(codex.cast_signed()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        codex
+    };
+    let (turn, codex) = tokio::join!(bench.run(bench.request("Go")), kill);
+    assert!(matches!(turn, Err(TurnError::Exited { .. })), "{turn:?}");
+    bench.assert_gone(&marker, Some(codex)).await;
+}
+
+/// The program is this test's own binary, started again to run the same test alone.
 #[tokio::test]
 async fn a_program_that_is_killed_leaves_neither_codex_nor_its_command() {
     let marker = odd_duration();

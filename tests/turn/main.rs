@@ -3,6 +3,7 @@
 #[path = "../support/checked/mod.rs"]
 mod checked;
 mod endings;
+mod matrix;
 mod orphans;
 mod output;
 mod processes;

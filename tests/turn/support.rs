@@ -50,6 +50,11 @@ impl Stack {
         }
     }
 
+    /// The service without layers.
+    pub(crate) fn bare(&self) -> TurnService {
+        self.service.clone()
+    }
+
     pub(crate) fn service(
         &self,
     ) -> impl Service<TurnRequest, Response = Turn, Error = TurnError, Future: Send> + use<> {
@@ -93,6 +98,18 @@ pub(crate) async fn run(script: &str) -> (Result<Turn, TurnError>, Event) {
     let stack = Stack::new(fake_codex());
     let result = stack.run(request(script)).await;
     (result, stack.turn_event())
+}
+
+/// Waits until something has come true; `false` when it does not.
+pub(crate) async fn comes_true(mut is_so: impl FnMut() -> bool) -> bool {
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    while !is_so() {
+        if tokio::time::Instant::now() > deadline {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    true
 }
 
 /// Waits until no process has `marker` in its command line, and tells which have when none should.

@@ -8,6 +8,7 @@ mod decode;
 mod facts;
 mod invocation;
 mod lines;
+mod mark;
 #[cfg(target_os = "linux")]
 mod proc_fs;
 mod process;

@@ -6,9 +6,13 @@ use std::{
 
 use process_wrap::tokio::{ChildWrapper, CommandWrap, ProcessGroup};
 use rustix::process::Pid;
-use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::{
+    process::{ChildStderr, ChildStdin, ChildStdout, Command},
+    sync::oneshot,
+};
 
 use super::{
+    mark::Mark,
     process_tree, reaper,
     watchdog::{Shell, Watched},
 };
@@ -20,6 +24,10 @@ pub(super) struct Process {
     /// `None` once the process has ended.
     child: Option<Box<dyn ChildWrapper>>,
     pid: Option<Pid>,
+    /// `None` once strays are looked for by it.
+    mark: Option<Mark>,
+    /// Tells when they were.
+    searched: Option<oneshot::Receiver<()>>,
     watched: Option<Watched>,
 }
 
@@ -40,6 +48,7 @@ impl Process {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        let mark = Mark::put_on(&mut command);
         let mut child = CommandWrap::from(command)
             .wrap(ProcessGroup::leader())
             .spawn()?;
@@ -54,12 +63,15 @@ impl Process {
         let process = Self {
             child: Some(child),
             pid,
+            mark: Some(mark),
+            searched: None,
             watched,
         };
         Ok((process, pipes))
     }
 
-    /// Waits for the end of the process, and then ends what is left of its group.
+    /// Waits for the end of the process, and then ends what is left of its group and begins to look for
+    /// strays.
     ///
     /// Must not be called again after it has answered. Cancel safe.
     pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
@@ -76,7 +88,19 @@ impl Process {
         // process, and its number may be another's by now. It must not be signalled again.
         self.child = None;
         self.watched = None;
+        self.searched = self
+            .mark
+            .take()
+            .map(|mark| reaper::start(move || mark.end_strays()));
         status
+    }
+
+    /// Waits until the strays of a process that has ended are ended as well.
+    pub(super) async fn alone(&mut self) {
+        if let Some(searched) = self.searched.take() {
+            // An error says that there is no thread to do it.
+            let _ = searched.await;
+        }
     }
 }
 
@@ -91,6 +115,12 @@ impl Drop for Process {
         }
         // Before it is reaped, and its number free.
         self.watched = None;
-        reaper::reap(move || child.inner_mut().try_wait());
+        let mark = self.mark.take();
+        reaper::start(move || {
+            reaper::reap(|| child.inner_mut().try_wait());
+            if let Some(mark) = mark {
+                mark.end_strays();
+            }
+        });
     }
 }

@@ -33,6 +33,8 @@ pub(super) fn kill(root: Pid) {
         let _ = kill_process(pid, Signal::KILL);
     }
     let _ = kill_process_group(root, Signal::KILL);
+    // A stray need not lead a group.
+    let _ = kill_process(root, Signal::KILL);
 }
 
 /// The processes below `root`, each behind its parent and stopped before its children are listed.

@@ -102,6 +102,7 @@ pub(super) async fn run(
             () = sleep(DRAIN), if status.is_some() => break,
         }
     }
+    process.alone().await;
     match status {
         Some(status) => transcript.finish(status),
         None => transcript.give_up(TurnError::Hung {

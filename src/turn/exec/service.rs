@@ -56,8 +56,11 @@ const DEFAULT_EXIT_GRACE: Duration = Duration::from_secs(5);
 /// # Cancel safety
 ///
 /// Dropping the future cancels the turn: Codex is killed, with what it has started, and reaped. On
-/// Linux that is every process below it; elsewhere it is its process group. A daemon that has detached
-/// itself from its parent is below nobody any more, and lives on.
+/// Linux that is every process below it; elsewhere it is its process group.
+///
+/// However Codex ends, what it leaves behind is killed as well: its process group, and on Linux what has
+/// the turn's mark, `CODEX_TELEMETRY_TURN`, in its environment. A daemon lives on, which is what has
+/// detached itself from its parent and writes to no pipe and no terminal.
 ///
 /// A program that dies without dropping its futures, as by SIGKILL, leaves nothing of them either, unless
 /// the builder's [`watchdog`](TurnServiceBuilder::watchdog) was switched off.

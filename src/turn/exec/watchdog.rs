@@ -128,7 +128,7 @@ impl Drop for Shell {
     fn drop(&mut self) {
         if let Some(mut child) = lock(&self.child).take() {
             child.stdin = None;
-            reaper::reap(move || child.try_wait());
+            reaper::start(move || reaper::reap(|| child.try_wait()));
         }
     }
 }

@@ -1,0 +1,96 @@
+//! What everything of a turn bears in its environment, and how it is found by that.
+//!
+//! When a process has died, nothing tells any more what it had started: Codex that ends by itself, or is
+//! killed by another, leaves commands in sessions of their own that are below nobody. They have inherited
+//! the mark.
+//!
+//! So has a daemon that a command started, such as a build server, which others may use by now. What tells
+//! the two apart is where they write to: a daemon has turned away from the pipes and terminals that it was
+//! started with, to a file or to nothing.
+
+#[cfg(target_os = "linux")]
+use std::{fs, thread, time::Duration};
+
+#[cfg(target_os = "linux")]
+use rustix::process::Pid;
+use tokio::process::Command;
+
+#[cfg(target_os = "linux")]
+use super::{proc_fs, process_tree};
+use crate::event::id;
+
+const VARIABLE: &str = "CODEX_TELEMETRY_TURN";
+
+/// How often strays are looked for at the most.
+#[cfg(target_os = "linux")]
+const ROUNDS: usize = 16;
+
+/// When strays are looked for once more after none were found: a process that is just being made another
+/// program has no environment for a moment.
+#[cfg(target_os = "linux")]
+const AGAIN_AFTER: Duration = Duration::from_millis(10);
+
+/// The mark of one turn.
+pub(super) struct Mark(String);
+
+impl Mark {
+    /// Marks a command, and what it will start.
+    pub(super) fn put_on(command: &mut Command) -> Self {
+        let value = format!("{}-{}", std::process::id(), id::span_id());
+        command.env(VARIABLE, &value);
+        Self(value)
+    }
+
+    /// Kills what bears the mark and is no daemon, with everything below it.
+    #[cfg(target_os = "linux")]
+    pub(super) fn end_strays(&self) {
+        if !proc_fs::is_ours() {
+            return;
+        }
+        let mut seen_none = false;
+        for _ in 0..ROUNDS {
+            let strays = self.strays();
+            if strays.is_empty() {
+                if seen_none {
+                    return;
+                }
+                thread::sleep(AGAIN_AFTER);
+            }
+            seen_none = strays.is_empty();
+            strays.into_iter().for_each(process_tree::kill);
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn strays(&self) -> Vec<Pid> {
+        let mark = format!("{VARIABLE}={}\0", self.0);
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let stray = |entry: fs::DirEntry| {
+            let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
+            // Those of other users, the kernel's own and zombies cannot be read or are empty.
+            let environment = fs::read(entry.path().join("environ")).ok()?;
+            memchr::memmem::find(&environment, mark.as_bytes())?;
+            is_attached(pid).then_some(pid)
+        };
+        entries.filter_map(stray).collect()
+    }
+
+    /// Nothing tells it here.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn end_strays(&self) {}
+}
+
+/// Whether a process writes to a pipe, a socket or a terminal.
+#[cfg(target_os = "linux")]
+fn is_attached(pid: Pid) -> bool {
+    let writes_to = |descriptor| {
+        let path = format!("/proc/{}/fd/{descriptor}", pid.as_raw_nonzero());
+        fs::read_link(path).unwrap_or_default().into_os_string()
+    };
+    [1, 2].map(writes_to).iter().any(|target| {
+        let target = target.as_encoded_bytes();
+        [&b"pipe:"[..], b"socket:", b"/dev/pts/"]
+            .iter()
+            .any(|kind| target.starts_with(kind))
+    })
+}
