@@ -5,7 +5,8 @@
 //! cargo run --example exec -- [OPTION]… PROMPT
 //! ```
 //!
-//! With `CODEX_OTLP_ENDPOINT` set, the same calls go out over OTLP as well.
+//! With `CODEX_OTLP_ENDPOINT` set, the same calls go out over OTLP as well; with `--timeline`, a picture
+//! of them follows the turn on standard error.
 //!
 //! Exit code: 0 when the turn succeeded, 1 when it failed, 2 on bad usage, 124 on timeout, 130 and 143
 //! when a Ctrl-C or a SIGTERM cancelled it.
@@ -19,8 +20,8 @@ use std::{
 };
 
 use codex_telemetry::{
-    BoxError, CallContext, CodexClassifier, FanOut, JsonLinesSink, Originator, OtlpSink,
-    ServiceBuilderExt, otlp,
+    BoxError, CallContext, CodexClassifier, FanOut, JsonLinesSink, MemorySink, Originator,
+    OtlpSink, ServiceBuilderExt, otlp,
     turn::{
         ItemKind, ItemStatus, Progress, Sandbox, TurnRequest, TurnService, TurnUpdate, turn_stream,
     },
@@ -41,6 +42,7 @@ usage: exec [OPTION]... PROMPT
   --resume ID             go on with a thread
   --originator NAME       who asks: cli (the default), sdk, or a name
   --timeout SECONDS       give up after so long
+  --timeline              show what took how long, after the turn
 ";
 
 /// How long the end of the program waits for the export.
@@ -82,12 +84,14 @@ async fn run(options: Options, export: Option<OtlpSink>) -> io::Result<u8> {
     if let Some(path) = options.codex {
         codex = codex.codex(path);
     }
+    let memory = options.timeline.then(MemorySink::new);
     // The timeout is inside of the classifier, which so sees its error as well.
     let turns = ServiceBuilder::new()
         .originator(options.originator)
         .timing(
             FanOut::new()
                 .with(JsonLinesSink::new(io::stdout()))
+                .with(memory.clone())
                 .with(export),
         )
         .error_class(CodexClassifier)
@@ -96,11 +100,16 @@ async fn run(options: Options, export: Option<OtlpSink>) -> io::Result<u8> {
 
     // When a signal comes first, the turn is dropped here: Codex is killed, and the event says
     // `cancelled`.
-    Ok(tokio::select! {
+    let code = tokio::select! {
         code = follow(turn_stream(turns, options.request)) => code,
         _ = interrupt.recv() => 128 + 2,
         _ = terminate.recv() => 128 + 15,
-    })
+    };
+    if let Some(memory) = memory {
+        let picture = memory.timeline().colored_on(&io::stderr()).to_string();
+        say(picture.trim_end());
+    }
+    Ok(code)
 }
 
 /// Follows the turn to its end, and gives the exit code.
@@ -164,6 +173,7 @@ struct Options {
     originator: Originator,
     skip_git_repo_check: bool,
     timeout: Duration,
+    timeline: bool,
     request: TurnRequest,
 }
 
@@ -175,6 +185,7 @@ impl Options {
         let mut originator = Originator::Cli;
         let mut skip_git_repo_check = false;
         let mut timeout = Duration::MAX;
+        let mut timeline = false;
         let mut prompt = None;
         let mut settings: Vec<Box<dyn FnOnce(TurnRequest) -> TurnRequest>> = Vec::new();
 
@@ -216,6 +227,7 @@ impl Options {
                     timeout = Duration::try_from_secs_f64(seconds)
                         .map_err(|_| "--timeout wants a number of seconds, from 0")?;
                 }
+                Long("timeline") => timeline = true,
                 Value(text) if prompt.is_none() => prompt = Some(text.string()?),
                 other => return Err(other.unexpected()),
             }
@@ -235,6 +247,7 @@ impl Options {
             originator,
             skip_git_repo_check,
             timeout,
+            timeline,
             request: settings
                 .into_iter()
                 .fold(request, |request, set| set(request)),

@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     clean_up(&sink).await?;
 
     say("What happened: a line a call, nested as they were made.\n");
-    say(memory.timeline());
+    say(memory.timeline().colored_on(&io::stdout()));
     say("The same as events, as a sink gets them:\n");
     for event in memory.events() {
         say(serde_json::to_string(&event)?);

@@ -1,9 +1,15 @@
 use std::{
+    fs::{File, OpenOptions},
     io::{BufRead, BufReader, Read},
+    os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
     process::Stdio,
 };
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::{
+    fs::OFlags,
+    process::{Pid, Signal, kill_process, test_kill_process},
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+};
 
 use crate::support::{events, exec, names};
 
@@ -37,6 +43,90 @@ fn a_turn_that_fails_exits_1_with_its_class() {
     assert_eq!(names(&events), ["codex.turn.start", "codex.turn.exception"]);
     assert_eq!(events[1]["error_class"], "rate_limit");
     assert_eq!(events[1]["originator"], "nightly");
+}
+
+/// A turn in which Codex runs a command that fails.
+const WITH_A_TOOL: &str = r#"
+    echo '{"type":"thread.started","thread_id":"t"}'
+    echo '{"type":"item.started","item":{"id":"i","type":"command_execution","command":"false","aggregated_output":"","exit_code":null,"status":"in_progress"}}'
+    echo '{"type":"item.completed","item":{"id":"i","type":"command_execution","command":"false","aggregated_output":"","exit_code":1,"status":"failed"}}'
+    echo '{"type":"turn.completed","usage":{"input_tokens":1}}'
+"#;
+
+#[test]
+fn a_timeline_follows_the_turn_on_stderr_when_it_is_asked_for() {
+    let output = exec(WITH_A_TOOL).args(["--timeline", "do it"]).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(events(&output.stdout).len(), 4);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let picture: Vec<_> = stderr
+        .lines()
+        .skip_while(|line| !line.starts_with("trace "))
+        .collect();
+    let [_, turn, tool] = picture[..] else {
+        panic!("{stderr}")
+    };
+    assert!(turn.starts_with("  codex.turn ") && turn.ends_with("  ok"));
+    assert!(tool.starts_with("    codex.tool ") && tool.ends_with("  tool_failed"));
+    // It goes to a pipe here.
+    assert!(!stderr.contains('\u{1b}'), "{stderr:?}");
+
+    let output = exec(WITH_A_TOOL).arg("do it").output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(!stderr.contains("trace "), "{stderr}");
+}
+
+#[test]
+fn the_timeline_has_colours_on_a_terminal_that_wants_them() {
+    let red = "\u{1b}[31mtool_failed\u{1b}[0m";
+    for (variable, value, colored) in [
+        ("NO_COLOR", "", true),
+        ("NO_COLOR", "1", false),
+        ("TERM", "dumb", false),
+    ] {
+        let (terminal, stderr) = open_terminal();
+        let mut command = exec(WITH_A_TOOL);
+        command
+            .args(["--timeline", "do it"])
+            .env_remove("NO_COLOR")
+            .env("TERM", "xterm")
+            .env(variable, value)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(stderr);
+        let child = command.spawn().unwrap();
+        // The terminal ends when nobody has it open for writing any more.
+        drop(command);
+        let mut shown = Vec::new();
+        // Linux tells of that end by an error.
+        let _ = File::from(terminal).read_to_end(&mut shown);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert_eq!(events(&output.stdout).len(), 4);
+        let shown = String::from_utf8(shown).unwrap();
+        assert!(shown.contains("tool_failed"), "{shown}");
+        assert_eq!(
+            shown.contains(red),
+            colored,
+            "{variable}={value}: {shown:?}"
+        );
+    }
+}
+
+/// A new terminal: the side of who looks at it, and the side of the program.
+fn open_terminal() -> (OwnedFd, File) {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let path = ptsname(&terminal, Vec::new()).unwrap();
+    let program = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(i32::try_from(OFlags::NOCTTY.bits()).unwrap())
+        .open(path.to_str().unwrap())
+        .unwrap();
+    (terminal, program)
 }
 
 #[test]
