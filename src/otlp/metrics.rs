@@ -17,7 +17,7 @@ use super::{
     books::{Books, Stats},
     config::Signal,
     names,
-    queue::Queue,
+    queue::{Queue, step},
 };
 use crate::event::{ErrorClass, Event, Operation, names as attribute};
 
@@ -90,12 +90,16 @@ impl Metrics {
     }
 
     pub(super) fn measure(&self, event: &Event) {
-        let operation = KeyValue::new(names::OPERATION, event.operation().as_str());
-        let step = if event.kind().is_terminal() { -1 } else { 1 };
-        self.active.add(step, &[operation]);
+        self.under_way(event.operation(), step(event));
         if event.kind().is_terminal() {
             self.measure_end(event);
         }
+    }
+
+    /// Moves the number of calls that are under way.
+    pub(super) fn under_way(&self, operation: Operation, step: i64) {
+        let operation = KeyValue::new(names::OPERATION, operation.as_str());
+        self.active.add(step, &[operation]);
     }
 
     /// All that was measured, ready to be exported.

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::event::Event;
+use crate::event::{Event, Operation};
 
 /// The most shards that a queue has; more threads than that share them.
 const MOST_SHARDS: usize = 8;
@@ -41,6 +41,9 @@ struct State {
     closed: bool,
     accepted: Tally,
     dropped: Tally,
+    /// What the events that were dropped would have done to the number of calls under way, by
+    /// operation: that number is a running sum, which one lost event would leave wrong for ever.
+    unheard: Vec<(Operation, i64)>,
 }
 
 /// How many events, by what they mean for the signals.
@@ -72,7 +75,7 @@ impl Queue {
     pub(super) fn push(&self, event: Event) {
         let mut state = self.shards[shard_of_this_thread() % self.shards.len()].lock();
         if state.closed || state.events.len() == self.capacity {
-            state.dropped.count(&event);
+            state.miss(&event);
             return;
         }
         state.accepted.count(&event);
@@ -93,8 +96,10 @@ impl Queue {
     }
 
     /// Takes all events out, each shard's in the order in which they came. The vector's own room is
-    /// left behind for the next ones.
-    pub(super) fn take(&self, into: &mut Vec<Event>) {
+    /// left behind for the next ones. Returns by how much the calls under way, by operation, differ from
+    /// what the events tell.
+    pub(super) fn take(&self, into: &mut Vec<Event>) -> Vec<(Operation, i64)> {
+        let mut unheard = Vec::new();
         for shard in &self.shards {
             let mut state = shard.lock();
             if into.is_empty() {
@@ -102,7 +107,9 @@ impl Queue {
             } else {
                 into.append(&mut state.events);
             }
+            unheard.append(&mut state.unheard);
         }
+        unheard
     }
 
     /// Waits until a shard holds a batch.
@@ -128,6 +135,18 @@ impl Shard {
     }
 }
 
+impl State {
+    #[cold]
+    fn miss(&mut self, event: &Event) {
+        self.dropped.count(event);
+        let (operation, step) = (event.operation(), step(event));
+        match self.unheard.iter_mut().find(|(of, _)| *of == operation) {
+            Some((_, sum)) => *sum += step,
+            None => self.unheard.push((operation, step)),
+        }
+    }
+}
+
 impl Tally {
     #[inline]
     fn count(&mut self, event: &Event) {
@@ -146,6 +165,11 @@ pub(super) fn is_span(event: &Event) -> bool {
     event.kind().is_terminal() && event.is_sampled()
 }
 
+/// What an event does to the number of calls under way.
+pub(super) fn step(event: &Event) -> i64 {
+    if event.kind().is_terminal() { -1 } else { 1 }
+}
+
 fn shard_of_this_thread() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
@@ -158,4 +182,38 @@ fn shard_of_this_thread() -> usize {
             next
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tower::{Layer, Service, service_fn};
+
+    use super::*;
+    use crate::{Call, MemorySink, TimingLayer};
+
+    /// The two events of a call.
+    fn events(operation: Operation) -> Vec<Event> {
+        let sink = MemorySink::new();
+        let never = service_fn(|_: Call<()>| std::future::pending::<Result<(), ()>>());
+        let mut service = TimingLayer::new(sink.clone()).layer(never);
+        drop(service.call(Call::new(operation, ())));
+        sink.take()
+    }
+
+    #[test]
+    fn what_is_dropped_is_still_told_of_the_calls_under_way() {
+        let queue = Queue::new(1, 1);
+        for operation in [Operation::Turn, Operation::Tool, Operation::Tool] {
+            queue.push(events(operation).swap_remove(0));
+        }
+        let mut heard = Vec::new();
+        assert_eq!(queue.take(&mut heard), [(Operation::Tool, 2)]);
+        assert_eq!(heard.len(), 1);
+        heard.clear();
+        for event in events(Operation::Tool) {
+            queue.push(event);
+        }
+        assert_eq!(queue.take(&mut heard), [(Operation::Tool, -1)]);
+        assert_eq!(queue.take(&mut heard), []);
+    }
 }

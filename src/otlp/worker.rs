@@ -223,7 +223,12 @@ impl Worker {
 
     /// Takes what is in the queue, and hands it to the lanes.
     fn distribute(&mut self) {
-        self.shared.queue.take(&mut self.buffer);
+        let unheard = self.shared.queue.take(&mut self.buffer);
+        if let Some((_, metrics)) = &self.metrics {
+            for (operation, step) in unheard {
+                metrics.under_way(operation, step);
+            }
+        }
         let books = &self.shared.books;
         for event in self.buffer.drain(..) {
             if let Some((backlog, metrics)) = &self.metrics {
