@@ -42,21 +42,22 @@ impl Mark {
     }
 
     /// Kills what bears the mark and is no daemon, with everything below it.
+    ///
+    /// `waiting` is dropped as soon as a search finds none: nobody is to wait for the one after it.
     #[cfg(target_os = "linux")]
-    pub(super) fn end_strays(&self) {
+    pub(super) fn end_strays<T>(&self, waiting: T) {
         if !proc_fs::is_ours() {
             return;
         }
-        let mut seen_none = false;
+        let mut waiting = Some(waiting);
         for _ in 0..ROUNDS {
             let strays = self.strays();
             if strays.is_empty() {
-                if seen_none {
+                if waiting.take().is_none() {
                     return;
                 }
                 thread::sleep(AGAIN_AFTER);
             }
-            seen_none = strays.is_empty();
             strays.into_iter().for_each(process_tree::kill);
         }
     }
@@ -77,7 +78,7 @@ impl Mark {
 
     /// Nothing tells it here.
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn end_strays(&self) {}
+    pub(super) fn end_strays<T>(&self, _: T) {}
 }
 
 /// Whether a process writes to a pipe, a socket or a terminal.

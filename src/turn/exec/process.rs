@@ -26,7 +26,7 @@ pub(super) struct Process {
     pid: Option<Pid>,
     /// `None` once strays are looked for by it.
     mark: Option<Mark>,
-    /// Tells when they were.
+    /// Ends when none are left.
     searched: Option<oneshot::Receiver<()>>,
     watched: Option<Watched>,
 }
@@ -88,17 +88,18 @@ impl Process {
         // process, and its number may be another's by now. It must not be signalled again.
         self.child = None;
         self.watched = None;
-        self.searched = self
-            .mark
-            .take()
-            .map(|mark| reaper::start(move || mark.end_strays()));
+        if let Some(mark) = self.mark.take() {
+            let (searching, searched) = oneshot::channel();
+            reaper::start(move || mark.end_strays(searching));
+            self.searched = Some(searched);
+        }
         status
     }
 
     /// Waits until the strays of a process that has ended are ended as well.
     pub(super) async fn alone(&mut self) {
         if let Some(searched) = self.searched.take() {
-            // An error says that there is no thread to do it.
+            // The sender is dropped, which is an error here.
             let _ = searched.await;
         }
     }
@@ -119,7 +120,7 @@ impl Drop for Process {
         reaper::start(move || {
             reaper::reap(|| child.inner_mut().try_wait());
             if let Some(mark) = mark {
-                mark.end_strays();
+                mark.end_strays(());
             }
         });
     }

@@ -10,22 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::oneshot;
-
 /// How long a process that was ended is waited for: it is gone in milliseconds, unless the kernel itself
 /// is stuck on its behalf.
 const REAP_WITHIN: Duration = Duration::from_secs(10);
 
-/// Does something on a thread; the receiver tells when it is done, or cannot be.
-pub(super) fn start(work: impl FnOnce() + Send + 'static) -> oneshot::Receiver<()> {
-    let (done, receiver) = oneshot::channel();
+/// Does something on a thread. When there is none to be had, it is dropped.
+pub(super) fn start(work: impl FnOnce() + Send + 'static) {
     let thread = thread::Builder::new().name("codex-reaper".to_owned());
-    let _ = thread.spawn(move || {
-        work();
-        // Who waits for it may have gone.
-        let _ = done.send(());
-    });
-    receiver
+    let _ = thread.spawn(work);
 }
 
 /// Waits for a process that was ended, by what asks for its status.
