@@ -166,6 +166,10 @@ impl AttachmentStore {
     /// # Panics
     ///
     /// Outside a tokio runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: it changes nothing.
     pub async fn list(&self) -> Result<Vec<Attachment>, AttachmentError> {
         let store = self.inner();
         Work::spawn(move |abandoned| store.list(abandoned)).await?

@@ -7,6 +7,35 @@ use crate::event::Operation;
 ///
 /// The crate's own requests are ones. Give a foreign type a context with [`Call`], or implement this
 /// for a type of yours that carries one.
+///
+/// ```
+/// use codex_telemetry::{CallContext, CodexRequest, MemorySink, Operation, TimingLayer};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// struct Sync { account: u32, context: CallContext }
+///
+/// impl CodexRequest for Sync {
+///     fn operation(&self) -> Operation {
+///         Operation::Custom("billing.sync")
+///     }
+///     fn context(&self) -> &CallContext {
+///         &self.context
+///     }
+///     fn context_mut(&mut self) -> &mut CallContext {
+///         &mut self.context
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let sink = MemorySink::new();
+/// let layer = TimingLayer::new(sink.clone());
+/// let service = layer.layer(service_fn(|sync: Sync| async move { Ok::<_, ()>(sync.account) }));
+/// let request = Sync { account: 7, context: CallContext::new() };
+/// assert_eq!(service.oneshot(request).await, Ok(7));
+/// assert_eq!(sink.events()[0].name(), "billing.sync.start");
+/// # }
+/// ```
 pub trait CodexRequest {
     /// Returns what kind of work this asks for.
     fn operation(&self) -> Operation;

@@ -8,6 +8,32 @@ use crate::event::{Classification, Operation, Outcome};
 /// [`TimingLayer`](crate::TimingLayer) keeps one for each call; a service opens one with
 /// [`CallContext::open_child`](crate::CallContext::open_child) for work that it observes within its
 /// own call, such as a tool that Codex runs inside a turn.
+///
+/// ```
+/// use codex_telemetry::{Call, ErrorClass, MemorySink, Operation, Outcome, TimingLayer};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let sink = MemorySink::new();
+/// let layer = TimingLayer::new(sink.clone());
+/// let agent = layer.layer(service_fn(|call: Call<()>| async move {
+///     let open = |name: &'static str| {
+///         call.context.open_child(Operation::Tool, Some(name.into()), None)
+///     };
+///     open("read").finish();
+///     open("write").fail(ErrorClass::SandboxDenied);
+///     drop(open("test"));
+///     Ok::<_, ()>(())
+/// }));
+/// agent.oneshot(Call::new(Operation::Turn, ())).await.unwrap();
+///
+/// let ended = |outcome| sink.find(Operation::Tool, outcome)[0].call_name().map(str::to_owned);
+/// assert_eq!(ended(Outcome::Ok).as_deref(), Some("read"));
+/// assert_eq!(ended(Outcome::Error).as_deref(), Some("write"));
+/// assert_eq!(ended(Outcome::Cancelled).as_deref(), Some("test"));
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "a dropped guard closes its call as cancelled"]
 pub struct CallGuard {

@@ -15,6 +15,10 @@ use crate::event::Record;
 
 pin_project! {
     /// The future of [`ErrorClassService`](super::ErrorClassService).
+    ///
+    /// # Cancel safety
+    ///
+    /// As safe as the inner future, which it drops; it writes nothing then.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, C> {
         #[pin]

@@ -13,6 +13,29 @@ use super::ErrorClassService;
 /// The newest word on a call counts, so of several layers the outermost decides, which sees the error
 /// that the caller sees. What is written of an attempt that fails is forgotten when the call ends well,
 /// but stays when a layer further out makes the call fail and nobody classifies that.
+///
+/// ```
+/// use codex_telemetry::{Call, ErrorClass, ErrorClassLayer, MemorySink, Operation, TimingLayer};
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let sink = MemorySink::new();
+/// let service = ServiceBuilder::new()
+///     .layer(TimingLayer::new(sink.clone()))
+///     .layer(ErrorClassLayer::new(|status: &u16| match status {
+///         401 | 403 => ErrorClass::Unauthorized,
+///         429 => ErrorClass::RateLimit,
+///         _ => ErrorClass::ServerError,
+///     }))
+///     .service(service_fn(|call: Call<u16>| async move { Err::<(), u16>(call.request) }));
+///
+/// // The caller gets the service's own error.
+/// let answer = service.oneshot(Call::new(Operation::Custom("fetch"), 429)).await;
+/// assert_eq!(answer, Err(429));
+/// assert_eq!(sink.events()[1].error_class(), Some(ErrorClass::RateLimit));
+/// # }
+/// ```
 #[derive(Clone, Copy)]
 pub struct ErrorClassLayer<C> {
     classifier: C,

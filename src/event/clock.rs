@@ -15,6 +15,24 @@ const ANCHOR_FOR: u64 = 1_000_000_000;
 /// Durations come from the monotonic clock. The wall clock is read once a second and extrapolated
 /// between, which spares a call one of its three clock reads; a step of the wall clock is therefore
 /// seen at most a second late, and never changes a duration.
+///
+/// ```
+/// use codex_telemetry::{Call, Clock, MemorySink, Operation, TimingLayer};
+/// use std::time::{Duration, UNIX_EPOCH};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let sink = MemorySink::new();
+/// let (clock, hands) = Clock::manual(UNIX_EPOCH);
+/// let service = TimingLayer::with_clock(sink.clone(), clock).layer(service_fn(|_: Call<()>| {
+///     hands.advance(Duration::from_secs(3));
+///     async { Ok::<_, ()>(()) }
+/// }));
+/// service.oneshot(Call::new(Operation::Custom("nap"), ())).await.unwrap();
+/// assert_eq!(sink.events()[1].duration(), Some(Duration::from_secs(3)));
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Clock(Source);
 

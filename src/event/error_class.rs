@@ -3,6 +3,14 @@ use std::{fmt, time::Duration};
 /// A small, stable, low-cardinality name for a failure mode.
 ///
 /// It is the value of `error.type` on spans and metrics.
+///
+/// ```
+/// use codex_telemetry::ErrorClass;
+///
+/// assert_eq!(ErrorClass::ContextWindow.as_str(), "context_window");
+/// assert_eq!(ErrorClass::Custom("no_budget").to_string(), "no_budget");
+/// assert!(!ErrorClass::Custom("no_budget").is_retryable());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorClass {
@@ -61,6 +69,19 @@ pub enum ErrorClass {
 /// What a classifier found out about one error.
 ///
 /// Any [`ErrorClass`] is one, without a message.
+///
+/// ```
+/// use codex_telemetry::{Classification, ErrorClass};
+/// use std::{io, time::Duration};
+///
+/// let error = io::Error::other("the disk is full");
+/// let told = Classification::of(ErrorClass::Io, &error);
+/// assert_eq!(told.message.as_deref(), Some("the disk is full"));
+///
+/// let told = Classification::from(ErrorClass::Overloaded)
+///     .with_retry_after(Some(Duration::from_secs(3)));
+/// assert_eq!(told.message, None);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Classification {

@@ -1,6 +1,15 @@
 use std::fmt;
 
 /// How a call ended.
+///
+/// ```
+/// use codex_telemetry::{Event, Outcome};
+///
+/// fn worth_a_look(event: &Event) -> bool {
+///     matches!(event.outcome(), Some(Outcome::Error | Outcome::Panic))
+/// }
+/// # let _ = worth_a_look;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// The service answered `Ok`.

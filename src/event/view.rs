@@ -17,6 +17,29 @@ use super::{
 /// Every call has two events, its start and its end. An event is two words and cheap to clone and to
 /// send to another thread; both events of a call share its facts. A start event keeps to what was
 /// known at the start, however late it is read.
+///
+/// ```
+/// use codex_telemetry::{Call, EventKind, MemorySink, Operation, Outcome, TimingLayer};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let sink = MemorySink::new();
+/// let service = TimingLayer::new(sink.clone()).layer(service_fn(|call: Call<()>| async move {
+///     call.context.record("rows", 12);
+///     Ok::<_, ()>(())
+/// }));
+/// let call = Call::new(Operation::Custom("billing.sync"), ()).with_name("nightly");
+/// service.oneshot(call).await.unwrap();
+///
+/// let [start, stop] = &sink.events()[..] else { panic!("a call has two events") };
+/// assert_eq!((start.kind(), stop.kind()), (EventKind::Start, EventKind::Stop));
+/// assert_eq!(start.span_id(), stop.span_id());
+/// assert_eq!(stop.call_name(), Some("nightly"));
+/// assert_eq!(stop.outcome(), Some(Outcome::Ok));
+/// assert_eq!(stop.attribute("rows"), Some(&12.into()));
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Event {
     /// `None` on a start event.

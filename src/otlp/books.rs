@@ -12,6 +12,18 @@ use super::{
 };
 
 /// What became of everything that was handed to the sink, by signal.
+///
+/// ```
+/// use codex_telemetry::{OtlpConfig, OtlpSink, otlp::Signal};
+///
+/// let config = OtlpConfig::builder().signals([Signal::Traces]).build()?;
+/// let sink = OtlpSink::start(config);
+/// // … calls are made …
+/// let traces = sink.stats().traces;
+/// assert_eq!(traces.accepted, traces.exported + traces.failed);
+/// println!("{}", sink.stats());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {

@@ -34,6 +34,14 @@ struct State {
 /// The error of a wait that ended before enough events had come.
 ///
 /// Its text holds the timeline of what did come.
+///
+/// ```
+/// use codex_telemetry::MemorySink;
+/// use std::time::Duration;
+///
+/// let error = MemorySink::new().blocking_wait_for(2, Duration::ZERO).unwrap_err();
+/// assert_eq!(error.to_string(), "waited for 2 events, 0 came\n(no events)\n");
+/// ```
 #[derive(Clone)]
 pub struct TooFewEvents {
     wanted: usize,
@@ -89,6 +97,26 @@ impl MemorySink {
     /// # Cancel safety
     ///
     /// Safe: a dropped wait takes nothing out of the sink.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use codex_telemetry::{Call, MemorySink, Operation, TimingLayer};
+    /// use std::time::Duration;
+    /// use tower::{Layer, ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), codex_telemetry::TooFewEvents> {
+    /// let sink = MemorySink::new();
+    /// let layer = TimingLayer::new(sink.clone());
+    /// let service = layer.layer(service_fn(|_: Call<()>| async { Ok::<_, ()>(()) }));
+    /// tokio::spawn(service.oneshot(Call::new(Operation::Custom("sync"), ())));
+    ///
+    /// let events = sink.wait_for(2, Duration::from_secs(60)).await?;
+    /// assert_eq!(events[1].name(), "sync.stop");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[cfg(feature = "services")]
     pub async fn wait_for(
         &self,

@@ -15,6 +15,15 @@ use crate::event::{Event, Outcome, millis};
 ///
 /// It emits into whatever `tracing` span the caller is in, and makes none of its own. While no
 /// subscriber wants the target at all, the sink is off. Attributes are left out.
+///
+/// ```
+/// use codex_telemetry::{Call, Operation, TimingLayer, TracingSink};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+/// let layer = TimingLayer::new(TracingSink::new());
+/// # let _ = layer.layer(service_fn(|_: Call<()>| async { Ok::<_, ()>(Operation::Turn) }));
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TracingSink;
 

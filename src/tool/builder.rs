@@ -7,6 +7,30 @@ use super::{ToolCall, ToolOutput, ToolService, entry::Entry};
 use crate::error::BoxError;
 
 /// Collects the tools of a [`ToolService`].
+///
+/// ```
+/// use codex_telemetry::{
+///     BoxError,
+///     tool::{ToolCall, ToolOutput, ToolService, tool_fn},
+/// };
+/// use serde_json::json;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), BoxError> {
+/// let sum = tool_fn(|terms: Vec<i64>, _context| async move {
+///     Ok::<i64, BoxError>(terms.iter().sum())
+/// });
+/// // Any service of `ToolCall` is a tool, with layers of its own.
+/// let echo = ServiceBuilder::new().concurrency_limit(4).service(service_fn(
+///     |call: ToolCall| async move { Ok::<_, BoxError>(ToolOutput::new(call.arguments)) },
+/// ));
+/// let tools = ToolService::builder().tool("sum", sum).tool("echo", echo).build();
+/// let output = tools.oneshot(ToolCall::new("echo", json!("hello"))).await?;
+/// assert_eq!(output.content, "hello");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Default)]
 #[must_use = "a builder does nothing until it is built"]
 pub struct ToolServiceBuilder {

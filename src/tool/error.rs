@@ -14,6 +14,22 @@ const KNOWN_SHOWN: usize = 8;
 ///
 /// The crate's own words never repeat the arguments; what a tool, an approver or a panic says of itself
 /// is passed on as it is.
+///
+/// ```
+/// use codex_telemetry::{
+///     ErrorClass,
+///     tool::{ToolCall, ToolError, ToolService},
+/// };
+/// use tower::ServiceExt;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let tools = ToolService::builder().build();
+/// let error = tools.oneshot(ToolCall::new("sum", [1, 2].into())).await.unwrap_err();
+/// assert!(matches!(error, ToolError::NotFound { .. }));
+/// assert_eq!(error.classification().class, ErrorClass::ToolNotFound);
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ToolError {

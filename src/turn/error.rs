@@ -7,6 +7,22 @@ use crate::{
 };
 
 /// Why a turn did not complete.
+///
+/// ```
+/// use codex_telemetry::{
+///     ErrorClass,
+///     turn::{TurnError, TurnRequest, TurnService},
+/// };
+/// use tower::ServiceExt;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let turns = TurnService::builder().codex("/no/such/codex").build();
+/// let error = turns.oneshot(TurnRequest::new("Say hi")).await.unwrap_err();
+/// assert!(matches!(error, TurnError::CodexNotFound { .. }));
+/// assert_eq!(error.classification().class, ErrorClass::Spawn);
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TurnError {

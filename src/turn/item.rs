@@ -15,6 +15,19 @@ pub struct Item {
 /// The kinds of items.
 ///
 /// Its `Debug` shows sizes instead of content.
+///
+/// ```
+/// use codex_telemetry::turn::{ItemKind, Turn};
+///
+/// /// The commands that a turn ran.
+/// fn commands(turn: &Turn) -> impl Iterator<Item = &str> {
+///     turn.items.iter().filter_map(|item| match &item.kind {
+///         ItemKind::CommandExecution { command, .. } => Some(command.as_str()),
+///         _ => None,
+///     })
+/// }
+/// # assert_eq!(commands(&Turn::default()).count(), 0);
+/// ```
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ItemKind {

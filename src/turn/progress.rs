@@ -1,6 +1,24 @@
 use super::Item;
 
 /// One step of a turn, as it happens.
+///
+/// ```
+/// use codex_telemetry::turn::{ItemKind, Progress};
+///
+/// /// What to show of a step, if anything.
+/// fn line(step: &Progress) -> Option<String> {
+///     match step {
+///         Progress::ItemStarted(item) => match &item.kind {
+///             ItemKind::CommandExecution { command, .. } => Some(format!("$ {command}")),
+///             _ => None,
+///         },
+///         Progress::Retrying { message } => Some(message.clone()),
+///         _ => None,
+///     }
+/// }
+/// # let step = Progress::Retrying { message: "once more".into() };
+/// # assert_eq!(line(&step).as_deref(), Some("once more"));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Progress {

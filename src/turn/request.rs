@@ -55,6 +55,13 @@ pub(super) struct Parameters {
 }
 
 /// What Codex may do to the machine.
+///
+/// ```
+/// use codex_telemetry::turn::Sandbox;
+///
+/// assert_eq!(Sandbox::from_name("read-only"), Some(Sandbox::ReadOnly));
+/// assert_eq!(Sandbox::from_name("sandpit"), None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Sandbox {

@@ -6,6 +6,27 @@ use crate::{
 };
 
 /// Asks a [`CleanupService`](super::CleanupService) to sweep.
+///
+/// ```
+/// use codex_telemetry::attachment::{AttachmentStore, CleanupRequest, CleanupService, Ttl};
+/// use std::time::{Duration, SystemTime};
+/// use tower::ServiceExt;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+/// let store = AttachmentStore::open(dir)?;
+/// store.stage_bytes("today.txt", "for a minute", Ttl::For(Duration::from_secs(60))).await?;
+/// store.stage_bytes("always.txt", "for good", Ttl::Persistent).await?;
+///
+/// let tomorrow = SystemTime::now() + Duration::from_secs(24 * 60 * 60);
+/// let cleanup = CleanupService::new(store);
+/// let report = cleanup.oneshot(CleanupRequest::expired().at(tomorrow)).await?;
+/// assert_eq!((report.removed, report.kept), (1, 1));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct CleanupRequest {
     pub(super) everything: bool,

@@ -80,6 +80,19 @@ struct Config {
 }
 
 /// Sets up a [`TurnService`].
+///
+/// ```
+/// use codex_telemetry::turn::TurnService;
+/// use std::time::Duration;
+///
+/// let turns = TurnService::builder()
+///     .codex("/opt/codex/bin/codex")
+///     .ephemeral(true)
+///     .output_limit(64 * 1024 * 1024)
+///     .exit_grace(Duration::from_secs(2))
+///     .build();
+/// # let _ = turns;
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until it is built"]
 pub struct TurnServiceBuilder {
@@ -87,6 +100,10 @@ pub struct TurnServiceBuilder {
 }
 
 /// The future of [`TurnService`].
+///
+/// # Cancel safety
+///
+/// Dropped before it is done, it cancels the turn; see [`TurnService`](TurnService#cancel-safety).
 #[must_use = "futures do nothing unless polled"]
 pub struct TurnFuture {
     // Boxed, because a turn's state is large next to the layers around it, and a process costs more.
