@@ -5,6 +5,7 @@
 
 mod checks;
 mod disk;
+mod durability;
 mod elsewhere;
 mod kills;
 mod panics;
