@@ -9,7 +9,7 @@ use std::{
 };
 
 use codex_telemetry::{Call, Event, Operation, Sink, TimingLayer};
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 
 /// Counts the terminal events; each is counted by the thread on which its call ends.
 #[derive(Debug, Default)]
@@ -44,7 +44,11 @@ async fn main() {
         let answer: Result<u32, &str> = halve.clone().oneshot(call).await;
         println!("half of {number}: {answer:?}");
     }
-    drop(halve.oneshot(Call::new(Operation::Custom("halve"), 6)));
+    // A call that is given up is one that was cancelled.
+    let mut halve = halve;
+    if let Ok(halve) = halve.ready().await {
+        drop(halve.call(Call::new(Operation::Custom("halve"), 6)));
+    }
 
     // A closure is a sink as well, and `()` is the one that turns everything off.
     let print = TimingLayer::new(|event: Event| println!("{event:?}"));

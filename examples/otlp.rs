@@ -18,6 +18,7 @@ use tower::{ServiceBuilder, ServiceExt};
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
         .init();
     let endpoint = std::env::args()
         .nth(1)

@@ -105,4 +105,27 @@ mod tests {
         let tokens = TOKEN_USAGE.boundaries();
         assert_eq!((tokens[0], tokens[13]), (1.0, 67_108_864.0));
     }
+
+    #[test]
+    fn every_metric_has_its_row_on_the_page() {
+        let page = include_str!("../../docs/otlp.md");
+        let (_, page) = page.split_once("## What goes out").unwrap();
+        for (name, unit) in [
+            (TURN_DURATION.name, TURN_DURATION.unit),
+            (TOOL_DURATION.name, TOOL_DURATION.unit),
+            (CLEANUP_DURATION.name, CLEANUP_DURATION.unit),
+            (OTHER_DURATION.name, OTHER_DURATION.unit),
+            (TOKEN_USAGE.name, TOKEN_USAGE.unit),
+            (CLEANED_COUNT, "{attachment}"),
+            (CLEANED_SIZE, "By"),
+            (ACTIVE, "{call}"),
+            (ACCEPTED, "{record}"),
+            (EXPORTED, "{record}"),
+            (FAILED, "{record}"),
+            (DROPPED, "{record}"),
+        ] {
+            assert!(page.contains(&format!("`{name}`")), "{name}");
+            assert!(page.contains(&format!("`{unit}`")), "{unit} of {name}");
+        }
+    }
 }

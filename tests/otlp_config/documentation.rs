@@ -10,7 +10,10 @@ const PAGE: &str = include_str!("../../docs/otlp.md");
 
 /// The cells of the table of variables.
 fn rows() -> Vec<Vec<&'static str>> {
-    let table = PAGE.split("## Variables").nth(1).expect("there is a table");
+    let section = PAGE
+        .split("\n## ")
+        .find(|text| text.starts_with("Variables\n"));
+    let table = section.expect("there is a table");
     let rows = table.lines().filter(|line| line.starts_with("| `"));
     rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect())
         .collect()

@@ -1,4 +1,5 @@
-//! Renders `docs/overhead.md` and `docs/overhead.svg` from what the benchmarks wrote.
+//! Renders `docs/overhead.md`, `docs/overhead.svg` and the figures of `README.md` from what the benchmarks
+//! wrote.
 //!
 //! `scripts/overhead` calls it, after the benchmarks:
 //!
@@ -6,7 +7,8 @@
 //! cargo run --manifest-path benches/page/Cargo.toml -- target/overhead
 //! ```
 //!
-//! The prose is in `template.md`; what stands between its markers is written here.
+//! The prose of the page is in `template.md`, that of the README in itself; what stands between their markers
+//! is written here.
 
 mod error;
 mod figures;
@@ -43,7 +45,7 @@ fn main() -> ExitCode {
 
 fn render(from: &Path) -> Result<(), Error> {
     let figures = Figures::read(from)?;
-    let page = template::fill(TEMPLATE, &figures.reports(), |marker| {
+    let generate = |marker: &str| {
         Ok(match marker.split_once(' ') {
             Some(("report", name)) => tables::report(&figures, name),
             _ => match marker {
@@ -51,18 +53,24 @@ fn render(from: &Path) -> Result<(), Error> {
                 "targets" => targets::table(&figures),
                 "ladder" => tables::ladder(&figures),
                 "peers" => tables::peers(&figures),
-                unknown => return Err(Error::new(format!("template.md: what is {unknown}?"))),
+                "peers in short" => tables::peers_in_short(&figures),
+                unknown => return Err(Error::new(format!("what is {unknown}?"))),
             },
         })
-    })?;
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let readme = root.join("README.md");
+    let readme = fs::read_to_string(&readme).map_err(|error| Error::at(&readme, error))?;
+    let page = template::fill(TEMPLATE, &figures.reports(), generate)?;
+    let readme = template::fill(&template::of(&readme), &[], generate)?;
     for (name, text) in [
-        ("overhead.md", page),
-        ("overhead.svg", plot::bars(&figures)),
+        ("docs/overhead.md", page),
+        ("docs/overhead.svg", plot::bars(&figures)),
+        ("README.md", readme),
     ] {
-        let file = docs.join(name);
+        let file = root.join(name);
         fs::write(&file, text).map_err(|error| Error::at(&file, error))?;
-        println!("docs/{name}");
+        println!("{name}");
     }
     targets::summary(&figures);
     Ok(())

@@ -42,6 +42,25 @@ pub(crate) fn peers(figures: &Figures) -> String {
     table
 }
 
+/// What the peers add, and ours beside them, in multiples of what ours adds when it exports.
+pub(crate) fn peers_in_short(figures: &Figures) -> String {
+    let added = added(figures);
+    let Some((_, ours)) = added.iter().find(|(name, _)| *name == OURS) else {
+        return format!("*{NOT_MEASURED}*");
+    };
+    let mut table = "| around a ready service | adds |\n|---|--:|\n".to_owned();
+    for (name, adds) in &added {
+        table += &format!("| {name} | {} × |\n", in_short(adds / ours));
+    }
+    table
+}
+
+/// A factor as it is worth remembering.
+fn in_short(factor: f64) -> String {
+    let decimals = usize::from(factor < 1.95);
+    format!("{factor:.decimals$}")
+}
+
 /// What each of the peers adds to its own bare service, in nanoseconds, the least first.
 pub(crate) fn added(figures: &Figures) -> Vec<(&str, f64)> {
     let bare = |name: &str| figures.rung("peers", name);
@@ -124,5 +143,12 @@ mod tests {
         let expected = "| Sweep | ext4 | tmpfs |\n|---|--:|--:|\n\
                         | find | 1 ms | 2 ms |\n| sweep |  | 3.50 ms |\n";
         assert_eq!(pivot(&table), expected);
+    }
+
+    #[test]
+    fn a_factor_in_short_has_a_decimal_when_it_is_small() {
+        for (factor, expected) in [(0.082, "0.1"), (0.68, "0.7"), (1.0, "1.0"), (4.13, "4")] {
+            assert_eq!(in_short(factor), expected);
+        }
     }
 }

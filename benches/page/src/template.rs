@@ -33,6 +33,20 @@ pub(crate) fn fill(
     Ok(page)
 }
 
+/// The template of a page: what was generated is taken out, the markers stay.
+pub(crate) fn of(page: &str) -> String {
+    let mut template = String::new();
+    let mut generated = false;
+    for line in page.lines() {
+        if !generated {
+            template += line;
+            template.push('\n');
+        }
+        generated = (generated || line.starts_with(START)) && line != END;
+    }
+    template
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,6 +59,13 @@ mod tests {
             page,
             "a\n<!-- generated: report x -->\n\n[report x]\n\n<!-- end -->\nb\n"
         );
+    }
+
+    #[test]
+    fn a_page_is_filled_again() {
+        let template = "a\n<!-- generated: x -->\nb\n";
+        let page = fill(template, &[], |_| Ok("old".to_owned())).unwrap();
+        assert_eq!(of(&page), template);
     }
 
     #[test]
