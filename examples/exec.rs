@@ -5,8 +5,8 @@
 //! cargo run --example exec -- [OPTION]… PROMPT
 //! ```
 //!
-//! With `CODEX_OTLP_ENDPOINT` set, the same calls go out over OTLP as well; with `--timeline`, a picture
-//! of them follows the turn on standard error.
+//! With `CODEX_OTLP_ENDPOINT` set, the same calls go out over OTLP as well; `--log` tells them in words, and
+//! `--timeline` shows a picture of them after the turn, both on standard error.
 //!
 //! Exit code: 0 when the turn succeeded, 1 when it failed, 2 on bad usage, 124 on timeout, 130 and 143
 //! when a Ctrl-C or a SIGTERM cancelled it.
@@ -21,7 +21,7 @@ use std::{
 
 use codex_telemetry::{
     BoxError, CallContext, CodexClassifier, FanOut, JsonLinesSink, MemorySink, Originator,
-    OtlpSink, ServiceBuilderExt, otlp,
+    OtlpSink, ServiceBuilderExt, TracingSink, otlp,
     turn::{
         ItemKind, ItemStatus, Progress, Sandbox, TurnRequest, TurnService, TurnUpdate, turn_stream,
     },
@@ -29,11 +29,14 @@ use codex_telemetry::{
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_stream::{Stream, StreamExt};
 use tower::{ServiceBuilder, timeout::error::Elapsed};
+use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 const USAGE: &str = "\
 usage: exec [OPTION]... PROMPT
 
   --codex PATH            the Codex CLI (default: CODEX_PATH, or codex on the PATH)
+  --log FILTER            what else to tell on standard error, such as codex_telemetry::events=debug
+                          (default: warnings, of which events are none)
   -c, --config KEY=VALUE  override a key of Codex's configuration; may be repeated
   --model M               the model
   --sandbox MODE          read-only, workspace-write or danger-full-access
@@ -45,16 +48,14 @@ usage: exec [OPTION]... PROMPT
   --timeline              show what took how long, after the turn
 ";
 
+/// The crate's own warnings, such as of an exporter that cannot start.
+const LOG: &str = "warn,codex_telemetry::events=off";
+
 /// How long the end of the program waits for the export.
 const EXPORT_WITHIN: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // The crate's own warnings, such as of an exporter that cannot start.
-    tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
-        .init();
     let options = match Options::parse(std::env::args_os().skip(1)) {
         Ok(options) => options,
         Err(error) => {
@@ -62,6 +63,10 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    tracing_subscriber::registry()
+        .with(fmt::layer().with_writer(io::stderr))
+        .with(options.log.clone())
+        .init();
     // Off, unless the environment names a receiver; what is wrong there never touches the turn.
     let export = otlp::from_env();
     let code = run(options, export.clone()).await.unwrap_or_else(|error| {
@@ -90,6 +95,7 @@ async fn run(options: Options, export: Option<OtlpSink>) -> io::Result<u8> {
         .originator(options.originator)
         .timing(
             FanOut::new()
+                .with(TracingSink::new())
                 .with(JsonLinesSink::new(io::stdout()))
                 .with(memory.clone())
                 .with(export),
@@ -170,6 +176,7 @@ fn say(text: &str) {
 
 struct Options {
     codex: Option<PathBuf>,
+    log: Targets,
     originator: Originator,
     skip_git_repo_check: bool,
     timeout: Duration,
@@ -182,6 +189,7 @@ impl Options {
         use lexopt::prelude::*;
 
         let mut codex = None;
+        let mut log = LOG.parse().expect("a filter");
         let mut originator = Originator::Cli;
         let mut skip_git_repo_check = false;
         let mut timeout = Duration::MAX;
@@ -193,6 +201,7 @@ impl Options {
         while let Some(argument) = parser.next()? {
             match argument {
                 Long("codex") => codex = Some(parser.value()?.into()),
+                Long("log") => log = parser.value()?.parse()?,
                 Short('c') | Long("config") => {
                     let pair = parser.value()?.string()?;
                     let (key, value) = pair.split_once('=').ok_or("-c wants KEY=VALUE")?;
@@ -244,6 +253,7 @@ impl Options {
         let request = TurnRequest::new(prompt.ok_or("a PROMPT is missing")?).with_context(context);
         Ok(Self {
             codex,
+            log,
             originator,
             skip_git_repo_check,
             timeout,

@@ -137,6 +137,7 @@ fn bad_usage_exits_2_with_the_usage_and_no_event() {
         &["one prompt", "and another"],
         &["-c", "no equals sign", "x"],
         &["--sandbox", "sandpit", "x"],
+        &["--log", "codex_telemetry=loud", "x"],
         &["--timeout", "soon", "x"],
         &["--originator", "two words", "x"],
     ] {

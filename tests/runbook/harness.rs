@@ -76,13 +76,15 @@ fn a_block_that_fails_fails() {
 
 #[test]
 fn a_block_that_ends_the_shell_fails() {
-    assert_fault("```sh\nexit 0\n```\n", "ended the shell");
+    assert_fault("```sh\nexit 0\n```\n", "the shell has ended");
 }
 
 #[test]
-fn a_block_that_does_not_end_fails_and_is_ended() {
-    let faults = faults_within("```sh\nsleep 303.601\n```\n", Duration::from_millis(300));
-    assert!(faults[0].contains("in time"), "{faults:?}");
+fn a_block_that_does_not_end_fails_and_is_ended_with_all_behind_it() {
+    let page = "```sh\nsleep 303.601\n```\n```sh\nsleep 303.602\n```\n";
+    let faults = faults_within(page, Duration::from_millis(300));
+    assert!(faults[0].contains("not end in time"), "{faults:?}");
+    assert!(faults[1].contains("the shell has ended"), "{faults:?}");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //!   All share one shell, as they would in a reader's terminal, in a directory of their own. It has to
 //!   succeed, and to print what the block of `text` behind it says, or nothing.
 //! - A block of `sh live` goes on by itself. It is started, the next block of `sh` is run once its first line
-//!   is there, and it is ended by a Ctrl-C when it has printed what the page says.
+//!   is there, and it is ended when it has printed what the page says.
 //! - In what is printed, `…` stands for any text within a line, and for any number of lines where it
 //!   is alone.
 //! - `cargo run --quiet --example` runs the example as it was built beside these tests, and
@@ -18,11 +18,16 @@
 )]
 
 mod blocks;
+mod classes;
+mod clocks;
 mod harness;
 mod notation;
 mod page;
+mod probe;
+mod queries;
 #[path = "../otlp/receiver/mod.rs"]
 mod receiver;
+mod rotation;
 mod run;
 mod session;
 mod tools;

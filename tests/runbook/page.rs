@@ -21,6 +21,10 @@ pub(crate) enum Language {
     Shell,
     /// Commands that go on until they are interrupted.
     LiveShell,
+    /// Queries of Prometheus, with an empty line between them.
+    PromQl,
+    /// Queries of Tempo.
+    TraceQl,
 }
 
 /// The blocks of a page, in their order, each together with its result.
@@ -54,6 +58,8 @@ pub(crate) fn blocks(page: &str) -> Result<Vec<Block>, String> {
         let language = match info {
             "sh" => Language::Shell,
             "sh live" => Language::LiveShell,
+            "promql" => Language::PromQl,
+            "traceql" => Language::TraceQl,
             "text" => {
                 match blocks.last_mut() {
                     Some(block) if !has_result => block.result = text,
@@ -64,7 +70,7 @@ pub(crate) fn blocks(page: &str) -> Result<Vec<Block>, String> {
             }
             other => return Err(format!("line {number}: nothing tries a block of {other:?}")),
         };
-        has_result = false;
+        has_result = !matches!(language, Language::Shell | Language::LiveShell);
         blocks.push(Block {
             language,
             section: section.clone(),

@@ -4,7 +4,7 @@ use std::{
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
     time::{Duration, Instant},
 };
@@ -73,7 +73,7 @@ impl Session {
     pub(crate) fn start_live(&mut self, text: &str) -> Result<Live, String> {
         let (block, output) = self.write_down(text);
         let (block, to) = (block.display(), output.display());
-        // Job control gives it a process group, which a Ctrl-C then goes to.
+        // Job control gives it a process group, as a terminal would.
         let start = format!("set -m; ( . '{block}' ) >'{to}' 2>&1 </dev/null & set +m; echo $!");
         let group = self.ask(&start)?;
         let group = group.parse().map_err(|_| format!("no job: {group}"))?;
@@ -95,12 +95,11 @@ impl Session {
         }
     }
 
-    /// Ends a live text as a Ctrl-C does, and returns all that it has printed.
+    /// Ends a live text, and returns all that it has printed.
     pub(crate) fn end(&mut self, live: &Live) -> Result<String, String> {
         let group = live.group;
-        self.ask(&format!(
-            "kill -INT -- -{group}; wait {group}; echo 'it ended'"
-        ))?;
+        // A Ctrl-C's signal is ignored by all below a program that was started in the background.
+        self.ask(&format!("kill -- -{group}; wait {group}; echo 'it ended'"))?;
         Ok(read(&live.output))
     }
 
@@ -113,10 +112,16 @@ impl Session {
     }
 
     fn ask(&mut self, command: &str) -> Result<String, String> {
-        writeln!(self.commands, "{command}").map_err(|error| error.to_string())?;
-        self.answers
-            .recv_timeout(self.within)
-            .map_err(|_| "it did not end in time, or ended the shell".to_owned())
+        // Without a shell there is no answer, which says enough.
+        let _ = writeln!(self.commands, "{command}");
+        self.answers.recv_timeout(self.within).map_err(|error| {
+            // What hangs would hold up all that comes behind it as well.
+            let _ = kill_process_group(Pid::from_child(&self.shell), Signal::KILL);
+            match error {
+                RecvTimeoutError::Timeout => "it did not end in time".to_owned(),
+                RecvTimeoutError::Disconnected => "the shell has ended".to_owned(),
+            }
+        })
     }
 }
 

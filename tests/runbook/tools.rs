@@ -4,7 +4,7 @@ use std::{
     env, fs,
     io::Write as _,
     os::unix::fs::{PermissionsExt as _, symlink},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -74,11 +74,15 @@ pub(crate) fn bash(directory: &Path) -> Command {
     bash
 }
 
-/// A script that runs examples as they were built: a test must not wait for a build.
-fn cargo() -> String {
+/// Where the examples are that `cargo test` builds beside the tests.
+pub(crate) fn examples() -> PathBuf {
     let test = env::current_exe().unwrap();
     // From target/PROFILE/deps/runbook-HASH to target/PROFILE/examples.
-    let examples = test.ancestors().nth(2).unwrap().join("examples");
+    test.ancestors().nth(2).unwrap().join("examples")
+}
+
+/// A script that runs examples as they were built: a test must not wait for a build.
+fn cargo() -> String {
     format!(
         r#"#!/bin/sh
 test "$1 $2 $3" = "run --quiet --example" || {{ echo "cargo $*: not in a test" >&2; exit 1; }}
@@ -88,6 +92,6 @@ shift 4
 test "$1" = -- && shift
 exec "$example" "$@"
 "#,
-        examples.display()
+        examples().display()
     )
 }
