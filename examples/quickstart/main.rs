@@ -34,6 +34,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Ok(replay()?);
     }
 
+    // The crate's own warnings, such as of a variable that is wrong.
+    tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+        .init();
     let memory = MemorySink::new();
     let export = otlp::from_env();
     let sink: Arc<dyn Sink> = Arc::new(FanOut::new().with(memory.clone()).with(export.clone()));
