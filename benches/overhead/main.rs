@@ -17,7 +17,10 @@ mod stacked;
 
 use std::{
     hint::black_box,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -40,6 +43,18 @@ fn main() {
     let mut group = criterion.benchmark_group("overhead");
     group.bench_function("floor: two clock reads", |bencher| {
         bencher.iter(|| black_box(black_box(Instant::now()).elapsed()));
+    });
+    // What a call that is told of cannot do without, beside the clock.
+    group.bench_function("floor: one allocation of 208 bytes", |bencher| {
+        bencher.iter(|| black_box(Arc::new(black_box([0_u64; 24]))));
+    });
+    let count = AtomicUsize::new(0);
+    group.bench_function("floor: eleven counts of references", |bencher| {
+        bencher.iter(|| {
+            for _ in 0..11 {
+                black_box(&count).fetch_add(1, Relaxed);
+            }
+        });
     });
 
     let mut ladder = Ladder::new(group);
