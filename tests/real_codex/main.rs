@@ -30,6 +30,8 @@ mod refusals;
 mod reply;
 mod responses;
 #[cfg(unix)]
+#[path = "../support/signals.rs"]
+mod signals;
 mod startup;
 mod statuses;
 mod table;

@@ -8,5 +8,7 @@ mod orphans;
 mod output;
 mod processes;
 mod request;
+#[path = "../support/signals.rs"]
+mod signals;
 mod stream;
 mod support;
