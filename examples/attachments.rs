@@ -23,7 +23,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let directory = tempfile::tempdir()?;
     // A clock that can be moved; a program would call `AttachmentStore::open`.
-    let (clock, hands) = Clock::manual(std::time::SystemTime::now());
+    let (clock, manual) = Clock::manual(std::time::SystemTime::now());
     let store = AttachmentStore::builder()
         .clock(clock)
         .max_size(1 << 20)
@@ -53,7 +53,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .layer(ErrorClassLayer::new(CleanupError::classification))
         .service(CleanupService::new(store.clone()));
 
-    hands.advance(2 * HOUR);
+    manual.advance(2 * HOUR);
     let report = service.clone().oneshot(CleanupRequest::expired()).await?;
     println!("two hours later: {report}");
 
@@ -61,7 +61,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     store
         .stage_bytes("diff.patch", "the content of diff.patch", Ttl::default())
         .await?;
-    hands.advance(23 * HOUR);
+    manual.advance(23 * HOUR);
     let sweeper = Sweeper::spawn(service.clone(), HOUR);
     sink.wait_for(4, Duration::from_secs(10)).await?;
     sweeper.stop().await;

@@ -6,13 +6,16 @@ use tower::{
     timeout::error::Elapsed,
 };
 
+#[cfg(feature = "attachment")]
+use crate::attachment::{AttachmentError, CleanupError};
+#[cfg(feature = "tool")]
+use crate::tool::ToolError;
+#[cfg(feature = "turn")]
+use crate::turn::TurnError;
 use crate::{
-    attachment::{AttachmentError, CleanupError},
     error::{BoxError, chain, foreign_class},
     error_class::Classify,
     event::{Classification, ErrorClass},
-    tool::ToolError,
-    turn::TurnError,
 };
 
 /// Knows the errors of the crate's services, of tower, of tokio and of the standard library.
@@ -164,11 +167,13 @@ macro_rules! classify {
 
 // One by one, because an implementation for every error would leave no room for that of `BoxError`,
 // which is none.
+#[cfg(feature = "attachment")]
+classify!(AttachmentError, CleanupError);
+#[cfg(feature = "tool")]
+classify!(ToolError);
+#[cfg(feature = "turn")]
+classify!(TurnError);
 classify!(
-    TurnError,
-    ToolError,
-    CleanupError,
-    AttachmentError,
     io::Error,
     Elapsed,
     Overloaded,
@@ -180,20 +185,30 @@ classify!(
 );
 classify!(BoxError => |error| &**error);
 
+/// Returns the classification of an error of the crate's own services.
 fn of_ours(error: &(dyn Error + 'static)) -> Option<Classification> {
+    #[cfg(feature = "turn")]
     if let Some(error) = error.downcast_ref::<TurnError>() {
-        Some(error.classification())
-    } else if let Some(error) = error.downcast_ref::<ToolError>() {
-        Some(error.classification())
-    } else if let Some(error) = error.downcast_ref::<CleanupError>() {
-        Some(error.classification())
-    } else {
-        let error = error.downcast_ref::<AttachmentError>();
-        error.map(AttachmentError::classification)
+        return Some(error.classification());
     }
+    #[cfg(feature = "tool")]
+    if let Some(error) = error.downcast_ref::<ToolError>() {
+        return Some(error.classification());
+    }
+    #[cfg(feature = "attachment")]
+    {
+        if let Some(error) = error.downcast_ref::<CleanupError>() {
+            return Some(error.classification());
+        }
+        if let Some(error) = error.downcast_ref::<AttachmentError>() {
+            return Some(error.classification());
+        }
+    }
+    let _ = error;
+    None
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "services"))]
 mod tests {
     use super::*;
 

@@ -1,14 +1,14 @@
-#[cfg(feature = "services")]
+#[cfg(feature = "retry")]
 use std::{error::Error, io};
 
-#[cfg(feature = "services")]
+#[cfg(feature = "retry")]
 use crate::event::ErrorClass;
 
 /// Any error, as tower's own middleware returns it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// An error and what it came from, outermost first.
-#[cfg(feature = "services")]
+#[cfg(feature = "retry")]
 pub(crate) fn chain<'a>(
     error: &'a (dyn Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
@@ -25,7 +25,7 @@ pub(crate) fn chain<'a>(
 }
 
 /// The failure mode of an error of tower's, tokio's or the standard library's; `None` of any other.
-#[cfg(feature = "services")]
+#[cfg(feature = "retry")]
 pub(crate) fn foreign_class(error: &(dyn Error + 'static)) -> Option<ErrorClass> {
     use tower::{buffer::error::Closed, load_shed::error::Overloaded, timeout::error::Elapsed};
 
@@ -49,7 +49,7 @@ pub(crate) fn foreign_class(error: &(dyn Error + 'static)) -> Option<ErrorClass>
     }
 }
 
-#[cfg(feature = "services")]
+#[cfg(feature = "retry")]
 fn io_class(error: &io::Error) -> ErrorClass {
     use io::ErrorKind as K;
     match error.kind() {

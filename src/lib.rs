@@ -299,12 +299,17 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)]
 
-#[cfg(feature = "services")]
+#[cfg(all(any(feature = "attachment", feature = "turn"), not(unix)))]
+compile_error!(
+    "the features `attachment` and `turn` (and so `services` and the default features) need a Unix \
+     system: use `default-features = false` with features such as `json`, `otlp` and `tool`"
+);
+
+#[cfg(all(feature = "attachment", unix))]
 pub mod attachment;
-#[cfg(feature = "services")]
 mod builder;
 pub mod call;
-#[cfg(feature = "services")]
+#[cfg(feature = "retry")]
 mod classifier;
 pub mod design;
 mod error;
@@ -315,19 +320,20 @@ pub mod originator;
 #[cfg(feature = "otlp")]
 pub mod otlp;
 pub mod overhead;
-#[cfg(all(doctest, feature = "otlp", feature = "services"))]
+#[cfg(all(doctest, feature = "json", feature = "otlp", feature = "services"))]
 mod readme;
-#[cfg(feature = "services")]
+#[cfg(feature = "retry")]
 pub mod retry;
 pub mod runbook;
 pub mod sink;
+pub mod timeline;
 pub mod timing;
-#[cfg(feature = "services")]
+#[cfg(feature = "tool")]
 pub mod tool;
-#[cfg(feature = "services")]
+#[cfg(all(feature = "turn", unix))]
 pub mod turn;
 
-#[cfg(feature = "services")]
+#[cfg(all(feature = "attachment", unix))]
 pub use crate::attachment::{
     Attachment, AttachmentError, AttachmentStore, CleanupError, CleanupReport, CleanupRequest,
     CleanupService, Sweeper, Ttl,
@@ -338,28 +344,29 @@ pub use crate::otlp::{OtlpConfig, OtlpSink};
 pub use crate::sink::JsonLinesSink;
 #[cfg(feature = "tracing")]
 pub use crate::sink::TracingSink;
-#[cfg(feature = "services")]
+#[cfg(feature = "tool")]
 pub use crate::tool::{
     ApprovalLayer, ApprovalRequest, Decision, ToolCall, ToolError, ToolOutput, ToolService,
-    ToolSnapshot, tool_fn,
+    ToolStats, tool_fn,
 };
-#[cfg(feature = "services")]
+#[cfg(all(feature = "turn", unix))]
 pub use crate::turn::{Turn, TurnError, TurnRequest, TurnService, TurnUpdate, turn_stream};
-#[cfg(feature = "services")]
 pub use crate::{
     builder::ServiceBuilderExt,
-    classifier::{CodexClassifier, ExtendedClassifier},
-    retry::RetryPolicy,
-};
-pub use crate::{
     call::{Call, CallContext, CallGuard, CodexRequest},
     error::BoxError,
     error_class::{Classify, ErrorClassLayer},
     event::{
-        Classification, Clock, ClockHands, ErrorClass, Event, EventKind, InvalidOriginator,
+        Classification, Clock, ErrorClass, Event, EventKind, InvalidOriginator, ManualClock,
         Operation, Originator, OriginatorName, Outcome,
     },
     originator::OriginatorLayer,
-    sink::{FanOut, MemorySink, Sink, Timeline, TooFewEvents},
+    sink::{FanOut, MemorySink, Sink, TooFewEvents},
+    timeline::Timeline,
     timing::TimingLayer,
+};
+#[cfg(feature = "retry")]
+pub use crate::{
+    classifier::{CodexClassifier, ExtendedClassifier},
+    retry::RetryPolicy,
 };

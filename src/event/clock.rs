@@ -24,9 +24,9 @@ const ANCHOR_FOR: u64 = 1_000_000_000;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
 /// let sink = MemorySink::new();
-/// let (clock, hands) = Clock::manual(UNIX_EPOCH);
+/// let (clock, manual) = Clock::manual(UNIX_EPOCH);
 /// let service = TimingLayer::with_clock(sink.clone(), clock).layer(service_fn(|_: Call<()>| {
-///     hands.advance(Duration::from_secs(3));
+///     manual.advance(Duration::from_secs(3));
 ///     async { Ok::<_, ()>(()) }
 /// }));
 /// service.oneshot(Call::new(Operation::Custom("nap"), ())).await.unwrap();
@@ -42,12 +42,12 @@ pub struct Clock(Source);
 /// use codex_telemetry::Clock;
 /// use std::time::{Duration, UNIX_EPOCH};
 ///
-/// let (clock, hands) = Clock::manual(UNIX_EPOCH);
-/// hands.advance(Duration::from_millis(250));
+/// let (clock, manual) = Clock::manual(UNIX_EPOCH);
+/// manual.advance(Duration::from_millis(250));
 /// # let _ = clock;
 /// ```
 #[derive(Clone, Debug)]
-pub struct ClockHands(Arc<Manual>);
+pub struct ManualClock(Arc<Manual>);
 
 #[derive(Clone)]
 enum Source {
@@ -87,16 +87,16 @@ impl Clock {
         })))
     }
 
-    /// Returns a clock that stands at `start`, which is not before 1970, and the hands that move it.
+    /// Returns a clock that stands at `start`, which is not before 1970, and the [`ManualClock`] that moves it.
     #[must_use]
-    pub fn manual(start: SystemTime) -> (Self, ClockHands) {
+    pub fn manual(start: SystemTime) -> (Self, ManualClock) {
         let manual = Arc::new(Manual {
             anchor: unix_nanos(start),
             elapsed: AtomicU64::new(0),
         });
         (
             Self(Source::Manual(Arc::clone(&manual))),
-            ClockHands(manual),
+            ManualClock(manual),
         )
     }
 
@@ -153,9 +153,9 @@ impl System {
     }
 }
 
-// === impl ClockHands ===
+// === impl ManualClock ===
 
-impl ClockHands {
+impl ManualClock {
     /// Moves the clock forward, as far as the year 2554.
     pub fn advance(&self, by: Duration) {
         let by = saturating_nanos(by);

@@ -16,7 +16,7 @@ mod record;
 mod recorder;
 mod view;
 
-#[cfg(feature = "services")]
+#[cfg(feature = "turn")]
 pub(crate) use self::cut::cut;
 #[cfg(feature = "otlp")]
 pub(crate) use self::error_class::error_text;
@@ -26,7 +26,7 @@ pub(crate) use self::{
     recorder::{Emit, Recorder},
 };
 pub use self::{
-    clock::{Clock, ClockHands},
+    clock::{Clock, ManualClock},
     error_class::{Classification, ErrorClass},
     operation::Operation,
     originator::{InvalidOriginator, Originator, OriginatorName},

@@ -11,6 +11,8 @@ pub enum Operation {
     Turn,
     /// One invocation of a tool, whether by the application or by Codex inside a turn.
     Tool,
+    /// One question to an approver: may this tool run?
+    Approval,
     /// One sweep over staged attachments.
     AttachmentCleanup,
     /// Work of the application's own; the text is the whole prefix of its event names.
@@ -18,6 +20,14 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Every operation of the crate itself, in the order of their documentation.
+    pub const ALL: &'static [Self] = &[
+        Self::Turn,
+        Self::Tool,
+        Self::Approval,
+        Self::AttachmentCleanup,
+    ];
+
     /// Returns the prefix of this operation's event names.
     ///
     /// ```
@@ -31,6 +41,7 @@ impl Operation {
         match self {
             Self::Turn => "codex.turn",
             Self::Tool => "codex.tool",
+            Self::Approval => "codex.approval",
             Self::AttachmentCleanup => "codex.attachment.cleanup",
             Self::Custom(prefix) => prefix,
         }

@@ -147,8 +147,8 @@ impl Metrics {
                     .add(total(attribute::CLEANUP_BYTES), &by_originator);
                 &self.cleanups
             }
-            Operation::Custom(prefix) => {
-                labels.push(KeyValue::new(names::OPERATION, prefix));
+            other @ (Operation::Approval | Operation::Custom(_)) => {
+                labels.push(KeyValue::new(names::OPERATION, other.as_str()));
                 &self.others
             }
         };

@@ -64,7 +64,7 @@ pub struct RetryPolicy<C = CodexClassifier> {
     attempts: u32,
     first_pause: Duration,
     longest_pause: Duration,
-    longest_hint: Duration,
+    max_retry_after: Duration,
     budget: Arc<dyn Budget + Send + Sync>,
 }
 
@@ -82,7 +82,7 @@ impl RetryPolicy {
             attempts: 3,
             first_pause: Duration::from_secs(1),
             longest_pause: Duration::from_secs(30),
-            longest_hint: Duration::from_secs(60),
+            max_retry_after: Duration::from_secs(60),
             budget: Arc::new(TpsBudget::default()),
         }
     }
@@ -98,7 +98,7 @@ impl<C> RetryPolicy<C> {
             attempts: self.attempts,
             first_pause: self.first_pause,
             longest_pause: self.longest_pause,
-            longest_hint: self.longest_hint,
+            max_retry_after: self.max_retry_after,
             budget: self.budget,
         }
     }
@@ -131,8 +131,8 @@ impl<C> RetryPolicy<C> {
     /// Sets the longest hint that is waited for. A call whose error names a longer time fails at once,
     /// with that error: its caller knows better what to do meanwhile.
     #[must_use]
-    pub fn longest_hint(mut self, longest: Duration) -> Self {
-        self.longest_hint = longest;
+    pub fn max_retry_after(mut self, longest: Duration) -> Self {
+        self.max_retry_after = longest;
         self
     }
 
@@ -181,7 +181,7 @@ where
 
         let failed = format!("attempt {attempt} failed: {}", why.class);
         if let Some(hint) = why.retry_after
-            && hint > self.longest_hint
+            && hint > self.max_retry_after
         {
             context.add_event(format!(
                 "{failed}; not tried again, for it said to wait {hint:.1?}"
@@ -216,7 +216,7 @@ impl<C> fmt::Debug for RetryPolicy<C> {
             .field("attempts", &self.attempts)
             .field("first_pause", &self.first_pause)
             .field("longest_pause", &self.longest_pause)
-            .field("longest_hint", &self.longest_hint)
+            .field("max_retry_after", &self.max_retry_after)
             .finish_non_exhaustive()
     }
 }

@@ -6,8 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Sink, Timeline};
-use crate::event::{Event, Operation, Outcome};
+use super::Sink;
+use crate::{
+    event::{Event, Operation, Outcome},
+    timeline::Timeline,
+};
 
 /// Keeps every event in memory, for tests.
 ///
@@ -117,7 +120,7 @@ impl MemorySink {
     /// # Ok(())
     /// # }
     /// ```
-    #[cfg(feature = "services")]
+    #[cfg(any(feature = "otlp", feature = "retry"))]
     pub async fn wait_for(
         &self,
         count: usize,

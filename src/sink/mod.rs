@@ -17,7 +17,6 @@ mod guard;
 #[cfg(feature = "json")]
 mod json_lines;
 mod memory;
-mod timeline;
 #[cfg(feature = "tracing")]
 mod tracing;
 
@@ -30,5 +29,4 @@ pub use self::{
     contract::Sink,
     fan_out::FanOut,
     memory::{MemorySink, TooFewEvents},
-    timeline::Timeline,
 };

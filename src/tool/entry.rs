@@ -6,7 +6,7 @@ use std::sync::{
 use tokio::time::Instant;
 use tower::util::BoxCloneSyncService;
 
-use super::{ToolCall, ToolOutput, ToolSnapshot};
+use super::{ToolCall, ToolOutput, ToolStats};
 use crate::{error::BoxError, event::ErrorClass};
 
 pub(super) type BoxTool = BoxCloneSyncService<ToolCall, ToolOutput, BoxError>;
@@ -17,7 +17,7 @@ pub(super) struct Entry {
     pub(super) name: Arc<str>,
     service: BoxTool,
     enabled: AtomicBool,
-    counts: Mutex<ToolSnapshot>,
+    counts: Mutex<ToolStats>,
 }
 
 /// Counts one call of a tool, once: as cancelled when it is dropped, unless it was counted before.
@@ -54,7 +54,7 @@ impl Entry {
         self.enabled.store(enabled, Relaxed);
     }
 
-    pub(super) fn counts(&self) -> MutexGuard<'_, ToolSnapshot> {
+    pub(super) fn counts(&self) -> MutexGuard<'_, ToolStats> {
         // No code of others runs under the lock, so what a panicking thread left is whole.
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }

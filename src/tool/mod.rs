@@ -1,7 +1,7 @@
 //! Tools by name: a registry of tower services, approval as a layer, and counts for each tool.
 //!
 //! ```text
-//! ToolCall { name, arguments, context } ──► ToolService ── by name ──► Approval ──► the tool
+//! ToolCall { name, arguments, context } ──► ToolService ── by name ──► ApprovalService ──► the tool
 //!                                             │ unknown, disabled        │ denied, too late
 //!                                             ▼                          ▼
 //!                                          ToolError                  ToolError
@@ -43,7 +43,7 @@
 //! let failed = stack.oneshot(ToolCall::new("sum", json!(["one"]))).await;
 //! assert!(matches!(failed, Err(ToolError::InvalidArguments { .. })));
 //! assert_eq!(sink.events()[3].error_class(), Some(ErrorClass::InvalidArguments));
-//! assert_eq!(tools.snapshot()["sum"].failure, 1);
+//! assert_eq!(tools.stats()["sum"].failure, 1);
 //! # Ok(())
 //! # }
 //! ```
@@ -57,7 +57,7 @@ pub mod function;
 pub mod future;
 mod panic;
 mod service;
-mod snapshot;
+mod stats;
 
 pub use self::{
     approval::{ApprovalLayer, ApprovalRequest, Decision},
@@ -66,5 +66,5 @@ pub use self::{
     error::ToolError,
     function::tool_fn,
     service::ToolService,
-    snapshot::ToolSnapshot,
+    stats::ToolStats,
 };

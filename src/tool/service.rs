@@ -9,7 +9,7 @@ use tower::ServiceExt;
 use tower_service::Service;
 
 use super::{
-    ToolCall, ToolError, ToolOutput, ToolServiceBuilder, ToolSnapshot,
+    ToolCall, ToolError, ToolOutput, ToolServiceBuilder, ToolStats,
     entry::{Entry, Tally},
     future::ResponseFuture,
 };
@@ -100,21 +100,21 @@ impl ToolService {
     /// `call` and includes what the tool's own layers wait for, such as an approval. Calls of unknown
     /// names are counted nowhere: a model could invent any number of them.
     #[must_use]
-    pub fn snapshot(&self) -> BTreeMap<Arc<str>, ToolSnapshot> {
+    pub fn stats(&self) -> BTreeMap<Arc<str>, ToolStats> {
         self.each_count(|counts| counts.clone())
     }
 
     /// Sets all counts to zero and returns what they were; no call is lost between the two.
     ///
     /// A call that is under way is counted when it ends, after the reset.
-    pub fn reset_snapshots(&self) -> BTreeMap<Arc<str>, ToolSnapshot> {
+    pub fn take_stats(&self) -> BTreeMap<Arc<str>, ToolStats> {
         self.each_count(std::mem::take)
     }
 
     fn each_count(
         &self,
-        read: impl Fn(&mut ToolSnapshot) -> ToolSnapshot,
-    ) -> BTreeMap<Arc<str>, ToolSnapshot> {
+        read: impl Fn(&mut ToolStats) -> ToolStats,
+    ) -> BTreeMap<Arc<str>, ToolStats> {
         let tools = self.0.tools.values();
         tools
             .map(|tool| (Arc::clone(&tool.name), read(&mut tool.counts())))

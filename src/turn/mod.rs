@@ -7,6 +7,7 @@ mod error;
 mod exec;
 mod failure;
 mod item;
+mod process;
 mod progress;
 mod request;
 mod response;

@@ -139,7 +139,7 @@ impl TurnRequest {
     /// Goes on with a thread, by the id that an earlier [`Turn`](super::Turn) told.
     ///
     /// Codex remembers neither directory nor sandbox nor model of the thread: set them again. It counts
-    /// tokens by thread; see [`with_used`](Self::with_used) for how the turn's own share is found.
+    /// tokens by thread; see [`with_previous_usage`](Self::with_previous_usage) for how the turn's own share is found.
     #[must_use]
     pub fn with_resume(self, thread_id: impl Into<String>) -> Self {
         self.with(|p| p.resume = Some(thread_id.into()))
@@ -152,7 +152,7 @@ impl TurnRequest {
     /// either, the turn's usage is `None`. What Codex wrote down also counts turns that failed or were
     /// cancelled in between, of which no [`Turn`](super::Turn) told.
     #[must_use]
-    pub fn with_used(self, used: Usage) -> Self {
+    pub fn with_previous_usage(self, used: Usage) -> Self {
         self.with(|p| p.used = Some(used))
     }
 

@@ -5,7 +5,7 @@ use std::{
 };
 
 use codex_telemetry::{
-    Clock, ClockHands,
+    Clock, ManualClock,
     attachment::{Attachment, AttachmentStore, CleanupReport, CleanupRequest, CleanupService, Ttl},
 };
 use tower::ServiceExt;
@@ -16,7 +16,7 @@ pub(crate) const EXPIRED: Ttl = Ttl::For(Duration::ZERO);
 /// A store in a directory of its own, at a time of its own.
 pub(crate) struct Fixture {
     pub(crate) store: AttachmentStore,
-    pub(crate) hands: ClockHands,
+    pub(crate) manual: ManualClock,
     /// The directory that holds the store's; what is here beside it is outside of the store.
     pub(crate) outside: tempfile::TempDir,
 }
@@ -25,10 +25,10 @@ pub(crate) fn start() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_800_000_000)
 }
 
-pub(crate) fn open_at(directory: &Path, now: SystemTime) -> (AttachmentStore, ClockHands) {
-    let (clock, hands) = Clock::manual(now);
+pub(crate) fn open_at(directory: &Path, now: SystemTime) -> (AttachmentStore, ManualClock) {
+    let (clock, manual) = Clock::manual(now);
     let store = AttachmentStore::builder().clock(clock).open(directory);
-    (store.unwrap(), hands)
+    (store.unwrap(), manual)
 }
 
 pub(crate) async fn sweep(store: &AttachmentStore, request: CleanupRequest) -> CleanupReport {
@@ -47,10 +47,10 @@ pub(crate) fn names_in(directory: &Path) -> Vec<String> {
 impl Fixture {
     pub(crate) fn new() -> Self {
         let outside = tempfile::tempdir().unwrap();
-        let (store, hands) = open_at(&outside.path().join("store"), start());
+        let (store, manual) = open_at(&outside.path().join("store"), start());
         Self {
             store,
-            hands,
+            manual,
             outside,
         }
     }

@@ -43,10 +43,10 @@ async fn an_attachment_lives_a_day_unless_told_otherwise() {
 async fn an_attachment_is_swept_when_its_time_has_come_and_not_before() {
     let fixture = Fixture::new();
     fixture.stage("a", Ttl::For(HOUR)).await;
-    fixture.hands.advance(HOUR - Duration::from_nanos(1));
+    fixture.manual.advance(HOUR - Duration::from_nanos(1));
     let report = fixture.sweep().await;
     assert_eq!((report.removed, report.kept), (0, 1));
-    fixture.hands.advance(Duration::from_nanos(1));
+    fixture.manual.advance(Duration::from_nanos(1));
     let report = fixture.sweep().await;
     assert_eq!((report.removed, report.kept), (1, 0));
     assert!(fixture.files().is_empty());

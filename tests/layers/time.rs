@@ -14,13 +14,13 @@ const START: Duration = Duration::from_nanos(1_767_323_045_678_901_234);
 fn a_duration_is_what_the_clock_moved_between_call_and_answer() {
     let took = Duration::from_nanos(1_234_567_891);
     let sink = MemorySink::new();
-    let (clock, hands) = Clock::manual(UNIX_EPOCH + START);
-    hands.advance(Duration::from_secs(1));
+    let (clock, manual) = Clock::manual(UNIX_EPOCH + START);
+    manual.advance(Duration::from_secs(1));
     let service = TimingLayer::with_clock(sink.clone(), clock).layer(shows(|_| {
-        hands.advance(took);
+        manual.advance(took);
     }));
     assert_eq!(call(service, request()), Ok(42));
-    hands.advance(Duration::from_secs(1));
+    manual.advance(Duration::from_secs(1));
 
     let start = sink.events().remove(0);
     let end = only(&sink);
@@ -33,13 +33,13 @@ fn a_duration_is_what_the_clock_moved_between_call_and_answer() {
 #[test]
 fn the_time_that_a_future_waits_counts() {
     let sink = MemorySink::new();
-    let (clock, hands) = Clock::manual(UNIX_EPOCH);
+    let (clock, manual) = Clock::manual(UNIX_EPOCH);
     let mut service = TimingLayer::with_clock(sink.clone(), clock).layer(hangs());
-    hands.advance(Duration::from_nanos(5));
+    manual.advance(Duration::from_nanos(5));
     let mut future = spawn(service.call(request()));
-    hands.advance(Duration::from_nanos(3));
+    manual.advance(Duration::from_nanos(3));
     poll_once(&mut future);
-    hands.advance(Duration::from_nanos(4));
+    manual.advance(Duration::from_nanos(4));
     drop(future);
 
     assert_eq!(only(&sink).duration(), Some(Duration::from_nanos(7)));
@@ -73,11 +73,11 @@ fn the_end_is_the_start_plus_the_duration_by_the_system_clock_too() {
 #[test]
 fn a_moment_within_a_call_has_the_time_of_the_calls_clock() {
     let sink = MemorySink::new();
-    let (clock, hands) = Clock::manual(UNIX_EPOCH + START);
+    let (clock, manual) = Clock::manual(UNIX_EPOCH + START);
     let service = TimingLayer::with_clock(sink.clone(), clock).layer(shows(|context| {
-        hands.advance(Duration::from_millis(2));
+        manual.advance(Duration::from_millis(2));
         context.add_event("halfway");
-        hands.advance(Duration::from_millis(2));
+        manual.advance(Duration::from_millis(2));
     }));
     assert_eq!(call(service, request()), Ok(42));
 
@@ -89,9 +89,9 @@ fn a_moment_within_a_call_has_the_time_of_the_calls_clock() {
 #[test]
 fn a_call_within_a_call_is_timed_by_itself() {
     let sink = MemorySink::new();
-    let (clock, hands) = Clock::manual(UNIX_EPOCH);
+    let (clock, manual) = Clock::manual(UNIX_EPOCH);
     let layer = TimingLayer::with_clock(sink.clone(), clock);
-    let between = hands.clone();
+    let between = manual.clone();
     let service = ServiceBuilder::new()
         .layer(layer.clone())
         .map_request(move |request| {
@@ -99,7 +99,7 @@ fn a_call_within_a_call_is_timed_by_itself() {
             request
         })
         .layer(layer)
-        .service(shows(|_| hands.advance(Duration::from_millis(2))));
+        .service(shows(|_| manual.advance(Duration::from_millis(2))));
     assert_eq!(call(service, request()), Ok(42));
 
     let ended = ended(&sink);

@@ -105,7 +105,7 @@ async fn what_the_caller_says_was_used_before_counts() {
     let first = bench.run(bench.request("Go")).await.unwrap();
     let request = bench
         .resume(&first.thread_id.unwrap())
-        .with_used(Usage::default());
+        .with_previous_usage(Usage::default());
     let second = bench.run(request).await.unwrap();
     assert_used(second.usage, Tokens::FEW.times(5));
     bench.calls(2);

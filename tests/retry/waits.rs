@@ -26,7 +26,7 @@ async fn a_hint_is_waited_for_exactly_whether_it_is_longer_or_shorter_than_the_p
 
 #[tokio::test(start_paused = true)]
 async fn a_hint_that_is_longer_than_the_longest_fails_at_once() {
-    let policy = policy().longest_hint(5 * SECOND);
+    let policy = policy().max_retry_after(5 * SECOND);
     let exactly = Flaky::new(limited(5 * SECOND), 2);
     assert_eq!(exactly.call(policy.clone()).await, Ok(2));
 

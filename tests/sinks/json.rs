@@ -74,9 +74,9 @@ fn a_call_that_all_is_known_of_says_all() {
         Outcome::Error,
         |stage, context| {
             context.record("gen_ai.usage.input_tokens", 10);
-            stage.hands.advance(Duration::from_millis(1));
+            stage.manual.advance(Duration::from_millis(1));
             context.add_event("retry");
-            stage.hands.advance(Duration::from_micros(1_233_567));
+            stage.manual.advance(Duration::from_micros(1_233_567));
             context.classify(
                 Classification::from(ErrorClass::RateLimit)
                     .with_message("slow \"down\"\n")
@@ -100,7 +100,7 @@ fn a_call_that_all_is_known_of_says_all() {
 #[test]
 fn a_cancelled_call_says_so() {
     let [_, end] = told(from_parent(), Outcome::Cancelled, |stage, _| {
-        stage.hands.advance(Duration::from_millis(20));
+        stage.manual.advance(Duration::from_millis(20));
     });
     assert_eq!(
         end,
@@ -118,7 +118,7 @@ fn a_duration_is_written_without_the_noise_of_binary_fractions() {
     ] {
         let [_, end] = told(turn(), Outcome::Error, |stage, context| {
             let time = Duration::from_micros(micros);
-            stage.hands.advance(time);
+            stage.manual.advance(time);
             let hint = Classification::from(ErrorClass::RateLimit);
             context.classify(hint.with_retry_after(Some(time)));
         });

@@ -8,7 +8,7 @@ use std::{
 };
 
 use codex_telemetry::{
-    Call, CallContext, Clock, ClockHands, Event, Operation, Outcome, Sink, TimingLayer,
+    Call, CallContext, Clock, Event, ManualClock, Operation, Outcome, Sink, TimingLayer,
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
 
@@ -27,17 +27,17 @@ pub(crate) fn start() -> SystemTime {
 /// Calls of one sink, under a clock that the test moves.
 pub(crate) struct Stage {
     layer: TimingLayer,
-    pub(crate) hands: ClockHands,
+    pub(crate) manual: ManualClock,
     _checked: Checked<Arc<dyn Sink>>,
 }
 
 impl Stage {
     pub(crate) fn new(sink: impl Sink + 'static) -> Self {
         let checked = Checked::over(Arc::new(sink) as Arc<dyn Sink>);
-        let (clock, hands) = Clock::manual(start());
+        let (clock, manual) = Clock::manual(start());
         Self {
             layer: TimingLayer::with_clock(checked.clone(), clock),
-            hands,
+            manual,
             _checked: checked,
         }
     }

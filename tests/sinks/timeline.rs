@@ -25,8 +25,8 @@ fn assert_snapshot(name: &str, actual: &str) {
 fn a_night() -> MemorySink {
     let sink = MemorySink::new();
     let stage = Stage::new(sink.clone());
-    let hands = stage.hands.clone();
-    let after = |ms| hands.advance(Duration::from_millis(ms));
+    let manual = stage.manual.clone();
+    let after = |ms| manual.advance(Duration::from_millis(ms));
     let tool = |context: &CallContext, name: &'static str, outcome, ms| {
         let call = Call::new(Operation::Tool, ()).with_name(name);
         stage.call(call.with_context(context.child()), outcome, |_| after(ms));
@@ -56,7 +56,7 @@ fn a_night() -> MemorySink {
     let apart = CallContext::new().with_traceparent(parent, None);
     let cleanup = Call::new(Operation::AttachmentCleanup, ()).with_context(apart);
     stage.call(cleanup, Outcome::Ok, |_| {
-        hands.advance(Duration::from_micros(476));
+        manual.advance(Duration::from_micros(476));
     });
     sink
 }
@@ -120,7 +120,7 @@ trace 0af7651916cd43dd8448eb211c80319c  100.000 ms
 fn three_calls() -> MemorySink {
     let sink = MemorySink::new();
     let stage = Stage::new(sink.clone());
-    let after = |ms| stage.hands.advance(Duration::from_millis(ms));
+    let after = |ms| stage.manual.advance(Duration::from_millis(ms));
     let context = CallContext::new().with_traceparent(PARENT, None);
     stage.call(turn().with_context(context), Outcome::Ok, |context| {
         after(10);

@@ -145,7 +145,7 @@ fn all_that_is_known_of_a_call_is_in_the_fields() {
     let request = turn().with_name("reviewer").with_context(context);
     listening(&ear, || {
         stage.call(request, Outcome::Error, |context| {
-            stage.hands.advance(Duration::from_micros(9));
+            stage.manual.advance(Duration::from_micros(9));
             let error = std::io::Error::other("disk on fire");
             context.classify(codex_telemetry::Classification::of(ErrorClass::Io, &error));
         });

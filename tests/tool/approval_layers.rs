@@ -79,7 +79,7 @@ async fn an_approver_past_its_deadline_is_cancelled_before_the_tools_call_ends()
     assert_eq!(
         ended,
         [
-            (Operation::Custom("codex.approval"), ErrorClass::Cancelled),
+            (Operation::Approval, ErrorClass::Cancelled),
             (Operation::Tool, ErrorClass::ApprovalDenied),
         ]
     );

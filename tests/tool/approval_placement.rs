@@ -24,7 +24,7 @@ async fn around_the_whole_registry_every_call_is_asked_about() {
     assert!(service.clone().oneshot(call("echo")).await.is_ok());
     let denied = service.oneshot(call("nobody")).await;
     assert!(matches!(denied, Err(ToolError::Denied { .. })));
-    assert_eq!(tools.snapshot()["echo"].success, 1);
+    assert_eq!(tools.stats()["echo"].success, 1);
 }
 
 #[tokio::test]

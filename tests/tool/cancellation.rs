@@ -18,10 +18,10 @@ async fn a_call_dropped_midway_is_counted_once_as_a_cancelled_failure() {
     let mut slow = spawn(&service, ToolCall::new("slow", json!(1_000)));
     assert_pending!(slow.poll());
     tokio::time::advance(Duration::from_millis(400)).await;
-    assert_eq!(service.snapshot()["slow"], Default::default());
+    assert_eq!(service.stats()["slow"], Default::default());
     drop(slow);
 
-    let slow = &service.snapshot()["slow"];
+    let slow = &service.stats()["slow"];
     assert_eq!((slow.success, slow.failure), (0, 1));
     assert_eq!(slow.last_error_class, Some(ErrorClass::Cancelled));
     assert_eq!(slow.last_latency, Some(Duration::from_millis(400)));
@@ -31,7 +31,7 @@ async fn a_call_dropped_midway_is_counted_once_as_a_cancelled_failure() {
 async fn a_call_that_was_never_polled_is_counted_as_cancelled() {
     let service = only("echo", crate::support::echo());
     drop(spawn(&service, call("echo")));
-    let echo = &service.snapshot()["echo"];
+    let echo = &service.stats()["echo"];
     assert_eq!(echo.last_error_class, Some(ErrorClass::Cancelled));
 }
 
@@ -68,6 +68,6 @@ async fn a_call_that_ended_is_not_counted_again_when_it_is_dropped() {
     let mut echo = spawn(&service, call("echo"));
     assert!(echo.poll().is_ready());
     drop(echo);
-    let echo = &service.snapshot()["echo"];
+    let echo = &service.stats()["echo"];
     assert_eq!((echo.success, echo.failure), (1, 0));
 }

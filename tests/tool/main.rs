@@ -14,5 +14,5 @@ mod layers;
 mod panics;
 mod privacy;
 mod registry;
-mod snapshot;
+mod stats;
 mod support;

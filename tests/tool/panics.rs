@@ -121,7 +121,7 @@ async fn a_tool_that_panicked_can_be_called_again_and_each_is_counted_once() {
     assert_eq!(message(&service).await, "not two");
     run(&service, "tool", json!(2)).await.unwrap();
 
-    let tool = &service.snapshot()["tool"];
+    let tool = &service.stats()["tool"];
     assert_eq!((tool.success, tool.failure), (1, 1));
     assert_eq!(tool.last_error_class, Some(ErrorClass::Panic));
 }
@@ -136,6 +136,6 @@ async fn a_panic_of_the_caller_is_not_the_tools() {
         panic!("the caller's own");
     });
     assert!(caller.await.unwrap_err().is_panic());
-    let tool = &service.snapshot()["tool"];
+    let tool = &service.stats()["tool"];
     assert_eq!(tool.last_error_class, Some(ErrorClass::Cancelled));
 }

@@ -128,7 +128,7 @@ where
 pub(crate) fn guarded<S, A>(
     inner: S,
     approver: A,
-) -> codex_telemetry::tool::approval::Approval<S, A>
+) -> codex_telemetry::tool::approval::ApprovalService<S, A>
 where
     A: Clone,
 {

@@ -160,7 +160,7 @@ async fn what_the_caller_says_the_thread_used_counts_before_what_codex_wrote_dow
         echo '{{"type":"turn.completed","usage":{{"input_tokens":110}}}}'"#
     ))
     .with_resume(THREAD)
-    .with_used(before);
+    .with_previous_usage(before);
     let turn = Stack::new(fake_codex()).run(request).await.unwrap();
     assert_eq!(turn.usage.unwrap().input_tokens, 110);
 }

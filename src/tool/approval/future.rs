@@ -1,4 +1,4 @@
-//! The future of [`Approval`](super::Approval).
+//! The future of [`ApprovalService`](super::ApprovalService).
 
 use std::{
     fmt,
@@ -21,7 +21,7 @@ use crate::{
 };
 
 pin_project! {
-    /// The future of [`Approval`](super::Approval).
+    /// The future of [`ApprovalService`](super::ApprovalService).
     ///
     /// # Cancel safety
     ///

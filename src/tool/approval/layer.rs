@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tower_layer::Layer;
 
-use super::Approval;
+use super::ApprovalService;
 
 /// Asks an approver before each call of a tool, and runs the tool only when the answer is
 /// [`Decision::Allow`](super::Decision::Allow).
@@ -12,9 +12,9 @@ use super::Approval;
 /// [`ToolError`](crate::tool::ToolError).
 ///
 /// Around one tool, the registry has looked before that the tool exists and is enabled, and the time
-/// of asking counts in the tool's snapshot. Around the whole
+/// of asking counts in the tool's stats. Around the whole
 /// [`ToolService`](crate::tool::ToolService), the approver is asked about every call, also of unknown
-/// names, and one that is not approved leaves the snapshot as it was.
+/// names, and one that is not approved leaves the stats as they were.
 ///
 /// ```
 /// use codex_telemetry::tool::{
@@ -59,9 +59,9 @@ impl<A> ApprovalLayer<A> {
 }
 
 impl<S, A: Clone> Layer<S> for ApprovalLayer<A> {
-    type Service = Approval<S, A>;
+    type Service = ApprovalService<S, A>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Approval::new(inner, self.approver.clone(), self.deadline)
+        ApprovalService::new(inner, self.approver.clone(), self.deadline)
     }
 }

@@ -8,5 +8,5 @@ mod service;
 pub use self::{
     layer::ApprovalLayer,
     request::{ApprovalRequest, Decision},
-    service::Approval,
+    service::ApprovalService,
 };

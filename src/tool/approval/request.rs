@@ -54,7 +54,7 @@ impl ApprovalRequest {
 
 impl CodexRequest for ApprovalRequest {
     fn operation(&self) -> Operation {
-        Operation::Custom("codex.approval")
+        Operation::Approval
     }
 
     fn name(&self) -> Option<StringValue> {

@@ -13,13 +13,13 @@ use crate::{
 
 /// The service that [`ApprovalLayer`](super::ApprovalLayer) makes.
 #[derive(Clone, Debug)]
-pub struct Approval<S, A> {
+pub struct ApprovalService<S, A> {
     inner: S,
     approver: A,
     deadline: Duration,
 }
 
-impl<S, A> Approval<S, A> {
+impl<S, A> ApprovalService<S, A> {
     pub(super) fn new(inner: S, approver: A, deadline: Duration) -> Self {
         Self {
             inner,
@@ -46,7 +46,7 @@ impl<S, A> Approval<S, A> {
 
 /// The error is a [`ToolError`] whatever the inner one is: an inner `ToolError` passes unchanged, any
 /// other becomes [`ToolError::Failed`]. That is why it fits around a tool as well as around the registry.
-impl<S, A> Service<ToolCall> for Approval<S, A>
+impl<S, A> Service<ToolCall> for ApprovalService<S, A>
 where
     S: Service<ToolCall> + Clone,
     S::Error: Into<BoxError>,

@@ -8,12 +8,6 @@ mod decode;
 mod facts;
 mod invocation;
 mod lines;
-mod mark;
-#[cfg(target_os = "linux")]
-mod proc_fs;
-mod process;
-mod process_tree;
-mod reaper;
 mod redact;
 mod rollout;
 mod run;
@@ -21,7 +15,6 @@ mod service;
 mod tail;
 mod tools;
 mod transcript;
-mod watchdog;
 
 pub use self::service::{TurnFuture, TurnService, TurnServiceBuilder};
 

@@ -10,14 +10,16 @@ use tokio::{
 use super::{
     invocation::Invocation,
     lines::{LineError, Lines},
-    process::Process,
     redact::Redactor,
     transcript::Transcript,
-    watchdog::Shell,
 };
 use crate::{
     call::CallContext,
-    turn::{Progress, Turn, TurnError, request::Parameters},
+    turn::{
+        Progress, Turn, TurnError,
+        process::{Process, WatchdogProcess},
+        request::Parameters,
+    },
 };
 
 /// How long the pipes of a process that has ended are waited for: a stray child may hold them open.
@@ -42,7 +44,7 @@ pub(super) async fn run(
     context: CallContext,
     parameters: Arc<Parameters>,
     limits: Limits,
-    watchdog: Option<Arc<Shell>>,
+    watchdog: Option<Arc<WatchdogProcess>>,
 ) -> Result<Turn, TurnError> {
     let Invocation {
         program,

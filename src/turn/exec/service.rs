@@ -13,12 +13,11 @@ use tower_service::Service;
 use super::{
     invocation::{Invocation, Options},
     run::{self, Limits},
-    watchdog::Watchdog,
 };
 use crate::{
     call::CallContext,
     event::names,
-    turn::{Turn, TurnError, TurnRequest, request::Parameters},
+    turn::{Turn, TurnError, TurnRequest, process::Watchdog, request::Parameters},
 };
 
 const DEFAULT_LINE_LIMIT: usize = 16 * 1024 * 1024;

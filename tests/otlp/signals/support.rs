@@ -7,7 +7,7 @@ use std::{
 };
 
 use codex_telemetry::{
-    Call, CallContext, Clock, ClockHands, Operation, OtlpConfig, OtlpSink, Sink, TimingLayer,
+    Call, CallContext, Clock, ManualClock, Operation, OtlpConfig, OtlpSink, Sink, TimingLayer,
     otlp::config::OtlpConfigBuilder,
 };
 use futures_util::FutureExt as _;
@@ -24,7 +24,7 @@ type Work<'a> = Box<dyn FnOnce(CallContext) -> Done + 'a>;
 /// Makes calls through a layer of its own.
 pub(crate) struct Calls {
     layer: TimingLayer,
-    hands: ClockHands,
+    manual: ManualClock,
     _checked: Checked<Arc<dyn Sink>>,
 }
 
@@ -55,16 +55,16 @@ pub(crate) fn millis(millis: u64) -> Duration {
 impl Calls {
     pub(crate) fn new(sink: impl Sink + 'static) -> Self {
         let checked = Checked::over(Arc::new(sink) as Arc<dyn Sink>);
-        let (clock, hands) = Clock::manual(beginning());
+        let (clock, manual) = Clock::manual(beginning());
         Self {
             layer: TimingLayer::with_clock(checked.clone(), clock),
-            hands,
+            manual,
             _checked: checked,
         }
     }
 
     pub(crate) fn advance(&self, by: u64) {
-        self.hands.advance(millis(by));
+        self.manual.advance(millis(by));
     }
 
     /// Makes a call, whose work is done when it is polled; an empty name is none.

@@ -26,14 +26,14 @@ const SETTLE_PAUSE: Duration = Duration::from_micros(100);
 /// Kills a process, its group, and everything below it.
 ///
 /// A process that is gone by now is what was wanted, so errors are not looked at.
-pub(super) fn kill(root: Pid) {
+pub(in crate::turn) fn kill(root: Pid) {
     // From the leaves: the system continues what is stopped and loses its parent in some cases, and what
     // runs can start more.
     for pid in stopped_tree(root).into_iter().rev() {
         let _ = kill_process(pid, Signal::KILL);
     }
     let _ = kill_process_group(root, Signal::KILL);
-    // A stray need not lead a group.
+    // A orphan need not lead a group.
     let _ = kill_process(root, Signal::KILL);
 }
 

@@ -4,10 +4,10 @@ use crate::event::ErrorClass;
 
 /// What became of the calls of one tool so far.
 ///
-/// Read by [`ToolService::snapshot`](super::ToolService::snapshot).
+/// Read by [`ToolService::stats`](super::ToolService::stats).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct ToolSnapshot {
+pub struct ToolStats {
     /// How many calls gave an output.
     pub success: u64,
     /// How many calls gave an error, or were dropped before they gave anything.
@@ -20,7 +20,7 @@ pub struct ToolSnapshot {
     pub total_latency: Duration,
 }
 
-impl ToolSnapshot {
+impl ToolStats {
     pub(super) fn count(&mut self, failure: Option<ErrorClass>, latency: Duration) {
         match failure {
             None => self.success += 1,

@@ -6,7 +6,7 @@
 //! and none of its commands. So a shell keeps watch. It reads from a pipe whose other end this process
 //! alone holds, and is told which process of a turn starts and which is over. However this process ends,
 //! the pipe does, and the shell kills what is left with everything below it, as
-//! [`process_tree`](super::process_tree) would have done.
+//! [`tree`](super::tree) would have done.
 //!
 //! It is a help and never a condition: where there is no shell, or it was killed, turns run unwatched.
 
@@ -25,21 +25,21 @@ const SCRIPT: &str = include_str!("watchdog.sh");
 
 /// The watchdog of a service, which starts with the first turn.
 #[derive(Debug, Default)]
-pub(super) struct Watchdog {
-    shell: Mutex<Option<Arc<Shell>>>,
+pub(in crate::turn) struct Watchdog {
+    shell: Mutex<Option<Arc<WatchdogProcess>>>,
 }
 
 /// A running shell. When it is dropped, nothing is left to watch, and it ends.
 #[derive(Debug)]
-pub(super) struct Shell {
+pub(in crate::turn) struct WatchdogProcess {
     /// `None` once it has ended.
     child: Mutex<Option<Child>>,
 }
 
 /// A process that is watched until this is dropped.
 #[derive(Debug)]
-pub(super) struct Watched {
-    shell: Arc<Shell>,
+pub(in crate::turn) struct Watched {
+    shell: Arc<WatchdogProcess>,
     process: String,
 }
 
@@ -47,18 +47,18 @@ pub(super) struct Watched {
 
 impl Watchdog {
     /// The shell, started when there is none or none any more.
-    pub(super) fn shell(&self) -> Option<Arc<Shell>> {
+    pub(in crate::turn) fn shell(&self) -> Option<Arc<WatchdogProcess>> {
         let mut shell = lock(&self.shell);
         if !shell.as_ref().is_some_and(|shell| shell.lives()) {
-            *shell = Shell::start().ok().map(Arc::new);
+            *shell = WatchdogProcess::start().ok().map(Arc::new);
         }
         shell.clone()
     }
 }
 
-// === impl Shell ===
+// === impl WatchdogProcess ===
 
-impl Shell {
+impl WatchdogProcess {
     /// Starts it where it disturbs nobody: in a group of its own, which a Ctrl-C does not reach, in a
     /// directory that nobody wants to unmount, without environment, and without output.
     ///
@@ -86,7 +86,7 @@ impl Shell {
     }
 
     /// Has a process watched that is not reaped yet, so that its number is its own.
-    pub(super) fn watch(self: Arc<Self>, pid: Pid) -> Option<Watched> {
+    pub(in crate::turn) fn watch(self: Arc<Self>, pid: Pid) -> Option<Watched> {
         let start = start_of(pid).map(|start| start.to_string());
         let process = format!("{}:{}", pid.as_raw_nonzero(), start.unwrap_or_default());
         self.say('+', &process).then_some(Watched {
@@ -124,7 +124,7 @@ impl Shell {
     }
 }
 
-impl Drop for Shell {
+impl Drop for WatchdogProcess {
     fn drop(&mut self) {
         if let Some(mut child) = lock(&self.child).take() {
             child.stdin = None;

@@ -15,13 +15,13 @@ use std::{
 const REAP_WITHIN: Duration = Duration::from_secs(10);
 
 /// Does something on a thread. When there is none to be had, it is dropped.
-pub(super) fn start(work: impl FnOnce() + Send + 'static) {
+pub(in crate::turn) fn start(work: impl FnOnce() + Send + 'static) {
     let thread = thread::Builder::new().name("codex-reaper".to_owned());
     let _ = thread.spawn(work);
 }
 
 /// Waits for a process that was ended, by what asks for its status.
-pub(super) fn reap(mut try_wait: impl FnMut() -> io::Result<Option<ExitStatus>>) {
+pub(in crate::turn) fn reap(mut try_wait: impl FnMut() -> io::Result<Option<ExitStatus>>) {
     let started = Instant::now();
     let mut pause = Duration::from_millis(1);
     while let Ok(None) = try_wait() {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use codex_telemetry::{ErrorClass, ToolCall, ToolService, ToolSnapshot};
+use codex_telemetry::{ErrorClass, ToolCall, ToolService, ToolStats};
 use serde_json::json;
 use tokio_test::assert_pending;
 
@@ -10,14 +10,14 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-fn of(service: &ToolService, name: &str) -> ToolSnapshot {
-    service.snapshot()[name].clone()
+fn of(service: &ToolService, name: &str) -> ToolStats {
+    service.stats()[name].clone()
 }
 
 #[tokio::test(start_paused = true)]
 async fn counts_and_latencies_are_exact() {
     let service = only("sleep", sleeper());
-    assert_eq!(of(&service, "sleep"), ToolSnapshot::default());
+    assert_eq!(of(&service, "sleep"), ToolStats::default());
 
     run(&service, "sleep", json!(20)).await.unwrap();
     run(&service, "sleep", json!(35)).await.unwrap_err();
@@ -54,11 +54,11 @@ async fn the_last_error_class_is_that_of_the_newest_failure() {
 #[tokio::test]
 async fn an_unknown_name_leaves_no_trace() {
     let service = every_way_to_fail().build();
-    let before = service.snapshot();
+    let before = service.stats();
     for name in ["a", "b", "c"] {
         run(&service, name, json!(1)).await.unwrap_err();
     }
-    assert_eq!(service.snapshot(), before);
+    assert_eq!(service.stats(), before);
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,9 +69,9 @@ async fn a_reset_returns_what_it_forgets_and_counts_what_is_under_way_afterwards
     let mut under_way = spawn(&service, ToolCall::new("sleep", json!(10)));
     assert_pending!(under_way.poll());
 
-    let last = clone.reset_snapshots();
+    let last = clone.take_stats();
     assert_eq!(last["sleep"].total_latency, ms(20));
-    assert_eq!(of(&service, "sleep"), ToolSnapshot::default());
+    assert_eq!(of(&service, "sleep"), ToolStats::default());
 
     under_way.await.unwrap();
     assert_eq!(of(&clone, "sleep").success, 1);

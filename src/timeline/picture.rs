@@ -1,17 +1,13 @@
-mod bar;
-mod style;
-mod trace;
-
 use std::{collections::HashMap, fmt, io::IsTerminal};
 
 use opentelemetry::TraceId;
 
-use self::{style::Paint, trace::Trace};
+use super::{style::Paint, trace::Trace};
 use crate::event::Event;
 
 /// A picture of traces as text: one line a call, nested as the calls were, each with a bar to scale.
 ///
-/// Made by [`MemorySink::timeline`](super::MemorySink::timeline) or from any list of events, to be
+/// Made by [`MemorySink::timeline`](crate::MemorySink::timeline) or from any list of events, to be
 /// read by a person, such as in the message of a failed assertion. Its form may change.
 ///
 /// Calls stand in the order in which they began, each under the call that it was made in; one whose
@@ -30,11 +26,11 @@ use crate::event::Event;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
 /// let sink = MemorySink::new();
-/// let (clock, hands) = Clock::manual(UNIX_EPOCH);
+/// let (clock, manual) = Clock::manual(UNIX_EPOCH);
 /// let service = TimingLayer::with_clock(sink.clone(), clock).layer(service_fn(|call: Call<()>| {
-///     hands.advance(Duration::from_millis(5));
+///     manual.advance(Duration::from_millis(5));
 ///     let tool = call.context.open_child(Operation::Tool, Some("shell".into()), None);
-///     hands.advance(Duration::from_millis(15));
+///     manual.advance(Duration::from_millis(15));
 ///     tool.finish();
 ///     async { Ok::<_, ()>(()) }
 /// }));

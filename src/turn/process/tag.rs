@@ -2,7 +2,7 @@
 //!
 //! When a process has died, nothing tells any more what it had started: Codex that ends by itself, or is
 //! killed by another, leaves commands in sessions of their own that are below nobody. They have inherited
-//! the mark.
+//! the tag.
 //!
 //! So has a daemon that a command started, such as a build server, which others may use by now. What tells
 //! the two apart is where they write to: a daemon has turned away from the pipes and terminals that it was
@@ -16,69 +16,69 @@ use rustix::process::Pid;
 use tokio::process::Command;
 
 #[cfg(target_os = "linux")]
-use super::{proc_fs, process_tree};
+use super::{proc_fs, tree};
 use crate::event::id;
 
 const VARIABLE: &str = "CODEX_TELEMETRY_TURN";
 
-/// How often strays are looked for at the most.
+/// How often orphans are looked for at the most.
 #[cfg(target_os = "linux")]
 const ROUNDS: usize = 16;
 
-/// When strays are looked for once more after none were found: a process that is just being made another
+/// When orphans are looked for once more after none were found: a process that is just being made another
 /// program has no environment for a moment.
 #[cfg(target_os = "linux")]
 const AGAIN_AFTER: Duration = Duration::from_millis(10);
 
-/// The mark of one turn.
-pub(super) struct Mark(String);
+/// The tag of one turn.
+pub(in crate::turn) struct Tag(String);
 
-impl Mark {
+impl Tag {
     /// Marks a command, and what it will start.
-    pub(super) fn put_on(command: &mut Command) -> Self {
+    pub(in crate::turn) fn set_on(command: &mut Command) -> Self {
         let value = format!("{}-{}", std::process::id(), id::span_id());
         command.env(VARIABLE, &value);
         Self(value)
     }
 
-    /// Kills what bears the mark and is no daemon, with everything below it.
+    /// Kills what bears the tag and is no daemon, with everything below it.
     ///
     /// `waiting` is dropped as soon as a search finds none: nobody is to wait for the one after it.
     #[cfg(target_os = "linux")]
-    pub(super) fn end_strays<T>(&self, waiting: T) {
+    pub(in crate::turn) fn end_orphans<T>(&self, waiting: T) {
         if !proc_fs::is_ours() {
             return;
         }
         let mut waiting = Some(waiting);
         for _ in 0..ROUNDS {
-            let strays = self.strays();
-            if strays.is_empty() {
+            let orphans = self.orphans();
+            if orphans.is_empty() {
                 if waiting.take().is_none() {
                     return;
                 }
                 thread::sleep(AGAIN_AFTER);
             }
-            strays.into_iter().for_each(process_tree::kill);
+            orphans.into_iter().for_each(tree::kill);
         }
     }
 
     #[cfg(target_os = "linux")]
-    fn strays(&self) -> Vec<Pid> {
-        let mark = format!("{VARIABLE}={}\0", self.0);
+    fn orphans(&self) -> Vec<Pid> {
+        let tag = format!("{VARIABLE}={}\0", self.0);
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let stray = |entry: fs::DirEntry| {
+        let orphan = |entry: fs::DirEntry| {
             let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
             // Those of other users, the kernel's own and zombies cannot be read or are empty.
             let environment = fs::read(entry.path().join("environ")).ok()?;
-            memchr::memmem::find(&environment, mark.as_bytes())?;
+            memchr::memmem::find(&environment, tag.as_bytes())?;
             is_attached(pid).then_some(pid)
         };
-        entries.filter_map(stray).collect()
+        entries.filter_map(orphan).collect()
     }
 
     /// Nothing tells it here.
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn end_strays<T>(&self, _: T) {}
+    pub(in crate::turn) fn end_orphans<T>(&self, _: T) {}
 }
 
 /// Whether a process writes to a pipe, a socket or a terminal.
