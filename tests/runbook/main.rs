@@ -1,34 +1,29 @@
-//! RUNBOOK.md, tried: its commands are run, and what they print is compared with what the page says.
+//! Runs the commands of RUNBOOK.md and compares their output with what the page shows.
 //!
-//! - A block of `sh` is run by bash, in the order of the page, but those of the section "Practice" first.
-//!   All share one shell, as they would in a reader's terminal, in a directory of their own. It has to
-//!   succeed, and to print what the block of `text` behind it says, or nothing.
-//! - A block of `sh live` goes on by itself. It is started, the next block of `sh` is run once its first line
-//!   is there, and it is ended when it has printed what the page says.
-//! - In what is printed, `…` stands for any text within a line, and for any number of lines where it
-//!   is alone.
-//! - `cargo run --quiet --example` runs the example as it was built beside these tests, and
-//!   `127.0.0.1:4318` is a receiver of OTLP with a port of its own.
+//! - A block of `sh` is run by bash in the order of the page; the section "Practice" is first. All blocks share one
+//!   shell, as in a reader's terminal, in a directory of their own. Each must succeed, and must print the block of
+//!   `text` behind it, or nothing.
+//! - A block of `sh live` runs until it is interrupted. The next block of `sh` is run when the first line of its
+//!   output is there. The live block ends when it has printed what the page shows.
+//! - In a block of `text`, `…` matches any text within a line. Alone on a line, it matches any number of lines.
+//! - `cargo run --quiet --example` runs the example that was built beside these tests. `127.0.0.1:4318` stands for
+//!   an OTLP receiver with a port of its own.
 //!
-//! Without the tools that the page asks for, the test passes, having done nothing, and one line on standard
-//! error says so; with `CODEX_TELEMETRY_REQUIRE_RUNBOOK=1` it fails instead.
+//! If a tool that the page needs is missing, the tests pass without running a command, and one line on standard
+//! error says so. With `CODEX_TELEMETRY_REQUIRE_RUNBOOK=1` they fail instead.
 #![allow(
     clippy::unwrap_used,
     reason = "clippy's exception for tests does not reach their helpers"
 )]
 
-mod blocks;
-mod classes;
-mod clocks;
-mod harness;
-mod notation;
+mod commands;
 mod page;
-mod probe;
+mod pattern;
 mod queries;
 #[path = "../otlp/receiver/mod.rs"]
 mod receiver;
 mod rotation;
-mod run;
+mod runner;
 mod session;
+mod tables;
 mod tools;
-mod warnings;

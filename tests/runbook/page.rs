@@ -1,4 +1,4 @@
-//! What is on the page.
+//! Parses the page: its fenced blocks and its tables.
 
 /// RUNBOOK.md.
 pub(crate) const PAGE: &str = include_str!("../../RUNBOOK.md");
@@ -7,34 +7,34 @@ pub(crate) const PAGE: &str = include_str!("../../RUNBOOK.md");
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Block {
     pub(crate) language: Language,
-    /// The heading that it stands under.
+    /// The last heading before the block.
     pub(crate) section: String,
     /// The number of its first line.
     pub(crate) line: usize,
     pub(crate) text: String,
-    /// What it prints.
-    pub(crate) result: String,
+    /// The pattern of its output.
+    pub(crate) output: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Language {
     Shell,
-    /// Commands that go on until they are interrupted.
+    /// Commands that run until they are interrupted.
     LiveShell,
-    /// Queries of Prometheus, with an empty line between them.
+    /// Prometheus queries, separated by an empty line.
     PromQl,
-    /// Queries of Tempo.
+    /// Tempo queries, separated by an empty line.
     TraceQl,
 }
 
-/// The blocks of a page, in their order, each together with its result.
+/// Returns the blocks of a page in their order, each with its output.
 ///
 /// # Errors
 ///
-/// If a block is of no language that would be tried, or is the result of nothing.
+/// If no test covers the language of a block, or a block of output follows no commands.
 pub(crate) fn blocks(page: &str) -> Result<Vec<Block>, String> {
     let mut blocks: Vec<Block> = Vec::new();
-    let mut has_result = true;
+    let mut expects_output = false;
     let mut section = String::new();
     let mut lines = page.lines().zip(1..);
     while let Some((line, number)) = lines.next() {
@@ -45,14 +45,14 @@ pub(crate) fn blocks(page: &str) -> Result<Vec<Block>, String> {
             continue;
         };
         if line.starts_with(' ') {
-            return Err(format!("line {number}: a block that is indented"));
+            return Err(format!("line {number}: the block is indented"));
         }
         let mut text = String::new();
         loop {
             match lines.next() {
                 Some(("```", _)) => break,
                 Some((line, _)) => text.extend([line, "\n"]),
-                None => return Err(format!("line {number}: a block without an end")),
+                None => return Err(format!("line {number}: the block is not closed")),
             }
         }
         let language = match info {
@@ -62,34 +62,56 @@ pub(crate) fn blocks(page: &str) -> Result<Vec<Block>, String> {
             "traceql" => Language::TraceQl,
             "text" => {
                 match blocks.last_mut() {
-                    Some(block) if !has_result => block.result = text,
-                    _ => return Err(format!("line {number}: no commands print this")),
+                    Some(block) if expects_output => block.output = text,
+                    _ => return Err(format!("line {number}: no commands print this output")),
                 }
-                has_result = true;
+                expects_output = false;
                 continue;
             }
-            other => return Err(format!("line {number}: nothing tries a block of {other:?}")),
+            other => {
+                return Err(format!(
+                    "line {number}: no test covers the language {other:?}"
+                ));
+            }
         };
-        has_result = !matches!(language, Language::Shell | Language::LiveShell);
+        expects_output = matches!(language, Language::Shell | Language::LiveShell);
         blocks.push(Block {
             language,
             section: section.clone(),
             line: number + 1,
             text,
-            result: String::new(),
+            output: String::new(),
         });
     }
     Ok(blocks)
 }
 
-/// The cells of each row of the table under a heading, without its head.
+/// Returns the cells of each row of the table under a heading, without the table's head.
 pub(crate) fn table(heading: &str) -> Vec<Vec<&'static str>> {
     let (_, section) = PAGE
         .split_once(&format!("\n{heading}\n"))
-        .unwrap_or_else(|| panic!("there is no {heading}"));
+        .unwrap_or_else(|| panic!("RUNBOOK.md has no heading {heading:?}"));
     let rows = section.split("\n#").next().unwrap().lines();
     let rows = rows.filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
     rows.skip(1)
         .map(|row| row.split(" | ").map(str::trim).collect())
         .collect()
+}
+
+#[test]
+fn a_block_that_no_test_would_run_is_an_error() {
+    for (page, error) in [
+        ("```text\ntail -F file\n```\n", "no commands print this"),
+        (
+            "```sh\nls\n```\n```text\na\n```\n```text\nb\n```\n",
+            "no commands print this",
+        ),
+        ("```\nls\n```\n", "no test covers"),
+        ("```python\n```\n", "no test covers"),
+        ("- so:\n  ```sh\n  ls\n  ```\n", "indented"),
+        ("```sh\nls\n", "not closed"),
+    ] {
+        let found = blocks(page).unwrap_err();
+        assert!(found.contains(error), "{page}: {found}");
+    }
 }

@@ -1,7 +1,7 @@
-//! The queries over metrics and spans use names that the export has.
+//! The queries over metrics and spans use names that are exported.
 //!
-//! What is compared is what a receiver was sent, by a turn that succeeds, one that fails, and tools. The
-//! queries themselves are checked for brackets and words alone, not for their grammar.
+//! They are compared with the export of a turn that succeeds, of one that fails, and of tools. Of the queries'
+//! grammar, only brackets and known words are checked.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +19,7 @@ use crate::{
 /// The functions of `PromQL` that the page uses.
 const FUNCTIONS: &[&str] = &["histogram_quantile", "increase", "rate", "sum"];
 
-/// What `TraceQL` knows of a span by itself, and its words for them.
+/// The intrinsic fields of `TraceQL` and their values that the page uses.
 const INTRINSICS: &[&str] = &["duration", "error", "name", "status"];
 
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +45,7 @@ fn tokens(query: &str) -> Result<Vec<Token<'_>>, String> {
         let in_word = |c: char| c.is_ascii_alphanumeric() || "_.:".contains(c);
         let length = match first {
             '"' => {
-                let end = rest[1..].find('"').ok_or("a text without an end")?;
+                let end = rest[1..].find('"').ok_or("a string is not closed")?;
                 tokens.push(Token::Text(&rest[1..=end]));
                 end + 2
             }
@@ -65,19 +65,19 @@ fn tokens(query: &str) -> Result<Vec<Token<'_>>, String> {
                     '[' => open.push(']'),
                     '{' => open.push('}'),
                     ')' | ']' | '}' if open.pop() != Some(c) => {
-                        return Err(format!("a {c} that closes nothing"));
+                        return Err(format!("unmatched {c}"));
                     }
                     _ => {}
                 }
                 tokens.push(Token::Sign(c));
                 1
             }
-            c => return Err(format!("a {c}")),
+            c => return Err(format!("unexpected {c}")),
         };
         rest = rest[length..].trim_start();
     }
     match open.pop() {
-        Some(close) => Err(format!("a {close} is missing")),
+        Some(close) => Err(format!("missing {close}")),
         None => Ok(tokens),
     }
 }
@@ -87,7 +87,7 @@ fn promql(query: &str) -> Result<Names<'_>, String> {
 
     let tokens = tokens(query)?;
     let mut names = Names::default();
-    // Whether labels stand here: between braces, or behind `by`.
+    // Whether a word is a label here: between braces, or behind `by`.
     let mut labels = vec![false];
     for (at, token) in tokens.iter().enumerate() {
         let before = at.checked_sub(1).map(|at| &tokens[at]);
@@ -97,31 +97,31 @@ fn promql(query: &str) -> Result<Names<'_>, String> {
             Sign('(') => labels.push(before == Some(&Word("by"))),
             Sign('}' | ')') => drop(labels.pop()),
             Sign('[') if !matches!(next, Some(Number(_))) => {
-                return Err("a [ without a time".into());
+                return Err("[ without a duration".into());
             }
             Word(label) if labels.last() == Some(&true) => names.labels.push(label),
             Word("by") => {}
             Word(function) if next == Some(&Sign('(')) || next == Some(&Word("by")) => {
                 if !FUNCTIONS.contains(function) {
-                    return Err(format!("no function {function}"));
+                    return Err(format!("unknown function {function}"));
                 }
             }
             Word(metric) => names.metrics.push(metric),
-            Text(_) if labels.last() != Some(&true) => return Err("a text outside of {}".into()),
+            Text(_) if labels.last() != Some(&true) => return Err("a string outside of {}".into()),
             Sign(_) | Number(_) | Text(_) => {}
         }
     }
     match names.metrics[..] {
-        [] => Err("no metric".into()),
+        [] => Err("the query has no metric".into()),
         _ => Ok(names),
     }
 }
 
-/// The attributes of spans in a query, each with the text that it is compared with.
+/// Returns the span attributes in a query, each with the string that it is compared with.
 fn traceql(query: &str) -> Result<BTreeMap<&str, Option<&str>>, String> {
     let tokens = tokens(query)?;
     if tokens.first() != Some(&Token::Sign('{')) {
-        return Err("no { at the start".into());
+        return Err("the query does not start with {".into());
     }
     let mut attributes = BTreeMap::new();
     for (at, token) in tokens.iter().enumerate() {
@@ -137,21 +137,21 @@ fn traceql(query: &str) -> Result<BTreeMap<&str, Option<&str>>, String> {
                 attributes.insert(attribute, value);
             }
             None if INTRINSICS.contains(word) => {}
-            None => return Err(format!("nothing is called {word}")),
+            None => return Err(format!("unknown field {word}")),
         }
     }
     Ok(attributes)
 }
 
-/// The names by which Prometheus has a metric, with those of its labels.
+/// Returns the names of a metric in Prometheus, and the names of its labels.
 fn prometheus(metric: &Metric) -> (Vec<String>, BTreeSet<String>) {
     let underscored = |name: &str| name.replace('.', "_");
     let unit = match metric.unit.as_str() {
         "s" => "_seconds",
         "By" => "_bytes",
-        // What is counted is no unit there.
+        // Prometheus has no unit for an annotation.
         annotation if annotation.starts_with('{') => "",
-        other => panic!("{metric:?}: how does Prometheus write {other:?}?"),
+        other => panic!("{metric:?}: the name of the unit {other:?} in Prometheus is unknown"),
     };
     let name = underscored(&metric.name) + unit;
     let (suffixes, mut labels) = match metric.kind {
@@ -165,8 +165,8 @@ fn prometheus(metric: &Metric) -> (Vec<String>, BTreeSet<String>) {
     (names.collect(), labels.into_iter().collect())
 }
 
-/// What turns and tools send: the metrics by their names in Prometheus, and the spans.
-fn sent() -> (BTreeMap<String, BTreeSet<String>>, Vec<Span>) {
+/// Returns what turns and tools export: the metrics by their names in Prometheus, and the spans.
+fn exported() -> (BTreeMap<String, BTreeSet<String>>, Vec<Span>) {
     let receiver = Receiver::http();
     let endpoint = receiver.endpoint();
     let good = r#"
@@ -207,47 +207,53 @@ fn queries(language: Language) -> Vec<(usize, String)> {
             texts.into_iter().map(move |text| (block.line, text))
         })
         .collect();
-    assert!(!queries.is_empty(), "the page has no {language:?}");
+    assert!(!queries.is_empty(), "the page has no query in {language:?}");
     queries
 }
 
 #[test]
-fn every_query_asks_for_what_there_is() {
-    let (metrics, spans) = sent();
+fn every_query_uses_names_that_are_exported() {
+    let (metrics, spans) = exported();
     for (line, query) in queries(Language::PromQl) {
-        let names = promql(&query).unwrap_or_else(|why| panic!("line {line}: {why} in\n{query}"));
+        let names =
+            promql(&query).unwrap_or_else(|error| panic!("line {line}: {error} in\n{query}"));
         let known: Option<Vec<_>> = names
             .metrics
             .iter()
             .map(|name| metrics.get(*name))
             .collect();
-        let known = known.unwrap_or_else(|| panic!("line {line}: {query}\nof {metrics:#?}"));
+        let known = known.unwrap_or_else(|| {
+            panic!("line {line}: unknown metric in {query}\nexported: {metrics:#?}")
+        });
         for label in names.labels {
             let has = known.iter().any(|labels| labels.contains(label));
-            assert!(has, "line {line}: no label {label} for {query}");
+            assert!(has, "line {line}: unknown label {label} in {query}");
         }
     }
 
-    let sent: Vec<&Attributes> = spans.iter().map(|span| &span.attributes).collect();
+    let exported: Vec<&Attributes> = spans.iter().map(|span| &span.attributes).collect();
     for (line, query) in queries(Language::TraceQl) {
-        let asked = traceql(&query).unwrap_or_else(|why| panic!("line {line}: {why} in\n{query}"));
-        for (attribute, value) in asked {
-            let has = sent.iter().any(|span| match (span.get(attribute), value) {
-                (Some(_), _) if attribute == "error.type" => {
-                    let classes = ErrorClass::ALL.iter().map(|class| class.as_str());
-                    value.is_none_or(|value| classes.clone().any(|class| class == value))
-                }
-                (Some(_), None) => true,
-                (Some(sent), Some(value)) => sent.as_str() == Some(value),
-                (None, _) => false,
-            });
+        let attributes =
+            traceql(&query).unwrap_or_else(|error| panic!("line {line}: {error} in\n{query}"));
+        for (attribute, value) in attributes {
+            let has = exported
+                .iter()
+                .any(|span| match (span.get(attribute), value) {
+                    (Some(_), _) if attribute == "error.type" => {
+                        let classes = ErrorClass::ALL.iter().map(|class| class.as_str());
+                        value.is_none_or(|value| classes.clone().any(|class| class == value))
+                    }
+                    (Some(_), None) => true,
+                    (Some(exported), Some(value)) => exported.as_str() == Some(value),
+                    (None, _) => false,
+                });
             assert!(has, "line {line}: no span has {attribute} {value:?}");
         }
     }
 }
 
 #[test]
-fn a_query_that_is_wrong_is_found_out() {
+fn an_invalid_query_is_an_error() {
     let names = promql(r#"sum by (a) (rate(m_total{b!=""}[5m])) / sum(n)"#).unwrap();
     assert_eq!(names.metrics, ["m_total", "n"]);
     assert_eq!(names.labels, ["a", "b"]);
@@ -263,8 +269,8 @@ fn a_query_that_is_wrong_is_found_out() {
         assert!(promql(bad).is_err(), "{bad}: {:?}", promql(bad));
     }
 
-    let asked = traceql(r#"{ span.a.b = "c" && duration > 5s }"#).unwrap();
-    assert_eq!(asked, BTreeMap::from([("a.b", Some("c"))]));
+    let attributes = traceql(r#"{ span.a.b = "c" && duration > 5s }"#).unwrap();
+    assert_eq!(attributes, BTreeMap::from([("a.b", Some("c"))]));
     for bad in ["{ span.a = 1", "span.a = 1", "{ length > 5s }"] {
         assert!(traceql(bad).is_err(), "{bad}");
     }

@@ -1,4 +1,4 @@
-//! What the page says of a file of JSON lines that is rotated.
+//! What the page says about rotating a file of JSON lines.
 
 use std::{
     fs::{self, File},
@@ -17,7 +17,7 @@ async fn call(sink: &Arc<JsonLinesSink<File>>) {
     service.oneshot(call).await.unwrap();
 }
 
-/// How many lines there are, all of which are whole.
+/// Returns the number of lines, each of which must be valid JSON.
 fn lines(path: &Path) -> usize {
     let text = fs::read_to_string(path).unwrap();
     for line in text.lines() {
@@ -26,16 +26,16 @@ fn lines(path: &Path) -> usize {
     text.lines().count()
 }
 
-fn appended(path: &Path) -> Arc<JsonLinesSink<File>> {
+fn appending_sink(path: &Path) -> Arc<JsonLinesSink<File>> {
     let file = File::options().create(true).append(true).open(path);
     JsonLinesSink::new(file.unwrap()).into()
 }
 
 #[tokio::test]
-async fn a_file_that_is_copied_and_emptied_goes_on_at_its_beginning() {
+async fn after_copying_and_truncating_the_sink_writes_at_the_beginning_of_the_file() {
     let home = TempDir::new().unwrap();
     let (file, old) = (home.path().join("events.jsonl"), home.path().join("old"));
-    let sink = appended(&file);
+    let sink = appending_sink(&file);
     call(&sink).await;
     fs::copy(&file, &old).unwrap();
     File::create(&file).unwrap();
@@ -44,10 +44,10 @@ async fn a_file_that_is_copied_and_emptied_goes_on_at_its_beginning() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_moved_away_gets_all_further_lines() {
+async fn a_moved_file_gets_all_further_lines() {
     let home = TempDir::new().unwrap();
     let (file, old) = (home.path().join("events.jsonl"), home.path().join("old"));
-    let sink = appended(&file);
+    let sink = appending_sink(&file);
     call(&sink).await;
     fs::rename(&file, &old).unwrap();
     call(&sink).await;
@@ -55,15 +55,15 @@ async fn a_file_that_is_moved_away_gets_all_further_lines() {
 }
 
 #[tokio::test]
-async fn without_appending_a_gap_of_zeros_stands_before_the_next_line() {
+async fn a_file_not_opened_for_appending_gets_zeros_in_place_of_the_truncated_part() {
     let home = TempDir::new().unwrap();
     let file = home.path().join("events.jsonl");
     let sink = Arc::new(JsonLinesSink::new(File::create(&file).unwrap()));
     call(&sink).await;
-    let cut_off = fs::metadata(&file).unwrap().len();
+    let truncated = fs::metadata(&file).unwrap().len();
     File::create(&file).unwrap();
     call(&sink).await;
     let bytes = fs::read(&file).unwrap();
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-    assert_eq!(zeros, usize::try_from(cut_off).unwrap());
+    assert_eq!(zeros, usize::try_from(truncated).unwrap());
 }

@@ -11,19 +11,19 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use crate::notation::matches;
+use crate::pattern::matches;
 
-/// A shell that runs one text after another, in a directory of its own.
+/// A bash process that runs one script after another, in a directory of its own.
 pub(crate) struct Session {
     shell: Child,
     commands: ChildStdin,
-    answers: Receiver<String>,
+    replies: Receiver<String>,
     directory: PathBuf,
-    texts: usize,
-    within: Duration,
+    scripts: usize,
+    timeout: Duration,
 }
 
-/// A text that runs beside the others.
+/// A script that runs in the background.
 pub(crate) struct Live {
     /// Its process group.
     group: i32,
@@ -31,36 +31,36 @@ pub(crate) struct Live {
 }
 
 impl Session {
-    /// Starts bash by a command that has its environment; each text has to end `within` so long.
-    pub(crate) fn start(mut bash: Command, directory: &Path, within: Duration) -> Self {
+    /// Starts bash by a command that has its environment. Each script must end within `timeout`.
+    pub(crate) fn start(mut bash: Command, directory: &Path, timeout: Duration) -> Self {
         fs::create_dir(directory.join("blocks")).unwrap();
         bash.stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .process_group(0);
         let mut shell = bash.spawn().unwrap();
-        let (tell, answers) = channel();
+        let (sender, replies) = channel();
         let lines = BufReader::new(shell.stdout.take().unwrap()).lines();
         thread::spawn(move || {
             lines
                 .map_while(Result::ok)
-                .try_for_each(|line| tell.send(line))
+                .try_for_each(|line| sender.send(line))
         });
         Self {
             commands: shell.stdin.take().unwrap(),
             shell,
-            answers,
+            replies,
             directory: directory.to_owned(),
-            texts: 0,
-            within,
+            scripts: 0,
+            timeout,
         }
     }
 
-    /// Runs a text to its end, and returns what it printed.
+    /// Runs a script to its end and returns its output.
     pub(crate) fn run(&mut self, text: &str) -> Result<String, String> {
-        let (block, output) = self.write_down(text);
+        let (block, output) = self.write_script(text);
         let (block, to) = (block.display(), output.display());
-        let status = self.ask(&format!(". '{block}' >'{to}' 2>&1 </dev/null; echo $?"));
+        let status = self.execute(&format!(". '{block}' >'{to}' 2>&1 </dev/null; echo $?"));
         let printed = read(&output);
         match status.as_deref() {
             Ok("0") => Ok(printed),
@@ -69,20 +69,20 @@ impl Session {
         }
     }
 
-    /// Starts a text that runs until it is [ended](Self::end).
+    /// Starts a script that runs until it is [ended](Self::end).
     pub(crate) fn start_live(&mut self, text: &str) -> Result<Live, String> {
-        let (block, output) = self.write_down(text);
+        let (block, output) = self.write_script(text);
         let (block, to) = (block.display(), output.display());
         // Job control gives it a process group, as a terminal would.
         let start = format!("set -m; ( . '{block}' ) >'{to}' 2>&1 </dev/null & set +m; echo $!");
-        let group = self.ask(&start)?;
+        let group = self.execute(&start)?;
         let group = group.parse().map_err(|_| format!("no job: {group}"))?;
         Ok(Live { group, output })
     }
 
-    /// Waits until a live text has printed what the pattern says.
+    /// Waits until the output of a live script matches a pattern.
     pub(crate) fn wait_for(&self, live: &Live, pattern: &str) -> Result<(), String> {
-        let deadline = Instant::now() + self.within;
+        let deadline = Instant::now() + self.timeout;
         loop {
             let printed = read(&live.output);
             if matches(pattern, &printed) {
@@ -95,27 +95,27 @@ impl Session {
         }
     }
 
-    /// Ends a live text, and returns all that it has printed.
+    /// Ends a live script and returns its output.
     pub(crate) fn end(&mut self, live: &Live) -> Result<String, String> {
         let group = live.group;
-        // A Ctrl-C's signal is ignored by all below a program that was started in the background.
-        self.ask(&format!("kill -- -{group}; wait {group}; echo 'it ended'"))?;
+        // SIGTERM, because processes that a shell started in the background ignore SIGINT.
+        self.execute(&format!("kill -- -{group}; wait {group}; echo 'ended'"))?;
         Ok(read(&live.output))
     }
 
-    fn write_down(&mut self, text: &str) -> (PathBuf, PathBuf) {
-        self.texts += 1;
-        let block = self.directory.join(format!("blocks/{}.sh", self.texts));
+    fn write_script(&mut self, text: &str) -> (PathBuf, PathBuf) {
+        self.scripts += 1;
+        let block = self.directory.join(format!("blocks/{}.sh", self.scripts));
         fs::write(&block, text).unwrap();
         let output = block.with_extension("out");
         (block, output)
     }
 
-    fn ask(&mut self, command: &str) -> Result<String, String> {
-        // Without a shell there is no answer, which says enough.
+    fn execute(&mut self, command: &str) -> Result<String, String> {
+        // If the shell has ended, there is no reply, and `recv_timeout` reports that.
         let _ = writeln!(self.commands, "{command}");
-        self.answers.recv_timeout(self.within).map_err(|error| {
-            // What hangs would hold up all that comes behind it as well.
+        self.replies.recv_timeout(self.timeout).map_err(|error| {
+            // A script that hangs would block those behind it.
             let _ = kill_process_group(Pid::from_child(&self.shell), Signal::KILL);
             match error {
                 RecvTimeoutError::Timeout => "it did not end in time".to_owned(),
@@ -136,7 +136,7 @@ impl Drop for Session {
     }
 }
 
-/// The processes that work in a directory or below it.
+/// Returns the processes whose current directory is this directory or below it.
 pub(crate) fn processes_in(directory: &Path) -> Vec<Pid> {
     let directory = directory.canonicalize().unwrap();
     let processes = fs::read_dir("/proc").unwrap().flatten();

@@ -1,4 +1,4 @@
-//! What the commands of the page need.
+//! The programs and the environment that the commands of the page need.
 
 use std::{
     env, fs,
@@ -8,10 +8,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// `1` when a run that cannot try the page is to fail.
+/// The variable that, set to `1`, makes a run without the tools fail.
 const REQUIRED: &str = "CODEX_TELEMETRY_REQUIRE_RUNBOOK";
 
-/// The tools that not every machine has, each asked for what the page needs of it.
+/// Commands that succeed if the tools of the page are installed.
 const TOOLS: &[&str] = &[
     "jq --version",
     "pgrep --version",
@@ -23,12 +23,12 @@ const TOOLS: &[&str] = &[
     "bash --version",
 ];
 
-/// Whether the page can be tried here.
+/// Whether the tools of the page are installed.
 ///
 /// # Panics
 ///
-/// If it cannot and it has to be.
-pub(crate) fn are_there() -> bool {
+/// If one is missing and the tools are required.
+pub(crate) fn are_available() -> bool {
     let works = |tool: &&&str| {
         let (name, version) = tool.split_once(' ').unwrap();
         let mut command = Command::new(name);
@@ -38,18 +38,18 @@ pub(crate) fn are_there() -> bool {
     let Some(missing) = TOOLS.iter().find(|tool| !works(tool)) else {
         return true;
     };
-    let why = format!("`{missing}` does not work here, see the top of RUNBOOK.md");
+    let error = format!("`{missing}` does not work here, see the top of RUNBOOK.md");
     assert!(
         env::var_os(REQUIRED).is_none_or(|value| value != "1"),
-        "{why}"
+        "{error}"
     );
-    // Unlike the print macros, this is not captured: a run that tested nothing says so.
-    let line = format!("\nSKIPPED: the commands of RUNBOOK.md, because {why}\n");
+    // Unlike the print macros, this is not captured: a run that tested nothing reports it.
+    let line = format!("\nSKIPPED: the commands of RUNBOOK.md, because {error}\n");
     let _ = std::io::stderr().write_all(line.as_bytes());
     false
 }
 
-/// A bash that is at home in a directory, with what there is of a checkout in `checkout`, where it starts.
+/// Returns a command for bash with `directory` as its home, which starts in `checkout`, a stand-in for a checkout.
 pub(crate) fn bash(directory: &Path) -> Command {
     let checkout = directory.join("checkout");
     let programs = directory.join("programs");
@@ -74,14 +74,14 @@ pub(crate) fn bash(directory: &Path) -> Command {
     bash
 }
 
-/// Where the examples are that `cargo test` builds beside the tests.
+/// Returns the directory of the examples that `cargo test` builds beside the tests.
 pub(crate) fn examples() -> PathBuf {
     let test = env::current_exe().unwrap();
     // From target/PROFILE/deps/runbook-HASH to target/PROFILE/examples.
     test.ancestors().nth(2).unwrap().join("examples")
 }
 
-/// A script that runs examples as they were built: a test must not wait for a build.
+/// Returns a script in place of cargo, which runs examples that are already built: a test must not wait for a build.
 fn cargo() -> String {
     format!(
         r#"#!/bin/sh

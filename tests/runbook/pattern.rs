@@ -1,9 +1,9 @@
-//! How the page writes what differs from one time to the next.
+//! Patterns: how the page shows output that differs from run to run.
 
-/// Stands for any text within a line, and alone on a line for any number of lines.
+/// Matches any text within a line; alone on a line, any number of lines.
 const ANY: char = '…';
 
-/// Whether a text is what a pattern says; blanks at the end of a line do not count.
+/// Whether a text matches a pattern. Whitespace at the end of a line is ignored.
 pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let lines = |text: &'_ str| -> Vec<String> {
         text.lines()
@@ -25,6 +25,7 @@ fn lines_match(pattern: &[String], text: &[String]) -> bool {
     }
 }
 
+/// Whether a line matches a line of a pattern.
 pub(crate) fn line_matches(pattern: &str, line: &str) -> bool {
     let mut parts = pattern.split(ANY);
     let Some(mut rest) = parts.next().and_then(|start| line.strip_prefix(start)) else {
@@ -43,7 +44,7 @@ pub(crate) fn line_matches(pattern: &str, line: &str) -> bool {
 }
 
 #[test]
-fn a_text_without_the_sign_is_itself_alone() {
+fn a_pattern_without_an_ellipsis_matches_only_itself() {
     assert!(matches("a\nb\n", "a\nb  \n"));
     for other in ["", "a\n", "a\nb\nc\n", "a\nbb\n", "b\na\n"] {
         assert!(!matches("a\nb\n", other), "{other:?}");
@@ -53,7 +54,7 @@ fn a_text_without_the_sign_is_itself_alone() {
 }
 
 #[test]
-fn the_sign_within_a_line_is_any_text_there() {
+fn an_ellipsis_within_a_line_matches_any_text_of_that_line() {
     assert!(matches("… took … ms", "it took 12.5 ms"));
     assert!(matches("so it ends…", "so it ends"));
     for other in ["it took 12 s", "it took 12.5 ms or so", "it took\n12 ms"] {
@@ -64,7 +65,7 @@ fn the_sign_within_a_line_is_any_text_there() {
 }
 
 #[test]
-fn the_sign_alone_is_any_number_of_lines() {
+fn an_ellipsis_alone_on_a_line_matches_any_number_of_lines() {
     for text in ["b\n", "a\nb\n", "a\na\nb\n"] {
         assert!(matches("…\nb\n", text), "{text:?}");
     }

@@ -1,0 +1,44 @@
+# Makes the `events.jsonl` that the commands of RUNBOOK.md run on. Source it from bash at the root of a checkout.
+#
+# A stand-in for Codex writes what `FAKE_CODEX` says. Everything is in `target/practice`, which becomes the current
+# directory.
+
+export CODEX_PATH="$PWD/tests/turn/fake-codex"
+mkdir -p target/practice && cd target/practice
+cargo run --quiet --example quickstart | grep '"codex.attachment.cleanup' >events.jsonl
+turn() { FAKE_CODEX=$1; shift; cargo run --quiet --example exec -- "$@" >>events.jsonl || echo "exit code $?"; }
+export FAKE_CODEX
+
+# One turn for each symptom.
+run='"id":"item_0","type":"command_execution","command":"cargo test","aggregated_output":""'
+turn "echo '{\"type\":\"item.started\",\"item\":{$run,\"status\":\"in_progress\"}}'; sleep 1
+      echo '{\"type\":\"item.completed\",\"item\":{$run,\"exit_code\":101,\"status\":\"failed\"}}'
+      echo '{\"type\":\"turn.completed\",\"usage\":{\"input_tokens\":12,\"output_tokens\":3}}'" hello
+turn "echo '{\"type\":\"turn.failed\",\"error\":{\"message\":\"rate limit exceeded: try again in 1.5s\"}}'
+      exit 1" --originator nightly hello
+turn "echo '{\"type\":\"error\",\"message\":\"Reconnecting... waiting for network\"}'; sleep 60" \
+    --timeout 2 hello
+turn "echo 'Error loading config.toml: bad' >&2; exit 1" hello
+turn "" --codex /no/such/codex hello
+
+# A turn whose application and watchdog are killed: it leaves two processes.
+FAKE_CODEX='touch started; setsid sleep 600; true'
+cargo run --quiet --example exec -- hello >>events.jsonl &
+until test -e started; do sleep 0.1; done
+exec=$(pgrep -P $! -x exec || echo $!)             # `cargo run` becomes exec, or has it as its child
+pkill -KILL -f "[c]odex-watchdog $exec\$"          # it would kill them
+kill -KILL "$exec"; wait $! 2>/dev/null || rm started
+
+# Attachments that have expired, that never expire and that are half written; a temporary file.
+store=$PWD/attachments; hash=$(printf '%064d' 0)
+mkdir -p "$store"; touch "$store/.lock" "$store/$hash-old.txt" "$store/.staging-0000000000000000"
+touch -d '2201-01-01T00:00:00Z' "$store/$hash-kept.txt"
+touch -d '1 hour ago' "${TMPDIR:-/tmp}/codex-output-schema-practice"
+
+# The output of the stand-in from now on.
+run='"id":"item_0","type":"command_execution","command":"ls","aggregated_output":""'
+FAKE_CODEX="echo '{\"type\":\"thread.started\",\"thread_id\":\"practice\"}'
+    echo '{\"type\":\"item.started\",\"item\":{$run,\"status\":\"in_progress\"}}'; sleep 0.1
+    echo '{\"type\":\"item.completed\",\"item\":{$run,\"exit_code\":0,\"status\":\"completed\"}}'
+    echo '{\"type\":\"item.completed\",\"item\":{\"id\":\"item_1\",\"type\":\"agent_message\",\"text\":\"Hi\"}}'
+    echo '{\"type\":\"turn.completed\",\"usage\":{\"input_tokens\":12,\"output_tokens\":3}}'"
