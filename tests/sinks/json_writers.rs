@@ -177,3 +177,10 @@ fn into_inner_returns_the_writer() {
     let text = String::from_utf8(sink.into_inner()).expect("UTF-8");
     assert_eq!(lines(&text).0.len(), 2);
 }
+
+#[test]
+fn debug_prints_the_number_of_failures() {
+    let sink = Arc::new(JsonLinesSink::new(MockWriter::with_results(vec![None])));
+    Stage::new(Arc::clone(&sink)).turn(Outcome::Ok);
+    assert_eq!(format!("{sink:?}"), "JsonLinesSink { failed: 1, .. }");
+}

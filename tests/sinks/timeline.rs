@@ -215,3 +215,17 @@ fn a_call_of_no_duration_has_a_visible_bar() {
     let text = sink.timeline().to_string();
     assert!(text.contains("  codex.turn  ▏ "), "{text}");
 }
+
+#[test]
+fn a_label_has_at_most_forty_characters() {
+    for (length, label) in [
+        (29, format!("codex.turn {}", "a".repeat(29))),
+        (30, format!("codex.turn {}…", "a".repeat(28))),
+    ] {
+        let sink = MemorySink::new();
+        let request = turn().with_name("a".repeat(length));
+        Stage::new(sink.clone()).call(request, Outcome::Ok, |_| ());
+        let text = sink.timeline().to_string();
+        assert!(text.contains(&format!("\n  {label}  ▏ ")), "{text}");
+    }
+}
