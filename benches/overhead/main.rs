@@ -47,7 +47,7 @@ fn main() {
     group.bench_function("floor: two clock reads", |bencher| {
         bencher.iter(|| black_box(black_box(Instant::now()).elapsed()));
     });
-    // The minimum for a call with events, beside the clock.
+    // What every call with events needs in addition to the clock.
     group.bench_function("floor: one allocation of 208 bytes", |bencher| {
         bencher.iter(|| black_box(Arc::new(black_box([0_u64; 24]))));
     });

@@ -13,6 +13,7 @@
 
 #[path = "../../tests/real_codex/binary.rs"]
 mod binary;
+mod harness;
 #[expect(dead_code, reason = "the tests use more of it")]
 #[path = "../../tests/real_codex/model.rs"]
 mod model;
@@ -21,12 +22,11 @@ mod model;
 mod reply;
 #[path = "../support/report.rs"]
 mod report;
-mod stage;
 
 use std::time::{Duration, Instant};
 
+use harness::Harness;
 use report::Report;
-use stage::Stage;
 
 const PAIRS: usize = 20;
 
@@ -35,24 +35,24 @@ fn main() {
         return;
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let stage = Stage::new(codex);
+    let harness = Harness::new(codex);
     let pairs = if report::is_smoke() { 1 } else { PAIRS };
     let (mut plain, mut full) = (Vec::new(), Vec::new());
     runtime.block_on(async {
         // Warm-up: Codex sets up its home directory, and the system caches the binary.
-        stage.plain().await;
-        stage.full().await;
+        harness.plain().await;
+        harness.full().await;
         for pair in 0..pairs {
             if pair % 2 == 0 {
-                plain.push(timed(stage.plain()).await);
-                full.push(timed(stage.full()).await);
+                plain.push(timed(harness.plain()).await);
+                full.push(timed(harness.full()).await);
             } else {
-                full.push(timed(stage.full()).await);
-                plain.push(timed(stage.plain()).await);
+                full.push(timed(harness.full()).await);
+                plain.push(timed(harness.plain()).await);
             }
         }
     });
-    stage.check_stats(pairs as u64 + 1);
+    harness.check_stats(pairs as u64 + 1);
 
     let ratios = plain.iter().zip(&full);
     let mut ratios: Vec<f64> = ratios

@@ -41,7 +41,7 @@ struct Row {
 
 impl Trace {
     pub(super) fn new(id: TraceId, events: &[&Event]) -> Self {
-        // One event for each call: the terminal event if there is one, because it knows more.
+        // One event for each call: the terminal event if there is one, because it has more.
         let mut calls: Vec<&Event> = Vec::new();
         let mut indexes = HashMap::new();
         for event in events {

@@ -12,7 +12,7 @@ use crate::{
 #[test]
 fn every_sink_receives_every_event() {
     let [a, b] = [MemorySink::new(), MemorySink::new()];
-    Stage::new(FanOut::new().with(a.clone()).with(b.clone())).turn(Outcome::Ok);
+    Harness::new(FanOut::new().with(a.clone()).with(b.clone())).turn(Outcome::Ok);
     assert_eq!(names(&a.take()), ["codex.turn.start", "codex.turn.stop"]);
     assert_eq!(names(&b.take()), ["codex.turn.start", "codex.turn.stop"]);
 }
@@ -28,7 +28,7 @@ fn sinks_receive_an_event_in_the_order_in_which_they_were_added() {
         .with(sink("a"))
         .with(sink("b"))
         .with(sink("c"));
-    Stage::new(sinks).turn(Outcome::Ok);
+    Harness::new(sinks).turn(Outcome::Ok);
     assert_eq!(*order.lock().expect("no panic"), ["a", "b", "c"].repeat(2));
 }
 

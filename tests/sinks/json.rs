@@ -17,11 +17,11 @@ fn json(event: &Event) -> String {
 fn call(
     request: Call<()>,
     outcome: Outcome,
-    work: impl FnOnce(&Stage, &CallContext),
+    work: impl FnOnce(&Harness, &CallContext),
 ) -> [String; 2] {
     let sink = MemorySink::new();
-    let stage = Stage::new(sink.clone());
-    stage.call(request, outcome, |context| work(&stage, context));
+    let harness = Harness::new(sink.clone());
+    harness.call(request, outcome, |context| work(&harness, context));
     let [start, end] = &sink.take()[..] else {
         panic!("not two events");
     };
@@ -72,11 +72,11 @@ fn a_full_event_has_every_field() {
     let [start, end] = call(
         request.with_context(context),
         Outcome::Error,
-        |stage, context| {
+        |harness, context| {
             context.record("gen_ai.usage.input_tokens", 10);
-            stage.manual.advance(Duration::from_millis(1));
+            harness.manual.advance(Duration::from_millis(1));
             context.add_event("retry");
-            stage.manual.advance(Duration::from_micros(1_233_567));
+            harness.manual.advance(Duration::from_micros(1_233_567));
             context.classify(
                 Classification::from(ErrorClass::RateLimit)
                     .with_message("slow \"down\"\n")
@@ -99,8 +99,8 @@ fn a_full_event_has_every_field() {
 
 #[test]
 fn a_cancelled_call_has_the_outcome_and_class_cancelled() {
-    let [_, end] = call(from_parent(), Outcome::Cancelled, |stage, _| {
-        stage.manual.advance(Duration::from_millis(20));
+    let [_, end] = call(from_parent(), Outcome::Cancelled, |harness, _| {
+        harness.manual.advance(Duration::from_millis(20));
     });
     assert_eq!(
         end,
@@ -116,9 +116,9 @@ fn a_duration_has_no_binary_rounding_noise() {
         (1_100, "1.1"),
         (4_611_001, "4611.001"),
     ] {
-        let [_, end] = call(turn(), Outcome::Error, |stage, context| {
+        let [_, end] = call(turn(), Outcome::Error, |harness, context| {
             let time = Duration::from_micros(micros);
-            stage.manual.advance(time);
+            harness.manual.advance(time);
             let class = Classification::from(ErrorClass::RateLimit);
             context.classify(class.with_retry_after(Some(time)));
         });

@@ -74,8 +74,8 @@ fn lines(text: &str) -> (Vec<String>, usize) {
 #[test]
 fn each_event_is_written_as_a_line_and_flushed() {
     let writer = MockWriter::default();
-    let stage = Stage::new(JsonLinesSink::new(writer.clone()));
-    stage.turn(Outcome::Ok);
+    let harness = Harness::new(JsonLinesSink::new(writer.clone()));
+    harness.turn(Outcome::Ok);
 
     let (events, invalid) = lines(&writer.text());
     assert_eq!(events, ["codex.turn.start", "codex.turn.stop"]);
@@ -116,10 +116,10 @@ fn lines_from_several_threads_do_not_mix() {
 fn a_line_that_fails_is_counted_and_the_next_lines_are_written() {
     let writer = MockWriter::with_results(vec![None]);
     let sink = Arc::new(JsonLinesSink::new(writer.clone()));
-    let stage = Stage::new(Arc::clone(&sink));
-    stage.turn(Outcome::Ok);
+    let harness = Harness::new(Arc::clone(&sink));
+    harness.turn(Outcome::Ok);
     assert_eq!(sink.failed(), 1);
-    stage.turn(Outcome::Error);
+    harness.turn(Outcome::Error);
     assert_eq!(sink.failed(), 1);
 
     let expected = [
@@ -139,10 +139,10 @@ fn a_line_after_an_incomplete_one_starts_on_a_new_line() {
     // The first line fails after ten bytes, the second at once; the third succeeds.
     let writer = MockWriter::with_results(vec![Some(10), None, None]);
     let sink = Arc::new(JsonLinesSink::new(writer.clone()));
-    let stage = Stage::new(Arc::clone(&sink));
-    stage.turn(Outcome::Ok);
+    let harness = Harness::new(Arc::clone(&sink));
+    harness.turn(Outcome::Ok);
     assert_eq!(sink.failed(), 2);
-    stage.turn(Outcome::Error);
+    harness.turn(Outcome::Error);
 
     let expected = ["codex.turn.start", "codex.turn.exception"];
     assert_eq!(
@@ -156,7 +156,7 @@ fn a_line_after_an_incomplete_one_starts_on_a_new_line() {
 fn partial_writes_are_continued() {
     let writer = MockWriter::with_results((0..40).map(|n| Some(n % 7 + 1)).collect());
     let sink = Arc::new(JsonLinesSink::new(writer.clone()));
-    Stage::new(Arc::clone(&sink)).turn(Outcome::Ok);
+    Harness::new(Arc::clone(&sink)).turn(Outcome::Ok);
     assert_eq!(sink.failed(), 0);
     assert_eq!(lines(&writer.text()).0.len(), 2);
 }
@@ -165,14 +165,14 @@ fn partial_writes_are_continued() {
 fn a_write_of_zero_bytes_is_a_failure() {
     let writer = MockWriter::with_results(vec![Some(0)]);
     let sink = Arc::new(JsonLinesSink::new(writer.clone()));
-    Stage::new(Arc::clone(&sink)).turn(Outcome::Ok);
+    Harness::new(Arc::clone(&sink)).turn(Outcome::Ok);
     assert_eq!(sink.failed(), 1);
 }
 
 #[test]
 fn into_inner_returns_the_writer() {
     let sink = Arc::new(JsonLinesSink::new(Vec::new()));
-    Stage::new(Arc::clone(&sink)).turn(Outcome::Ok);
+    Harness::new(Arc::clone(&sink)).turn(Outcome::Ok);
     let sink = Arc::into_inner(sink).expect("no other reference");
     let text = String::from_utf8(sink.into_inner()).expect("UTF-8");
     assert_eq!(lines(&text).0.len(), 2);
@@ -181,6 +181,6 @@ fn into_inner_returns_the_writer() {
 #[test]
 fn debug_prints_the_number_of_failures() {
     let sink = Arc::new(JsonLinesSink::new(MockWriter::with_results(vec![None])));
-    Stage::new(Arc::clone(&sink)).turn(Outcome::Ok);
+    Harness::new(Arc::clone(&sink)).turn(Outcome::Ok);
     assert_eq!(format!("{sink:?}"), "JsonLinesSink { failed: 1, .. }");
 }

@@ -9,7 +9,7 @@ use crate::{checked::MemorySink, support::*};
 #[test]
 fn a_closure_receives_every_event() {
     let (sender, events) = std::sync::mpsc::channel();
-    Stage::new(move |event: Event| sender.send(event).expect("the receiver exists"))
+    Harness::new(move |event: Event| sender.send(event).expect("the receiver exists"))
         .turn(Outcome::Error);
     let events: Vec<_> = events.into_iter().collect();
     assert_eq!(names(&events), ["codex.turn.start", "codex.turn.exception"]);
@@ -18,7 +18,7 @@ fn a_closure_receives_every_event() {
 #[test]
 fn unit_is_a_disabled_sink() {
     assert!(!().enabled());
-    Stage::new(()).turn(Outcome::Ok);
+    Harness::new(()).turn(Outcome::Ok);
 }
 
 #[test]
@@ -27,12 +27,12 @@ fn none_is_disabled_and_some_is_the_sink_in_it() {
     assert!(!Some(()).enabled());
     let sink = MemorySink::new();
     assert!(Some(sink.clone()).enabled());
-    Stage::new(Some(sink.clone())).turn(Outcome::Ok);
+    Harness::new(Some(sink.clone())).turn(Outcome::Ok);
     assert_eq!(sink.take().len(), 2);
 
     // A disabled sink may receive events, for example in a fan-out with an enabled one.
     let memory = MemorySink::new();
-    Stage::new(memory.clone()).turn(Outcome::Ok);
+    Harness::new(memory.clone()).turn(Outcome::Ok);
     None::<MemorySink>.emit(memory.take().remove(0));
 }
 
@@ -44,7 +44,7 @@ fn an_arc_of_a_trait_object_is_a_sink() {
         (Arc::new(()), 0),
     ] {
         assert_eq!(shared.enabled(), events > 0);
-        Stage::new(Arc::clone(&shared)).turn(Outcome::Ok);
+        Harness::new(Arc::clone(&shared)).turn(Outcome::Ok);
         call_through(&TimingLayer::new(shared));
         assert_eq!(memory.take().len(), events);
     }
@@ -55,7 +55,7 @@ fn events_can_be_sent_to_other_threads_and_outlive_their_stack() {
     fn assert_bounds<T: Send + Sync + Clone + 'static>(_: &T) {}
 
     let sink = MemorySink::new();
-    Stage::new(sink.clone()).turn(Outcome::Ok);
+    Harness::new(sink.clone()).turn(Outcome::Ok);
     let events = sink.take();
     assert_bounds(&events);
     let names = std::thread::spawn(move || names(&events)).join();
@@ -68,7 +68,7 @@ fn events_can_be_sent_to_other_threads_and_outlive_their_stack() {
 #[test]
 fn debug_of_an_event_shows_the_name_and_the_outcome() {
     let sink = MemorySink::new();
-    Stage::new(sink.clone()).call(turn().with_name("reviewer"), Outcome::Cancelled, |_| ());
+    Harness::new(sink.clone()).call(turn().with_name("reviewer"), Outcome::Cancelled, |_| ());
     let [start, end] = &sink.take()[..] else {
         panic!("not two events");
     };

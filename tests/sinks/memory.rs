@@ -45,8 +45,8 @@ fn next_result(waits: &mpsc::Receiver<usize>) -> usize {
 #[test]
 fn clones_share_the_same_events() {
     let sink = MemorySink::new();
-    let stage = Stage::new(sink.clone());
-    stage.turn(Outcome::Ok);
+    let harness = Harness::new(sink.clone());
+    harness.turn(Outcome::Ok);
     let names = names(&sink.clone().events());
     assert_eq!(names, ["codex.turn.start", "codex.turn.stop"]);
 }
@@ -54,7 +54,7 @@ fn clones_share_the_same_events() {
 #[test]
 fn take_empties_the_sink_and_events_does_not() {
     let sink = MemorySink::new();
-    Stage::new(sink.clone()).turn(Outcome::Ok);
+    Harness::new(sink.clone()).turn(Outcome::Ok);
     assert_eq!(sink.events().len(), 2);
     assert_eq!(sink.take().len(), 2);
     assert!(sink.take().is_empty() && sink.events().is_empty());
@@ -63,13 +63,13 @@ fn take_empties_the_sink_and_events_does_not() {
 #[test]
 fn find_returns_the_terminal_events_with_an_operation_and_an_outcome() {
     let sink = MemorySink::new();
-    let stage = Stage::new(sink.clone());
+    let harness = Harness::new(sink.clone());
     let tool = || Call::new(Operation::Tool, ());
-    stage.turn(Outcome::Ok);
-    stage.turn(Outcome::Error);
-    stage.call(tool().with_name("a"), Outcome::Error, |_| ());
-    stage.call(tool().with_name("b"), Outcome::Error, |_| ());
-    stage.call(tool(), Outcome::Cancelled, |_| ());
+    harness.turn(Outcome::Ok);
+    harness.turn(Outcome::Error);
+    harness.call(tool().with_name("a"), Outcome::Error, |_| ());
+    harness.call(tool().with_name("b"), Outcome::Error, |_| ());
+    harness.call(tool(), Outcome::Cancelled, |_| ());
 
     let found = sink.find(Operation::Tool, Outcome::Error);
     let found: Vec<_> = found.iter().map(|event| event.call_name()).collect();
@@ -82,20 +82,20 @@ fn find_returns_the_terminal_events_with_an_operation_and_an_outcome() {
 #[test]
 fn a_blocking_wait_returns_when_another_thread_emits_the_events() {
     let sink = MemorySink::new();
-    let stage = Stage::new(sink.clone());
+    let harness = Harness::new(sink.clone());
     let waits = blocking_waits(&sink, 4..=4);
-    stage.turn(Outcome::Ok);
+    harness.turn(Outcome::Ok);
     assert!(waits.try_recv().is_err(), "two events are not four");
-    stage.turn(Outcome::Error);
+    harness.turn(Outcome::Error);
     assert_eq!(next_result(&waits), 4);
 }
 
 #[test]
 fn all_waiting_threads_are_woken() {
     let sink = MemorySink::new();
-    let stage = Stage::new(sink.clone());
+    let harness = Harness::new(sink.clone());
     let waits = blocking_waits(&sink, 1..=8);
-    (0..4).for_each(|_| stage.turn(Outcome::Ok));
+    (0..4).for_each(|_| harness.turn(Outcome::Ok));
     for _ in 0..8 {
         assert!((1..=8).contains(&next_result(&waits)));
     }
@@ -104,7 +104,7 @@ fn all_waiting_threads_are_woken() {
 #[test]
 fn a_wait_for_events_that_exist_returns_at_once() {
     let sink = MemorySink::new();
-    Stage::new(sink.clone()).turn(Outcome::Ok);
+    Harness::new(sink.clone()).turn(Outcome::Ok);
     let events = sink
         .blocking_wait_for(2, Duration::ZERO)
         .expect("two events");
@@ -115,7 +115,7 @@ fn a_wait_for_events_that_exist_returns_at_once() {
 #[test]
 fn a_wait_that_times_out_shows_the_timeline() {
     let sink = MemorySink::new();
-    Stage::new(sink.clone()).turn(Outcome::Ok);
+    Harness::new(sink.clone()).turn(Outcome::Ok);
     let error = sink.blocking_wait_for(3, Duration::ZERO);
     let error = error.expect_err("only two events");
     let text = error.to_string();
@@ -131,6 +131,6 @@ fn a_wait_that_times_out_shows_the_timeline() {
 fn debug_prints_the_number_of_events() {
     let sink = MemorySink::new();
     assert_eq!(format!("{sink:?}"), "MemorySink { events: 0 }");
-    Stage::new(sink.clone()).turn(Outcome::Ok);
+    Harness::new(sink.clone()).turn(Outcome::Ok);
     assert_eq!(format!("{sink:?}"), "MemorySink { events: 2 }");
 }

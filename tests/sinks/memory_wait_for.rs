@@ -44,9 +44,9 @@ fn a_waker_may_lock_the_sink() {
     assert!(wait.as_mut().poll(&mut cx).is_pending());
     let (sender, receiver) = std::sync::mpsc::channel();
     // On another thread, because a failure of this test is a deadlock.
-    let stage = Stage::new(sink.clone());
+    let harness = Harness::new(sink.clone());
     std::thread::spawn(move || {
-        stage.turn(Outcome::Ok);
+        harness.turn(Outcome::Ok);
         sender.send(())
     });
     let emitted = receiver.recv_timeout(Duration::from_secs(20));
@@ -57,13 +57,13 @@ fn a_waker_may_lock_the_sink() {
 #[tokio::test(start_paused = true)]
 async fn a_wait_returns_when_the_sink_holds_the_events() {
     let sink = MemorySink::new();
-    let stage = Stage::new(sink.clone());
+    let harness = Harness::new(sink.clone());
     let start = Instant::now();
     let calls = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        stage.turn(Outcome::Ok);
+        harness.turn(Outcome::Ok);
         tokio::time::sleep(Duration::from_secs(1)).await;
-        stage.turn(Outcome::Ok);
+        harness.turn(Outcome::Ok);
     };
     let (events, ()) = tokio::join!(sink.wait_for(4, TIMEOUT), calls);
     assert_eq!(events.expect("four events").len(), 4);
@@ -73,7 +73,7 @@ async fn a_wait_returns_when_the_sink_holds_the_events() {
 #[tokio::test(start_paused = true)]
 async fn a_wait_times_out_and_shows_the_timeline() {
     let sink = MemorySink::new();
-    Stage::new(sink.clone()).turn(Outcome::Error);
+    Harness::new(sink.clone()).turn(Outcome::Error);
     let start = Instant::now();
     let error = sink.wait_for(3, Duration::from_secs(5)).await;
     assert_eq!(start.elapsed(), Duration::from_secs(5));
@@ -96,8 +96,8 @@ async fn all_waiting_tasks_are_woken() {
     let waits: Vec<_> = waits.collect();
     tokio::task::yield_now().await;
     let start = Instant::now();
-    let stage = Stage::new(sink);
-    (0..4).for_each(|_| stage.turn(Outcome::Ok));
+    let harness = Harness::new(sink);
+    (0..4).for_each(|_| harness.turn(Outcome::Ok));
     for wait in waits {
         assert!(wait.await.expect("no panic"));
     }
@@ -117,7 +117,7 @@ fn a_wait_that_moves_to_another_task_wakes_that_task() {
     let mut second = tokio_test::task::spawn(wait);
     assert!(second.poll().is_pending());
 
-    Stage::new(sink.clone()).turn(Outcome::Ok);
+    Harness::new(sink.clone()).turn(Outcome::Ok);
     assert!(second.is_woken());
     assert!(second.poll().is_ready());
 }
@@ -130,6 +130,6 @@ fn a_dropped_wait_removes_no_events() {
     let mut wait = tokio_test::task::spawn(sink.wait_for(2, TIMEOUT));
     assert!(wait.poll().is_pending());
     drop(wait);
-    Stage::new(sink.clone()).turn(Outcome::Ok);
+    Harness::new(sink.clone()).turn(Outcome::Ok);
     assert_eq!(sink.events().len(), 2);
 }

@@ -119,13 +119,13 @@ fn the_decision_is_in_the_traceparent_and_does_not_affect_events() {
                 events.fetch_add(1, Relaxed);
             }
         };
-        let stage = Stage::new(FanOut::new().with(Arc::new(Sampler(decision))).with(count));
+        let harness = Harness::new(FanOut::new().with(Arc::new(Sampler(decision))).with(count));
         let context = CallContext::new();
         let context = match parent {
             Some(parent) => context.with_traceparent(parent, None),
             None => context,
         };
-        stage.call(turn().with_context(context), Outcome::Ok, |context| {
+        harness.call(turn().with_context(context), Outcome::Ok, |context| {
             let traceparent = context.traceparent().expect("the call is open");
             assert!(traceparent.ends_with(flags), "{traceparent}");
         });

@@ -25,14 +25,14 @@ pub(crate) fn start() -> SystemTime {
 }
 
 /// Makes calls that emit to one sink, with a manual clock.
-pub(crate) struct Stage {
+pub(crate) struct Harness {
     layer: TimingLayer,
     pub(crate) manual: ManualClock,
     /// Checks the calls when it is dropped.
     _checked: Checked<Arc<dyn Sink>>,
 }
 
-impl Stage {
+impl Harness {
     pub(crate) fn new(sink: impl Sink + 'static) -> Self {
         let checked = Checked::over(Arc::new(sink) as Arc<dyn Sink>);
         let (clock, manual) = Clock::manual(start());

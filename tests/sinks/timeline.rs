@@ -24,20 +24,20 @@ fn assert_snapshot(name: &str, actual: &str) {
 /// Makes a trace with every outcome and with long and short calls, and a second trace.
 fn two_traces() -> MemorySink {
     let sink = MemorySink::new();
-    let stage = Stage::new(sink.clone());
-    let manual = stage.manual.clone();
+    let harness = Harness::new(sink.clone());
+    let manual = harness.manual.clone();
     let advance = |ms| manual.advance(Duration::from_millis(ms));
     let tool = |context: &CallContext, name: &'static str, outcome, ms| {
         let call = Call::new(Operation::Tool, ()).with_name(name);
-        stage.call(call.with_context(context.child()), outcome, |_| advance(ms));
+        harness.call(call.with_context(context.child()), outcome, |_| advance(ms));
     };
     let request = turn().with_name("nightly");
     let request = request.with_context(CallContext::new().with_traceparent(PARENT, None));
-    stage.call(request, Outcome::Ok, |turn| {
+    harness.call(request, Outcome::Ok, |turn| {
         advance(500);
         tool(turn, "a quick look", Outcome::Ok, 1);
         let agent = Call::new(Operation::Turn, ()).with_name("reviewer");
-        stage.call(agent.with_context(turn.child()), Outcome::Error, |agent| {
+        harness.call(agent.with_context(turn.child()), Outcome::Error, |agent| {
             agent.classify(ErrorClass::ContextWindow);
             advance(1_000);
             tool(agent, "shell", Outcome::Ok, 2_345);
@@ -49,13 +49,13 @@ fn two_traces() -> MemorySink {
         tool(turn, name, Outcome::Panic, 1_200);
         let retry = turn.child().with_attempt(2);
         let call = Call::new(Operation::Tool, ()).with_name(name);
-        stage.call(call.with_context(retry), Outcome::Ok, |_| advance(333));
+        harness.call(call.with_context(retry), Outcome::Ok, |_| advance(333));
         advance(3_571);
     });
     let parent = "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let context = CallContext::new().with_traceparent(parent, None);
     let cleanup = Call::new(Operation::AttachmentCleanup, ()).with_context(context);
-    stage.call(cleanup, Outcome::Ok, |_| {
+    harness.call(cleanup, Outcome::Ok, |_| {
         manual.advance(Duration::from_micros(476));
     });
     sink
@@ -78,12 +78,12 @@ fn plain_text_matches_the_snapshot() {
 
 #[test]
 fn colored_text_matches_the_snapshot() {
-    let picture = two_traces().timeline().colored().to_string();
-    assert_snapshot("timeline.colored.txt", &picture);
+    let text = two_traces().timeline().colored().to_string();
+    assert_snapshot("timeline.colored.txt", &text);
 }
 
 #[test]
-fn the_picture_of_calls_that_are_still_open_is_as_in_the_snapshot() {
+fn open_calls_match_the_snapshot() {
     let timeline = Timeline::new(&open_calls());
     assert_snapshot("open.txt", &timeline.to_string());
     assert_snapshot("open.colored.txt", &timeline.colored().to_string());
@@ -119,17 +119,17 @@ trace 0af7651916cd43dd8448eb211c80319c  100.000 ms
 /// Makes a turn of 100 ms with a tool that succeeds in 40 ms and a retried one that fails in 25 ms.
 fn three_calls() -> MemorySink {
     let sink = MemorySink::new();
-    let stage = Stage::new(sink.clone());
-    let advance = |ms| stage.manual.advance(Duration::from_millis(ms));
+    let harness = Harness::new(sink.clone());
+    let advance = |ms| harness.manual.advance(Duration::from_millis(ms));
     let context = CallContext::new().with_traceparent(PARENT, None);
-    stage.call(turn().with_context(context), Outcome::Ok, |context| {
+    harness.call(turn().with_context(context), Outcome::Ok, |context| {
         advance(10);
         let shell = context.open_child(Operation::Tool, Some("shell".into()), None);
         advance(40);
         shell.finish();
         let tool = Call::new(Operation::Tool, ()).with_name("search");
         let retry = context.child().with_attempt(2);
-        stage.call(tool.with_context(retry), Outcome::Error, |context| {
+        harness.call(tool.with_context(retry), Outcome::Error, |context| {
             context.classify(ErrorClass::RateLimit);
             advance(25);
         });
@@ -181,9 +181,9 @@ fn an_empty_timeline_says_so() {
 #[test]
 fn traces_are_in_the_order_of_their_first_events_and_of_trace_keeps_one() {
     let sink = MemorySink::new();
-    let stage = Stage::new(sink.clone());
-    stage.call(turn().with_name("first"), Outcome::Ok, |_| ());
-    stage.call(turn().with_name("second"), Outcome::Panic, |_| ());
+    let harness = Harness::new(sink.clone());
+    harness.call(turn().with_name("first"), Outcome::Ok, |_| ());
+    harness.call(turn().with_name("second"), Outcome::Panic, |_| ());
     let text = sink.timeline().to_string();
     let position = |name: &str| text.find(name).expect("a line for each turn");
     assert!(position("first") < position("second"), "{text}");
@@ -211,7 +211,7 @@ fn a_call_without_its_parent_is_a_root() {
 #[test]
 fn a_call_of_no_duration_has_a_visible_bar() {
     let sink = MemorySink::new();
-    Stage::new(sink.clone()).turn(Outcome::Ok);
+    Harness::new(sink.clone()).turn(Outcome::Ok);
     let text = sink.timeline().to_string();
     assert!(text.contains("  codex.turn  ▏ "), "{text}");
 }
@@ -224,7 +224,7 @@ fn a_label_has_at_most_forty_characters() {
     ] {
         let sink = MemorySink::new();
         let request = turn().with_name("a".repeat(length));
-        Stage::new(sink.clone()).call(request, Outcome::Ok, |_| ());
+        Harness::new(sink.clone()).call(request, Outcome::Ok, |_| ());
         let text = sink.timeline().to_string();
         assert!(text.contains(&format!("\n  {label}  ▏ ")), "{text}");
     }

@@ -96,7 +96,9 @@ fn with_subscriber<T>(subscriber: &MockSubscriber, work: impl FnOnce() -> T) -> 
 /// Returns the `tracing` event for the end of a turn with this outcome.
 fn end(outcome: Outcome) -> Recorded {
     let subscriber = MockSubscriber::default();
-    with_subscriber(&subscriber, || Stage::new(TracingSink::new()).turn(outcome));
+    with_subscriber(&subscriber, || {
+        Harness::new(TracingSink::new()).turn(outcome);
+    });
     let mut events = subscriber.events();
     assert_eq!(events.len(), 2, "{events:?}");
     assert_eq!(events[0].level, Level::DEBUG);
@@ -151,7 +153,7 @@ fn unknown_fields_are_absent() {
 #[test]
 fn every_known_value_is_a_field() {
     let subscriber = MockSubscriber::default();
-    let stage = Stage::new(TracingSink::new());
+    let harness = Harness::new(TracingSink::new());
     let context = CallContext::new()
         .with_traceparent(PARENT, None)
         .with_originator(Originator::Cli)
@@ -160,8 +162,8 @@ fn every_known_value_is_a_field() {
         .with_call_id("call");
     let request = turn().with_name("reviewer").with_context(context);
     with_subscriber(&subscriber, || {
-        stage.call(request, Outcome::Error, |context| {
-            stage.manual.advance(Duration::from_micros(9));
+        harness.call(request, Outcome::Error, |context| {
+            harness.manual.advance(Duration::from_micros(9));
             let error = std::io::Error::other("disk on fire");
             context.classify(codex_telemetry::Classification::of(ErrorClass::Io, &error));
         });
@@ -191,9 +193,9 @@ fn every_known_value_is_a_field() {
 #[test]
 fn one_warning_is_logged_for_a_sink_that_panics() {
     let subscriber = MockSubscriber::default();
-    let stage = Stage::new(|_: Event| panic!("the sink")).expecting(Fault::Open);
+    let harness = Harness::new(|_: Event| panic!("the sink")).expecting(Fault::Open);
     with_subscriber(&subscriber, || {
-        (0..3).for_each(|_| stage.turn(Outcome::Ok));
+        (0..3).for_each(|_| harness.turn(Outcome::Ok));
     });
     let events = subscriber.events();
     assert_eq!(events.len(), 1, "{events:?}");
@@ -208,10 +210,10 @@ fn a_panic_of_the_subscriber_does_not_reach_the_call() {
         ..MockSubscriber::default()
     };
     // The subscriber panics in the sink, at the start of the first call.
-    let stage = Stage::new(TracingSink::new()).expecting(Fault::Open);
+    let harness = Harness::new(TracingSink::new()).expecting(Fault::Open);
     let unwinding = AssertUnwindSafe(|| {
         with_subscriber(&subscriber, || {
-            (0..3).for_each(|_| stage.turn(Outcome::Ok));
+            (0..3).for_each(|_| harness.turn(Outcome::Ok));
         });
     });
     assert!(catch_unwind(unwinding).is_ok(), "a call panicked");
@@ -234,9 +236,9 @@ fn one_warning_is_logged_for_a_writer_that_fails() {
 
     let subscriber = MockSubscriber::default();
     let sink = Arc::new(codex_telemetry::JsonLinesSink::new(Full));
-    let stage = Stage::new(Arc::clone(&sink));
+    let harness = Harness::new(Arc::clone(&sink));
     with_subscriber(&subscriber, || {
-        (0..3).for_each(|_| stage.turn(Outcome::Ok));
+        (0..3).for_each(|_| harness.turn(Outcome::Ok));
     });
     let events = subscriber.events();
     assert_eq!((events.len(), sink.failed()), (1, 6), "{events:?}");

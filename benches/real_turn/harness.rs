@@ -16,7 +16,7 @@ const MODEL: &str = "gpt-5.5";
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The model server, the directories of Codex, and both ways to run a turn.
-pub(crate) struct Stage {
+pub(crate) struct Harness {
     codex: &'static Path,
     /// Also receives OTLP.
     model: Model,
@@ -27,7 +27,7 @@ pub(crate) struct Stage {
     stack: BoxCloneSyncService<TurnRequest, Turn, TurnError>,
 }
 
-impl Stage {
+impl Harness {
     pub(crate) fn new(codex: &'static Path) -> Self {
         let model = Model::start([]);
         let provider = format!(
