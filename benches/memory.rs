@@ -1,16 +1,18 @@
-//! How much memory a call takes while it is open: its future, and what it has allocated.
+//! The memory of an open call: its future and its allocations.
 //!
 //! ```sh
 //! cargo bench --bench memory
 //! ```
 //!
-//! 100,000 calls are held open at once. The bare service's own share is taken off, so a figure is what
-//! the layers and the sink add to a call.
+//! 100,000 calls are open at once. The results are what the layers and the sink add to a call: they do
+//! not include the memory of the bare service.
 
 #[path = "support/counting.rs"]
 mod counting;
 #[path = "support/report.rs"]
 mod report;
+#[path = "support/stack.rs"]
+mod stack;
 
 use std::{
     convert::Infallible,
@@ -19,17 +21,15 @@ use std::{
     time::Duration,
 };
 
-use codex_telemetry::{
-    Call, ErrorClass, ErrorClassLayer, Event, MemorySink, Operation, Originator, OriginatorLayer,
-    OtlpSink, Sink, TimingLayer, otlp::OtlpConfig,
+use codex_telemetry::{Call, Event, MemorySink, Operation, OtlpSink, Sink};
+use tower::Service;
+
+use crate::{
+    counting::otlp_sink,
+    report::{Report, is_smoke},
 };
-use tower::{Service, ServiceBuilder};
 
-use crate::{counting::Counting, report::Report, report::is_smoke};
-
-const AN_HOUR: Duration = Duration::from_secs(3600);
-
-/// Answers never.
+/// A service that never responds.
 #[derive(Clone)]
 struct Never;
 
@@ -74,33 +74,24 @@ fn bytes_per_call<S: Service<Call<u64>>>(mut service: S) -> f64 {
     let allocated = allocation_counter::measure(|| {
         open.extend(calls.into_iter().map(|call| service.call(call)));
     });
-    // The calls themselves came from outside, and their room was given back inside.
-    let given_back = count * size_of::<Call<u64>>();
+    // The requests were allocated before the measurement and freed in it.
+    let freed = count * size_of::<Call<u64>>();
     let futures = count * size_of::<S::Future>();
-    let bytes = allocated.bytes_current + i64::try_from(given_back + futures).expect("some bytes");
+    let bytes = allocated.bytes_current + i64::try_from(freed + futures).expect("fits an i64");
     bytes as f64 / count as f64
 }
 
 fn three_layers(sink: impl Sink + 'static) -> impl Service<Call<u64>> {
-    ServiceBuilder::new()
-        .layer(OriginatorLayer::new(Originator::Sdk))
-        .layer(TimingLayer::new(sink))
-        .layer(ErrorClassLayer::new(|_: &Infallible| ErrorClass::Other))
-        .service(Never)
+    stack::three_layers(sink, Never)
 }
 
-/// A queue with room for every start event, which the export thread does not come for.
+/// Has a queue with room for all start events, and an export thread that does not wake up.
 fn otlp() -> OtlpSink {
-    let config = OtlpConfig::builder()
-        .queue_capacity(1 << 19)
-        .batch_size(1 << 19)
-        .schedule_delay(AN_HOUR)
-        .build()
-        .expect("a configuration");
-    let exporter = Counting::default();
-    OtlpSink::builder(config)
-        .span_exporter(exporter.clone())
-        .log_exporter(exporter.clone())
-        .metric_exporter(exporter)
-        .start()
+    let (sink, _) = otlp_sink(|config| {
+        config
+            .queue_capacity(1 << 19)
+            .batch_size(1 << 19)
+            .schedule_delay(Duration::from_secs(3600))
+    });
+    sink
 }

@@ -1,46 +1,45 @@
-//! How calls of several threads get on with one sink, and how many a second one export thread takes.
+//! The throughput of several threads with one sink, and of the export thread.
 //!
 //! ```sh
 //! cargo bench --bench scaling
 //! ```
 //!
-//! The first table is of the callers' side alone: the rounds are small enough for the queue, and the
-//! export thread sleeps until they are over. Threads beyond the machine's cores only take turns. The
-//! second is of both sides: calls come until the export thread is behind by half a queue, then wait for
-//! it, so nothing is dropped.
+//! "Callers" measures the callers alone: the queue has room for a round, and the export thread sleeps
+//! until the round is over. There are no more threads than cores. "Sustained" measures both sides: when
+//! the queue is half full, the callers wait for the export thread, so no event is dropped.
 
 #[path = "support/counting.rs"]
 mod counting;
 #[path = "support/report.rs"]
 mod report;
+#[path = "support/stack.rs"]
+mod stack;
 
 use std::{
     convert::Infallible,
+    future::ready,
     hint::black_box,
-    pin::pin,
     sync::Barrier,
-    task::{Context, Poll, Waker},
     thread,
     time::{Duration, Instant},
 };
 
-use codex_telemetry::{
-    Call, ErrorClass, ErrorClassLayer, MemorySink, Operation, Originator, OriginatorLayer,
-    OtlpSink, Sink, TimingLayer, otlp::OtlpConfig,
-};
-use tower::{Service, ServiceBuilder, service_fn};
+use codex_telemetry::{Call, MemorySink, Operation, OtlpSink, Sink};
+use tower::{Service, service_fn};
 
 use crate::{
-    counting::Counting,
+    counting::otlp_sink,
     report::{Report, is_smoke, quartiles},
+    stack::drive,
 };
 
 const QUEUE: usize = 1 << 18;
-/// Half of a thread's share of the queue, where there are two.
-const BEHIND: u64 = 1 << 16;
-/// Far longer than an export takes.
-const PATIENCE: Duration = Duration::from_secs(60);
-const AN_HOUR: Duration = Duration::from_secs(3600);
+/// Half of the share of the queue that one of two threads has.
+const MAX_PENDING: u64 = 1 << 16;
+/// Much longer than an export takes.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Longer than the benchmark: the export thread sleeps until a flush.
+const NO_EXPORT: Duration = Duration::from_secs(3600);
 
 fn main() {
     let mut report = Report::new("scaling", "Threads and one sink");
@@ -55,14 +54,14 @@ fn main() {
     report.write();
 }
 
-/// Calls a second that `count` threads make in all; returns those into the OTLP sink.
+/// Measures the calls per second of `count` threads in total; returns the rate of the OTLP sink.
 fn callers(report: &mut Report, count: usize) -> f64 {
     let threads = threads(count);
     let memory = MemorySink::new();
     let rate = rounds(|calls| {
-        let spent = on_threads(count, &memory, calls);
+        let time = on_threads(count, &memory, calls);
         drop(memory.take());
-        spent
+        time
     });
     report.cell(
         "memory sink, callers",
@@ -71,19 +70,23 @@ fn callers(report: &mut Report, count: usize) -> f64 {
         "calls/s",
     );
 
-    let otlp = sink(AN_HOUR, QUEUE);
+    let otlp = sink(NO_EXPORT, QUEUE);
     let rate = rounds(|calls| {
-        let spent = on_threads(count, &otlp, calls);
-        otlp.flush(PATIENCE).expect("a flush");
-        spent
+        let time = on_threads(count, &otlp, calls);
+        otlp.flush(TIMEOUT).expect("the flush succeeds");
+        time
     });
-    assert_eq!(otlp.stats().logs.dropped, 0, "a round fits the queue");
+    assert_eq!(
+        otlp.stats().logs.dropped,
+        0,
+        "the queue has room for a round"
+    );
     let rate = rate * count as f64;
     report.cell("OTLP sink, callers", &threads, rate, "calls/s");
     rate
 }
 
-/// The median of the calls a second that one thread makes.
+/// Returns the median of the calls per second of one thread.
 fn rounds(mut round: impl FnMut(usize) -> Duration) -> f64 {
     let (rounds, calls) = if is_smoke() { (1, 100) } else { (41, 20_000) };
     let mut rates: Vec<_> = (0..rounds)
@@ -92,37 +95,37 @@ fn rounds(mut round: impl FnMut(usize) -> Duration) -> f64 {
     quartiles(&mut rates)[1]
 }
 
-/// How long it takes `count` threads that begin together to make `calls` each.
+/// Returns the time in which `count` threads that start together make `calls` calls each.
 fn on_threads<S>(count: usize, sink: &S, calls: usize) -> Duration
 where
     S: Sink + Clone + 'static,
 {
-    let begin = Barrier::new(count + 1);
+    let barrier = Barrier::new(count + 1);
     thread::scope(|scope| {
         let workers: Vec<_> = (0..count)
             .map(|_| {
-                // A stack of its own, as each connection or task has: they share the sink alone.
+                // Like tasks or connections, the threads share only the sink, not the stack.
                 let mut service = three_layers(sink.clone());
-                let begin = &begin;
+                let barrier = &barrier;
                 scope.spawn(move || {
                     let requests: Vec<_> = (0..calls).map(request).collect();
-                    begin.wait();
+                    barrier.wait();
                     for request in requests {
                         drive(&mut service, black_box(request));
                     }
                 })
             })
             .collect();
-        begin.wait();
+        barrier.wait();
         let start = Instant::now();
         for worker in workers {
-            worker.join().expect("a worker");
+            worker.join().expect("no panic");
         }
         start.elapsed()
     })
 }
 
-/// Calls a second from the first call to the last record's export.
+/// Measures the calls per second from the first call to the export of the last record.
 fn sustained(report: &mut Report, count: usize) {
     let (rounds, calls) = if is_smoke() { (1, 1000) } else { (7, 500_000) };
     let mut rates: Vec<_> = (0..rounds)
@@ -137,7 +140,7 @@ fn sustained(report: &mut Report, count: usize) {
                         for number in 0..calls / count {
                             drive(&mut service, black_box(request(number)));
                             if number % 1024 == 0 {
-                                while sink.stats().logs.pending() > BEHIND {
+                                while sink.stats().logs.pending() > MAX_PENDING {
                                     thread::sleep(Duration::from_micros(200));
                                 }
                             }
@@ -145,10 +148,14 @@ fn sustained(report: &mut Report, count: usize) {
                     });
                 }
             });
-            sink.flush(PATIENCE).expect("a flush");
-            let spent = start.elapsed();
-            assert_eq!(sink.stats().logs.dropped, 0, "callers wait for the queue");
-            calls as f64 / spent.as_secs_f64()
+            sink.flush(TIMEOUT).expect("the flush succeeds");
+            let time = start.elapsed();
+            assert_eq!(
+                sink.stats().logs.dropped,
+                0,
+                "the callers wait for the queue"
+            );
+            calls as f64 / time.as_secs_f64()
         })
         .collect();
     let rate = quartiles(&mut rates)[1];
@@ -156,51 +163,23 @@ fn sustained(report: &mut Report, count: usize) {
     report.cell("OTLP sink, sustained", &threads, rate, "calls/s");
 }
 
-/// All three signals, to exporters that count.
 fn sink(delay: Duration, batch: usize) -> OtlpSink {
-    let config = OtlpConfig::builder()
-        .queue_capacity(QUEUE)
-        .batch_size(batch)
-        .schedule_delay(delay)
-        .build()
-        .expect("a configuration");
-    let exporter = Counting::default();
-    OtlpSink::builder(config)
-        .span_exporter(exporter.clone())
-        .log_exporter(exporter.clone())
-        .metric_exporter(exporter)
-        .start()
+    let (sink, _) = otlp_sink(|config| {
+        config
+            .queue_capacity(QUEUE)
+            .batch_size(batch)
+            .schedule_delay(delay)
+    });
+    sink
 }
 
-fn three_layers(
-    sink: impl Sink + 'static,
-) -> impl Service<Call<usize>, Response = usize, Error = Infallible> {
-    ServiceBuilder::new()
-        .layer(OriginatorLayer::new(Originator::Sdk))
-        .layer(TimingLayer::new(sink))
-        .layer(ErrorClassLayer::new(|_: &Infallible| ErrorClass::Other))
-        .service(service_fn(|call: Call<usize>| {
-            std::future::ready(Ok(call.request))
-        }))
+fn three_layers(sink: impl Sink + 'static) -> impl Service<Call<usize>> {
+    let service = service_fn(|call: Call<usize>| ready(Ok::<_, Infallible>(call.request)));
+    stack::three_layers(sink, service)
 }
 
 fn request(number: usize) -> Call<usize> {
     Call::new(Operation::Turn, number)
-}
-
-fn drive<S>(service: &mut S, call: Call<usize>)
-where
-    S: Service<Call<usize>, Response = usize, Error = Infallible>,
-{
-    let mut cx = Context::from_waker(Waker::noop());
-    assert!(service.poll_ready(&mut cx).is_ready());
-    match pin!(service.call(call)).poll(&mut cx) {
-        Poll::Ready(Ok(answer)) => {
-            black_box(answer);
-        }
-        Poll::Ready(Err(never)) => match never {},
-        Poll::Pending => unreachable!("the service is ready"),
-    }
 }
 
 fn threads(count: usize) -> String {

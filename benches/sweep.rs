@@ -1,16 +1,15 @@
-//! What a sweep costs over the removal itself: 100,000 expired attachments, beside a bare unlink loop
-//! and beside `find … -delete`.
+//! The cost of a sweep of 100,000 expired attachments, compared to an unlink loop and `find … -delete`.
 //!
-//! Run with `cargo bench --bench sweep`. Each round fills a directory, synced to its disk, once for
-//! each of the three, and measures them in turn; so compare what stands in one round. The directories
-//! are in the temp directory and, where it is there, in `/dev/shm`, or in those that are given:
+//! Run with `cargo bench --bench sweep`. Each round fills and syncs a directory for each of the three
+//! methods, and measures them one after the other, so compare results of the same round. By default,
+//! the directories are in the temp directory and in `/dev/shm` if it exists. Arguments set others:
 //!
 //! ```sh
 //! cargo bench --bench sweep -- --files 100000 --rounds 7 /var/tmp
 //! ```
 //!
-//! The medians are printed, and written to `target/overhead/sweep.json`. With `--test`, as the
-//! continuous integration runs it, it goes through a few files once and writes nothing.
+//! The benchmark prints the medians and writes them to `target/overhead/sweep.json`. With `--test`, it
+//! runs one round with a few files and writes nothing.
 
 #[path = "support/report.rs"]
 mod report;
@@ -32,7 +31,7 @@ use tower::ServiceExt;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// What a short text or a patch takes.
+/// The size of a short text or a patch.
 const CONTENT: [u8; 1024] = [b'x'; 1024];
 
 struct Options {
@@ -41,7 +40,7 @@ struct Options {
     parents: Vec<PathBuf>,
 }
 
-/// A way to empty a directory.
+/// Removes all files in a directory.
 type Method = fn(&Path) -> Result<()>;
 
 const METHODS: [(&str, Method); 3] = [
@@ -64,11 +63,11 @@ fn measure(parent: &Path, options: &Options, report: &mut Report) -> Result<()> 
     let file_system = file_system(parent)?;
     let mut times = METHODS.map(|_| Vec::new());
     for round in 0..options.rounds {
-        // To fill a directory and bring it to its disk takes far longer than what is measured.
+        // Progress, because filling a directory takes much longer than emptying it.
         println!("sweep: {}, round {}", parent.display(), round + 1);
-        for turn in 0..METHODS.len() {
-            // Each is the first as often as the last.
-            let method = (round + turn) % METHODS.len();
+        for position in 0..METHODS.len() {
+            // Each method takes each position equally often.
+            let method = (round + position) % METHODS.len();
             let directory = tempfile::tempdir_in(parent)?;
             fill(directory.path(), options.files)?;
             let start = Instant::now();
@@ -77,11 +76,11 @@ fn measure(parent: &Path, options: &Options, report: &mut Report) -> Result<()> 
             check(directory.path())?;
         }
     }
-    let ratios = |of: usize, over: usize| {
-        let pairs = times[of].iter().zip(&times[over]);
-        median(pairs.map(|(of, over)| of.as_secs_f64() / over.as_secs_f64()))
+    let ratio = |method: usize, baseline: usize| {
+        let pairs = times[method].iter().zip(&times[baseline]);
+        median(pairs.map(|(time, baseline)| time.as_secs_f64() / baseline.as_secs_f64()))
     };
-    let (over_loop, over_find) = (ratios(2, 0), ratios(2, 1));
+    let (over_loop, over_find) = (ratio(2, 0), ratio(2, 1));
     let medians = [0, 1, 2].map(|method| median(times[method].iter().map(Duration::as_secs_f64)));
     println!(
         "{} files in {} ({file_system}), medians of {} rounds:",
@@ -97,24 +96,24 @@ fn measure(parent: &Path, options: &Options, report: &mut Report) -> Result<()> 
     Ok(())
 }
 
-/// Puts files there that bear names of attachments and have expired, as their times are of now.
+/// Creates files with the names of attachments. They are expired, because their time is not in the future.
 fn fill(directory: &Path, files: usize) -> Result<()> {
     let mut random = fastrand::Rng::with_seed(7);
     for index in 0..files {
         let hash = format!("{:032x}{:032x}", random.u128(..), random.u128(..));
         fs::write(directory.join(format!("{hash}-notes-{index}.txt")), CONTENT)?;
     }
-    // What expires has been on its disk for long; what never got there is cheaper to remove.
+    // Removing files that were never written to the disk is cheaper.
     rustix::fs::syncfs(File::open(directory)?)?;
     Ok(())
 }
 
-/// Nothing of what was filled in is left; the store's own lock may be.
+/// Checks that the directory is empty, except for the lock of the store.
 fn check(directory: &Path) -> Result<()> {
     for entry in fs::read_dir(directory)? {
         let name = entry?.file_name();
         if name != ".lock" {
-            return Err(format!("{} is left", name.display()).into());
+            return Err(format!("{} is not removed", name.display()).into());
         }
     }
     Ok(())
@@ -157,7 +156,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     }
 }
 
-/// The type of the file system that a directory is on, by the longest mount point above it.
+/// Returns the type of the file system of a directory, by its deepest mount point.
 fn file_system(directory: &Path) -> Result<String> {
     let directory = directory.canonicalize()?;
     let mounts = fs::read("/proc/mounts").unwrap_or_default();
@@ -189,7 +188,7 @@ impl Options {
             match argument {
                 Arg::Long("files") => options.files = arguments.value()?.parse()?,
                 Arg::Long("rounds") => options.rounds = arguments.value()?.parse()?,
-                // Read by the report; the latter is what cargo itself passes.
+                // `report` reads these; cargo passes `--bench`.
                 Arg::Long("test" | "bench") => {}
                 Arg::Value(parent) => options.parents.push(parent.into()),
                 other => return Err(other.unexpected().into()),

@@ -1,4 +1,4 @@
-//! A sink of one's own: it counts calls by operation and how they ended.
+//! A custom sink that counts calls by operation and outcome.
 //!
 //! Run with `cargo run --example custom_sink`.
 
@@ -11,13 +11,13 @@ use std::{
 use codex_telemetry::{Call, Event, Operation, Sink, TimingLayer};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-/// Counts the terminal events; each is counted by the thread on which its call ends.
+/// Counts terminal events, on the thread on which the call ends.
 #[derive(Debug, Default)]
-struct Tally(Mutex<BTreeMap<(&'static str, &'static str), u64>>);
+struct CallCounter(Mutex<BTreeMap<(&'static str, &'static str), u64>>);
 
-impl Sink for Tally {
+impl Sink for CallCounter {
     fn emit(&self, event: Event) {
-        // A start has no outcome yet.
+        // A start event has no outcome.
         if let Some(outcome) = event.outcome() {
             let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             *counts
@@ -29,28 +29,28 @@ impl Sink for Tally {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let tally = Arc::new(Tally::default());
+    let counter = Arc::new(CallCounter::default());
     let halve = service_fn(|call: Call<u32>| async move {
         match call.request % 2 {
             0 => Ok(call.request / 2),
             _ => Err("odd"),
         }
     });
-    let halve = TimingLayer::new(Arc::clone(&tally)).layer(halve);
+    let halve = TimingLayer::new(Arc::clone(&counter)).layer(halve);
 
     for number in 0..5 {
         let call = Call::new(Operation::Custom("halve"), number);
-        // The layer passes answers and errors on as they are.
-        let answer: Result<u32, &str> = halve.clone().oneshot(call).await;
-        println!("half of {number}: {answer:?}");
+        // The layer does not change responses and errors.
+        let response: Result<u32, &str> = halve.clone().oneshot(call).await;
+        println!("half of {number}: {response:?}");
     }
-    // A call that is given up is one that was cancelled.
+    // A call whose future is dropped is cancelled.
     let mut halve = halve;
     if let Ok(halve) = halve.ready().await {
         drop(halve.call(Call::new(Operation::Custom("halve"), 6)));
     }
 
-    // A closure is a sink as well, and `()` is the one that turns everything off.
+    // A closure is a sink as well.
     let print = TimingLayer::new(|event: Event| println!("{event:?}"));
     let echo = service_fn(|call: Call<u32>| async move { Ok::<_, Infallible>(call.request) });
     let Ok(_) = print
@@ -58,7 +58,7 @@ async fn main() {
         .oneshot(Call::new(Operation::Custom("echo"), 7))
         .await;
 
-    let counts = tally.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let counts = counter.0.lock().unwrap_or_else(PoisonError::into_inner);
     for ((operation, outcome), count) in counts.iter() {
         println!("{operation} {outcome}: {count}");
     }

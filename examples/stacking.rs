@@ -1,5 +1,5 @@
-//! Retry by class and timeout among the layers: one call as its caller sees it, and inside of it one call
-//! for each attempt.
+//! Retry and timeout between the layers: one call for the caller's request, with one child call for each
+//! attempt.
 //!
 //! Run with `cargo run --example stacking`.
 
@@ -17,7 +17,7 @@ use tower::{ServiceBuilder, ServiceExt};
 async fn main() -> Result<(), BoxError> {
     let forecast = tool_fn(|city: String, context: CallContext| async move {
         if context.attempt() < 3 {
-            // Does not answer; the timeout ends it.
+            // The timeout ends the first two attempts.
             std::future::pending::<()>().await;
         }
         Ok::<_, BoxError>(format!("sunny in {city}"))
@@ -27,10 +27,10 @@ async fn main() -> Result<(), BoxError> {
     let sink = MemorySink::new();
     let stack = ServiceBuilder::new()
         .originator(Originator::Sdk)
-        // The whole call, retries and all.
+        // The request, including all attempts.
         .timing(sink.clone())
         .error_class(CodexClassifier)
-        // A timeout may not happen again; a tool that does not exist will not exist in a second either.
+        // Retries only errors whose class is retryable, such as a timeout.
         .retry(RetryPolicy::new().backoff(Duration::from_millis(20), Duration::from_secs(1)))
         // Each attempt.
         .timing(sink.clone())
@@ -38,13 +38,13 @@ async fn main() -> Result<(), BoxError> {
         .timeout(Duration::from_millis(30))
         .service(tools);
 
-    let answer = stack
+    let response = stack
         .oneshot(ToolCall::new("forecast", json!("Lisbon")))
         .await?;
-    println!("{}\n\n{}", answer.content, sink.timeline());
-    for whole in sink.find(Operation::Tool, Outcome::Ok) {
-        for moment in whole.span_events() {
-            println!("{}", moment.name);
+    println!("{}\n\n{}", response.content, sink.timeline());
+    for event in sink.find(Operation::Tool, Outcome::Ok) {
+        for span_event in event.span_events() {
+            println!("{}", span_event.name);
         }
     }
     Ok(())

@@ -1,17 +1,13 @@
-//! How fast the output of Codex is read: a turn whose commands wrote much, through `TurnService`, beside
-//! the least that a reader could do.
+//! The speed at which `TurnService` reads the output of Codex, compared to minimal readers.
 //!
 //! ```sh
 //! cargo bench --bench jsonl
 //! ```
 //!
-//! A stand-in for Codex prints a prepared file. What comes out of the service is a whole turn, with every
-//! item kept. Beside it: the same pipe read and thrown away, the same pipe read line by line into
-//! `serde_json::Value`, and the latter alone on lines that are in memory.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a benchmark that cannot go on should stop"
-)]
+//! A fake Codex prints a file: a turn whose commands have large outputs. The service returns the whole
+//! turn with all items. The other readers discard the same pipe, parse the lines of the same pipe into
+//! `serde_json::Value`, and parse lines in memory into `serde_json::Value`.
+#![allow(clippy::unwrap_used, reason = "an error ends the benchmark")]
 
 #[path = "../support/report.rs"]
 mod report;
@@ -36,7 +32,7 @@ use tokio::{
 use tower::ServiceExt;
 
 const MEGABYTE: usize = 1_000_000;
-/// How much each command wrote.
+/// The output of each command, in bytes.
 const OUTPUT: usize = MEGABYTE;
 const COMMANDS: usize = 128;
 const ROUNDS: usize = 9;
@@ -59,13 +55,13 @@ fn main() {
     let mut times: [Vec<f64>; 4] = Default::default();
     runtime.block_on(async {
         for _ in 0..rounds {
-            // In turn, so that what changes slowly on the machine is the same for all.
+            // All readers in each round, so that slow changes of the machine affect all of them.
             let start = Instant::now();
-            assert_eq!(throw_away(file.path()).await, turn.len());
+            assert_eq!(discard(file.path()).await, turn.len());
             times[0].push(start.elapsed().as_secs_f64());
 
             let start = Instant::now();
-            assert_eq!(through_the_service(file.path()).await, commands);
+            assert_eq!(with_the_service(file.path()).await, commands);
             times[1].push(start.elapsed().as_secs_f64());
 
             let start = Instant::now();
@@ -80,7 +76,7 @@ fn main() {
 
     let mut report = Report::new("jsonl", "Reading what Codex prints");
     let names = [
-        "the pipe, thrown away",
+        "the pipe, discarded",
         "`TurnService`, a whole turn",
         "the pipe, line by line into `Value`",
         "lines in memory into `Value`",
@@ -93,17 +89,13 @@ fn main() {
         let megabytes = turn.len() as f64 / MEGABYTE as f64;
         report.row(name, megabytes / median, "MB/s");
     }
-    report.row(
-        "speed of `TurnService` over that of the loop",
-        over_loop,
-        "×",
-    );
+    report.row("`TurnService` over the loop", over_loop, "×");
     report.write();
 }
 
-/// The lines of a turn with so many commands, each of which wrote a megabyte.
+/// Returns the lines of a turn in which each command has an output of a megabyte.
 fn turn(commands: usize) -> Vec<u8> {
-    // What a compiler or a test run prints: short lines, some quotes and colours, some other letters.
+    // Like the output of a compiler: short lines, some quotes, colours and non-ASCII letters.
     let line = "   Compiling \"codex\" v0.1.0 (/home/zoë/src) \u{1b}[32mok\u{1b}[0m\t12 warnings\n";
     let output = line.repeat(OUTPUT / line.len());
     let item = json!({
@@ -125,8 +117,8 @@ fn turn(commands: usize) -> Vec<u8> {
     text
 }
 
-async fn through_the_service(file: &Path) -> usize {
-    let service = TurnService::builder().codex(stand_in()).build();
+async fn with_the_service(file: &Path) -> usize {
+    let service = TurnService::builder().codex(fake_codex()).build();
     let request = TurnRequest::new("").with_env("FAKE_CODEX", script(file));
     let turn = service.oneshot(request).await.unwrap();
     let outputs = turn.items.iter().filter(|item| {
@@ -135,7 +127,7 @@ async fn through_the_service(file: &Path) -> usize {
     outputs.count()
 }
 
-async fn throw_away(file: &Path) -> usize {
+async fn discard(file: &Path) -> usize {
     let mut pipe = pipe(file);
     let mut buffer = vec![0; 64 * 1024];
     let mut length = 0;
@@ -166,7 +158,7 @@ fn memory_into_values(lines: &[&[u8]]) -> usize {
 }
 
 fn pipe(file: &Path) -> ChildStdout {
-    let mut child = Command::new(stand_in())
+    let mut child = Command::new(fake_codex())
         .env("FAKE_CODEX", script(file))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -179,7 +171,7 @@ fn script(file: &Path) -> String {
     format!("exec cat '{}'", file.display())
 }
 
-fn stand_in() -> PathBuf {
+fn fake_codex() -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/turn/fake-codex");
     fs::canonicalize(path).unwrap()
 }

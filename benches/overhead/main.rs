@@ -1,18 +1,20 @@
-//! What the layers add to a call: a ladder from the floor to three layers with each sink.
+//! The time that the layers add to a call: a ladder from the bare service to three layers with each sink.
 //!
 //! ```sh
 //! cargo bench --bench overhead
 //! ```
 //!
-//! Calls come in bursts on one thread, without a runtime. Requests are built outside of the measured
-//! time; so is what empties a sink after a burst. Compare rungs of one run with each other: the absolute
-//! nanoseconds are of the machine.
+//! One thread makes the calls in bursts, without a runtime. The measured time does not include building
+//! requests and emptying a sink after a burst. Compare the rungs of one run with each other; the absolute
+//! times depend on the machine.
 
 #[path = "../support/counting.rs"]
 mod counting;
 mod ladder;
 mod services;
 mod sinks;
+#[path = "../support/stack.rs"]
+mod stack;
 mod stacked;
 
 use std::{
@@ -29,9 +31,10 @@ use criterion::Criterion;
 use tower::Layer;
 
 use crate::{
-    ladder::{Ladder, three_layers},
-    services::{Bare, classify},
+    ladder::Ladder,
+    services::Bare,
     sinks::{Discard, memory, otlp, otlp_full},
+    stack::{classify, three_layers},
 };
 
 fn main() {
@@ -44,12 +47,12 @@ fn main() {
     group.bench_function("floor: two clock reads", |bencher| {
         bencher.iter(|| black_box(black_box(Instant::now()).elapsed()));
     });
-    // What a call that is told of cannot do without, beside the clock.
+    // What every call with events needs in addition to the clock.
     group.bench_function("floor: one allocation of 208 bytes", |bencher| {
         bencher.iter(|| black_box(Arc::new(black_box([0_u64; 24]))));
     });
     let count = AtomicUsize::new(0);
-    group.bench_function("floor: eleven counts of references", |bencher| {
+    group.bench_function("floor: eleven reference count updates", |bencher| {
         bencher.iter(|| {
             for _ in 0..11 {
                 black_box(&count).fetch_add(1, Relaxed);
@@ -63,16 +66,16 @@ fn main() {
     ladder.rung("originator alone", alone.layer(Bare), || ());
     let alone = TimingLayer::new(());
     ladder.rung("timing alone, sink off", alone.layer(Bare), || ());
-    let alone = ErrorClassLayer::new(classify);
+    let alone = ErrorClassLayer::new(classify::<services::Failure>);
     ladder.rung("error class alone", alone.layer(Bare), || ());
     ladder.rung("three layers, sink off", three_layers((), Bare), || ());
-    ladder.ways("discarding sink", Discard, || ());
+    ladder.outcomes("discarding sink", Discard, || ());
     let (sink, empty) = memory();
-    ladder.ways("memory sink", sink, empty);
+    ladder.outcomes("memory sink", sink, empty);
     let lines = Arc::new(JsonLinesSink::new(std::io::sink()));
-    ladder.ways("JSON lines to a null writer", lines, || ());
+    ladder.outcomes("JSON lines to a null writer", lines, || ());
     let (sink, empty) = otlp();
-    ladder.ways("OTLP", sink, empty);
+    ladder.outcomes("OTLP", sink, empty);
     let full = three_layers(otlp_full(), Bare);
     ladder.rung("three layers, OTLP, queue full", full, || ());
     stacked::rungs(&mut ladder);

@@ -1,4 +1,4 @@
-//! Trivial services, one for each way in which a call can go.
+//! Trivial services, one for each way in which a call can end.
 
 use std::{
     future::{Future, Ready, ready},
@@ -6,22 +6,18 @@ use std::{
     task::{Context, Poll},
 };
 
-use codex_telemetry::{Call, CodexRequest, ErrorClass};
+use codex_telemetry::{Call, CodexRequest};
 use tower::Service;
 
-/// An error without a text.
+/// An error without a message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Failure;
 
-pub(crate) fn classify(_: &Failure) -> ErrorClass {
-    ErrorClass::Transport
-}
-
-/// Answers at once.
+/// Succeeds at once.
 #[derive(Clone)]
 pub(crate) struct Bare;
 
-/// Records three attributes, and answers at once.
+/// Records three attributes and succeeds at once.
 #[derive(Clone)]
 pub(crate) struct Recording;
 
@@ -29,22 +25,22 @@ pub(crate) struct Recording;
 #[derive(Clone)]
 pub(crate) struct Failing;
 
-/// Answers when it is asked the second time.
+/// Is pending at the first poll and succeeds at the second.
 #[derive(Clone)]
 pub(crate) struct PendingOnce;
 
 /// The future of [`PendingOnce`].
 pub(crate) struct Later {
-    asked: bool,
-    answer: u64,
+    polled: bool,
+    response: u64,
 }
 
-type Answer = Result<u64, Failure>;
+type Response = Result<u64, Failure>;
 
 impl Service<Call<u64>> for Bare {
     type Response = u64;
     type Error = Failure;
-    type Future = Ready<Answer>;
+    type Future = Ready<Response>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         Poll::Ready(Ok(()))
@@ -58,7 +54,7 @@ impl Service<Call<u64>> for Bare {
 impl Service<Call<u64>> for Recording {
     type Response = u64;
     type Error = Failure;
-    type Future = Ready<Answer>;
+    type Future = Ready<Response>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         Poll::Ready(Ok(()))
@@ -76,7 +72,7 @@ impl Service<Call<u64>> for Recording {
 impl Service<Call<u64>> for Failing {
     type Response = u64;
     type Error = Failure;
-    type Future = Ready<Answer>;
+    type Future = Ready<Response>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         Poll::Ready(Ok(()))
@@ -98,18 +94,18 @@ impl Service<Call<u64>> for PendingOnce {
 
     fn call(&mut self, call: Call<u64>) -> Self::Future {
         Later {
-            asked: false,
-            answer: call.request,
+            polled: false,
+            response: call.request,
         }
     }
 }
 
 impl Future for Later {
-    type Output = Answer;
+    type Output = Response;
 
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Answer> {
-        if std::mem::replace(&mut self.asked, true) {
-            Poll::Ready(Ok(self.answer))
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Response> {
+        if std::mem::replace(&mut self.polled, true) {
+            Poll::Ready(Ok(self.response))
         } else {
             Poll::Pending
         }

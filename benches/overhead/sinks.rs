@@ -1,22 +1,19 @@
-//! The sinks of the ladder, each with what empties it.
+//! The sinks of the ladder, each with a function that empties it.
 
 use std::{hint::black_box, mem::replace, thread, time::Duration};
 
-use codex_telemetry::{
-    Event, MemorySink, OtlpSink, Sink,
-    otlp::config::{OtlpConfig, OtlpConfigBuilder, Signal},
-};
+use codex_telemetry::{Event, MemorySink, OtlpConfig, OtlpSink, Sink, otlp::config::Signal};
 use opentelemetry_sdk::{
     error::OTelSdkResult,
     logs::{LogBatch, LogExporter},
 };
 
-use crate::{counting::Counting, ladder::BURST};
+use crate::{counting::otlp_sink, stack::BURST};
 
-/// Far longer than an export takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Much longer than an export takes.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A sink that wants every event and does nothing with it.
+/// An enabled sink that drops every event.
 #[derive(Clone)]
 pub(crate) struct Discard;
 
@@ -30,37 +27,31 @@ pub(crate) fn memory() -> (MemorySink, impl FnMut()) {
     let sink = MemorySink::new();
     let events = sink.clone();
     let mut last = Vec::new();
-    // A burst's events go when the next one's have come: were all of them given back at once, the
-    // allocator would return their memory to the system, and the next burst pay for its way back.
+    // Keeps the events of a burst until after the next one. If all were freed at once, the allocator
+    // would return their memory to the system, and the next burst would pay to get it back.
     (sink, move || drop(replace(&mut last, events.take())))
 }
 
-/// All three signals, to exporters that count; a burst finds room for all that it makes.
+/// Exports all three signals. The queue has room for a burst.
 pub(crate) fn otlp() -> (OtlpSink, impl FnMut()) {
-    let exporter = Counting::default();
-    // Two events a call, and a thread may have no more than a share of the queue.
-    let sink = OtlpSink::builder(config(|config| config.queue_capacity(32 * BURST)))
-        .span_exporter(exporter.clone())
-        .log_exporter(exporter.clone())
-        .metric_exporter(exporter)
-        .start();
+    // A call has two events, and a thread may use only its share of the queue.
+    let (sink, _) = otlp_sink(|config| config.queue_capacity(32 * BURST));
     let flushed = sink.clone();
     let empty = move || {
-        flushed.flush(PATIENCE).expect("a flush");
-        let dropped = flushed.stats().logs.dropped;
-        assert_eq!(dropped, 0, "the queue is large enough for a burst");
+        flushed.flush(TIMEOUT).expect("the flush succeeds");
+        assert_eq!(flushed.stats().logs.dropped, 0, "the queue has room");
     };
     (sink, empty)
 }
 
-/// A queue that is full, and stays so: its exporter blocks the export thread.
+/// Has a queue that stays full, because its exporter blocks the export thread.
 pub(crate) fn otlp_full() -> OtlpSink {
-    let config = config(|config| config.queue_capacity(1).signals([Signal::Logs]));
+    let config = OtlpConfig::builder()
+        .queue_capacity(1)
+        .signals([Signal::Logs])
+        .build()
+        .expect("a valid configuration");
     OtlpSink::builder(config).log_exporter(Stuck).start()
-}
-
-fn config(set: impl FnOnce(OtlpConfigBuilder) -> OtlpConfigBuilder) -> OtlpConfig {
-    set(OtlpConfig::builder()).build().expect("a configuration")
 }
 
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Layers upon layers: each `TimingLayer` opens a call of its own within the one around it.
+//! Nested layers: each `TimingLayer` opens a child call of the one around it.
 
 use codex_telemetry::{Call, TimingLayer};
 use tower::{Layer, Service};

@@ -1,36 +1,32 @@
-//! What everything that is on adds to a turn of the real Codex: its wall time through the three layers,
-//! with OTLP over loopback, beside the same `codex exec` started by hand.
+//! The wall time of a turn of the real Codex through the three layers with OTLP over loopback, compared
+//! to the same `codex exec` without this crate.
 //!
 //! ```sh
 //! scripts/fetch-codex
 //! cargo bench --bench real_turn
 //! ```
 //!
-//! Both ask the same model server on loopback, which has the agent run one command and then say that it
-//! is done. They take turns, in pairs, and each pair begins with the other one; the figure is the median
-//! of the pairs' ratios, so what changes slowly on the machine does not count. Without the real Codex
-//! nothing is measured, and one line says so.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a benchmark that cannot go on should stop"
-)]
+//! Both use the same model server on loopback, which makes the agent run one command and finish. The two
+//! run in pairs, in alternating order. The result is the median of the pairs' ratios, so slow changes of
+//! the machine cancel out. Without the real Codex, the benchmark prints one line and measures nothing.
+#![allow(clippy::unwrap_used, reason = "an error ends the benchmark")]
 
 #[path = "../../tests/real_codex/binary.rs"]
 mod binary;
-#[expect(dead_code, reason = "the tests ask more of it")]
+mod harness;
+#[expect(dead_code, reason = "the tests use more of it")]
 #[path = "../../tests/real_codex/model.rs"]
 mod model;
-#[expect(dead_code, reason = "the tests ask more of it")]
+#[expect(dead_code, reason = "the tests use more of it")]
 #[path = "../../tests/real_codex/reply.rs"]
 mod reply;
 #[path = "../support/report.rs"]
 mod report;
-mod stage;
 
 use std::time::{Duration, Instant};
 
+use harness::Harness;
 use report::Report;
-use stage::Stage;
 
 const PAIRS: usize = 20;
 
@@ -39,24 +35,24 @@ fn main() {
         return;
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let stage = Stage::set(codex);
+    let harness = Harness::new(codex);
     let pairs = if report::is_smoke() { 1 } else { PAIRS };
     let (mut plain, mut full) = (Vec::new(), Vec::new());
     runtime.block_on(async {
-        // Once for nothing: Codex sets up its directory, the system reads the binary.
-        stage.plain().await;
-        stage.full().await;
+        // Warm-up: Codex sets up its home directory, and the system caches the binary.
+        harness.plain().await;
+        harness.full().await;
         for pair in 0..pairs {
             if pair % 2 == 0 {
-                plain.push(timed(stage.plain()).await);
-                full.push(timed(stage.full()).await);
+                plain.push(timed(harness.plain()).await);
+                full.push(timed(harness.full()).await);
             } else {
-                full.push(timed(stage.full()).await);
-                plain.push(timed(stage.plain()).await);
+                full.push(timed(harness.full()).await);
+                plain.push(timed(harness.plain()).await);
             }
         }
     });
-    stage.check_books(pairs as u64 + 1);
+    harness.check_stats(pairs as u64 + 1);
 
     let ratios = plain.iter().zip(&full);
     let mut ratios: Vec<f64> = ratios

@@ -1,5 +1,5 @@
-//! An exporter for benchmarks: it costs next to nothing, and knows what has come.
-#![allow(dead_code, reason = "no benchmark asks for all of it")]
+//! An exporter that counts records, and an OTLP sink with it.
+#![allow(dead_code, reason = "no benchmark uses all of it")]
 
 use std::{
     sync::{
@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use codex_telemetry::{OtlpConfig, OtlpSink, otlp::config::OtlpConfigBuilder};
 use opentelemetry_sdk::{
     error::OTelSdkResult,
     logs::{LogBatch, LogExporter},
@@ -20,7 +21,7 @@ use opentelemetry_sdk::{
     trace::{SpanData, SpanExporter},
 };
 
-/// An exporter of all three signals that counts what it gets, and does nothing else.
+/// An exporter of all three signals that only counts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counting(Arc<Counts>);
 
@@ -28,8 +29,22 @@ pub(crate) struct Counting(Arc<Counts>);
 struct Counts {
     spans: AtomicU64,
     logs: AtomicU64,
-    /// Of the newest totals: how many durations the histograms hold.
-    measured: AtomicU64,
+    /// The number of durations in the latest histograms.
+    durations: AtomicU64,
+}
+
+/// Starts a sink that exports all three signals to an exporter that counts.
+pub(crate) fn otlp_sink(
+    configure: impl FnOnce(OtlpConfigBuilder) -> OtlpConfigBuilder,
+) -> (OtlpSink, Counting) {
+    let config = configure(OtlpConfig::builder());
+    let exporter = Counting::default();
+    let sink = OtlpSink::builder(config.build().expect("a valid configuration"))
+        .span_exporter(exporter.clone())
+        .log_exporter(exporter.clone())
+        .metric_exporter(exporter.clone())
+        .start();
+    (sink, exporter)
 }
 
 // === impl Counting ===
@@ -43,8 +58,8 @@ impl Counting {
         self.0.logs.load(Relaxed)
     }
 
-    pub(crate) fn measured(&self) -> u64 {
-        self.0.measured.load(Relaxed)
+    pub(crate) fn durations(&self) -> u64 {
+        self.0.durations.load(Relaxed)
     }
 }
 
@@ -65,7 +80,7 @@ impl LogExporter for Counting {
 impl PushMetricExporter for Counting {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
         let all = metrics.scope_metrics().flat_map(|scope| scope.metrics());
-        self.0.measured.store(all.map(durations).sum(), Relaxed);
+        self.0.durations.store(all.map(durations_in).sum(), Relaxed);
         Ok(())
     }
 
@@ -82,8 +97,8 @@ impl PushMetricExporter for Counting {
     }
 }
 
-/// How many calls a metric has the duration of: in every peer, the one histogram of floating numbers.
-fn durations(metric: &Metric) -> u64 {
+/// Returns the number of durations in a metric: for each peer, the only floating-point histogram.
+fn durations_in(metric: &Metric) -> u64 {
     match metric.data() {
         AggregatedMetrics::F64(MetricData::Histogram(histogram)) => {
             histogram.data_points().map(|point| point.count()).sum()

@@ -1,12 +1,12 @@
-//! What a benchmark hands to `scripts/overhead` beside criterion's own files: a table of figures, as
-//! `target/overhead/NAME.json`.
+//! The results of a benchmark that does not use criterion, as a table in `target/overhead/NAME.json`.
+//! `scripts/overhead` puts it on the page.
 //!
 //! ```json
 //! {"title": "Memory", "rows": [{"name": "one call in flight", "column": "layers", "value": 312, "unit": "bytes"}]}
 //! ```
 //!
-//! A column is optional: rows of the same name are one line of the table, with a cell for each column.
-//! Benchmarks include this file by its path, since each is a crate of its own:
+//! A column is optional. Rows of the same name are one line of the table, with a cell for each column.
+//! Each benchmark is its own crate, so it includes this file by its path:
 //!
 //! ```ignore
 //! #[path = "support/report.rs"]
@@ -18,35 +18,36 @@ use std::{env, fs, path::Path};
 
 use serde_json::{Value, json};
 
-/// A table of figures, under way.
+/// A table of results.
 pub(crate) struct Report {
     name: &'static str,
     title: &'static str,
     rows: Vec<Value>,
 }
 
-/// Whether the benchmark is only to show that it works, with as little as does; `-- --test` asks for it,
-/// as it does of criterion.
+/// Returns whether to run the smallest possible load, only to show that the benchmark works.
+///
+/// As with criterion, `-- --test` asks for it.
 pub(crate) fn is_smoke() -> bool {
     env::args().any(|argument| argument == "--test")
         || !env::args().any(|argument| argument == "--bench")
 }
 
-/// The lower quartile, the median and the upper quartile of what was measured.
+/// Returns the lower quartile, the median and the upper quartile.
 pub(crate) fn quartiles(values: &mut [f64]) -> [f64; 3] {
     values.sort_by(f64::total_cmp);
     [1, 2, 3].map(|quarter| {
         let quarters = quarter * (values.len() - 1);
-        let (at, rest) = (quarters / 4, quarters % 4);
-        let above = values[(at + 1).min(values.len() - 1)];
-        values[at] + (above - values[at]) * rest as f64 / 4.0
+        let (index, rest) = (quarters / 4, quarters % 4);
+        let next = values[(index + 1).min(values.len() - 1)];
+        values[index] + (next - values[index]) * rest as f64 / 4.0
     })
 }
 
 // === impl Report ===
 
 impl Report {
-    /// A table that is written to `target/overhead/NAME.json`.
+    /// Returns an empty table, which [`write`](Self::write) writes to `target/overhead/NAME.json`.
     pub(crate) fn new(name: &'static str, title: &'static str) -> Self {
         Self {
             name,
@@ -55,21 +56,21 @@ impl Report {
         }
     }
 
-    /// Adds a line of one figure, and prints it.
+    /// Adds and prints a line with one value.
     pub(crate) fn row(&mut self, name: &str, value: f64, unit: &str) {
         println!("{}: {name}: {value:.2} {unit}", self.name);
         self.rows
             .push(json!({"name": name, "value": value, "unit": unit}));
     }
 
-    /// Adds a figure to the line `name`, and prints it.
+    /// Adds and prints a value of the line `name`.
     pub(crate) fn cell(&mut self, name: &str, column: &str, value: f64, unit: &str) {
         println!("{}: {name}, {column}: {value:.2} {unit}", self.name);
         self.rows
             .push(json!({"name": name, "column": column, "value": value, "unit": unit}));
     }
 
-    /// Writes the table, unless the run was a smoke: its figures say nothing.
+    /// Writes the table, unless this is a smoke run, whose values mean nothing.
     pub(crate) fn write(self) {
         if is_smoke() {
             return;

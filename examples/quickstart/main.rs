@@ -1,12 +1,11 @@
-//! A turn, three tools and a cleanup through the full stack, with nothing but Rust installed.
+//! A turn, three tool calls and a cleanup through the whole stack. It needs nothing but Rust.
 //!
 //! Run with `cargo run --example quickstart`.
 //!
-//! The turn runs in a real child process, with real pipes and a real exit code: this very program,
-//! started again as if it were the Codex CLI. It replays what the real one wrote when a model asked it
-//! to read a file, edit it and run a test that fails (`transcript.jsonl`).
+//! The turn needs no Codex CLI: this program starts itself as its child process and replays the output
+//! of a real turn (`transcript.jsonl`), in which Codex read a file, edited it and ran a failing test.
 //!
-//! With `CODEX_OTLP_ENDPOINT=http://127.0.0.1:4318` set, the calls go to the collector there as well.
+//! With `CODEX_OTLP_ENDPOINT=http://127.0.0.1:4318`, the sink also exports to the collector there.
 
 use std::{
     error::Error,
@@ -34,7 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Ok(replay()?);
     }
 
-    // The crate's own warnings, such as of a variable that is wrong.
+    // Prints the warnings of the crate, for example about an invalid variable.
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
         .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
@@ -46,29 +45,29 @@ async fn main() -> Result<(), Box<dyn Error>> {
     call_three_tools(&sink).await;
     clean_up(&sink).await?;
 
-    say("What happened: a line a call, nested as they were made.\n");
-    say(memory.timeline().colored_on(&io::stdout()));
-    say("The same as events, as a sink gets them:\n");
+    print("The timeline, with one line for each call:\n");
+    print(memory.timeline().colored_on(&io::stdout()));
+    print("The events that the sink received:\n");
     for event in memory.events() {
-        say(serde_json::to_string(&event)?);
+        print(serde_json::to_string(&event)?);
     }
     if let Some(export) = export {
-        tell_of_export(&export);
+        report_export(&export);
     }
     Ok(())
 }
 
-fn tell_of_export(export: &OtlpSink) {
-    let delivered = export.shutdown(Duration::from_secs(5));
-    say("\nExported over OTLP:\n");
+fn report_export(export: &OtlpSink) {
+    let shutdown = export.shutdown(Duration::from_secs(5));
+    print("\nExported over OTLP:\n");
     for signal in Signal::ALL {
         if let Some(endpoint) = export.endpoint(signal) {
-            say(format!("{signal} to {endpoint}"));
+            print(format!("{signal} to {endpoint}"));
         }
     }
-    say(export.stats());
-    if let Err(undelivered) = delivered {
-        say(undelivered);
+    print(export.stats());
+    if let Err(undelivered) = shutdown {
+        print(undelivered);
     }
 }
 
@@ -83,7 +82,7 @@ async fn run_a_turn(sink: &Arc<dyn Sink>) -> Result<(), Box<dyn Error>> {
     let turn = turns
         .oneshot(TurnRequest::new("Mark the notes as ready").with_agent("release-notes"))
         .await?;
-    say(format!(
+    print(format!(
         "Codex says: {}\n",
         turn.final_message.unwrap_or_default()
     ));
@@ -91,7 +90,7 @@ async fn run_a_turn(sink: &Arc<dyn Sink>) -> Result<(), Box<dyn Error>> {
 }
 
 async fn call_three_tools(sink: &Arc<dyn Sink>) {
-    let nobody_may = service_fn(|_: ApprovalRequest| async {
+    let approver = service_fn(|_: ApprovalRequest| async {
         Ok::<_, BoxError>(Decision::deny("not on a Friday"))
     });
     let registry = ToolService::builder()
@@ -109,7 +108,7 @@ async fn call_three_tools(sink: &Arc<dyn Sink>) {
         )
         .tool(
             "deploy",
-            ApprovalLayer::new(nobody_may, Duration::from_secs(1)).layer(tool_fn(
+            ApprovalLayer::new(approver, Duration::from_secs(1)).layer(tool_fn(
                 |_target: String, _: CallContext| async move { Ok::<(), BoxError>(()) },
             )),
         )
@@ -126,11 +125,11 @@ async fn call_three_tools(sink: &Arc<dyn Sink>) {
         ("deploy", json!("production")),
     ] {
         match tools.clone().oneshot(ToolCall::new(name, arguments)).await {
-            Ok(output) => say(format!("{name}: {}", output.content)),
-            Err(error) => say(format!("{name}: {error}")),
+            Ok(output) => print(format!("{name}: {}", output.content)),
+            Err(error) => print(format!("{name}: {error}")),
         }
     }
-    say("");
+    print("");
 }
 
 async fn clean_up(sink: &Arc<dyn Sink>) -> Result<(), Box<dyn Error>> {
@@ -156,24 +155,24 @@ async fn clean_up(sink: &Arc<dyn Sink>) -> Result<(), Box<dyn Error>> {
     let report = cleanup
         .oneshot(CleanupRequest::expired().at(in_an_hour))
         .await?;
-    say(format!(
+    print(format!(
         "cleanup: removed {}, kept {}\n",
         report.removed, report.kept
     ));
     Ok(())
 }
 
-/// Prints a line; that nobody may read it, as behind `| head`, is no reason to panic.
-fn say(line: impl Display) {
+/// Prints a line. Unlike `println!`, it does not panic if the reader is gone, as with `| head`.
+fn print(line: impl Display) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-/// What the child process does: takes the prompt, and writes what Codex wrote.
+/// Runs in the child process: reads the prompt and writes the transcript.
 fn replay() -> io::Result<()> {
     io::stdin().read_to_end(&mut Vec::new())?;
     let mut stdout = io::stdout();
     for line in include_str!("transcript.jsonl").lines() {
-        // Codex took longer; this is enough to see in the picture which call waited for which.
+        // Long enough to make the bars of the timeline visible.
         thread::sleep(Duration::from_millis(20));
         writeln!(stdout, "{line}")?;
     }

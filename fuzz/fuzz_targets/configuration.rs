@@ -1,4 +1,4 @@
-//! What people write into variables, headers and names: it has a meaning, or is refused or warned of.
+//! Environment variables, originator names and trace context: any input is accepted, rejected or warned about.
 #![no_main]
 
 use codex_telemetry::{CallContext, Originator, otlp::OtlpConfig};
@@ -26,7 +26,7 @@ const NAMES: &[&str] = &[
     "OTEL_SDK_DISABLED",
 ];
 
-/// Of what no warning may hold a piece: a header's value.
+/// A header value. No warning may contain it.
 const SECRET: &str = "Zq7XkPw2";
 
 fuzz_target!(|input: (Vec<(u8, String)>, String, String)| {
@@ -34,24 +34,25 @@ fuzz_target!(|input: (Vec<(u8, String)>, String, String)| {
     variables.push((0, "1".to_owned()));
     let named = variables.iter().map(|(index, value)| {
         let name = NAMES[usize::from(*index) % NAMES.len()];
-        // In what holds secrets, each value has one.
-        match name.ends_with("HEADERS") {
-            true => (name, format!("{value}{SECRET}")),
-            false => (name, value.clone()),
+        // Every header contains the secret.
+        if name.ends_with("HEADERS") {
+            (name, format!("{value}{SECRET}"))
+        } else {
+            (name, value.clone())
         }
     });
     let named: Vec<_> = named.collect();
-    let setup = OtlpConfig::from_variables(named.clone());
-    for warning in &setup.warnings {
-        let told = warning.to_string();
-        assert!(!told.contains(SECRET), "{told}");
+    let config = OtlpConfig::from_variables(named.clone());
+    for warning in &config.warnings {
+        let text = warning.to_string();
+        assert!(!text.contains(SECRET), "{text}");
         assert!(named.iter().any(|(name, _)| *name == warning.variable()));
     }
-    if let Some(config) = setup.config {
+    if let Some(config) = config.config {
         assert!((1..=config.queue_capacity()).contains(&config.batch_size()));
         assert!(!config.schedule_delay().is_zero() && !config.metric_interval().is_zero());
-        let shown = format!("{config:?}");
-        assert!(!shown.contains(SECRET), "{shown}");
+        let debug = format!("{config:?}");
+        assert!(!debug.contains(SECRET), "{debug}");
     }
 
     if let Ok(originator) = Originator::named(&text) {

@@ -1,11 +1,11 @@
-//! What Codex writes: any bytes, in any pieces, are the same lines, and fold into a turn or an error.
+//! The output of Codex: any bytes, in chunks of any size, yield the same lines, and a turn or an error.
 #![no_main]
 
 use codex_telemetry::turn::{any_chunking, any_output};
 use libfuzzer_sys::fuzz_target;
 
-/// How many bytes say how the rest is to be read. They stand in front of it as they are, so that what
-/// the fuzzer puts into the rest stays what it is.
+/// The number of leading bytes that choose how the rest is read. They are separate from the rest, so that
+/// the fuzzer can change one without the other.
 const KNOBS: usize = 4;
 
 fuzz_target!(|input: &[u8]| {

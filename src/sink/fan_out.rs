@@ -2,12 +2,13 @@ use std::fmt;
 
 use opentelemetry::TraceId;
 
-use super::{Sink, guard::Guard};
+use super::{CatchPanic, Sink};
 use crate::event::{Emit, Event};
 
-/// Hands every event to several sinks, in the order in which they were added.
+/// A sink that passes each event to several sinks, in the order in which they were added.
 ///
-/// Each is on its own: one that panics is detached, and the others go on.
+/// The sinks are independent: one that panics is detached, and the others still receive events.
+/// The fan-out is enabled while any of its sinks is.
 ///
 /// ```
 /// use codex_telemetry::{FanOut, MemorySink, TimingLayer};
@@ -25,7 +26,7 @@ pub struct FanOut {
 }
 
 impl FanOut {
-    /// Returns a fan-out to no sink, which is off.
+    /// Returns a fan-out without sinks, which is disabled.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -34,7 +35,7 @@ impl FanOut {
     /// Adds a sink.
     #[must_use]
     pub fn with(mut self, sink: impl Sink + 'static) -> Self {
-        self.sinks.push(Box::new(Guard::new(sink)));
+        self.sinks.push(Box::new(CatchPanic::new(sink)));
         self
     }
 }
@@ -50,11 +51,13 @@ impl Sink for FanOut {
         self.sinks.iter().any(|sink| sink.enabled())
     }
 
-    /// A trace is sampled when any of the sinks wants it, and not when those that care do not.
+    /// Returns `Some(true)` if an enabled sink returns that, or else `Some(false)` if one returns that,
+    /// or else `None`.
     fn sample(&self, trace_id: TraceId, parent_sampled: Option<bool>) -> Option<bool> {
-        let sinks = self.sinks.iter().filter(|sink| sink.enabled());
-        let opinions = sinks.filter_map(|sink| sink.sample(trace_id, parent_sampled));
-        opinions.reduce(|any, wanted| any || wanted)
+        let enabled = self.sinks.iter().filter(|sink| sink.enabled());
+        let decisions = enabled.filter_map(|sink| sink.sample(trace_id, parent_sampled));
+        // `true` is greater than `false`.
+        decisions.max()
     }
 }
 

@@ -1,6 +1,6 @@
 use std::{
     fmt,
-    io::{ErrorKind, Write},
+    io::{self, ErrorKind, Write},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -10,7 +10,7 @@ use std::{
 use super::Sink;
 use crate::event::Event;
 
-/// Writes each event as one JSON object on a line of its own.
+/// A sink that writes each event as a JSON object on its own line.
 ///
 /// ```
 /// use codex_telemetry::{JsonLinesSink, TimingLayer};
@@ -19,88 +19,56 @@ use crate::event::Event;
 /// # let _ = layer;
 /// ```
 ///
-/// Each line is written whole and flushed, on the thread on which the call starts or ends. Give a
-/// writer that hands lines on to a thread of its own when the real one can block.
+/// The sink writes and flushes whole lines, on the thread on which the call starts or ends. If writing
+/// can block, use a writer that queues the lines for a thread of its own.
 ///
-/// A line that cannot be written is counted, see [`failed`](Self::failed), and the first one is
-/// warned of; the sink goes on with the next.
+/// If a line cannot be written, the sink drops the event, counts it (see [`failed`](Self::failed)) and
+/// continues with the next one. It logs a warning for the first.
 pub struct JsonLinesSink<W> {
-    out: Mutex<Out<W>>,
+    lines: Mutex<LineWriter<W>>,
     failed: AtomicU64,
 }
 
-struct Out<W> {
+struct LineWriter<W> {
     writer: W,
-    /// Kept from line to line, to spare the allocator.
+    /// The buffer of the current line. It is reused, to save an allocation per event.
     line: Vec<u8>,
-    /// Whether the writer failed in the middle of the last line.
-    torn: bool,
+    /// Whether the last line is incomplete, because writing it failed halfway.
+    incomplete: bool,
 }
+
+// === impl JsonLinesSink ===
 
 impl<W: Write> JsonLinesSink<W> {
     /// Returns a sink that writes to `writer`.
     pub fn new(writer: W) -> Self {
         Self {
-            out: Mutex::new(Out {
+            lines: Mutex::new(LineWriter {
                 writer,
                 line: Vec::new(),
-                torn: false,
+                incomplete: false,
             }),
             failed: AtomicU64::new(0),
         }
     }
 
-    /// Returns how many events could not be written.
+    /// Returns the number of events that could not be written.
     pub fn failed(&self) -> u64 {
         self.failed.load(Relaxed)
     }
 
     /// Returns the writer.
     pub fn into_inner(self) -> W {
-        self.out
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
-            .writer
-    }
-}
-
-impl<W: Write> Out<W> {
-    fn write(&mut self, event: &Event) -> std::io::Result<()> {
-        self.line.clear();
-        if self.torn {
-            // What stands there is lost; this line need not be lost with it.
-            self.line.push(b'\n');
-        }
-        serde_json::to_writer(&mut self.line, event)?;
-        self.line.push(b'\n');
-        self.write_line()?;
-        self.writer.flush()
-    }
-
-    /// `write_all`, which also learns whether a line is left unfinished.
-    fn write_line(&mut self) -> std::io::Result<()> {
-        let mut rest = &self.line[..];
-        while !rest.is_empty() {
-            match self.writer.write(rest) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(written) => {
-                    self.torn = rest[written - 1] != b'\n';
-                    rest = &rest[written..];
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+        let lines = self.lines.into_inner();
+        lines.unwrap_or_else(PoisonError::into_inner).writer
     }
 }
 
 impl<W: Write + Send> Sink for JsonLinesSink<W> {
     fn emit(&self, event: Event) {
-        let written = {
-            let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-            out.write(&event)
-        };
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = lines.write(&event);
+        drop(lines);
         if let Err(_error) = written
             && self.failed.fetch_add(1, Relaxed) == 0
         {
@@ -108,8 +76,8 @@ impl<W: Write + Send> Sink for JsonLinesSink<W> {
             ::tracing::warn!(
                 target: "codex_telemetry",
                 error = %_error,
-                "an event could not be written as a JSON line; this is said once, look at \
-                 `JsonLinesSink::failed` for how many follow"
+                "an event could not be written as a JSON line and is dropped; this is logged once, \
+                 `JsonLinesSink::failed` counts such events"
             );
         }
     }
@@ -120,5 +88,37 @@ impl<W> fmt::Debug for JsonLinesSink<W> {
         f.debug_struct("JsonLinesSink")
             .field("failed", &self.failed)
             .finish_non_exhaustive()
+    }
+}
+
+// === impl LineWriter ===
+
+impl<W: Write> LineWriter<W> {
+    fn write(&mut self, event: &Event) -> io::Result<()> {
+        self.line.clear();
+        if self.incomplete {
+            self.line.push(b'\n');
+        }
+        serde_json::to_writer(&mut self.line, event)?;
+        self.line.push(b'\n');
+        self.write_line()?;
+        self.writer.flush()
+    }
+
+    /// Does what `write_all` does, and keeps track of whether the last line is complete.
+    fn write_line(&mut self) -> io::Result<()> {
+        let mut rest = &self.line[..];
+        while !rest.is_empty() {
+            match self.writer.write(rest) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    self.incomplete = rest[written - 1] != b'\n';
+                    rest = &rest[written..];
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Wake, Waker},
+    task::{Poll, Wake, Waker},
     thread::{self, Thread},
     time::{Duration, Instant},
 };
@@ -12,16 +12,16 @@ use crate::{
     timeline::Timeline,
 };
 
-/// Keeps every event in memory, for tests.
+/// A sink that keeps every event in memory, for tests.
 ///
-/// Clones share the events.
+/// Clones share the same events.
 ///
 /// ```
 /// use codex_telemetry::{MemorySink, Operation, Outcome, TimingLayer};
 ///
 /// let sink = MemorySink::new();
 /// let layer = TimingLayer::new(sink.clone());
-/// // … calls are made through the layer …
+/// // … make calls through the layer …
 /// assert!(sink.find(Operation::Turn, Outcome::Error).is_empty());
 /// # let _ = layer;
 /// ```
@@ -31,19 +31,20 @@ pub struct MemorySink(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     events: Vec<Event>,
-    waiting: Vec<Waker>,
+    wakers: Vec<Waker>,
 }
 
-/// The error of a wait that ended before enough events had come.
+/// The error of a wait that timed out before the sink held enough events.
 ///
-/// Its text holds the timeline of what did come.
+/// Its message contains the timeline of the events that did arrive. `Debug` prints the same message,
+/// because `unwrap` shows that one.
 ///
 /// ```
 /// use codex_telemetry::MemorySink;
 /// use std::time::Duration;
 ///
 /// let error = MemorySink::new().blocking_wait_for(2, Duration::ZERO).unwrap_err();
-/// assert_eq!(error.to_string(), "waited for 2 events, 0 came\n(no events)\n");
+/// assert_eq!(error.to_string(), "timed out waiting for 2 events, got 0\n(no events)\n");
 /// ```
 #[derive(Clone)]
 pub struct TooFewEvents {
@@ -60,19 +61,19 @@ impl MemorySink {
         Self::default()
     }
 
-    /// Returns the events so far.
+    /// Returns the events received so far.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
         self.state().events.clone()
     }
 
-    /// Takes the events so far out of the sink.
-    #[must_use = "the events are no longer in the sink"]
+    /// Returns the events received so far and removes them from the sink.
+    #[must_use = "the events are removed from the sink"]
     pub fn take(&self) -> Vec<Event> {
         std::mem::take(&mut self.state().events)
     }
 
-    /// Returns the terminal events of one operation that ended in one way.
+    /// Returns the terminal events with this operation and outcome.
     #[must_use]
     pub fn find(&self, operation: Operation, outcome: Outcome) -> Vec<Event> {
         let state = self.state();
@@ -81,7 +82,7 @@ impl MemorySink {
         state.events.iter().filter(wanted).cloned().collect()
     }
 
-    /// Returns the picture of every trace that the events so far belong to.
+    /// Returns a timeline of the events received so far.
     #[must_use]
     pub fn timeline(&self) -> Timeline {
         Timeline::new(&self.events())
@@ -89,17 +90,20 @@ impl MemorySink {
 
     /// Waits until the sink holds at least `count` events, and returns all that it holds.
     ///
+    /// Available with each feature that depends on tokio: `otlp`, `retry`, and the services, which
+    /// imply `retry`. [`blocking_wait_for`](Self::blocking_wait_for) needs no feature.
+    ///
     /// # Errors
     ///
-    /// [`TooFewEvents`] when `within` passes first.
+    /// Returns [`TooFewEvents`] after the timeout `within`.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime with time enabled, as [`tokio::time::timeout`] does.
+    /// Panics outside a tokio runtime with time enabled, as [`tokio::time::timeout`] does.
     ///
     /// # Cancel safety
     ///
-    /// Safe: a dropped wait takes nothing out of the sink.
+    /// Cancel safe: the events stay in the sink.
     ///
     /// # Examples
     ///
@@ -126,20 +130,16 @@ impl MemorySink {
         count: usize,
         within: Duration,
     ) -> Result<Vec<Event>, TooFewEvents> {
-        let enough = std::future::poll_fn(|cx| match self.poll_events(count, cx.waker()) {
-            Some(events) => std::task::Poll::Ready(events),
-            None => std::task::Poll::Pending,
-        });
-        tokio::time::timeout(within, enough)
-            .await
-            .map_err(|_| self.too_few(count))
+        let events = std::future::poll_fn(|cx| self.poll_events(count, cx.waker()));
+        let events = tokio::time::timeout(within, events).await;
+        events.map_err(|_| self.too_few(count))
     }
 
     /// Blocks the thread until the sink holds at least `count` events, and returns all that it holds.
     ///
     /// # Errors
     ///
-    /// [`TooFewEvents`] when `within` passes first.
+    /// Returns [`TooFewEvents`] after the timeout `within`.
     pub fn blocking_wait_for(
         &self,
         count: usize,
@@ -155,7 +155,7 @@ impl MemorySink {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let started = Instant::now();
         loop {
-            if let Some(events) = self.poll_events(count, &waker) {
+            if let Poll::Ready(events) = self.poll_events(count, &waker) {
                 return Ok(events);
             }
             match within.checked_sub(started.elapsed()) {
@@ -165,15 +165,15 @@ impl MemorySink {
         }
     }
 
-    fn poll_events(&self, count: usize, waker: &Waker) -> Option<Vec<Event>> {
+    fn poll_events(&self, count: usize, waker: &Waker) -> Poll<Vec<Event>> {
         let mut state = self.state();
         if state.events.len() >= count {
-            return Some(state.events.clone());
+            return Poll::Ready(state.events.clone());
         }
-        if !state.waiting.iter().any(|known| known.will_wake(waker)) {
-            state.waiting.push(waker.clone());
+        if !state.wakers.iter().any(|other| other.will_wake(waker)) {
+            state.wakers.push(waker.clone());
         }
-        None
+        Poll::Pending
     }
 
     fn too_few(&self, wanted: usize) -> TooFewEvents {
@@ -190,13 +190,12 @@ impl MemorySink {
 
 impl Sink for MemorySink {
     fn emit(&self, event: Event) {
-        let waiting = {
-            let mut state = self.state();
-            state.events.push(event);
-            std::mem::take(&mut state.waiting)
-        };
-        // Outside the lock: a waker may run code that looks into the sink.
-        waiting.into_iter().for_each(Waker::wake);
+        let mut state = self.state();
+        state.events.push(event);
+        let wakers = std::mem::take(&mut state.wakers);
+        // A waker may run code that locks the sink.
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -215,7 +214,7 @@ impl fmt::Display for TooFewEvents {
         let Self { wanted, events } = self;
         write!(
             f,
-            "waited for {wanted} events, {} came\n{}",
+            "timed out waiting for {wanted} events, got {}\n{}",
             events.len(),
             Timeline::new(events)
         )
@@ -223,7 +222,6 @@ impl fmt::Display for TooFewEvents {
 }
 
 impl fmt::Debug for TooFewEvents {
-    // `unwrap` prints this form, and the timeline is what a failed test wants to show.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }

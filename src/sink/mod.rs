@@ -1,32 +1,37 @@
-//! Where events go: the [`Sink`] trait and the sinks that the crate ships.
+//! The [`Sink`] trait, which receives events, and the sinks of this crate.
 //!
 //! | sink | what it does |
 //! |---|---|
-//! | [`MemorySink`] | keeps every event, for tests |
-//! | [`JsonLinesSink`] | writes one JSON object a line to any writer |
-//! | [`TracingSink`] | hands events to `tracing`, at a level by outcome |
-//! | [`OtlpSink`](crate::OtlpSink) | exports over OTLP |
-//! | `()` | off: the layers then do nothing at all |
-//! | a closure | `Fn(Event)` |
-//! | [`FanOut`] | hands every event to several sinks |
-//! | `Option<S>`, `Arc<S>` | on or off at run time; shared |
+//! | [`MemorySink`] | keeps every event in memory, for tests |
+//! | [`JsonLinesSink`] | writes each event as a JSON object on its own line |
+//! | [`TracingSink`] | emits each event through `tracing`, at a level that depends on the outcome |
+//! | [`OtlpSink`](crate::OtlpSink) | exports events over OTLP |
+//! | [`FanOut`] | passes each event to several sinks |
+//! | `Fn(Event)` | calls a closure with each event |
+//! | `()` | disables the layers |
+//! | `Option<S>` | enables or disables a sink at run time |
+//! | `Arc<S>` | shares a sink |
 
-mod contract;
+mod catch_panic;
 mod fan_out;
-mod guard;
 #[cfg(feature = "json")]
 mod json_lines;
 mod memory;
+#[expect(
+    clippy::module_inception,
+    reason = "a type's file is found by its name"
+)]
+mod sink;
 #[cfg(feature = "tracing")]
 mod tracing;
 
-pub(crate) use self::guard::Guard;
+pub(crate) use self::catch_panic::CatchPanic;
 #[cfg(feature = "json")]
 pub use self::json_lines::JsonLinesSink;
 #[cfg(feature = "tracing")]
 pub use self::tracing::TracingSink;
 pub use self::{
-    contract::Sink,
     fan_out::FanOut,
     memory::{MemorySink, TooFewEvents},
+    sink::Sink,
 };

@@ -3,7 +3,7 @@ use tracing::{Level, enabled, event};
 use super::Sink;
 use crate::event::{Event, Outcome, millis};
 
-/// Hands events to `tracing`, under the target `codex_telemetry::events`.
+/// A sink that emits each event through `tracing`, with the target `codex_telemetry::events`.
 ///
 /// | event | level |
 /// |---|---|
@@ -13,8 +13,8 @@ use crate::event::{Event, Outcome, millis};
 /// | exception: error | warn |
 /// | exception: panic | error |
 ///
-/// It emits into whatever `tracing` span the caller is in, and makes none of its own. While no
-/// subscriber wants the target at all, the sink is off. Attributes are left out.
+/// The events belong to the caller's current `tracing` span; the sink creates no spans. They contain no
+/// attributes. The sink is disabled while no subscriber is interested in the target.
 ///
 /// ```
 /// use codex_telemetry::{Call, Operation, TimingLayer, TracingSink};
@@ -27,7 +27,7 @@ use crate::event::{Event, Outcome, millis};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TracingSink;
 
-macro_rules! hand_over {
+macro_rules! emit_at {
     ($level:expr, $event:ident) => {
         event!(
             target: "codex_telemetry::events",
@@ -50,7 +50,7 @@ macro_rules! hand_over {
 }
 
 impl TracingSink {
-    /// Returns the sink.
+    /// Returns a sink.
     #[must_use]
     pub fn new() -> Self {
         Self
@@ -59,17 +59,17 @@ impl TracingSink {
 
 impl Sink for TracingSink {
     fn emit(&self, event: Event) {
-        // The level of a `tracing` event is fixed where it is written, hence an arm for each.
+        // The level has to be constant at each call site.
         match event.outcome() {
-            None => hand_over!(Level::DEBUG, event),
-            Some(Outcome::Ok | Outcome::Cancelled) => hand_over!(Level::INFO, event),
-            Some(Outcome::Error) => hand_over!(Level::WARN, event),
-            Some(Outcome::Panic) => hand_over!(Level::ERROR, event),
+            None => emit_at!(Level::DEBUG, event),
+            Some(Outcome::Ok | Outcome::Cancelled) => emit_at!(Level::INFO, event),
+            Some(Outcome::Error) => emit_at!(Level::WARN, event),
+            Some(Outcome::Panic) => emit_at!(Level::ERROR, event),
         }
     }
 
     fn enabled(&self) -> bool {
-        // Whoever wants any of the levels wants the highest.
+        // A subscriber that is interested in any level is interested in the highest.
         enabled!(target: "codex_telemetry::events", Level::ERROR)
     }
 }

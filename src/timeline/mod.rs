@@ -1,8 +1,12 @@
-//! A viewer: traces as text, one line for each call.
+//! A viewer of traces: text with one line and one bar for each call.
 
 mod bar;
-mod picture;
-mod style;
+mod color;
+#[expect(
+    clippy::module_inception,
+    reason = "a type's file is found by its name"
+)]
+mod timeline;
 mod trace;
 
-pub use self::picture::Timeline;
+pub use self::timeline::Timeline;

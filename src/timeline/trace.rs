@@ -1,118 +1,111 @@
-use std::{collections::HashMap, fmt, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, SystemTime},
+};
 
-use opentelemetry::{SpanId, TraceId};
+use opentelemetry::TraceId;
 
 use super::{
     bar::{Bar, COLUMNS},
-    style::{Paint, Style},
+    color::Color,
 };
 use crate::event::{Event, Outcome, millis};
 
-/// How many characters of a call's name are shown.
-const LONGEST_LABEL: usize = 40;
+/// The maximum number of characters in the label of a call.
+const MAX_LABEL_CHARS: usize = 40;
 
 /// The calls of one trace.
 #[derive(Clone, Debug)]
 pub(super) struct Trace {
     id: TraceId,
-    /// Depth first, each call after its parent.
+    /// Depth first: each call is followed by its children.
     rows: Vec<Row>,
-    length: Duration,
+    duration: Duration,
 }
 
 #[derive(Clone, Debug)]
 struct Row {
-    depth: usize,
+    /// Indented by the depth of the call.
     label: String,
-    /// From the start of the trace.
+    /// Since the start of the trace.
     start: Duration,
-    /// `None` while the call is open, as is the outcome.
+    /// `None` while the call is open.
     duration: Option<Duration>,
+    /// `None` while the call is open.
     outcome: Option<Outcome>,
-    ending: &'static str,
+    /// The text at the end of the line.
+    result: &'static str,
 }
 
 // === impl Trace ===
 
 impl Trace {
     pub(super) fn new(id: TraceId, events: &[&Event]) -> Self {
-        let mut calls: HashMap<SpanId, &Event> = HashMap::new();
-        let mut order: Vec<SpanId> = Vec::new();
+        // One event for each call: the terminal event if there is one, because it has more.
+        let mut calls: Vec<&Event> = Vec::new();
+        let mut indexes = HashMap::new();
         for event in events {
-            let call = calls.entry(event.span_id()).or_insert_with(|| {
-                order.push(event.span_id());
-                event
+            let index = *indexes.entry(event.span_id()).or_insert_with(|| {
+                calls.push(event);
+                calls.len() - 1
             });
-            // The end of a call knows all that its start did.
             if event.kind().is_terminal() {
-                *call = event;
+                calls[index] = event;
             }
         }
-        order.sort_by_key(|span| calls[span].start_time());
+        calls.sort_by_key(|call| call.start_time());
 
-        let begin = calls.values().map(|call| call.start_time()).min();
-        let end = calls.values().map(|call| call.time()).max();
-        let mut trace = Self {
+        let start = calls.first().map(|call| call.start_time());
+        let since_start = |time: SystemTime| {
+            let duration = start.and_then(|start| time.duration_since(start).ok());
+            duration.unwrap_or_default()
+        };
+        let end = calls.iter().map(|call| call.time()).max();
+
+        // The last child comes first, because `pending` is a stack.
+        let mut children: HashMap<_, Vec<&Event>> = HashMap::new();
+        for call in calls.iter().rev() {
+            let parent = call.parent_span_id();
+            let parent = parent.filter(|parent| indexes.contains_key(parent));
+            children.entry(parent).or_default().push(call);
+        }
+        let mut children = |parent| children.remove(&parent).unwrap_or_default().into_iter();
+        let mut rows = Vec::with_capacity(calls.len());
+        let mut pending: Vec<_> = children(None).map(|root| (root, 0)).collect();
+        while let Some((call, depth)) = pending.pop() {
+            rows.push(Row::new(call, depth, since_start(call.start_time())));
+            pending.extend(children(Some(call.span_id())).map(|child| (child, depth + 1)));
+        }
+        Self {
             id,
-            rows: Vec::with_capacity(order.len()),
-            length: begin
-                .zip(end)
-                .and_then(|(begin, end)| end.duration_since(begin).ok())
-                .unwrap_or_default(),
-        };
-
-        // A call whose parent is not in the picture is a root of it.
-        let mut children: HashMap<Option<SpanId>, Vec<SpanId>> = HashMap::new();
-        for span in &order {
-            let parent = calls[span].parent_span_id();
-            let parent = parent.filter(|parent| calls.contains_key(parent));
-            children.entry(parent).or_default().push(*span);
+            rows,
+            duration: end.map(since_start).unwrap_or_default(),
         }
-        let mut pending: Vec<(SpanId, usize)> = Vec::new();
-        let mut push_children = |pending: &mut Vec<_>, of: Option<SpanId>, depth| {
-            let children = children.remove(&of).unwrap_or_default();
-            pending.extend(children.into_iter().rev().map(|span| (span, depth)));
-        };
-        push_children(&mut pending, None, 0);
-        while let Some((span, depth)) = pending.pop() {
-            let start = begin.and_then(|b| calls[&span].start_time().duration_since(b).ok());
-            trace
-                .rows
-                .push(Row::new(calls[&span], depth, start.unwrap_or_default()));
-            push_children(&mut pending, Some(span), depth + 1);
-        }
-        trace
     }
 
     pub(super) fn id(&self) -> TraceId {
         self.id
     }
 
-    pub(super) fn print(&self, f: &mut fmt::Formatter<'_>, paint: Paint) -> fmt::Result {
-        let heading = format!("trace {}", self.id);
-        writeln!(
-            f,
-            "{}  {}",
-            paint.text(Style::HEADING, &heading),
-            millis_text(self.length)
-        )?;
+    pub(super) fn render(&self, color: Color) -> String {
+        let heading = color.heading(&format!("trace {}", self.id));
+        let mut text = format!("{heading}  {}\n", millis_text(self.duration));
 
-        let labels: Vec<String> = self.rows.iter().map(Row::indented).collect();
-        let times: Vec<String> = self.rows.iter().map(Row::time).collect();
-        let (label_width, time_width) = (widest(&labels), widest(&times));
-        for ((row, label), time) in self.rows.iter().zip(labels).zip(times) {
-            let bar = Bar::new(row.start, row.duration, self.length);
-            let before = " ".repeat(bar.before);
-            let after = " ".repeat(COLUMNS - bar.before - bar.columns());
-            let style = Style::of_ending(row.outcome);
-            let (text, ending) = (bar.text(), paint.text(style, row.ending));
-            let bar = paint.text(style, &text);
-            writeln!(
-                f,
-                "  {label:label_width$}  {before}{bar}{after}  {time:>time_width$}  {ending}"
-            )?;
+        let durations: Vec<_> = self.rows.iter().map(Row::duration_text).collect();
+        let label_width = max_width(self.rows.iter().map(|row| &row.label));
+        let duration_width = max_width(&durations);
+        for (row, duration) in self.rows.iter().zip(durations) {
+            let bar = Bar::new(row.start, row.duration, self.duration);
+            let before = " ".repeat(bar.offset);
+            let after = " ".repeat(COLUMNS - bar.offset - bar.columns());
+            let bar = color.outcome(row.outcome, &bar.text());
+            let result = color.outcome(row.outcome, row.result);
+            let label = &row.label;
+            text += &format!(
+                "  {label:label_width$}  {before}{bar}{after}  {duration:>duration_width$}  {result}\n"
+            );
         }
-        Ok(())
+        text
     }
 }
 
@@ -120,32 +113,27 @@ impl Trace {
 
 impl Row {
     fn new(call: &Event, depth: usize, start: Duration) -> Self {
-        let ending = match (call.error_class(), call.outcome()) {
+        let result = match (call.error_class(), call.outcome()) {
             (Some(class), _) => class.as_str(),
             (None, Some(outcome)) => outcome.as_str(),
             (None, None) => "(open)",
         };
         Self {
-            depth,
-            label: label(call),
+            label: "  ".repeat(depth) + &label(call),
             start,
             duration: call.duration(),
             outcome: call.outcome(),
-            ending,
+            result,
         }
     }
 
-    /// How long the call took; nothing while it is open.
-    fn time(&self) -> String {
+    /// Returns an empty string while the call is open.
+    fn duration_text(&self) -> String {
         self.duration.map(millis_text).unwrap_or_default()
-    }
-
-    fn indented(&self) -> String {
-        "  ".repeat(self.depth) + &self.label
     }
 }
 
-/// What a call is called in the picture.
+/// Returns the operation, the name and, for a retry, the number of the attempt.
 fn label(call: &Event) -> String {
     let mut label = call.operation().as_str().to_owned();
     if let Some(name) = call.call_name() {
@@ -156,21 +144,21 @@ fn label(call: &Event) -> String {
         1 => String::new(),
         attempt => format!(" #{attempt}"),
     };
-    // The number of the attempt stays when the name is cut.
-    let most = LONGEST_LABEL.saturating_sub(attempt.len());
-    if label.chars().count() > most {
-        label = label.chars().take(most - 1).collect();
+    // Shorten the name, not the attempt.
+    let max_chars = MAX_LABEL_CHARS.saturating_sub(attempt.len());
+    if label.chars().count() > max_chars {
+        label = label.chars().take(max_chars - 1).collect();
         label.push('…');
     }
-    // A name may come from a model, and a terminal obeys control characters.
+    // A model may choose the name, and a terminal interprets control characters.
     label.replace(char::is_control, "\u{fffd}") + &attempt
 }
 
-fn widest(texts: &[String]) -> usize {
-    let widths = texts.iter().map(|text| text.chars().count());
+fn max_width<'a>(texts: impl IntoIterator<Item = &'a String>) -> usize {
+    let widths = texts.into_iter().map(|text| text.chars().count());
     widths.max().unwrap_or_default()
 }
 
-fn millis_text(time: Duration) -> String {
-    format!("{:.3} ms", millis(time))
+fn millis_text(duration: Duration) -> String {
+    format!("{:.3} ms", millis(duration))
 }

@@ -5,7 +5,7 @@ use tower_layer::Layer;
 use super::TimingService;
 use crate::{
     event::{Clock, Recorder},
-    sink::{Guard, Sink},
+    sink::{CatchPanic, Sink},
 };
 
 /// Opens a call for each request, times it, and hands its start and its end to a sink.
@@ -49,7 +49,7 @@ impl TimingLayer {
     /// Returns a layer that times by a given clock, such as one that a test moves.
     pub fn with_clock(sink: impl Sink + 'static, clock: Clock) -> Self {
         Self {
-            recorder: Arc::new(Recorder::new(clock, Guard::new(sink))),
+            recorder: Arc::new(Recorder::new(clock, CatchPanic::new(sink))),
         }
     }
 }

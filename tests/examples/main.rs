@@ -1,6 +1,4 @@
-//! The examples, as a user runs them.
-//!
-//! `cargo test` builds them beside the tests.
+//! Runs the examples as a user does. `cargo test` builds them together with the tests.
 
 #[path = "../support/checked/mod.rs"]
 mod checked;

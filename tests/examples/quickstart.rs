@@ -9,14 +9,15 @@ fn quickstart_shows_a_timeline_and_the_events_of_every_call() {
         "Codex says: NOTES.md is marked ready",
         "add: 42",
         "fetch: tool `fetch` failed",
-        "denied it: not on a Friday",
+        "deploy: ",
+        "not on a Friday",
         "cleanup: removed 1, kept 1",
         "codex.turn release-notes",
         "codex.tool command_execution",
     ] {
-        assert!(text.contains(part), "no {part:?} in\n{text}");
+        assert!(text.contains(part), "{part:?} is missing in\n{text}");
     }
-    // One turn, the three tools that Codex called in it, three more, and a cleanup.
+    // A turn, the three tools inside it, three more tools, and a cleanup.
     let lines = text.lines().filter(|line| line.starts_with("{\"event\":"));
     let lines: Vec<_> = lines.collect();
     assert_eq!(events(lines.join("\n").as_bytes()).len(), 2 * 8, "{text}");

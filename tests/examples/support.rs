@@ -3,11 +3,11 @@ use std::{collections::BTreeSet, path::PathBuf, process::Command};
 use opentelemetry::SpanId;
 use serde_json::Value;
 
-use crate::checked::Account;
+use crate::checked::CallTracker;
 
-/// A command that runs an example.
+/// Returns a command that runs an example.
 pub(crate) fn example(name: &str) -> Command {
-    let test = std::env::current_exe().expect("this test has a path");
+    let test = std::env::current_exe().expect("the path of this test");
     // From target/PROFILE/deps/examples-HASH to target/PROFILE/examples/NAME.
     let profile = test
         .ancestors()
@@ -16,13 +16,13 @@ pub(crate) fn example(name: &str) -> Command {
     let path = profile.join("examples").join(name);
     assert!(
         path.exists(),
-        "{} is not built: run `cargo test` as a whole",
+        "{} is missing: run `cargo build --examples` first",
         path.display()
     );
     Command::new(path)
 }
 
-/// A command that runs `exec` with a stand-in for Codex that does what `script` says.
+/// Returns a command that runs the example `exec` with a fake Codex that runs the shell script `script`.
 pub(crate) fn exec(script: &str) -> Command {
     let fake = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/turn/fake-codex");
     let mut command = example("exec");
@@ -34,10 +34,9 @@ pub(crate) fn exec(script: &str) -> Command {
     command
 }
 
-/// Standard output as the JSON objects on its lines: the events of calls that have each one start and
-/// one end.
+/// Parses standard output as one event per line, and checks that every call has one start and one end.
 pub(crate) fn events(stdout: &[u8]) -> Vec<Value> {
-    let text = str::from_utf8(stdout).expect("standard output is no text");
+    let text = str::from_utf8(stdout).expect("standard output is UTF-8");
     let events: Vec<_> = text
         .lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}")))
@@ -48,22 +47,20 @@ pub(crate) fn events(stdout: &[u8]) -> Vec<Value> {
 
 fn check(events: &[Value]) {
     let span = |event: &Value, key| SpanId::from_hex(event[key].as_str()?).ok();
-    let mut account = Account::default();
+    let mut tracker = CallTracker::default();
     for event in events {
         let id = span(event, "span_id").expect("an event has a span id");
-        if event["event"]
-            .as_str()
-            .is_some_and(|name| name.ends_with(".start"))
-        {
-            account.start(id, span(event, "parent_span_id"), event.to_string());
+        let name = event["event"].as_str().expect("an event has a name");
+        if name.ends_with(".start") {
+            tracker.start(id, span(event, "parent_span_id"), event.to_string());
         } else {
-            account.end(id, event.to_string());
+            tracker.end(id, event.to_string());
         }
     }
-    account.check(&BTreeSet::new());
+    tracker.check(&BTreeSet::new());
 }
 
-/// The names of the events, in order.
+/// Returns the names of the events, in order.
 pub(crate) fn names(events: &[Value]) -> Vec<&str> {
     events
         .iter()

@@ -10,42 +10,48 @@ use crate::{
 };
 
 #[test]
-fn every_sink_gets_every_event() {
+fn every_sink_receives_every_event() {
     let [a, b] = [MemorySink::new(), MemorySink::new()];
-    Stage::new(FanOut::new().with(a.clone()).with(b.clone())).turn(Outcome::Ok);
+    Harness::new(FanOut::new().with(a.clone()).with(b.clone())).turn(Outcome::Ok);
     assert_eq!(names(&a.take()), ["codex.turn.start", "codex.turn.stop"]);
     assert_eq!(names(&b.take()), ["codex.turn.start", "codex.turn.stop"]);
 }
 
 #[test]
-fn sinks_are_served_in_the_order_in_which_they_were_added() {
+fn sinks_receive_an_event_in_the_order_in_which_they_were_added() {
     let order = Arc::new(Mutex::new(Vec::new()));
-    let note = |name: &'static str| {
+    let sink = |name: &'static str| {
         let order = Arc::clone(&order);
         move |_: Event| order.lock().expect("no panic").push(name)
     };
-    let sink = FanOut::new()
-        .with(note("a"))
-        .with(note("b"))
-        .with(note("c"));
-    Stage::new(sink).turn(Outcome::Ok);
+    let sinks = FanOut::new()
+        .with(sink("a"))
+        .with(sink("b"))
+        .with(sink("c"));
+    Harness::new(sinks).turn(Outcome::Ok);
     assert_eq!(*order.lock().expect("no panic"), ["a", "b", "c"].repeat(2));
 }
 
 #[test]
-fn a_fan_out_is_on_when_any_of_its_sinks_is() {
+fn a_fan_out_is_enabled_if_any_of_its_sinks_is() {
     assert!(!FanOut::new().enabled());
     assert!(!FanOut::new().with(()).with(None::<MemorySink>).enabled());
     assert!(FanOut::new().with(()).with(MemorySink::new()).enabled());
 }
 
 #[test]
-fn a_fan_out_may_hold_another() {
+fn a_fan_out_can_contain_another() {
     let sink = MemorySink::new()
         .expecting(Fault::TwoStarts)
         .expecting(Fault::TwoEnds);
     let inner = FanOut::new().with(sink.clone()).with(());
     let outer = FanOut::new().with(inner).with(sink.clone());
-    answer(&TimingLayer::new(outer));
+    call_through(&TimingLayer::new(outer));
     assert_eq!(sink.take().len(), 4);
+}
+
+#[test]
+fn debug_prints_the_number_of_sinks() {
+    let sink = FanOut::new().with(()).with(MemorySink::new());
+    assert_eq!(format!("{sink:?}"), "FanOut { sinks: 2 }");
 }

@@ -1,4 +1,4 @@
-//! The form of an event as JSON, to the letter.
+//! The exact JSON of events.
 
 use std::time::Duration;
 
@@ -10,18 +10,18 @@ use opentelemetry::{Array, StringValue, Value};
 use crate::{checked::MemorySink, support::*};
 
 fn json(event: &Event) -> String {
-    serde_json::to_string(event).expect("an event is always JSON")
+    serde_json::to_string(event).expect("JSON")
 }
 
-/// The events of one call as JSON, its start and its end, with the call's span id put as `SPAN`.
-fn told(
+/// Makes a call and returns its start and its end as JSON, with `SPAN` as the span id.
+fn call(
     request: Call<()>,
     outcome: Outcome,
-    work: impl FnOnce(&Stage, &CallContext),
+    work: impl FnOnce(&Harness, &CallContext),
 ) -> [String; 2] {
     let sink = MemorySink::new();
-    let stage = Stage::new(sink.clone());
-    stage.call(request, outcome, |context| work(&stage, context));
+    let harness = Harness::new(sink.clone());
+    harness.call(request, outcome, |context| work(&harness, context));
     let [start, end] = &sink.take()[..] else {
         panic!("not two events");
     };
@@ -29,21 +29,21 @@ fn told(
     [start, end].map(|event| json(event).replace(&span, "SPAN"))
 }
 
-/// A turn that comes from [`PARENT`].
+/// Returns a turn whose parent is [`PARENT`].
 fn from_parent() -> Call<()> {
     turn().with_context(CallContext::new().with_traceparent(PARENT, None))
 }
 
-/// The attributes of a call that recorded these, as JSON.
+/// Returns the attributes of a call that records them by `record`, as JSON.
 fn attributes(record: impl FnOnce(&CallContext)) -> serde_json::Value {
-    let [_, end] = told(turn(), Outcome::Ok, |_, context| record(context));
+    let [_, end] = call(turn(), Outcome::Ok, |_, context| record(context));
     let end: serde_json::Value = serde_json::from_str(&end).expect("JSON");
     end["attributes"].clone()
 }
 
 #[test]
-fn a_call_that_nothing_is_known_of_says_only_what_every_call_has() {
-    let [start, end] = told(from_parent(), Outcome::Ok, |_, _| ());
+fn a_minimal_event_has_only_the_fields_that_every_event_has() {
+    let [start, end] = call(from_parent(), Outcome::Ok, |_, _| ());
     let ids = r#""trace_id":"0af7651916cd43dd8448eb211c80319c","span_id":"SPAN","parent_span_id":"b7ad6b7169203331""#;
     assert_eq!(
         start,
@@ -60,7 +60,7 @@ fn a_call_that_nothing_is_known_of_says_only_what_every_call_has() {
 }
 
 #[test]
-fn a_call_that_all_is_known_of_says_all() {
+fn a_full_event_has_every_field() {
     let context = CallContext::new()
         .with_traceparent(PARENT, None)
         .with_originator(Originator::Sdk)
@@ -69,14 +69,14 @@ fn a_call_that_all_is_known_of_says_all() {
         .with_call_id("call")
         .with_attempt(2);
     let request = Call::new(Operation::Tool, ()).with_name("shell");
-    let [start, end] = told(
+    let [start, end] = call(
         request.with_context(context),
         Outcome::Error,
-        |stage, context| {
+        |harness, context| {
             context.record("gen_ai.usage.input_tokens", 10);
-            stage.manual.advance(Duration::from_millis(1));
+            harness.manual.advance(Duration::from_millis(1));
             context.add_event("retry");
-            stage.manual.advance(Duration::from_micros(1_233_567));
+            harness.manual.advance(Duration::from_micros(1_233_567));
             context.classify(
                 Classification::from(ErrorClass::RateLimit)
                     .with_message("slow \"down\"\n")
@@ -84,23 +84,23 @@ fn a_call_that_all_is_known_of_says_all() {
             );
         },
     );
-    let who = r#""originator":"sdk","trace_id":"0af7651916cd43dd8448eb211c80319c","span_id":"SPAN","parent_span_id":"b7ad6b7169203331","name":"shell","thread_id":"thread","turn_id":"turn","call_id":"call","attempt":2"#;
+    let fields = r#""originator":"sdk","trace_id":"0af7651916cd43dd8448eb211c80319c","span_id":"SPAN","parent_span_id":"b7ad6b7169203331","name":"shell","thread_id":"thread","turn_id":"turn","call_id":"call","attempt":2"#;
     assert_eq!(
         start,
-        format!(r#"{{"event":"codex.tool.start","time":"2026-01-02T03:04:05.678901Z",{who}}}"#)
+        format!(r#"{{"event":"codex.tool.start","time":"2026-01-02T03:04:05.678901Z",{fields}}}"#)
     );
     assert_eq!(
         end,
         format!(
-            r#"{{"event":"codex.tool.exception","time":"2026-01-02T03:04:06.913468Z","duration_ms":1234.567,"outcome":"error","error_class":"rate_limit","error_message":"slow \"down\"\n","retry_after_ms":1500.0,{who},"attributes":{{"gen_ai.usage.input_tokens":10}},"span_events":[{{"name":"retry","time":"2026-01-02T03:04:05.679901Z"}}]}}"#
+            r#"{{"event":"codex.tool.exception","time":"2026-01-02T03:04:06.913468Z","duration_ms":1234.567,"outcome":"error","error_class":"rate_limit","error_message":"slow \"down\"\n","retry_after_ms":1500.0,{fields},"attributes":{{"gen_ai.usage.input_tokens":10}},"span_events":[{{"name":"retry","time":"2026-01-02T03:04:05.679901Z"}}]}}"#
         )
     );
 }
 
 #[test]
-fn a_cancelled_call_says_so() {
-    let [_, end] = told(from_parent(), Outcome::Cancelled, |stage, _| {
-        stage.manual.advance(Duration::from_millis(20));
+fn a_cancelled_call_has_the_outcome_and_class_cancelled() {
+    let [_, end] = call(from_parent(), Outcome::Cancelled, |harness, _| {
+        harness.manual.advance(Duration::from_millis(20));
     });
     assert_eq!(
         end,
@@ -109,29 +109,32 @@ fn a_cancelled_call_says_so() {
 }
 
 #[test]
-fn a_duration_is_written_without_the_noise_of_binary_fractions() {
-    for (micros, text) in [
+fn a_duration_has_no_binary_rounding_noise() {
+    for (micros, millis) in [
         (9, "0.009"),
         (15, "0.015"),
         (1_100, "1.1"),
         (4_611_001, "4611.001"),
     ] {
-        let [_, end] = told(turn(), Outcome::Error, |stage, context| {
+        let [_, end] = call(turn(), Outcome::Error, |harness, context| {
             let time = Duration::from_micros(micros);
-            stage.manual.advance(time);
-            let hint = Classification::from(ErrorClass::RateLimit);
-            context.classify(hint.with_retry_after(Some(time)));
+            harness.manual.advance(time);
+            let class = Classification::from(ErrorClass::RateLimit);
+            context.classify(class.with_retry_after(Some(time)));
         });
-        assert!(end.contains(&format!(r#""duration_ms":{text},"#)), "{end}");
         assert!(
-            end.contains(&format!(r#""retry_after_ms":{text},"#)),
+            end.contains(&format!(r#""duration_ms":{millis},"#)),
+            "{end}"
+        );
+        assert!(
+            end.contains(&format!(r#""retry_after_ms":{millis},"#)),
             "{end}"
         );
     }
 }
 
 #[test]
-fn the_newest_value_of_an_attribute_stands() {
+fn the_last_value_of_an_attribute_wins() {
     let attributes = attributes(|context| {
         context.record("tokens", 1);
         context.record("model", "small");
@@ -141,7 +144,7 @@ fn the_newest_value_of_an_attribute_stands() {
 }
 
 #[test]
-fn attributes_of_every_type_are_json_of_that_type() {
+fn every_type_of_attribute_has_its_json_type() {
     let attributes = attributes(|context| {
         context.record("bool", true);
         context.record("float", 0.5);
@@ -152,23 +155,23 @@ fn attributes_of_every_type_are_json_of_that_type() {
         let texts = vec![StringValue::from("a"), StringValue::from("b")];
         context.record("texts", Value::Array(Array::String(texts)));
     });
-    let wanted = serde_json::json!({
+    let expected = serde_json::json!({
         "bool": true, "float": 0.5, "text": "a\"b", "bools": [true, false], "ints": [1, -2],
         "floats": [0.5], "texts": ["a", "b"],
     });
-    assert_eq!(attributes, wanted);
+    assert_eq!(attributes, expected);
 }
 
 #[test]
-fn a_number_that_json_does_not_have_is_text_and_never_null() {
+fn a_non_finite_number_is_a_string_and_never_null() {
     let attributes = attributes(|context| {
         context.record("nan", f64::NAN);
         context.record("up", f64::INFINITY);
         let floats = vec![1.0, f64::NEG_INFINITY];
         context.record("floats", Value::Array(Array::F64(floats)));
     });
-    let wanted = serde_json::json!({
+    let expected = serde_json::json!({
         "nan": "NaN", "up": "Infinity", "floats": [1.0, "-Infinity"],
     });
-    assert_eq!(attributes, wanted);
+    assert_eq!(attributes, expected);
 }

@@ -1,4 +1,4 @@
-//! JSON lines, whatever the writer does.
+//! `JsonLinesSink` with writers that fail, write partially or are shared.
 
 use std::{
     io::{self, Write},
@@ -13,161 +13,174 @@ use crate::{
     support::*,
 };
 
-/// A writer that others can look at, and that can be told to fail.
+/// A writer into shared memory with scripted failures.
 #[derive(Clone, Default)]
-struct Paper(Arc<Mutex<Sheet>>);
+struct MockWriter(Arc<Mutex<Written>>);
 
 #[derive(Default)]
-struct Sheet {
+struct Written {
     text: Vec<u8>,
     flushed: usize,
-    /// What becomes of the next writes, the last one first: how many bytes each takes; `None` fails.
-    next: Vec<Option<usize>>,
+    /// The results of the next writes, last one first: the maximum number of bytes, or `None` for an error.
+    results: Vec<Option<usize>>,
 }
 
-impl Paper {
-    fn failing(mut next: Vec<Option<usize>>) -> Self {
-        let paper = Self::default();
-        next.reverse();
-        paper.0.lock().expect("no panic").next = next;
-        paper
+impl MockWriter {
+    fn with_results(mut results: Vec<Option<usize>>) -> Self {
+        let writer = Self::default();
+        results.reverse();
+        writer.0.lock().expect("no panic").results = results;
+        writer
     }
 
     fn text(&self) -> String {
-        let sheet = self.0.lock().expect("no panic");
-        String::from_utf8(sheet.text.clone()).expect("JSON is UTF-8")
+        let written = self.0.lock().expect("no panic");
+        String::from_utf8(written.text.clone()).expect("JSON is UTF-8")
     }
 }
 
-impl Write for Paper {
+impl Write for MockWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut sheet = self.0.lock().expect("no panic");
-        let taken = match sheet.next.pop() {
+        let mut written = self.0.lock().expect("no panic");
+        let length = match written.results.pop() {
             None => bytes.len(),
-            Some(Some(most)) => bytes.len().min(most),
+            Some(Some(max)) => bytes.len().min(max),
             Some(None) => return Err(io::Error::other("the disk is full")),
         };
-        sheet.text.extend_from_slice(&bytes[..taken]);
-        Ok(taken)
+        written.text.extend_from_slice(&bytes[..length]);
+        Ok(length)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let mut sheet = self.0.lock().expect("no panic");
-        sheet.flushed = sheet.text.len();
+        let mut written = self.0.lock().expect("no panic");
+        written.flushed = written.text.len();
         Ok(())
     }
 }
 
-/// The `event` of each line that is JSON, and how many lines are not.
+/// Returns the event name of each line that is JSON, and the number of other lines.
 fn lines(text: &str) -> (Vec<String>, usize) {
-    let mut broken = 0;
+    let mut invalid = 0;
     let mut events = Vec::new();
     for line in text.lines() {
         match serde_json::from_str::<serde_json::Value>(line) {
             Ok(object) => events.push(object["event"].as_str().expect("a name").to_owned()),
-            Err(_) => broken += 1,
+            Err(_) => invalid += 1,
         }
     }
-    (events, broken)
+    (events, invalid)
 }
 
 #[test]
-fn each_event_is_a_line_and_is_flushed() {
-    let paper = Paper::default();
-    let stage = Stage::new(JsonLinesSink::new(paper.clone()));
-    stage.turn(Outcome::Ok);
+fn each_event_is_written_as_a_line_and_flushed() {
+    let writer = MockWriter::default();
+    let harness = Harness::new(JsonLinesSink::new(writer.clone()));
+    harness.turn(Outcome::Ok);
 
-    let (events, broken) = lines(&paper.text());
+    let (events, invalid) = lines(&writer.text());
     assert_eq!(events, ["codex.turn.start", "codex.turn.stop"]);
-    assert_eq!(broken, 0);
-    assert!(paper.text().ends_with('\n'));
-    let sheet = paper.0.lock().expect("no panic");
-    assert_eq!(sheet.flushed, sheet.text.len());
+    assert_eq!(invalid, 0);
+    assert!(writer.text().ends_with('\n'));
+    let written = writer.0.lock().expect("no panic");
+    assert_eq!(written.flushed, written.text.len());
 }
 
 #[test]
-fn lines_written_from_many_threads_are_whole() {
-    let paper = Paper::default();
+fn lines_from_several_threads_do_not_mix() {
+    let writer = MockWriter::default();
     let memory = MemorySink::new();
     let sink = FanOut::new()
-        .with(JsonLinesSink::new(paper.clone()))
+        .with(JsonLinesSink::new(writer.clone()))
         .with(memory.clone());
     let layer = TimingLayer::new(Checked::over(sink));
     thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| (0..50).for_each(|_| answer(&layer)));
+            scope.spawn(|| (0..50).for_each(|_| call_through(&layer)));
         }
     });
 
-    let (events, broken) = lines(&paper.text());
-    assert_eq!((events.len(), broken), (800, 0));
-    let mut written: Vec<_> = paper.text().lines().map(str::to_owned).collect();
+    let (events, invalid) = lines(&writer.text());
+    assert_eq!((events.len(), invalid), (800, 0));
+    let mut lines_written: Vec<_> = writer.text().lines().map(str::to_owned).collect();
     let events = memory.take();
-    let mut wanted: Vec<_> = events
+    let mut expected: Vec<_> = events
         .iter()
         .map(|event| serde_json::to_string(event).expect("JSON"))
         .collect();
-    written.sort();
-    wanted.sort();
-    assert_eq!(written, wanted);
+    lines_written.sort();
+    expected.sort();
+    assert_eq!(lines_written, expected);
 }
 
 #[test]
-fn a_line_that_cannot_be_written_is_counted_and_the_next_ones_are_written() {
-    let paper = Paper::failing(vec![None]);
-    let sink = Arc::new(JsonLinesSink::new(paper.clone()));
-    let stage = Stage::new(Arc::clone(&sink));
-    stage.turn(Outcome::Ok);
+fn a_line_that_fails_is_counted_and_the_next_lines_are_written() {
+    let writer = MockWriter::with_results(vec![None]);
+    let sink = Arc::new(JsonLinesSink::new(writer.clone()));
+    let harness = Harness::new(Arc::clone(&sink));
+    harness.turn(Outcome::Ok);
     assert_eq!(sink.failed(), 1);
-    stage.turn(Outcome::Error);
+    harness.turn(Outcome::Error);
     assert_eq!(sink.failed(), 1);
 
-    let wanted = [
+    let expected = [
         "codex.turn.stop",
         "codex.turn.start",
         "codex.turn.exception",
     ];
-    assert_eq!(lines(&paper.text()), (wanted.map(str::to_owned).into(), 0));
-    assert!(!paper.text().starts_with('\n'), "nothing was torn");
+    assert_eq!(
+        lines(&writer.text()),
+        (expected.map(str::to_owned).into(), 0)
+    );
+    assert!(!writer.text().starts_with('\n'), "no line was incomplete");
 }
 
 #[test]
-fn a_line_that_is_torn_does_not_tear_the_next_one() {
-    // The first line breaks off, the second cannot even begin, and the third gets through.
-    let paper = Paper::failing(vec![Some(10), None, None]);
-    let sink = Arc::new(JsonLinesSink::new(paper.clone()));
-    let stage = Stage::new(Arc::clone(&sink));
-    stage.turn(Outcome::Ok);
+fn a_line_after_an_incomplete_one_starts_on_a_new_line() {
+    // The first line fails after ten bytes, the second at once; the third succeeds.
+    let writer = MockWriter::with_results(vec![Some(10), None, None]);
+    let sink = Arc::new(JsonLinesSink::new(writer.clone()));
+    let harness = Harness::new(Arc::clone(&sink));
+    harness.turn(Outcome::Ok);
     assert_eq!(sink.failed(), 2);
-    stage.turn(Outcome::Error);
+    harness.turn(Outcome::Error);
 
-    let wanted = ["codex.turn.start", "codex.turn.exception"];
-    assert_eq!(lines(&paper.text()), (wanted.map(str::to_owned).into(), 1));
-    assert_eq!(paper.text().lines().count(), 3);
+    let expected = ["codex.turn.start", "codex.turn.exception"];
+    assert_eq!(
+        lines(&writer.text()),
+        (expected.map(str::to_owned).into(), 1)
+    );
+    assert_eq!(writer.text().lines().count(), 3);
 }
 
 #[test]
-fn a_writer_that_takes_a_little_at_a_time_gets_whole_lines() {
-    let paper = Paper::failing((0..40).map(|n| Some(n % 7 + 1)).collect());
-    let sink = Arc::new(JsonLinesSink::new(paper.clone()));
-    Stage::new(Arc::clone(&sink)).turn(Outcome::Ok);
+fn partial_writes_are_continued() {
+    let writer = MockWriter::with_results((0..40).map(|n| Some(n % 7 + 1)).collect());
+    let sink = Arc::new(JsonLinesSink::new(writer.clone()));
+    Harness::new(Arc::clone(&sink)).turn(Outcome::Ok);
     assert_eq!(sink.failed(), 0);
-    assert_eq!(lines(&paper.text()).0.len(), 2);
+    assert_eq!(lines(&writer.text()).0.len(), 2);
 }
 
 #[test]
-fn a_writer_that_takes_nothing_is_a_failure_and_not_a_hang() {
-    let paper = Paper::failing(vec![Some(0)]);
-    let sink = Arc::new(JsonLinesSink::new(paper.clone()));
-    Stage::new(Arc::clone(&sink)).turn(Outcome::Ok);
+fn a_write_of_zero_bytes_is_a_failure() {
+    let writer = MockWriter::with_results(vec![Some(0)]);
+    let sink = Arc::new(JsonLinesSink::new(writer.clone()));
+    Harness::new(Arc::clone(&sink)).turn(Outcome::Ok);
     assert_eq!(sink.failed(), 1);
 }
 
 #[test]
-fn the_writer_can_be_taken_back() {
+fn into_inner_returns_the_writer() {
     let sink = Arc::new(JsonLinesSink::new(Vec::new()));
-    Stage::new(Arc::clone(&sink)).turn(Outcome::Ok);
-    let sink = Arc::into_inner(sink).expect("the stage is gone");
+    Harness::new(Arc::clone(&sink)).turn(Outcome::Ok);
+    let sink = Arc::into_inner(sink).expect("no other reference");
     let text = String::from_utf8(sink.into_inner()).expect("UTF-8");
     assert_eq!(lines(&text).0.len(), 2);
+}
+
+#[test]
+fn debug_prints_the_number_of_failures() {
+    let sink = Arc::new(JsonLinesSink::new(MockWriter::with_results(vec![None])));
+    Harness::new(Arc::clone(&sink)).turn(Outcome::Ok);
+    assert_eq!(format!("{sink:?}"), "JsonLinesSink { failed: 1, .. }");
 }

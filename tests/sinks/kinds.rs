@@ -1,4 +1,4 @@
-//! What can be a sink: a closure, nothing, perhaps one, a shared one.
+//! Closures, `()`, `Option` and `Arc` as sinks; events outside of their stack.
 
 use std::sync::Arc;
 
@@ -7,57 +7,57 @@ use codex_telemetry::{Event, Outcome, Sink, TimingLayer};
 use crate::{checked::MemorySink, support::*};
 
 #[test]
-fn a_closure_takes_every_event() {
+fn a_closure_receives_every_event() {
     let (sender, events) = std::sync::mpsc::channel();
-    Stage::new(move |event: Event| sender.send(event).expect("the test listens"))
+    Harness::new(move |event: Event| sender.send(event).expect("the receiver exists"))
         .turn(Outcome::Error);
     let events: Vec<_> = events.into_iter().collect();
     assert_eq!(names(&events), ["codex.turn.start", "codex.turn.exception"]);
 }
 
 #[test]
-fn nothing_is_a_sink_that_is_off() {
+fn unit_is_a_disabled_sink() {
     assert!(!().enabled());
-    Stage::new(()).turn(Outcome::Ok);
+    Harness::new(()).turn(Outcome::Ok);
 }
 
 #[test]
-fn none_is_off_and_some_is_the_sink_in_it() {
+fn none_is_disabled_and_some_is_the_sink_in_it() {
     assert!(!None::<MemorySink>.enabled());
     assert!(!Some(()).enabled());
     let sink = MemorySink::new();
     assert!(Some(sink.clone()).enabled());
-    Stage::new(Some(sink.clone())).turn(Outcome::Ok);
+    Harness::new(Some(sink.clone())).turn(Outcome::Ok);
     assert_eq!(sink.take().len(), 2);
 
-    // An event may reach a sink that is off, beside one that is on.
+    // A disabled sink may receive events, for example in a fan-out with an enabled one.
     let memory = MemorySink::new();
-    Stage::new(memory.clone()).turn(Outcome::Ok);
+    Harness::new(memory.clone()).turn(Outcome::Ok);
     None::<MemorySink>.emit(memory.take().remove(0));
 }
 
 #[test]
-fn a_sink_chosen_at_run_time_can_be_shared() {
+fn an_arc_of_a_trait_object_is_a_sink() {
     let memory = MemorySink::new();
     for (shared, events) in [
         (Arc::new(memory.clone()) as Arc<dyn Sink>, 4),
         (Arc::new(()), 0),
     ] {
         assert_eq!(shared.enabled(), events > 0);
-        Stage::new(Arc::clone(&shared)).turn(Outcome::Ok);
-        answer(&TimingLayer::new(shared));
+        Harness::new(Arc::clone(&shared)).turn(Outcome::Ok);
+        call_through(&TimingLayer::new(shared));
         assert_eq!(memory.take().len(), events);
     }
 }
 
 #[test]
-fn events_go_to_other_threads_and_outlive_their_stack() {
-    fn sent<T: Send + Sync + Clone + 'static>(_: &T) {}
+fn events_can_be_sent_to_other_threads_and_outlive_their_stack() {
+    fn assert_bounds<T: Send + Sync + Clone + 'static>(_: &T) {}
 
     let sink = MemorySink::new();
-    Stage::new(sink.clone()).turn(Outcome::Ok);
+    Harness::new(sink.clone()).turn(Outcome::Ok);
     let events = sink.take();
-    sent(&events);
+    assert_bounds(&events);
     let names = std::thread::spawn(move || names(&events)).join();
     assert_eq!(
         names.expect("no panic"),
@@ -66,9 +66,9 @@ fn events_go_to_other_threads_and_outlive_their_stack() {
 }
 
 #[test]
-fn an_event_for_people_names_the_call_and_its_end() {
+fn debug_of_an_event_shows_the_name_and_the_outcome() {
     let sink = MemorySink::new();
-    Stage::new(sink.clone()).call(turn().with_name("reviewer"), Outcome::Cancelled, |_| ());
+    Harness::new(sink.clone()).call(turn().with_name("reviewer"), Outcome::Cancelled, |_| ());
     let [start, end] = &sink.take()[..] else {
         panic!("not two events");
     };

@@ -1,4 +1,4 @@
-//! What the sinks promise.
+//! The sinks and the timeline.
 
 #[path = "../support/checked/mod.rs"]
 mod checked;
@@ -9,8 +9,9 @@ mod json;
 mod json_writers;
 mod kinds;
 mod memory;
-#[cfg(feature = "services")]
-mod memory_waits;
+#[cfg(any(feature = "otlp", feature = "retry"))]
+mod memory_wait_for;
+mod sampling;
 mod support;
 mod timeline;
 #[cfg(feature = "tracing")]

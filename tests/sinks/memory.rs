@@ -1,4 +1,4 @@
-//! The sink that keeps events for tests.
+//! `MemorySink` and its blocking wait.
 
 use std::{
     sync::{Arc, Barrier, mpsc},
@@ -10,115 +10,127 @@ use codex_telemetry::{Call, Operation, Outcome};
 
 use crate::{checked::MemorySink, support::*};
 
-/// How long the waits of the tests may take: longer than a test waits for them, so that a wake-up that
-/// is lost is seen, and not mended by the deadline.
-const PATIENCE: Duration = Duration::from_secs(3600);
+/// The timeout of the waits: longer than the test's own, so that a lost wake-up fails the test.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// Starts a thread for each of these waits on `sink`, and returns once all are about to wait. The
-/// receiver gets how many events each has seen.
+/// Starts a thread for each of these waits on `sink`, and returns when all are about to wait. The
+/// receiver gets the number of events that each wait returned.
 fn blocking_waits(
     sink: &MemorySink,
     counts: std::ops::RangeInclusive<usize>,
 ) -> mpsc::Receiver<usize> {
-    let (seen, receiver) = mpsc::channel();
-    let at_the_door = Arc::new(Barrier::new(counts.clone().count() + 1));
+    let (sender, receiver) = mpsc::channel();
+    let barrier = Arc::new(Barrier::new(counts.clone().count() + 1));
     for count in counts {
-        let (sink, seen) = (sink.clone(), seen.clone());
-        let door = Arc::clone(&at_the_door);
+        let (sink, sender) = (sink.clone(), sender.clone());
+        let barrier = Arc::clone(&barrier);
         thread::spawn(move || {
-            door.wait();
-            let events = sink.blocking_wait_for(count, PATIENCE).map(|e| e.len());
-            seen.send(events.unwrap_or_default())
+            barrier.wait();
+            let events = sink.blocking_wait_for(count, WAIT_TIMEOUT).map(|e| e.len());
+            sender.send(events.unwrap_or_default())
         });
     }
-    at_the_door.wait();
-    // They are about to wait, and this lets them; a test that comes too early proves less, no more.
+    barrier.wait();
+    // Lets the threads start to wait. A test that continues too early is weaker, but does not fail.
     (0..100).for_each(|_| thread::yield_now());
     receiver
 }
 
-/// How many events a wait has seen that must be over by now.
-fn over(waits: &mpsc::Receiver<usize>) -> usize {
-    let seen = waits.recv_timeout(Duration::from_secs(20));
-    seen.expect("a wait is over once its events are there")
+/// Returns the number of events that the next wait returned.
+fn next_result(waits: &mpsc::Receiver<usize>) -> usize {
+    let count = waits.recv_timeout(Duration::from_secs(20));
+    count.expect("a wait returns when the sink holds its events")
 }
 
 #[test]
-fn clones_share_their_events() {
+fn clones_share_the_same_events() {
     let sink = MemorySink::new();
-    let stage = Stage::new(sink.clone());
-    stage.turn(Outcome::Ok);
+    let harness = Harness::new(sink.clone());
+    harness.turn(Outcome::Ok);
     let names = names(&sink.clone().events());
     assert_eq!(names, ["codex.turn.start", "codex.turn.stop"]);
 }
 
 #[test]
-fn take_leaves_the_sink_empty_and_events_does_not() {
+fn take_empties_the_sink_and_events_does_not() {
     let sink = MemorySink::new();
-    Stage::new(sink.clone()).turn(Outcome::Ok);
+    Harness::new(sink.clone()).turn(Outcome::Ok);
     assert_eq!(sink.events().len(), 2);
     assert_eq!(sink.take().len(), 2);
     assert!(sink.take().is_empty() && sink.events().is_empty());
 }
 
 #[test]
-fn find_returns_the_terminal_events_of_one_operation_and_one_outcome() {
+fn find_returns_the_terminal_events_with_an_operation_and_an_outcome() {
     let sink = MemorySink::new();
-    let stage = Stage::new(sink.clone());
+    let harness = Harness::new(sink.clone());
     let tool = || Call::new(Operation::Tool, ());
-    stage.turn(Outcome::Ok);
-    stage.turn(Outcome::Error);
-    stage.call(tool().with_name("a"), Outcome::Error, |_| ());
-    stage.call(tool().with_name("b"), Outcome::Error, |_| ());
-    stage.call(tool(), Outcome::Cancelled, |_| ());
+    harness.turn(Outcome::Ok);
+    harness.turn(Outcome::Error);
+    harness.call(tool().with_name("a"), Outcome::Error, |_| ());
+    harness.call(tool().with_name("b"), Outcome::Error, |_| ());
+    harness.call(tool(), Outcome::Cancelled, |_| ());
 
     let found = sink.find(Operation::Tool, Outcome::Error);
     let found: Vec<_> = found.iter().map(|event| event.call_name()).collect();
     assert_eq!(found, [Some("a"), Some("b")]);
     assert_eq!(sink.find(Operation::Turn, Outcome::Ok).len(), 1);
     assert!(sink.find(Operation::Turn, Outcome::Panic).is_empty());
-    assert_eq!(sink.events().len(), 10, "what was found stays");
+    assert_eq!(sink.events().len(), 10, "find removes nothing");
 }
 
 #[test]
-fn a_blocking_wait_ends_when_another_thread_brings_the_events() {
+fn a_blocking_wait_returns_when_another_thread_emits_the_events() {
     let sink = MemorySink::new();
-    let stage = Stage::new(sink.clone());
+    let harness = Harness::new(sink.clone());
     let waits = blocking_waits(&sink, 4..=4);
-    stage.turn(Outcome::Ok);
+    harness.turn(Outcome::Ok);
     assert!(waits.try_recv().is_err(), "two events are not four");
-    stage.turn(Outcome::Error);
-    assert_eq!(over(&waits), 4);
+    harness.turn(Outcome::Error);
+    assert_eq!(next_result(&waits), 4);
 }
 
 #[test]
-fn every_one_of_many_waiting_threads_is_woken() {
+fn all_waiting_threads_are_woken() {
     let sink = MemorySink::new();
-    let stage = Stage::new(sink.clone());
+    let harness = Harness::new(sink.clone());
     let waits = blocking_waits(&sink, 1..=8);
-    (0..4).for_each(|_| stage.turn(Outcome::Ok));
+    (0..4).for_each(|_| harness.turn(Outcome::Ok));
     for _ in 0..8 {
-        assert!((1..=8).contains(&over(&waits)));
+        assert!((1..=8).contains(&next_result(&waits)));
     }
 }
 
 #[test]
-fn a_wait_for_what_is_there_already_needs_no_time() {
+fn a_wait_for_events_that_exist_returns_at_once() {
     let sink = MemorySink::new();
-    Stage::new(sink.clone()).turn(Outcome::Ok);
-    let events = sink.blocking_wait_for(2, Duration::ZERO).expect("there");
+    Harness::new(sink.clone()).turn(Outcome::Ok);
+    let events = sink
+        .blocking_wait_for(2, Duration::ZERO)
+        .expect("two events");
     assert_eq!(events.len(), 2);
     assert!(sink.blocking_wait_for(0, Duration::ZERO).is_ok());
 }
 
 #[test]
-fn a_wait_in_vain_says_what_came_as_a_timeline() {
+fn a_wait_that_times_out_shows_the_timeline() {
     let sink = MemorySink::new();
-    Stage::new(sink.clone()).turn(Outcome::Ok);
+    Harness::new(sink.clone()).turn(Outcome::Ok);
     let error = sink.blocking_wait_for(3, Duration::ZERO);
-    let error = error.expect_err("there are two");
+    let error = error.expect_err("only two events");
     let text = error.to_string();
-    assert!(text.starts_with("waited for 3 events, 2 came\n"), "{text}");
+    assert!(
+        text.starts_with("timed out waiting for 3 events, got 2\n"),
+        "{text}"
+    );
     assert!(text.ends_with(&sink.timeline().to_string()), "{text}");
-    assert_eq!(format!("{error:?}"), text, "`unwrap` shows it as well");
+    assert_eq!(format!("{error:?}"), text, "`Debug` is the same text");
+}
+
+#[test]
+fn debug_prints_the_number_of_events() {
+    let sink = MemorySink::new();
+    assert_eq!(format!("{sink:?}"), "MemorySink { events: 0 }");
+    Harness::new(sink.clone()).turn(Outcome::Ok);
+    assert_eq!(format!("{sink:?}"), "MemorySink { events: 2 }");
 }

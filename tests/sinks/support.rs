@@ -1,4 +1,4 @@
-//! The calls that the sinks are shown.
+//! Calls that end in a chosen way.
 
 use std::{
     future::{Ready, pending, ready},
@@ -16,7 +16,7 @@ use crate::checked::Checked;
 #[cfg(feature = "tracing")]
 use crate::checked::Fault;
 
-/// A traceparent, and the two ids in it.
+/// A sampled traceparent.
 pub(crate) const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 /// 2026-01-02T03:04:05.678901Z.
@@ -24,14 +24,15 @@ pub(crate) fn start() -> SystemTime {
     UNIX_EPOCH + Duration::from_micros(1_767_323_045_678_901)
 }
 
-/// Calls of one sink, under a clock that the test moves.
-pub(crate) struct Stage {
+/// Makes calls that emit to one sink, with a manual clock.
+pub(crate) struct Harness {
     layer: TimingLayer,
     pub(crate) manual: ManualClock,
+    /// Checks the calls when it is dropped.
     _checked: Checked<Arc<dyn Sink>>,
 }
 
-impl Stage {
+impl Harness {
     pub(crate) fn new(sink: impl Sink + 'static) -> Self {
         let checked = Checked::over(Arc::new(sink) as Arc<dyn Sink>);
         let (clock, manual) = Clock::manual(start());
@@ -42,14 +43,14 @@ impl Stage {
         }
     }
 
-    /// Says what will be wrong with a call, because the test wants it so.
+    /// Expects a fault, which the test causes on purpose.
     #[cfg(feature = "tracing")]
     pub(crate) fn expecting(mut self, fault: Fault) -> Self {
         self._checked = self._checked.expecting(fault);
         self
     }
 
-    /// Makes a call that ends by `outcome` after its service has done `work` with its context.
+    /// Makes a call that runs `work` and then ends with `outcome`.
     pub(crate) fn call(
         &self,
         request: Call<()>,
@@ -66,22 +67,22 @@ impl Stage {
                     Outcome::Ok => Ok(()),
                     Outcome::Error => Err(()),
                     Outcome::Cancelled => pending().await,
-                    Outcome::Panic => panic!("as the test wants"),
+                    Outcome::Panic => panic!("on purpose"),
                 }
             }
         }));
-        let mut answer = tokio_test::task::spawn(service.call(request));
-        let unwinding = std::panic::AssertUnwindSafe(|| answer.poll());
-        let done = match std::panic::catch_unwind(unwinding) {
+        let mut response = tokio_test::task::spawn(service.call(request));
+        let unwinding = std::panic::AssertUnwindSafe(|| response.poll());
+        let actual = match std::panic::catch_unwind(unwinding) {
             Ok(Poll::Ready(Ok(()))) => Outcome::Ok,
             Ok(Poll::Ready(Err(()))) => Outcome::Error,
             Ok(Poll::Pending) => Outcome::Cancelled,
             Err(_) => Outcome::Panic,
         };
-        assert_eq!(done, outcome);
+        assert_eq!(actual, outcome);
     }
 
-    /// Makes a turn that ends by `outcome` at once.
+    /// Makes a turn that ends with `outcome`.
     pub(crate) fn turn(&self, outcome: Outcome) {
         self.call(turn(), outcome, |_| ());
     }
@@ -91,16 +92,16 @@ pub(crate) fn turn() -> Call<()> {
     Call::new(Operation::Turn, ())
 }
 
-/// Makes a call through `layer` that answers at once.
-pub(crate) fn answer(layer: &TimingLayer) {
+/// Makes a successful call through `layer`.
+pub(crate) fn call_through(layer: &TimingLayer) {
     let service = layer.layer(service_fn(|_: Call<()>| -> Ready<Result<(), ()>> {
         ready(Ok(()))
     }));
-    let mut answer = tokio_test::task::spawn(service.oneshot(turn()));
-    assert!(answer.poll().is_ready());
+    let mut response = tokio_test::task::spawn(service.oneshot(turn()));
+    assert!(response.poll().is_ready());
 }
 
-/// The names of events, in their order.
+/// Returns the names of events, in order.
 pub(crate) fn names(events: &[Event]) -> Vec<String> {
     events.iter().map(|e| e.name().into_owned()).collect()
 }

@@ -1,4 +1,4 @@
-//! The picture of a trace.
+//! The text of a timeline.
 
 use std::{path::Path, time::Duration};
 
@@ -6,92 +6,92 @@ use codex_telemetry::{Call, CallContext, ErrorClass, Event, Operation, Outcome, 
 
 use crate::{checked::MemorySink, support::*};
 
-/// Compares a text with the file in `snapshots/` that pins it; with `UPDATE_SNAPSHOTS=1`, writes that.
+/// Compares `actual` with a file in `snapshots/`, which `UPDATE_SNAPSHOTS=1` overwrites before.
 #[track_caller]
 fn assert_snapshot(name: &str, actual: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sinks/snapshots");
     let path = path.join(name);
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
-        std::fs::write(&path, actual).expect("a snapshot can be written");
+        std::fs::write(&path, actual).expect("the snapshot is writable");
     }
-    let expected = std::fs::read_to_string(&path).expect("a snapshot can be read");
+    let expected = std::fs::read_to_string(&path).expect("the snapshot is readable");
     assert!(
         expected == actual,
-        "{name} says\n{expected}\nbut it is\n{actual}"
+        "{name} is\n{expected}\nactual:\n{actual}"
     );
 }
 
-/// A turn with every kind of ending in it, of calls that are long and short, and a trace of its own.
-fn a_night() -> MemorySink {
+/// Makes a trace with every outcome and with long and short calls, and a second trace.
+fn two_traces() -> MemorySink {
     let sink = MemorySink::new();
-    let stage = Stage::new(sink.clone());
-    let manual = stage.manual.clone();
-    let after = |ms| manual.advance(Duration::from_millis(ms));
+    let harness = Harness::new(sink.clone());
+    let manual = harness.manual.clone();
+    let advance = |ms| manual.advance(Duration::from_millis(ms));
     let tool = |context: &CallContext, name: &'static str, outcome, ms| {
         let call = Call::new(Operation::Tool, ()).with_name(name);
-        stage.call(call.with_context(context.child()), outcome, |_| after(ms));
+        harness.call(call.with_context(context.child()), outcome, |_| advance(ms));
     };
     let request = turn().with_name("nightly");
     let request = request.with_context(CallContext::new().with_traceparent(PARENT, None));
-    stage.call(request, Outcome::Ok, |turn| {
-        after(500);
+    harness.call(request, Outcome::Ok, |turn| {
+        advance(500);
         tool(turn, "a quick look", Outcome::Ok, 1);
         let agent = Call::new(Operation::Turn, ()).with_name("reviewer");
-        stage.call(agent.with_context(turn.child()), Outcome::Error, |agent| {
+        harness.call(agent.with_context(turn.child()), Outcome::Error, |agent| {
             agent.classify(ErrorClass::ContextWindow);
-            after(1_000);
+            advance(1_000);
             tool(agent, "shell", Outcome::Ok, 2_345);
             tool(agent, "unclassified", Outcome::Error, 250);
-            after(100);
+            advance(100);
         });
         tool(turn, "search \u{1b}[31mweb\nsites", Outcome::Cancelled, 700);
         let name = "a_tool_with_a_name_that_nobody_would_want_to_read";
         tool(turn, name, Outcome::Panic, 1_200);
-        let again = turn.child().with_attempt(2);
+        let retry = turn.child().with_attempt(2);
         let call = Call::new(Operation::Tool, ()).with_name(name);
-        stage.call(call.with_context(again), Outcome::Ok, |_| after(333));
-        after(3_571);
+        harness.call(call.with_context(retry), Outcome::Ok, |_| advance(333));
+        advance(3_571);
     });
     let parent = "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let apart = CallContext::new().with_traceparent(parent, None);
-    let cleanup = Call::new(Operation::AttachmentCleanup, ()).with_context(apart);
-    stage.call(cleanup, Outcome::Ok, |_| {
+    let context = CallContext::new().with_traceparent(parent, None);
+    let cleanup = Call::new(Operation::AttachmentCleanup, ()).with_context(context);
+    harness.call(cleanup, Outcome::Ok, |_| {
         manual.advance(Duration::from_micros(476));
     });
     sink
 }
 
-/// The events of [`a_night`] while its turn and a tool in it were still open.
-fn before_midnight() -> Vec<Event> {
-    let mut events = a_night().take();
+/// Returns the events of [`two_traces`] up to a moment at which three calls are open.
+fn open_calls() -> Vec<Event> {
+    let mut events = two_traces().take();
     let end_of_shell = events
         .iter()
         .position(|event| event.call_name() == Some("shell") && event.kind().is_terminal());
-    events.truncate(end_of_shell.expect("the shell ends") + 2);
+    events.truncate(end_of_shell.expect("the end of `shell`") + 2);
     events
 }
 
 #[test]
-fn the_picture_is_as_in_the_snapshot() {
-    assert_snapshot("timeline.txt", &a_night().timeline().to_string());
+fn plain_text_matches_the_snapshot() {
+    assert_snapshot("timeline.txt", &two_traces().timeline().to_string());
 }
 
 #[test]
-fn the_picture_in_colours_is_as_in_the_snapshot() {
-    let picture = a_night().timeline().colored().to_string();
-    assert_snapshot("timeline.colored.txt", &picture);
+fn colored_text_matches_the_snapshot() {
+    let text = two_traces().timeline().colored().to_string();
+    assert_snapshot("timeline.colored.txt", &text);
 }
 
 #[test]
-fn the_picture_of_calls_that_are_still_open_is_as_in_the_snapshot() {
-    let timeline = Timeline::new(&before_midnight());
+fn open_calls_match_the_snapshot() {
+    let timeline = Timeline::new(&open_calls());
     assert_snapshot("open.txt", &timeline.to_string());
     assert_snapshot("open.colored.txt", &timeline.colored().to_string());
 }
 
 #[test]
-fn colours_are_all_that_is_added_and_only_where_they_are_asked_for() {
-    let timeline = a_night().timeline();
+fn colored_adds_only_escape_sequences_and_a_file_gets_none() {
+    let timeline = two_traces().timeline();
     let plain = timeline.to_string();
     assert!(!plain.contains('\u{1b}'), "{plain}");
 
@@ -99,16 +99,16 @@ fn colours_are_all_that_is_added_and_only_where_they_are_asked_for() {
     let mut pieces = colored.split('\u{1b}');
     let mut text = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
-        text += piece.split_once('m').expect("the end of a code").1;
+        text += piece.split_once('m').expect("the end of the sequence").1;
     }
     assert_eq!(text, plain);
 
-    // A file is no terminal, whatever the environment says.
+    // Whatever the environment is, a file is not a terminal.
     let file = tempfile::tempfile().expect("a temporary file");
     assert_eq!(timeline.colored_on(&file).to_string(), plain);
 }
 
-/// The picture of [`three_calls`].
+/// The timeline of [`three_calls`].
 const THREE_CALLS: &str = "\
 trace 0af7651916cd43dd8448eb211c80319c  100.000 ms
   codex.turn              ████████████████████████████████  100.000 ms  ok
@@ -116,36 +116,36 @@ trace 0af7651916cd43dd8448eb211c80319c  100.000 ms
     codex.tool search #2                  ████████           25.000 ms  rate_limit
 ";
 
-/// A turn of 100 ms with a tool that answers after 40 ms and one that fails after 25 ms more.
+/// Makes a turn of 100 ms with a tool that succeeds in 40 ms and a retried one that fails in 25 ms.
 fn three_calls() -> MemorySink {
     let sink = MemorySink::new();
-    let stage = Stage::new(sink.clone());
-    let after = |ms| stage.manual.advance(Duration::from_millis(ms));
+    let harness = Harness::new(sink.clone());
+    let advance = |ms| harness.manual.advance(Duration::from_millis(ms));
     let context = CallContext::new().with_traceparent(PARENT, None);
-    stage.call(turn().with_context(context), Outcome::Ok, |context| {
-        after(10);
+    harness.call(turn().with_context(context), Outcome::Ok, |context| {
+        advance(10);
         let shell = context.open_child(Operation::Tool, Some("shell".into()), None);
-        after(40);
+        advance(40);
         shell.finish();
         let tool = Call::new(Operation::Tool, ()).with_name("search");
-        let again = context.child().with_attempt(2);
-        stage.call(tool.with_context(again), Outcome::Error, |context| {
+        let retry = context.child().with_attempt(2);
+        harness.call(tool.with_context(retry), Outcome::Error, |context| {
             context.classify(ErrorClass::RateLimit);
-            after(25);
+            advance(25);
         });
-        after(25);
+        advance(25);
     });
     sink
 }
 
 #[test]
-fn a_trace_of_three_calls_has_a_line_and_a_bar_for_each() {
+fn each_call_has_a_line_and_a_bar() {
     assert_eq!(three_calls().timeline().to_string(), THREE_CALLS);
 }
 
 #[test]
-fn calls_stand_in_the_order_in_which_they_began_however_their_events_come() {
-    // Only the ends, and of the two tools the later one first.
+fn calls_are_in_the_order_of_their_starts_whatever_the_order_of_events() {
+    // Only the terminal events, and the later tool first.
     let mut events = three_calls().take();
     events.retain(|event| event.kind().is_terminal());
     events.swap(0, 1);
@@ -153,7 +153,7 @@ fn calls_stand_in_the_order_in_which_they_began_however_their_events_come() {
 }
 
 #[test]
-fn a_call_that_has_not_ended_is_shown_as_open() {
+fn a_call_without_a_terminal_event_is_open() {
     let sink = three_calls();
     let mut events = sink.take();
     events.pop();
@@ -166,36 +166,36 @@ fn a_call_that_has_not_ended_is_shown_as_open() {
 }
 
 #[test]
-fn an_end_is_believed_even_if_the_start_comes_after_it() {
+fn a_terminal_event_counts_even_if_the_start_follows_it() {
     let mut events = three_calls().take();
     events.reverse();
     assert_eq!(Timeline::new(&events).to_string(), THREE_CALLS);
 }
 
 #[test]
-fn an_empty_list_says_that_it_is_empty() {
+fn an_empty_timeline_says_so() {
     assert_eq!(Timeline::new(&[]).to_string(), "(no events)\n");
     assert_eq!(MemorySink::new().timeline().to_string(), "(no events)\n");
 }
 
 #[test]
-fn traces_stand_in_the_order_in_which_they_began_and_one_can_be_picked() {
+fn traces_are_in_the_order_of_their_first_events_and_of_trace_keeps_one() {
     let sink = MemorySink::new();
-    let stage = Stage::new(sink.clone());
-    stage.call(turn().with_name("first"), Outcome::Ok, |_| ());
-    stage.call(turn().with_name("second"), Outcome::Panic, |_| ());
+    let harness = Harness::new(sink.clone());
+    harness.call(turn().with_name("first"), Outcome::Ok, |_| ());
+    harness.call(turn().with_name("second"), Outcome::Panic, |_| ());
     let text = sink.timeline().to_string();
-    let at = |what: &str| text.find(what);
-    assert!(at("first") < at("second"), "{text}");
+    let position = |name: &str| text.find(name).expect("a line for each turn");
+    assert!(position("first") < position("second"), "{text}");
     assert!(text.contains("panic"));
 
     let second = sink.events()[2].trace_id();
-    let picked = sink.timeline().of_trace(second).to_string();
-    assert!(!picked.contains("first") && picked.contains("second"));
+    let kept = sink.timeline().of_trace(second).to_string();
+    assert!(!kept.contains("first") && kept.contains("second"));
 }
 
 #[test]
-fn a_call_whose_parent_is_not_in_the_picture_is_a_root_of_it() {
+fn a_call_without_its_parent_is_a_root() {
     let events = three_calls().take();
     let turn = events[0].span_id();
     let tools: Vec<_> = events.into_iter().filter(|e| e.span_id() != turn).collect();
@@ -209,9 +209,23 @@ fn a_call_whose_parent_is_not_in_the_picture_is_a_root_of_it() {
 }
 
 #[test]
-fn a_call_that_took_no_time_is_still_seen() {
+fn a_call_of_no_duration_has_a_visible_bar() {
     let sink = MemorySink::new();
-    Stage::new(sink.clone()).turn(Outcome::Ok);
+    Harness::new(sink.clone()).turn(Outcome::Ok);
     let text = sink.timeline().to_string();
     assert!(text.contains("  codex.turn  ▏ "), "{text}");
+}
+
+#[test]
+fn a_label_has_at_most_forty_characters() {
+    for (length, label) in [
+        (29, format!("codex.turn {}", "a".repeat(29))),
+        (30, format!("codex.turn {}…", "a".repeat(28))),
+    ] {
+        let sink = MemorySink::new();
+        let request = turn().with_name("a".repeat(length));
+        Harness::new(sink.clone()).call(request, Outcome::Ok, |_| ());
+        let text = sink.timeline().to_string();
+        assert!(text.contains(&format!("\n  {label}  ▏ ")), "{text}");
+    }
 }

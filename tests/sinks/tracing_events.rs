@@ -1,4 +1,4 @@
-//! Events through `tracing`.
+//! `TracingSink`, and the warnings of this crate.
 
 use std::{
     collections::BTreeMap,
@@ -8,36 +8,40 @@ use std::{
     time::Duration,
 };
 
-use codex_telemetry::{CallContext, ErrorClass, Event, Originator, Outcome, TracingSink};
+use codex_telemetry::{CallContext, ErrorClass, Event, Originator, Outcome, Sink, TracingSink};
 use tracing::{Dispatch, Level, Metadata, Subscriber, field::Visit, span};
 
 use crate::{checked::Fault, support::*};
 
-/// One `tracing` event: where to, how loud, and with which fields.
+const TARGET: &str = "codex_telemetry::events";
+
+/// A `tracing` event.
 #[derive(Clone, Debug)]
-struct Said {
+struct Recorded {
     target: String,
     level: Level,
     fields: BTreeMap<&'static str, String>,
 }
 
-/// A subscriber that notes every event, or panics over it.
+/// A subscriber that records events.
 #[derive(Clone, Default)]
-struct Ear {
-    heard: Arc<Mutex<Vec<Said>>>,
+struct MockSubscriber {
+    events: Arc<Mutex<Vec<Recorded>>>,
+    /// Panics after it has recorded an event.
     panics: bool,
+    /// A target that the subscriber disables.
+    disabled: Option<&'static str>,
 }
 
-impl Ear {
-    fn heard(&self) -> Vec<Said> {
-        let heard = self.heard.lock().expect("no panic under the lock");
-        heard.clone()
+impl MockSubscriber {
+    fn events(&self) -> Vec<Recorded> {
+        self.events.lock().expect("no panic under the lock").clone()
     }
 }
 
-impl Subscriber for Ear {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
+impl Subscriber for MockSubscriber {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.disabled != Some(metadata.target())
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
@@ -51,14 +55,14 @@ impl Subscriber for Ear {
     fn event(&self, event: &tracing::Event<'_>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        self.heard
-            .lock()
-            .expect("no panic under the lock")
-            .push(Said {
-                target: event.metadata().target().to_owned(),
-                level: *event.metadata().level(),
-                fields: fields.0,
-            });
+        let recorded = Recorded {
+            target: event.metadata().target().to_owned(),
+            level: *event.metadata().level(),
+            fields: fields.0,
+        };
+        let mut events = self.events.lock().expect("no panic under the lock");
+        events.push(recorded);
+        drop(events);
         assert!(!self.panics, "the subscriber");
     }
 
@@ -80,47 +84,61 @@ impl Visit for Fields {
     }
 }
 
-/// Runs `work` while `ear` listens on this thread.
-fn listening(ear: &Ear, work: impl FnOnce()) {
-    // While `tracing` knows of one subscriber alone, it asks the thread that comes by a line first
-    // whether anybody listens, and believes it for all threads. A second one, kept, prevents that.
-    static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Ear::default()));
+/// Runs `work` with `subscriber` as the default of this thread.
+fn with_subscriber<T>(subscriber: &MockSubscriber, work: impl FnOnce() -> T) -> T {
+    // With a single subscriber, `tracing` caches the interest in a callsite as seen by the first
+    // thread that reaches it, for all threads. A second subscriber prevents that.
+    static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(MockSubscriber::default()));
     LazyLock::force(&SECOND);
-    tracing::subscriber::with_default(ear.clone(), work);
+    tracing::subscriber::with_default(subscriber.clone(), work)
 }
 
-/// What the sink says of the end of a turn with this outcome.
-fn end(outcome: Outcome) -> Said {
-    let ear = Ear::default();
-    listening(&ear, || Stage::new(TracingSink::new()).turn(outcome));
-    let mut heard = ear.heard();
-    assert_eq!(heard.len(), 2, "{heard:?}");
-    assert_eq!(heard[0].level, Level::DEBUG);
-    assert_eq!(heard[0].fields["event"], "codex.turn.start");
-    assert!(heard.iter().all(|s| s.target == "codex_telemetry::events"));
-    heard.remove(1)
+/// Returns the `tracing` event for the end of a turn with this outcome.
+fn end(outcome: Outcome) -> Recorded {
+    let subscriber = MockSubscriber::default();
+    with_subscriber(&subscriber, || {
+        Harness::new(TracingSink::new()).turn(outcome);
+    });
+    let mut events = subscriber.events();
+    assert_eq!(events.len(), 2, "{events:?}");
+    assert_eq!(events[0].level, Level::DEBUG);
+    assert_eq!(events[0].fields["event"], "codex.turn.start");
+    assert!(events.iter().all(|event| event.target == TARGET));
+    events.remove(1)
 }
 
 #[test]
-fn the_level_tells_how_a_call_ended() {
+fn the_sink_is_enabled_while_the_subscriber_enables_its_target() {
+    assert!(with_subscriber(&MockSubscriber::default(), || {
+        TracingSink::new().enabled()
+    }));
+    let subscriber = MockSubscriber {
+        disabled: Some(TARGET),
+        ..MockSubscriber::default()
+    };
+    assert!(!with_subscriber(&subscriber, || TracingSink.enabled()));
+}
+
+#[test]
+fn the_level_depends_on_the_outcome() {
     for (outcome, level) in [
         (Outcome::Ok, Level::INFO),
         (Outcome::Cancelled, Level::INFO),
         (Outcome::Error, Level::WARN),
         (Outcome::Panic, Level::ERROR),
     ] {
-        let said = end(outcome);
-        assert_eq!(said.level, level, "{outcome}");
-        assert_eq!(said.fields["outcome"], outcome.as_str());
+        let event = end(outcome);
+        assert_eq!(event.level, level, "{outcome}");
+        assert_eq!(event.fields["outcome"], outcome.as_str());
     }
 }
 
 #[test]
-fn fields_that_are_unknown_are_absent() {
-    let said = end(Outcome::Ok);
-    let known: Vec<_> = said.fields.keys().copied().collect();
+fn unknown_fields_are_absent() {
+    let event = end(Outcome::Ok);
+    let fields: Vec<_> = event.fields.keys().copied().collect();
     assert_eq!(
-        known,
+        fields,
         [
             "attempt",
             "duration_ms",
@@ -133,9 +151,9 @@ fn fields_that_are_unknown_are_absent() {
 }
 
 #[test]
-fn all_that_is_known_of_a_call_is_in_the_fields() {
-    let ear = Ear::default();
-    let stage = Stage::new(TracingSink::new());
+fn every_known_value_is_a_field() {
+    let subscriber = MockSubscriber::default();
+    let harness = Harness::new(TracingSink::new());
     let context = CallContext::new()
         .with_traceparent(PARENT, None)
         .with_originator(Originator::Cli)
@@ -143,15 +161,15 @@ fn all_that_is_known_of_a_call_is_in_the_fields() {
         .with_turn_id("turn")
         .with_call_id("call");
     let request = turn().with_name("reviewer").with_context(context);
-    listening(&ear, || {
-        stage.call(request, Outcome::Error, |context| {
-            stage.manual.advance(Duration::from_micros(9));
+    with_subscriber(&subscriber, || {
+        harness.call(request, Outcome::Error, |context| {
+            harness.manual.advance(Duration::from_micros(9));
             let error = std::io::Error::other("disk on fire");
             context.classify(codex_telemetry::Classification::of(ErrorClass::Io, &error));
         });
     });
 
-    let fields = &ear.heard()[1].fields;
+    let fields = &subscriber.events()[1].fields;
     for (key, value) in [
         ("event", "codex.turn.exception"),
         ("name", "reviewer"),
@@ -170,42 +188,42 @@ fn all_that_is_known_of_a_call_is_in_the_fields() {
     }
 }
 
-// === the crate's own warnings ===
+// === warnings ===
 
 #[test]
-fn a_sink_that_panics_is_warned_of_once() {
-    let ear = Ear::default();
-    let stage = Stage::new(|_: Event| panic!("the sink")).expecting(Fault::Open);
-    listening(&ear, || {
-        (0..3).for_each(|_| stage.turn(Outcome::Ok));
+fn one_warning_is_logged_for_a_sink_that_panics() {
+    let subscriber = MockSubscriber::default();
+    let harness = Harness::new(|_: Event| panic!("the sink")).expecting(Fault::Open);
+    with_subscriber(&subscriber, || {
+        (0..3).for_each(|_| harness.turn(Outcome::Ok));
     });
-    let heard = ear.heard();
-    assert_eq!(heard.len(), 1, "{heard:?}");
-    assert_eq!(heard[0].level, Level::WARN);
-    assert_eq!(heard[0].target, "codex_telemetry");
+    let events = subscriber.events();
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0].level, Level::WARN);
+    assert_eq!(events[0].target, "codex_telemetry");
 }
 
 #[test]
-fn a_subscriber_that_panics_is_not_felt_by_the_call() {
-    let ear = Ear {
+fn a_panic_of_the_subscriber_does_not_reach_the_call() {
+    let subscriber = MockSubscriber {
         panics: true,
-        ..Ear::default()
+        ..MockSubscriber::default()
     };
-    // It panics on the start, and with it the sink.
-    let stage = Stage::new(TracingSink::new()).expecting(Fault::Open);
+    // The subscriber panics in the sink, at the start of the first call.
+    let harness = Harness::new(TracingSink::new()).expecting(Fault::Open);
     let unwinding = AssertUnwindSafe(|| {
-        listening(&ear, || {
-            (0..3).for_each(|_| stage.turn(Outcome::Ok));
+        with_subscriber(&subscriber, || {
+            (0..3).for_each(|_| harness.turn(Outcome::Ok));
         });
     });
-    assert!(catch_unwind(unwinding).is_ok(), "the calls felt it");
-    // The start, and the warning that the sink which handed it over is detached.
-    assert_eq!(ear.heard().len(), 2);
+    assert!(catch_unwind(unwinding).is_ok(), "a call panicked");
+    // The start, and the warning that the sink is detached.
+    assert_eq!(subscriber.events().len(), 2);
 }
 
 #[cfg(feature = "json")]
 #[test]
-fn a_writer_that_fails_is_warned_of_once() {
+fn one_warning_is_logged_for_a_writer_that_fails() {
     struct Full;
     impl std::io::Write for Full {
         fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
@@ -216,13 +234,13 @@ fn a_writer_that_fails_is_warned_of_once() {
         }
     }
 
-    let ear = Ear::default();
+    let subscriber = MockSubscriber::default();
     let sink = Arc::new(codex_telemetry::JsonLinesSink::new(Full));
-    let stage = Stage::new(Arc::clone(&sink));
-    listening(&ear, || {
-        (0..3).for_each(|_| stage.turn(Outcome::Ok));
+    let harness = Harness::new(Arc::clone(&sink));
+    with_subscriber(&subscriber, || {
+        (0..3).for_each(|_| harness.turn(Outcome::Ok));
     });
-    let heard = ear.heard();
-    assert_eq!((heard.len(), sink.failed()), (1, 6), "{heard:?}");
-    assert_eq!(heard[0].fields["error"], "the disk is full");
+    let events = subscriber.events();
+    assert_eq!((events.len(), sink.failed()), (1, 6), "{events:?}");
+    assert_eq!(events[0].fields["error"], "the disk is full");
 }

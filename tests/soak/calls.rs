@@ -1,4 +1,4 @@
-//! Calls that are under way at once, and how their callers saw them end.
+//! Concurrent calls, and the outcomes that their callers see.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -9,19 +9,20 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 
-use crate::tally::{Outcomes, count};
+use crate::counter::{Outcomes, count};
 
-/// What holds all calls up until they have all begun.
+/// Holds all calls until all have started.
 #[derive(Clone)]
 pub(crate) struct Gate(Arc<Semaphore>);
 
-/// How long a caller waits for its call, once the gate is open.
+/// What a caller does once the gate is open.
 #[derive(Clone, Copy)]
 pub(crate) enum Caller {
+    /// Awaits the response.
     Waits,
-    /// Drops the call's future.
+    /// Drops the future of the call after this time.
     GivesUp(Duration),
-    /// Has its task aborted at once, from another thread.
+    /// Has its task aborted by another thread.
     Aborts,
 }
 
@@ -44,7 +45,7 @@ impl Gate {
     }
 
     pub(crate) async fn pass(&self) {
-        // An error is what comes when it is open.
+        // Closing the semaphore opens the gate: it ends the wait with an error.
         let _ = self.0.acquire().await;
     }
 }
@@ -52,7 +53,7 @@ impl Gate {
 // === impl Caller ===
 
 impl Caller {
-    /// A caller of any kind, of a call that comes to an end by itself.
+    /// Returns a random caller, for a call that ends by itself.
     pub(crate) fn any(rng: &mut Rng) -> Self {
         match rng.u8(..5) {
             0..3 => Self::Waits,
@@ -60,7 +61,7 @@ impl Caller {
         }
     }
 
-    /// A caller that does not wait for the end.
+    /// Returns a random caller that cancels its call.
     pub(crate) fn impatient(rng: &mut Rng) -> Self {
         if rng.bool() {
             Self::Aborts
@@ -89,7 +90,7 @@ impl Calls {
     ) {
         let gate = gate.clone();
         let task = self.tasks.spawn(async move {
-            let gives_up = async {
+            let cancelled = async {
                 gate.pass().await;
                 match caller {
                     Caller::GivesUp(after) => tokio::time::sleep(after).await,
@@ -97,8 +98,8 @@ impl Calls {
                 }
             };
             tokio::select! {
-                answer = call => answer.map_or(Outcome::Error, |_| Outcome::Ok),
-                () = gives_up => Outcome::Cancelled,
+                response = call => response.map_or(Outcome::Error, |_| Outcome::Ok),
+                () = cancelled => Outcome::Cancelled,
             }
         });
         if matches!(caller, Caller::Aborts) {
@@ -111,10 +112,10 @@ impl Calls {
         self.to_abort.drain(..).for_each(|task| task.abort());
     }
 
-    /// Waits for all, and adds what their callers saw.
-    pub(crate) async fn end(mut self, seen: &mut Outcomes) {
-        while let Some(ended) = self.tasks.join_next().await {
-            let outcome = ended.unwrap_or_else(|error| {
+    /// Waits for all calls and adds the outcomes that their callers see.
+    pub(crate) async fn join(mut self, seen: &mut Outcomes) {
+        while let Some(joined) = self.tasks.join_next().await {
+            let outcome = joined.unwrap_or_else(|error| {
                 if error.is_panic() {
                     Outcome::Panic
                 } else {

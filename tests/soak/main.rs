@@ -1,10 +1,10 @@
-//! Ten thousand tool calls and two hundred turns at once, dropped and aborted at random, with tools that
-//! fail and a collector that comes and goes: at the end every call has ended once, the books add up, and
-//! nothing is left behind.
+//! A soak test: 10,000 tool calls and 200 turns at once, with callers that cancel at random, tools that
+//! fail and a collector that comes and goes. In the end every call has ended once, the counters of the
+//! OTLP sink add up, and no resource has leaked.
 //!
-//! It looks at the whole process, so it is the only test of its binary. `CODEX_TELEMETRY_SOAK_SECONDS`
-//! makes it go on for so long; `CODEX_TELEMETRY_SOAK_SEED` makes it draw the same again. The threads'
-//! timing is not drawn, so the same seed is the same load and not the same run.
+//! The test checks the whole process, so its binary has no other test. `CODEX_TELEMETRY_SOAK_SECONDS`
+//! sets the minimum duration. `CODEX_TELEMETRY_SOAK_SEED` repeats a load; the scheduling of the threads
+//! still differs.
 #![cfg(target_os = "linux")]
 #![allow(
     clippy::unwrap_used,
@@ -12,14 +12,14 @@
 )]
 
 mod calls;
+mod chaos;
 #[path = "../support/checked/mod.rs"]
 mod checked;
-mod collector;
-mod process;
+mod counter;
 #[path = "../otlp/receiver/mod.rs"]
 mod receiver;
+mod resources;
 mod round;
-mod tally;
 mod tools;
 mod turns;
 
@@ -29,13 +29,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use resources::Resources;
 use round::Load;
 
-/// What this process may grow by from its first round to any later one.
+/// Returns the number of bytes by which the resident memory may grow after the first round.
 ///
-/// The arenas of glibc alone come to some 200 MiB, as each round's threads share them out anew. With
-/// `MALLOC_ARENA_MAX=1` there is nothing to share out.
-fn growth() -> u64 {
+/// Each round starts new threads, and the arenas that glibc gives to them add up to about 200 MiB.
+/// With `MALLOC_ARENA_MAX=1` there is only one arena.
+fn max_growth() -> u64 {
     match env::var("MALLOC_ARENA_MAX").as_deref() {
         Ok("1") => 64 << 20,
         _ => 512 << 20,
@@ -43,7 +44,7 @@ fn growth() -> u64 {
 }
 
 #[test]
-fn under_load_every_call_ends_once_the_books_add_up_and_nothing_is_left() {
+fn under_load_every_call_ends_once_the_counters_add_up_and_nothing_leaks() {
     let number = |name| -> Option<u64> { env::var(name).ok().map(|text| text.parse().unwrap()) };
     let seed =
         number("CODEX_TELEMETRY_SOAK_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
@@ -51,20 +52,20 @@ fn under_load_every_call_ends_once_the_books_add_up_and_nothing_is_left() {
     println!("CODEX_TELEMETRY_SOAK_SEED={seed}");
     let mut rng = fastrand::Rng::with_seed(seed);
 
-    // What a process opens once and keeps is open after this.
+    // Opens what the process opens only once.
     round::run(&Load::small(), &mut rng);
-    let before = process::Holdings::now();
-    let mut resident = None;
+    let before = Resources::now();
+    let mut first_resident = None;
     let started = Instant::now();
     for number in 1.. {
-        // A queue in which all find room, and one in which few do.
+        // A queue with room for all events, and one with room for few.
         for load in [Load::full(1 << 18), Load::full(64)] {
             let report = round::run(&load, &mut rng);
             before.check();
-            let now = process::resident();
+            let now = resources::resident_memory();
             println!("round {number}: {} MiB, {report}", now >> 20);
-            let first = *resident.get_or_insert(now);
-            assert!(now < first + growth(), "grown from {first} to {now} bytes");
+            let first = *first_resident.get_or_insert(now);
+            assert!(now < first + max_growth(), "from {first} to {now} bytes");
         }
         if started.elapsed() >= Duration::from_secs(seconds) {
             break;

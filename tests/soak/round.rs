@@ -1,4 +1,4 @@
-//! One round: begin all calls, let them go, and look at what is left.
+//! One round: starts all calls, opens the gates, and checks the result.
 
 use std::{
     collections::HashSet,
@@ -8,7 +8,7 @@ use std::{
 };
 
 use codex_telemetry::{
-    Call, FanOut, Operation, OtlpConfig, OtlpSink, ServiceBuilderExt, Sink,
+    Call, FanOut, Operation, OtlpConfig, OtlpSink, ServiceBuilderExt,
     otlp::{Signal, Stats},
 };
 use fastrand::Rng;
@@ -16,17 +16,17 @@ use tokio::runtime;
 use tower::{ServiceBuilder, ServiceExt};
 
 use crate::{
-    calls::{Calls, Gate},
+    calls::{Caller, Calls, Gate},
+    chaos::Chaos,
     checked::Checked,
-    collector::Storm,
-    process::{self, PATIENCE},
+    counter::{Counts, EventCounter, Outcomes},
     receiver::{Number, Point, Receiver},
-    tally::{Counts, Outcomes, Tally},
+    resources::{self, TIMEOUT},
     tools,
     turns::{self, ProcessGate},
 };
 
-/// Which histogram measures the calls of an operation.
+/// The histogram for each operation.
 const DURATIONS: [(&str, &str); 3] = [
     ("codex.turn", "gen_ai.invoke_agent.duration"),
     ("codex.tool", "gen_ai.execute_tool.duration"),
@@ -37,11 +37,11 @@ pub(crate) struct Load {
     tools: usize,
     turns: usize,
     work: usize,
-    /// How many events wait for their export at the most.
+    /// The queue capacity of the OTLP sink.
     queue: usize,
 }
 
-/// What a round came to.
+/// The result of a round.
 pub(crate) struct Report {
     seen: Outcomes,
     stats: Stats,
@@ -51,7 +51,7 @@ pub(crate) struct Report {
 // === impl Load ===
 
 impl Load {
-    /// One that only uses everything.
+    /// Returns a small load that uses every kind of call.
     pub(crate) fn small() -> Self {
         Self {
             tools: 100,
@@ -83,33 +83,33 @@ pub(crate) fn run(load: &Load, rng: &mut Rng) -> Report {
     let started = Instant::now();
     let receiver = Arc::new(Receiver::http());
     let otlp = OtlpSink::start(config(&receiver, load));
-    let tally = Tally::default();
-    let both = FanOut::new().with(tally.clone()).with(otlp.clone());
-    let sink = Checked::over(Arc::new(both));
-    let storm = Storm::over(&receiver, rng.fork());
+    let counter = EventCounter::default();
+    let sinks = FanOut::new().with(counter.clone()).with(otlp.clone());
+    let sink = Checked::over(Arc::new(sinks));
+    let chaos = Chaos::start(&receiver, rng.fork());
 
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(4)
         .enable_all()
         .build()
         .unwrap();
-    let mut seen = runtime.block_on(make_calls(load, &sink, &tally, rng));
-    storm.calm();
-    runtime.block_on(one_more(&sink, &mut seen));
+    let mut seen = runtime.block_on(make_calls(load, &sink, rng));
+    chaos.stop();
+    runtime.block_on(last_call(&sink, &mut seen));
     runtime.block_on(until("no task is left", || {
         runtime.metrics().num_alive_tasks() == 0
     }));
     drop(runtime);
 
-    let told = otlp.shutdown(PATIENCE);
-    let pending = |signal| {
-        told.as_ref()
-            .map_or_else(|told| told.pending(signal), |()| 0)
+    let shutdown = otlp.shutdown(TIMEOUT);
+    let pending = |signal| match &shutdown {
+        Ok(()) => 0,
+        Err(error) => error.pending(signal),
     };
-    assert_eq!(Signal::ALL.map(pending), [0, 0, 0], "{told:?}");
-    let (counts, stats) = (tally.counts(), otlp.stats());
-    check_calls(&counts, &seen);
-    check_books(&counts, &stats, load);
+    assert_eq!(Signal::ALL.map(pending), [0, 0, 0], "{shutdown:?}");
+    let (counts, stats) = (counter.counts(), otlp.stats());
+    assert_eq!(counts.roots, seen);
+    check_stats(&counts, &stats, load);
     check_received(&receiver, &stats);
     check_gauge(&receiver, &counts);
     if load.has_room_for_all() {
@@ -133,22 +133,17 @@ fn config(receiver: &Receiver, load: &Load) -> OtlpConfig {
         .unwrap()
 }
 
-/// Makes all calls, has them under way at once, and returns how their callers saw them end.
-async fn make_calls(
-    load: &Load,
-    sink: &(impl Sink + Clone + 'static),
-    tally: &Tally,
-    rng: &mut Rng,
-) -> Outcomes {
+/// Makes all calls at once, and returns the outcomes that their callers see.
+async fn make_calls(load: &Load, sink: &Checked<Arc<FanOut>>, rng: &mut Rng) -> Outcomes {
     let (gate, processes) = (Gate::closed(), ProcessGate::closed());
     let mut calls = [Operation::Tool, Operation::Turn, tools::WORK].map(Calls::new);
     let [tool_calls, turns, work] = &mut calls;
     turns::begin(turns, load.turns, sink.clone(), (&gate, &processes), rng);
     tools::begin(tool_calls, load.tools, sink.clone(), &gate, rng);
     tools::begin_work(work, load.work, sink.clone(), &gate, rng);
-    let mark = processes.path().display().to_string();
-    until("all calls and processes are under way", || {
-        tally.under_way() == load.calls() && process::marked(&mark).len() == load.turns
+    let tag = processes.path().display().to_string();
+    until("all calls and processes are active", || {
+        sink.tracker().open() == load.calls() && resources::tagged(&tag).len() == load.turns
     })
     .await;
 
@@ -157,33 +152,26 @@ async fn make_calls(
     calls.iter_mut().for_each(|calls| calls.abort(rng));
     let mut seen = Outcomes::new();
     for calls in calls {
-        let all = tokio::time::timeout(PATIENCE, calls.end(&mut seen)).await;
-        all.expect("a call does not end");
+        let joined = tokio::time::timeout(TIMEOUT, calls.join(&mut seen)).await;
+        joined.expect("every call ends");
     }
-    until("no process is left", || process::marked(&mark).is_empty()).await;
+    until("no process is left", || resources::tagged(&tag).is_empty()).await;
     seen
 }
 
-/// A call after all others, by which the last metrics have something to tell.
-async fn one_more(sink: &(impl Sink + Clone + 'static), seen: &mut Outcomes) {
+/// Makes a call after all others, so that the receiver gets metrics after the chaos.
+async fn last_call(sink: &Checked<Arc<FanOut>>, seen: &mut Outcomes) {
     let (mut calls, gate) = (Calls::new(tools::WORK), Gate::closed());
     let work = ServiceBuilder::new()
         .timing(sink.clone())
         .service_fn(async |_: Call<()>| Ok::<_, ()>(()));
     let call = work.oneshot(Call::new(tools::WORK, ()));
-    calls.begin(crate::calls::Caller::Waits, &gate, call);
-    calls.end(seen).await;
+    calls.begin(Caller::Waits, &gate, call);
+    calls.join(seen).await;
 }
 
-/// Every call has ended, as its caller saw it.
-fn check_calls(counts: &Counts, seen: &Outcomes) {
-    assert_eq!(counts.started, counts.ended);
-    assert_eq!(counts.under_way, 0);
-    assert_eq!(counts.callers, *seen);
-}
-
-/// All that was emitted is in the books, once.
-fn check_books(counts: &Counts, stats: &Stats, load: &Load) {
+/// Checks that the sink counted every event once.
+fn check_stats(counts: &Counts, stats: &Stats, load: &Load) {
     let spans = counts.ended.values().sum();
     for (signal, records) in [
         (Signal::Traces, spans),
@@ -197,17 +185,17 @@ fn check_books(counts: &Counts, stats: &Stats, load: &Load) {
     }
 }
 
-/// What the books say was exported has come. A record that came just before its connection was cut is
-/// sent again, and may be refused then.
+/// Checks that the receiver has every exported span. It may have more: a span whose connection closed
+/// before the response is sent again, and the receiver may reject it then.
 fn check_received(receiver: &Receiver, stats: &Stats) {
     let spans = receiver.spans();
     let ids: HashSet<_> = spans.iter().map(|span| &span.span_id).collect();
-    let came = u64::try_from(ids.len()).unwrap();
+    let received = u64::try_from(ids.len()).unwrap();
     let possible = stats.traces.exported..=stats.traces.accepted;
-    assert!(possible.contains(&came), "{came} spans came: {stats}");
+    assert!(possible.contains(&received), "{received} spans: {stats}");
 }
 
-/// By the last totals no call is under way, whatever was dropped.
+/// Checks that the last gauge has no active call, even if events were dropped.
 fn check_gauge(receiver: &Receiver, counts: &Counts) {
     let active = receiver.metric("codex.call.active").unwrap();
     assert_eq!(active.points.len(), counts.ended.len(), "{active:?}");
@@ -216,7 +204,7 @@ fn check_gauge(receiver: &Receiver, counts: &Counts) {
     }
 }
 
-/// By the last totals each call that ended was measured.
+/// Checks that the last histograms contain every call that ended.
 fn check_durations(receiver: &Receiver, counts: &Counts) {
     for (operation, name) in DURATIONS {
         let durations = receiver.metric(name).unwrap();
@@ -226,14 +214,14 @@ fn check_durations(receiver: &Receiver, counts: &Counts) {
     }
 }
 
-async fn until(what: &str, is_so: impl Fn() -> bool) {
+async fn until(condition: &str, is_met: impl Fn() -> bool) {
     let wait = async {
-        while !is_so() {
+        while !is_met() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let came = tokio::time::timeout(PATIENCE, wait).await;
-    assert!(came.is_ok(), "not within {PATIENCE:?}: {what}");
+    let waited = tokio::time::timeout(TIMEOUT, wait).await;
+    assert!(waited.is_ok(), "not within {TIMEOUT:?}: {condition}");
 }
 
 // === impl Report ===

@@ -1,4 +1,4 @@
-//! Tools that answer, fail, panic, are denied, or never end; and work that panics past all layers.
+//! Tools that succeed, fail, panic, are denied or never return, and a service that panics.
 
 use std::{convert::Infallible, panic::resume_unwind, time::Duration};
 
@@ -12,7 +12,7 @@ use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 
 use crate::calls::{Caller, Calls, Gate};
 
-/// The operation of the work that panics.
+/// The operation of the service that panics.
 pub(crate) const WORK: Operation = Operation::Custom("soak.work");
 
 pub(crate) fn begin(
@@ -22,13 +22,13 @@ pub(crate) fn begin(
     gate: &Gate,
     rng: &mut Rng,
 ) {
-    let (tools, closed) = (tools(), gate.clone());
+    let (tools, tool_gate) = (tools(), gate.clone());
     let tools = ServiceBuilder::new()
         .originator(Originator::Sdk)
         .timing(sink)
         .error_class(CodexClassifier)
         .service_fn(move |call: ToolCall| {
-            let (tools, gate) = (tools.clone(), closed.clone());
+            let (tools, gate) = (tools.clone(), tool_gate.clone());
             async move {
                 gate.pass().await;
                 tools.oneshot(call).await
@@ -37,7 +37,7 @@ pub(crate) fn begin(
     for _ in 0..count {
         let name = *rng
             .choice(&[
-                "answers", "answers", "sleeps", "fails", "panics", "denied", "hangs", "nobody",
+                "echoes", "echoes", "sleeps", "fails", "panics", "denied", "hangs", "unknown",
             ])
             .unwrap();
         let caller = match name {
@@ -56,11 +56,11 @@ pub(crate) fn begin_work(
     gate: &Gate,
     rng: &mut Rng,
 ) {
-    let closed = gate.clone();
+    let work_gate = gate.clone();
     let work = ServiceBuilder::new()
         .timing(sink)
         .service_fn(move |call: Call<bool>| {
-            let gate = closed.clone();
+            let gate = work_gate.clone();
             async move {
                 gate.pass().await;
                 if call.request {
@@ -76,12 +76,12 @@ pub(crate) fn begin_work(
 }
 
 fn tools() -> ToolService {
-    let echo = || tool_fn(|said: Value, _: CallContext| async move { Ok::<_, BoxError>(said) });
+    let echo = || tool_fn(|value: Value, _: CallContext| async move { Ok::<_, BoxError>(value) });
     let deny = service_fn(async |_: ApprovalRequest| {
         Ok::<_, Infallible>(Decision::deny("not under load"))
     });
     ToolService::builder()
-        .tool("answers", echo())
+        .tool("echoes", echo())
         .tool(
             "denied",
             ApprovalLayer::new(deny, Duration::from_secs(60)).layer(echo()),
@@ -113,7 +113,7 @@ fn tools() -> ToolService {
         .build()
 }
 
-/// A panic without its message and backtrace, of which there would be thousands.
+/// Panics without printing a message, because there are thousands of panics.
 fn panic() {
     resume_unwind(Box::new("under load"));
 }

@@ -1,4 +1,4 @@
-//! Turns of a stand-in for Codex that goes well, fails, dies, hangs, or leaves things behind.
+//! Turns of a fake Codex that succeeds, fails, crashes, hangs or leaves processes behind.
 
 use std::{fs::File, path::PathBuf, process::Command, time::Duration};
 
@@ -11,23 +11,23 @@ use tower::{ServiceBuilder, ServiceExt};
 
 use crate::calls::{Caller, Calls, Gate};
 
-/// What a stand-in does, and whether that comes to an end by itself.
+/// The scripts of the fake Codex, and whether each ends by itself.
 const SCRIPTS: &[(&str, bool)] = &[
     ("good", true),
     ("good; sleep 1000", true),
     ("sleep 1000 & good", true),
     ("tool started; tool completed; good", true),
-    // A tool without an end.
+    // A tool that never ends.
     ("tool started; good", true),
     (
-        r#"say '{"type":"turn.failed","error":{"message":"rate limit exceeded"}}'; exit 1"#,
+        r#"emit '{"type":"turn.failed","error":{"message":"rate limit exceeded"}}'; exit 1"#,
         true,
     ),
     ("echo 'no such thread' >&2; exit 3", true),
     ("tool started; kill -SEGV $$", true),
-    ("say 'no JSON'", true),
+    ("emit 'no JSON'", true),
     ("exec >&- 2>&-; sleep 1000", true),
-    // More than the limit.
+    // Exceeds the output limit.
     ("while :; do tool started; done", true),
     ("tool started; sleep 1000", false),
     (
@@ -40,21 +40,21 @@ const SCRIPTS: &[(&str, bool)] = &[
     ),
 ];
 
-/// Waits at the gate, as every script does first, and says what they say it with.
+/// Runs before each script: defines its functions, starts the turn and waits for the gate.
 const PRELUDE: &str = r#"
-say() { echo "$1"; }
+emit() { echo "$1"; }
 tool() {
-    say '{"type":"item.'"$1"'","item":{"id":"item_0","type":"command_execution","command":"x","aggregated_output":"","status":"in_progress"}}'
+    emit '{"type":"item.'"$1"'","item":{"id":"item_0","type":"command_execution","command":"x","aggregated_output":"","status":"in_progress"}}'
 }
 good() {
-    say '{"type":"thread.started","thread_id":"01a2021f-12be-7782-b2de-86dee0c040e2"}'
-    say '{"type":"turn.completed","usage":{"input_tokens":10,"output_tokens":5}}'
+    emit '{"type":"thread.started","thread_id":"01a2021f-12be-7782-b2de-86dee0c040e2"}'
+    emit '{"type":"turn.completed","usage":{"input_tokens":10,"output_tokens":5}}'
 }
-say '{"type":"turn.started"}'
+emit '{"type":"turn.started"}'
 : < "$SOAK_GATE"
 "#;
 
-/// Holds all processes up until they have all begun: opening a FIFO to read waits for one who writes.
+/// Holds all processes until all have started: opening a FIFO for reading blocks until it has a writer.
 pub(crate) struct ProcessGate {
     directory: tempfile::TempDir,
 }
@@ -64,20 +64,20 @@ impl ProcessGate {
         let gate = Self {
             directory: tempfile::tempdir().unwrap(),
         };
-        let made = Command::new("mkfifo").arg(gate.path()).status().unwrap();
-        assert!(made.success());
+        let status = Command::new("mkfifo").arg(gate.path()).status().unwrap();
+        assert!(status.success());
         gate
     }
 
-    /// Opens the gate, for as long as the file is kept.
+    /// Opens the gate until the file is dropped.
     #[must_use]
     pub(crate) fn open(&self) -> File {
-        // One that could read as well need not wait for a reader, of which there may be none yet.
-        let both = File::options().read(true).write(true).open(self.path());
-        both.unwrap()
+        // Opening for writing alone would block until there is a reader.
+        let file = File::options().read(true).write(true).open(self.path());
+        file.unwrap()
     }
 
-    /// What every process of this gate has in its environment.
+    /// The path of the FIFO. It is in the environment of each process, and no other test has it.
     pub(crate) fn path(&self) -> PathBuf {
         self.directory.path().join("gate")
     }

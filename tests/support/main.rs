@@ -1,4 +1,4 @@
-//! The tests' own support can fail a test.
+//! Tests of the test support: the checked sink fails its test when it should.
 
 mod checked;
 
@@ -14,12 +14,12 @@ use codex_telemetry::{Call, CallContext, Event, Operation, Sink, TimingLayer};
 use tokio_test::task::spawn;
 use tower::{Layer, Service, service_fn};
 
-/// The start and the end of a call.
+/// Returns the start and the end of a call.
 fn call() -> [Event; 2] {
     calls(|_| ())
 }
 
-/// The events of a call within which `inner` makes others; `N` of them.
+/// Returns the `N` events of a call and of the calls that `inner` opens in it.
 fn calls<const N: usize>(inner: impl FnOnce(&CallContext)) -> [Event; N] {
     let sink = codex_telemetry::MemorySink::new();
     let mut inner = Some(inner);
@@ -27,18 +27,18 @@ fn calls<const N: usize>(inner: impl FnOnce(&CallContext)) -> [Event; N] {
         inner.take().expect("one call")(&call.context);
         ready(Ok::<_, ()>(()))
     }));
-    let answer = service.call(Call::new(Operation::Turn, ()));
-    assert!(spawn(answer).poll().is_ready());
-    sink.take().try_into().expect("so many events")
+    let response = service.call(Call::new(Operation::Turn, ()));
+    assert!(spawn(response).poll().is_ready());
+    sink.take().try_into().expect("N events")
 }
 
-/// The two events of a turn around the two of a tool.
+/// Returns the start of a turn, the start and the end of a tool in it, and the end of the turn.
 fn nested() -> [Event; 4] {
     calls(|context| context.open_child(Operation::Tool, None, None).finish())
 }
 
-/// What a sink that expects `expected` and gets `events` says of them, when it fails its test.
-fn verdict(expected: &[Fault], events: impl IntoIterator<Item = Event>) -> Result<(), String> {
+/// Drops a checked sink that expects `expected` and received `events`; returns its panic message.
+fn check(expected: &[Fault], events: impl IntoIterator<Item = Event>) -> Result<(), String> {
     let sink = expected
         .iter()
         .fold(MemorySink::new(), |sink, fault| sink.expecting(*fault));
@@ -46,23 +46,26 @@ fn verdict(expected: &[Fault], events: impl IntoIterator<Item = Event>) -> Resul
         .into_iter()
         .for_each(|event| sink.clone().emit(event));
     catch_unwind(AssertUnwindSafe(move || drop(sink)))
-        .map_err(|said| *said.downcast::<String>().expect("a panic says something"))
+        .map_err(|payload| *payload.downcast::<String>().expect("a panic message"))
 }
 
 #[track_caller]
 fn assert_fails(fault: Fault, events: impl IntoIterator<Item = Event> + Clone) {
-    let said = verdict(&[], events.clone()).unwrap_err();
-    assert!(said.contains(&format!("\n  {fault:?}: Event {{")), "{said}");
-    assert_eq!(verdict(&[fault], events), Ok(()));
+    let message = check(&[], events.clone()).unwrap_err();
+    assert!(
+        message.contains(&format!("\n  {fault:?}: Event {{")),
+        "{message}"
+    );
+    assert_eq!(check(&[fault], events), Ok(()));
 }
 
 #[test]
-fn calls_with_one_start_and_one_end_each_pass() {
-    assert_eq!(verdict(&[], []), Ok(()));
+fn calls_with_one_start_and_one_end_pass() {
+    assert_eq!(check(&[], []), Ok(()));
     let [turn, tool, tool_end, turn_end] = nested();
     let [other, other_end] = call();
     let events = [other, turn, tool, other_end, tool_end, turn_end];
-    assert_eq!(verdict(&[], events), Ok(()));
+    assert_eq!(check(&[], events), Ok(()));
 }
 
 #[test]
@@ -80,7 +83,7 @@ fn an_end_without_a_start_fails() {
 #[test]
 fn an_end_before_its_start_fails() {
     let [start, end] = call();
-    let both = verdict(&[Fault::NoStart, Fault::Open], [end, start]);
+    let both = check(&[Fault::NoStart, Fault::Open], [end, start]);
     assert_eq!(both, Ok(()));
 }
 
@@ -97,19 +100,22 @@ fn two_ends_fail() {
 }
 
 #[test]
-fn a_call_that_ends_after_the_one_that_it_was_made_in_fails() {
+fn a_call_that_ends_after_its_parent_fails() {
     let [turn, tool, tool_end, turn_end] = nested();
     assert_fails(Fault::OutlivedParent, [turn, tool, turn_end, tool_end]);
 }
 
 #[test]
-fn a_fault_that_was_expected_and_is_not_there_fails() {
-    let said = verdict(&[Fault::Open], call()).unwrap_err();
-    assert!(said.contains("{Open} was to be wrong, and is {}"), "{said}");
+fn a_missing_expected_fault_fails() {
+    let message = check(&[Fault::Open], call()).unwrap_err();
+    assert!(
+        message.contains("expected the faults {Open}, found {}"),
+        "{message}"
+    );
 }
 
 #[test]
-fn a_call_that_leaks_fails() {
+fn a_leaked_call_fails() {
     let sink = MemorySink::new();
     let hangs = service_fn(|_: Call<()>| pending::<Result<(), ()>>());
     let mut service = TimingLayer::new(sink.clone()).layer(hangs);
@@ -119,37 +125,37 @@ fn a_call_that_leaks_fails() {
 }
 
 #[test]
-fn a_test_that_has_failed_says_why_itself() {
-    let said = catch_unwind(|| {
+fn a_panicking_test_keeps_its_own_message() {
+    let panic = catch_unwind(|| {
         let sink = MemorySink::new();
         let [start, _] = call();
         sink.emit(start);
-        panic!("the test's own reason");
+        panic!("the test's own message");
     });
-    let said = said.unwrap_err();
-    assert_eq!(said.downcast_ref(), Some(&"the test's own reason"));
+    let payload = panic.unwrap_err();
+    assert_eq!(payload.downcast_ref(), Some(&"the test's own message"));
 }
 
 #[test]
-fn a_checked_sink_is_as_much_on_as_the_one_within() {
+fn a_checked_sink_is_enabled_when_its_inner_sink_is() {
     assert!(!Checked::over(()).enabled());
     assert!(Checked::over(|_: Event| ()).enabled());
 }
 
 #[test]
-fn no_suite_uses_a_memory_sink_that_is_not_checked() {
-    fn look(directory: &Path) {
+fn every_suite_uses_the_checked_memory_sink() {
+    fn check_directory(directory: &Path) {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                look(&path);
+                check_directory(&path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
-                let ours = text.split("codex_telemetry::").skip(1);
-                let mut uses = ours.map(|rest| rest.split(';').next().unwrap_or_default());
-                let import = |names: &str| names.starts_with('{') && names.contains("MemorySink");
+                let paths = text.split("codex_telemetry::").skip(1);
+                let mut paths = paths.map(|path| path.split(';').next().unwrap_or_default());
+                let is_import = |path: &str| path.starts_with('{') && path.contains("MemorySink");
                 assert!(
-                    !uses.any(|names| names.starts_with("MemorySink") || import(names)),
+                    !paths.any(|path| path.starts_with("MemorySink") || is_import(path)),
                     "{}: use `crate::checked::MemorySink`, see tests/support/checked",
                     path.display()
                 );
@@ -161,7 +167,7 @@ fn no_suite_uses_a_memory_sink_that_is_not_checked() {
     for suite in fs::read_dir(tests).unwrap() {
         let suite = suite.unwrap().path();
         if suite.is_dir() && !suite.ends_with("support") {
-            look(&suite);
+            check_directory(&suite);
         }
     }
 }

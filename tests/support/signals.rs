@@ -1,14 +1,15 @@
-//! Which signals what a test starts can die by.
+//! Whether a signal ends the processes that a test starts.
 #![cfg(target_os = "linux")]
 
 use std::fs;
 
 use rustix::process::Signal;
 
-/// Whether a signal is ignored here, and so by what is started: a script has SIGINT and SIGQUIT ignored
-/// by what it runs in the background.
+/// Returns whether this process ignores `signal`, which its child processes inherit.
+///
+/// A shell script makes its background processes ignore SIGINT and SIGQUIT, for example.
 pub(crate) fn is_ignored(signal: Signal) -> bool {
-    // Rust ignores it for itself, and not for its children.
+    // The Rust runtime ignores it in this process, and restores it for child processes.
     if signal == Signal::PIPE {
         return false;
     }

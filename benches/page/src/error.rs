@@ -1,6 +1,6 @@
 use std::{fmt, path::Path};
 
-/// Why there is no page.
+/// An error that prevents the pages from being rendered.
 #[derive(Debug)]
 pub(crate) struct Error(String);
 

@@ -4,26 +4,26 @@ use serde_json::Value;
 
 use crate::error::Error;
 
-/// All that the benchmarks wrote.
+/// All results of the benchmarks.
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
-    /// Criterion's, in the order in which they were measured.
+    /// The results of criterion, in the order in which they were measured.
     pub(crate) rungs: Vec<Rung>,
-    /// The tables of the other benchmarks, by the names of their files.
+    /// The tables of the other benchmarks, by file name.
     pub(crate) tables: BTreeMap<String, Table>,
 }
 
-/// What criterion measured of one function, in nanoseconds.
+/// The result of one criterion function, in nanoseconds.
 #[derive(Debug)]
 pub(crate) struct Rung {
     pub(crate) group: String,
     pub(crate) name: String,
     pub(crate) median: f64,
-    /// The interval that holds the median with a confidence of 95 %.
+    /// The 95 % confidence interval of the median.
     pub(crate) interval: [f64; 2],
 }
 
-/// What a benchmark handed on by `benches/support/report.rs`.
+/// A table that `benches/support/report.rs` wrote.
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) title: String,
@@ -50,7 +50,7 @@ impl Figures {
                 path.file_stem().and_then(|stem| stem.to_str()),
             ) {
                 let table = Table::of(&json(&path)?)
-                    .ok_or_else(|| Error::at(&path, "not what benches/support/report.rs writes"))?;
+                    .ok_or_else(|| Error::at(&path, "not a table of benches/support/report.rs"))?;
                 figures.tables.insert(name.to_owned(), table);
             }
         }
@@ -72,13 +72,13 @@ impl Figures {
         self.rungs.iter().filter(move |rung| rung.group == group)
     }
 
-    /// The median of one of criterion's functions, in nanoseconds.
+    /// Returns the median of one criterion function, in nanoseconds.
     pub(crate) fn rung(&self, group: &str, name: &str) -> Option<f64> {
         let mut group = self.group(group);
         Some(group.find(|rung| rung.name == name)?.median)
     }
 
-    /// The cells of one line of a table.
+    /// Returns the cells of one line of a table.
     pub(crate) fn line(&self, table: &str, name: &str) -> Vec<&Cell> {
         let cells = self.tables.get(table).map(|table| table.cells.iter());
         let cells = cells.into_iter().flatten();
@@ -104,7 +104,7 @@ impl Table {
 }
 
 impl Rung {
-    /// What criterion keeps of its newest run of a function.
+    /// Reads what criterion stores about the latest run of a function.
     fn of(benchmark: &Value, estimates: &Value) -> Option<Self> {
         let median = &estimates["median"];
         let interval = &median["confidence_interval"];
@@ -120,13 +120,13 @@ impl Rung {
     }
 }
 
-/// Criterion has a directory `new` for each function, at different depths.
+/// Finds the directories `new`, which criterion creates for each function, at different depths.
 fn find_rungs(directory: &Path, rungs: &mut Vec<(SystemTime, Rung)>) -> Result<(), Error> {
     let estimates = directory.join("new/estimates.json");
     if estimates.is_file() {
         let benchmark = json(&directory.join("new/benchmark.json"))?;
         let rung = Rung::of(&benchmark, &json(&estimates)?)
-            .ok_or_else(|| Error::at(&estimates, "not what criterion writes"))?;
+            .ok_or_else(|| Error::at(&estimates, "not a result of criterion"))?;
         let written = fs::metadata(&estimates).and_then(|metadata| metadata.modified());
         rungs.push((written.map_err(|error| Error::at(&estimates, error))?, rung));
         return Ok(());

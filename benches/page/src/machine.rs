@@ -2,7 +2,7 @@ use std::{fs, process::Command, thread};
 
 use crate::error::Error;
 
-/// What the figures are of.
+/// Returns a table that describes the machine.
 pub(crate) fn table() -> Result<String, Error> {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpus.lines().find_map(|line| {
@@ -22,21 +22,24 @@ pub(crate) fn table() -> Result<String, Error> {
         ("processor", model),
         ("cores", cores.ok()),
         ("memory", memory),
-        ("system", said("uname", &["-sr"])),
-        ("compiler", said("rustc", &["--version"])),
-        ("commit", said("git", &["describe", "--always", "--dirty"])),
-        ("day", said("date", &["-u", "+%Y-%m-%d"])),
+        ("system", output_of("uname", &["-sr"])),
+        ("compiler", output_of("rustc", &["--version"])),
+        (
+            "commit",
+            output_of("git", &["describe", "--always", "--dirty"]),
+        ),
+        ("day", output_of("date", &["-u", "+%Y-%m-%d"])),
     ];
     let mut table = "| | |\n|---|---|\n".to_owned();
     for (name, value) in rows {
-        let value = value.ok_or_else(|| Error::new(format!("the {name} cannot be told")))?;
+        let value = value.ok_or_else(|| Error::new(format!("the {name} is unknown")))?;
         table += &format!("| {name} | {value} |\n");
     }
     Ok(table)
 }
 
-fn said(program: &str, arguments: &[&str]) -> Option<String> {
+fn output_of(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok()?;
-    let said = String::from_utf8(output.stdout).ok()?;
-    output.status.success().then(|| said.trim().to_owned())
+    let stdout = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| stdout.trim().to_owned())
 }

@@ -1,14 +1,14 @@
-//! Renders `docs/overhead.md`, `docs/overhead.svg` and the figures of `README.md` from what the benchmarks
-//! wrote.
+//! Renders `docs/overhead.md`, `docs/overhead.svg` and the table in `README.md` from the results of the
+//! benchmarks.
 //!
-//! `scripts/overhead` calls it, after the benchmarks:
+//! `scripts/overhead` runs it after the benchmarks:
 //!
 //! ```sh
 //! cargo run --manifest-path benches/page/Cargo.toml -- target/overhead
 //! ```
 //!
-//! The prose of the page is in `template.md`, that of the README in itself; what stands between their markers
-//! is written here.
+//! The prose of the page is in `template.md`. This program writes what is between the markers there and in
+//! the README.
 
 mod error;
 mod figures;
@@ -31,7 +31,7 @@ const TEMPLATE: &str = include_str!("../template.md");
 
 fn main() -> ExitCode {
     let Some(from) = env::args_os().nth(1) else {
-        eprintln!("name the directory that the benchmarks wrote to: target/overhead");
+        eprintln!("usage: codex-telemetry-overhead-page target/overhead");
         return ExitCode::FAILURE;
     };
     match render(&PathBuf::from(from)) {
@@ -54,7 +54,7 @@ fn render(from: &Path) -> Result<(), Error> {
                 "ladder" => tables::ladder(&figures),
                 "peers" => tables::peers(&figures),
                 "peers in short" => tables::peers_in_short(&figures),
-                unknown => return Err(Error::new(format!("what is {unknown}?"))),
+                unknown => return Err(Error::new(format!("unknown marker: {unknown}"))),
             },
         })
     };
@@ -62,7 +62,7 @@ fn render(from: &Path) -> Result<(), Error> {
     let readme = root.join("README.md");
     let readme = fs::read_to_string(&readme).map_err(|error| Error::at(&readme, error))?;
     let page = template::fill(TEMPLATE, &figures.reports(), generate)?;
-    let readme = template::fill(&template::of(&readme), &[], generate)?;
+    let readme = template::fill(&template::without_generated(&readme), &[], generate)?;
     for (name, text) in [
         ("docs/overhead.md", page),
         ("docs/overhead.svg", plot::bars(&figures)),

@@ -1,4 +1,4 @@
-/// A figure as a person reads it: three digits that count, and thousands set apart.
+/// Formats a value with three significant digits and with separators between thousands.
 pub(crate) fn text(value: f64) -> String {
     if value != 0.0 && value.abs() < 0.1 {
         return format!("{value:.3}");
@@ -16,8 +16,8 @@ pub(crate) fn text(value: f64) -> String {
     };
     let (whole, fraction) = plain.split_once('.').unwrap_or((plain, ""));
     let mut grouped = String::new();
-    for (at, digit) in whole.chars().enumerate() {
-        if at > 0 && (whole.len() - at) % 3 == 0 {
+    for (index, digit) in whole.chars().enumerate() {
+        if index > 0 && (whole.len() - index) % 3 == 0 {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -26,7 +26,7 @@ pub(crate) fn text(value: f64) -> String {
     format!("{sign}{grouped}{point}{fraction}")
 }
 
-/// A figure and its unit; a factor stands by its sign alone.
+/// Formats a value with its unit, which may be empty.
 pub(crate) fn with_unit(value: f64, unit: &str) -> String {
     format!("{} {unit}", text(value)).trim_end().to_owned()
 }
@@ -36,7 +36,7 @@ mod tests {
     use super::text;
 
     #[test]
-    fn three_digits_count_and_thousands_stand_apart() {
+    fn values_have_three_significant_digits_and_separated_thousands() {
         for (value, expected) in [
             (0.0, "0"),
             (0.0123, "0.012"),

@@ -7,7 +7,7 @@ const TOP: f64 = 64.0;
 const ROW: f64 = 30.0;
 const BAR: f64 = 18.0;
 
-/// Readable on a light and on a dark page; a viewer that does not know of dark ones shows the light one.
+/// Supports light and dark pages. A viewer without support for dark pages uses the light style.
 const STYLE: &str = "
     text { font: 14px system-ui, sans-serif; fill: #1f2328; }
     .title { font-size: 17px; font-weight: 600; }
@@ -24,11 +24,11 @@ const STYLE: &str = "
     }
 ";
 
-/// What each of the peers adds to a call, as bars, the least first.
+/// Renders a bar for the time that each peer adds to a call, smallest first.
 pub(crate) fn bars(figures: &Figures) -> String {
     let added = added(figures);
-    let most = added.iter().map(|(_, adds)| *adds).fold(1.0, f64::max);
-    let scale = (WIDTH - NAMES - VALUES) / most;
+    let max = added.iter().map(|(_, adds)| *adds).fold(1.0, f64::max);
+    let scale = (WIDTH - NAMES - VALUES) / max;
     let height = TOP + ROW * added.len() as f64 + 12.0;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
@@ -37,13 +37,13 @@ pub(crate) fn bars(figures: &Figures) -> String {
          <style>{STYLE}</style>\n\
          <rect class=\"page\" width=\"{WIDTH}\" height=\"{height}\"/>\n\
          <text class=\"title\" x=\"16\" y=\"28\">What middleware adds to a call</text>\n\
-         <text class=\"note\" x=\"16\" y=\"49\">nanoseconds on the caller’s thread, over each one’s \
-         own bare service; less is better</text>\n"
+         <text class=\"note\" x=\"16\" y=\"49\">nanoseconds on the caller’s thread, compared to the \
+         bare service; less is better</text>\n"
     );
     for (row, (name, adds)) in added.iter().enumerate() {
         let middle = TOP + ROW * (row as f64 + 0.5);
         let (top, baseline) = (middle - BAR / 2.0, middle + 5.0);
-        // So that also the least is seen.
+        // So that every bar is visible.
         let length = (adds * scale).max(1.0);
         let class = if name.starts_with("ours") {
             "ours"

@@ -3,17 +3,18 @@ use crate::{
     number::{text, with_unit},
 };
 
-/// What stands where a benchmark was not run.
+/// The text for a benchmark that did not run.
 pub(crate) const NOT_MEASURED: &str = "not measured";
 
 pub(crate) const BARE: &str = "bare";
 pub(crate) const BARE_HTTP: &str = "bare, HTTP";
 pub(crate) const OURS: &str = "ours, OTLP: span, metrics, logs";
 
-/// The rungs of `benches/overhead.rs`.
+/// Renders the rungs of `benches/overhead`.
 pub(crate) fn ladder(figures: &Figures) -> String {
     let bare = figures.rung("overhead", "bare service");
-    let mut table = "| rung | ns | 95 % of medians | over bare |\n|---|--:|--:|--:|\n".to_owned();
+    let mut table =
+        "| rung | median, ns | 95 % interval | over bare |\n|---|--:|--:|--:|\n".to_owned();
     for rung in figures.group("overhead") {
         let over = bare.map_or_else(|| NOT_MEASURED.to_owned(), |bare| text(rung.median - bare));
         let [low, high] = rung.interval.map(text);
@@ -23,11 +24,11 @@ pub(crate) fn ladder(figures: &Figures) -> String {
     table
 }
 
-/// The rungs of `benches/peers`, by what they add to their own bare service.
+/// Renders the rungs of `benches/peers`, by the time that they add to their bare service.
 pub(crate) fn peers(figures: &Figures) -> String {
     let ours = added(figures).into_iter().find(|(name, _)| *name == OURS);
     let mut table =
-        "| around a ready service | adds, ns | of ours with OTLP | in all, ns | 95 % of medians |\n\
+        "| around a ready service | adds, ns | relative to ours with OTLP | median, ns | 95 % interval |\n\
          |---|--:|--:|--:|--:|\n"
             .to_owned();
     for (name, adds) in added(figures) {
@@ -42,7 +43,7 @@ pub(crate) fn peers(figures: &Figures) -> String {
     table
 }
 
-/// What the peers add, and ours beside them, in multiples of what ours adds when it exports.
+/// Renders the time that each peer adds, relative to ours with OTLP.
 pub(crate) fn peers_in_short(figures: &Figures) -> String {
     let added = added(figures);
     let Some((_, ours)) = added.iter().find(|(name, _)| *name == OURS) else {
@@ -55,13 +56,13 @@ pub(crate) fn peers_in_short(figures: &Figures) -> String {
     table
 }
 
-/// A factor as it is worth remembering.
+/// Formats a factor with one decimal if it is small, and without decimals otherwise.
 fn in_short(factor: f64) -> String {
     let decimals = usize::from(factor < 1.95);
     format!("{factor:.decimals$}")
 }
 
-/// What each of the peers adds to its own bare service, in nanoseconds, the least first.
+/// Returns the time that each peer adds to its bare service, in nanoseconds, smallest first.
 pub(crate) fn added(figures: &Figures) -> Vec<(&str, f64)> {
     let bare = |name: &str| figures.rung("peers", name);
     let (Some(call), Some(http)) = (bare(BARE), bare(BARE_HTTP)) else {
@@ -71,7 +72,7 @@ pub(crate) fn added(figures: &Figures) -> Vec<(&str, f64)> {
     let rungs = rungs.filter(|rung| rung.name != BARE && rung.name != BARE_HTTP);
     let mut added: Vec<_> = rungs
         .map(|rung| {
-            // The rest is middleware for HTTP.
+            // The others are HTTP middleware.
             let is_call = rung.name.starts_with("ours") || rung.name.ends_with("by hand");
             let bare = if is_call { call } else { http };
             (rung.name.as_str(), rung.median - bare)
@@ -81,7 +82,7 @@ pub(crate) fn added(figures: &Figures) -> Vec<(&str, f64)> {
     added
 }
 
-/// The table that a benchmark handed on.
+/// Renders the table of a benchmark.
 pub(crate) fn report(figures: &Figures, name: &str) -> String {
     match figures.tables.get(name) {
         Some(table) => pivot(table),
@@ -89,7 +90,7 @@ pub(crate) fn report(figures: &Figures, name: &str) -> String {
     }
 }
 
-/// Rows of one name as one line, with a cell for each column.
+/// Renders rows of the same name as one line, with a cell for each column.
 fn pivot(table: &Table) -> String {
     let (mut names, mut columns) = (Vec::new(), Vec::new());
     for cell in &table.cells {
@@ -125,7 +126,7 @@ mod tests {
     use crate::figures::Cell;
 
     #[test]
-    fn rows_of_one_name_are_one_line() {
+    fn rows_of_the_same_name_are_one_line() {
         let cell = |name: &str, column: Option<&str>, value| Cell {
             name: name.to_owned(),
             column: column.map(str::to_owned),
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_factor_in_short_has_a_decimal_when_it_is_small() {
+    fn a_small_factor_has_one_decimal() {
         for (factor, expected) in [(0.082, "0.1"), (0.68, "0.7"), (1.0, "1.0"), (4.13, "4")] {
             assert_eq!(in_short(factor), expected);
         }

@@ -3,9 +3,11 @@ use crate::error::Error;
 const START: &str = "<!-- generated: ";
 const END: &str = "<!-- end -->";
 
-/// The template, with what `generate` says between each marker and its end.
+/// Fills the template with the result of `generate` after each marker.
 ///
-/// A report that has no place in the template is an error: it would be lost without a word.
+/// # Errors
+///
+/// Fails if a report has no marker, because it would be missing on the page.
 pub(crate) fn fill(
     template: &str,
     reports: &[&str],
@@ -33,8 +35,8 @@ pub(crate) fn fill(
     Ok(page)
 }
 
-/// The template of a page: what was generated is taken out, the markers stay.
-pub(crate) fn of(page: &str) -> String {
+/// Returns the template of a page: without the generated parts, but with their markers.
+pub(crate) fn without_generated(page: &str) -> String {
     let mut template = String::new();
     let mut generated = false;
     for line in page.lines() {
@@ -52,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_generated_stands_between_markers() {
+    fn generated_text_is_between_markers() {
         let template = "a\n<!-- generated: report x -->\nb\n";
         let page = fill(template, &["x"], |marker| Ok(format!("[{marker}]"))).unwrap();
         assert_eq!(
@@ -62,14 +64,14 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_filled_again() {
+    fn a_filled_page_is_a_template_again() {
         let template = "a\n<!-- generated: x -->\nb\n";
         let page = fill(template, &[], |_| Ok("old".to_owned())).unwrap();
-        assert_eq!(of(&page), template);
+        assert_eq!(without_generated(&page), template);
     }
 
     #[test]
-    fn a_report_without_a_place_is_not_lost() {
+    fn a_report_without_a_marker_is_an_error() {
         let error = fill("a\n", &["memory"], |_| Ok(String::new())).unwrap_err();
         assert!(error.to_string().contains("report memory"), "{error}");
     }

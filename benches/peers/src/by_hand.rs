@@ -1,5 +1,5 @@
-//! A span and a histogram, written by hand around the service with OpenTelemetry's API, as an
-//! application without middleware has them. They say what our own span and metric say of such a call.
+//! A span and a histogram that an application without middleware writes by hand, with OpenTelemetry's API.
+//! They have the same content as the span and the histogram of this crate.
 
 use std::{
     convert::Infallible,
@@ -19,13 +19,13 @@ use opentelemetry_sdk::trace::{SdkTracer, Span};
 use tower::Service;
 
 use crate::{
-    books::Books,
-    burst::Peers,
+    peers::Peers,
+    record_counts::RecordCounts,
     sdk::{Sdk, Signal},
     services::Bare,
 };
 
-pub(crate) fn run(peers: &mut Peers<'_>, books: &mut Books) {
+pub(crate) fn run(peers: &mut Peers<'_>, counts: &mut RecordCounts) {
     let name = "span and histogram by hand";
     let sdk = Sdk::start();
     let service = ByHand {
@@ -38,8 +38,8 @@ pub(crate) fn run(peers: &mut Peers<'_>, books: &mut Books) {
             .with_unit("s")
             .build(),
     };
-    let made = peers.call(name, service, sdk.settle());
-    sdk.finish(books, name, made, &[Signal::Spans, Signal::Metrics]);
+    let made = peers.call(name, service, sdk.flush());
+    sdk.finish(counts, name, made, &[Signal::Spans, Signal::Metrics]);
 }
 
 struct ByHand<S> {

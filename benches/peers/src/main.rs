@@ -1,38 +1,39 @@
-//! What codex-telemetry's layers add to a call, beside what other middleware adds.
+//! The time that codex-telemetry's layers add to a call, compared to other middleware.
 //!
 //! ```sh
 //! cargo bench --manifest-path benches/peers/Cargo.toml
 //! ```
 //!
-//! Each is put around a trivial service that is always ready, and called on one thread, without a
-//! runtime. Middleware for HTTP stands on a bare HTTP service, the rest on a bare one of ours: compare
-//! what each adds to its own. Requests are built outside of the measured time, and dropping the response
-//! is inside: some end their span there.
+//! Each middleware wraps a trivial service that is always ready. One thread calls it, without a runtime.
+//! HTTP middleware wraps an HTTP service and the rest wraps a service of this crate's requests, so compare
+//! what each adds to its own bare service. The measured time includes dropping the response, where some
+//! middleware ends its span, but not building the request.
 //!
-//! Calls come in bursts, and between them, outside of the measured time, everything is exported; so no
-//! queue overflows, whoever is slow. Exporters count and do nothing else. Export threads work during a
-//! burst, on the machine's other cores, as they would in an application. The books are printed at the
-//! end, and a run that lost anything fails.
+//! Calls are made in bursts. After each burst, outside of the measured time, everything is exported, so no
+//! queue overflows. The exporters only count. Export threads work on other cores during a burst, as in an
+//! application. In the end the benchmark prints the record counts, and fails if a record was dropped.
 //!
-//! The peers are the newest there are, and all of them are built on the same opentelemetry, 0.33.
+//! All peers are the latest versions, and use the same opentelemetry, 0.33.
 
-mod books;
-mod burst;
 mod by_hand;
 #[path = "../../support/counting.rs"]
 mod counting;
 mod http_peers;
 mod ours;
+mod peers;
+mod record_counts;
 #[path = "../../support/report.rs"]
 mod report;
 mod sdk;
 mod services;
+#[path = "../../support/stack.rs"]
+mod stack;
 
 use std::time::Duration;
 
 use criterion::Criterion;
 
-use crate::{books::Books, burst::Peers};
+use crate::{peers::Peers, record_counts::RecordCounts};
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -40,16 +41,16 @@ fn main() {
         .measurement_time(Duration::from_secs(1))
         .sample_size(30)
         .configure_from_args();
-    let mut books = Books::default();
+    let mut counts = RecordCounts::default();
     let mut peers = Peers::new(&mut criterion);
 
     peers.bare();
-    ours::run(&mut peers, &mut books);
-    by_hand::run(&mut peers, &mut books);
-    // Last, because from its third rung on the process has a global subscriber.
-    http_peers::run(&mut peers, &mut books);
+    ours::run(&mut peers, &mut counts);
+    by_hand::run(&mut peers, &mut counts);
+    // Last, because it sets a global subscriber.
+    http_peers::run(&mut peers, &mut counts);
 
     drop(peers);
     criterion.final_summary();
-    books.close();
+    counts.finish();
 }

@@ -1,23 +1,20 @@
-use std::{convert::Infallible, hint::black_box, time::Duration};
+use std::{hint::black_box, time::Duration};
 
-use codex_telemetry::{
-    Call, ErrorClass, ErrorClassLayer, Event, MemorySink, Originator, OriginatorLayer, OtlpConfig,
-    OtlpSink, Sink, TimingLayer,
-};
-use tower::{Service, ServiceBuilder};
+use codex_telemetry::{Event, MemorySink, Sink};
 
 use crate::{
-    books::Books,
-    burst::{Peers, QUEUE},
-    counting::Counting,
+    counting::otlp_sink,
+    peers::{Peers, QUEUE},
+    record_counts::RecordCounts,
     sdk::METRIC_INTERVAL,
     services::Bare,
+    stack::three_layers,
 };
 
-/// Far longer than an export takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Much longer than an export takes.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A sink that wants every event and does nothing with it.
+/// An enabled sink that drops every event.
 struct Discard;
 
 impl Sink for Discard {
@@ -26,45 +23,33 @@ impl Sink for Discard {
     }
 }
 
-pub(crate) fn run(peers: &mut Peers<'_>, books: &mut Books) {
-    peers.call("ours, sink off", three_layers(()), || ());
-    peers.call("ours, discarding sink", three_layers(Discard), || ());
+pub(crate) fn run(peers: &mut Peers<'_>, counts: &mut RecordCounts) {
+    peers.call("ours, sink off", three_layers((), Bare), || ());
+    peers.call("ours, discarding sink", three_layers(Discard, Bare), || ());
     let memory = MemorySink::new();
-    peers.call("ours, memory sink", three_layers(memory.clone()), || {
-        drop(memory.take());
-    });
-    otlp(peers, books);
+    peers.call(
+        "ours, memory sink",
+        three_layers(memory.clone(), Bare),
+        || {
+            drop(memory.take());
+        },
+    );
+    otlp(peers, counts);
 }
 
-fn otlp(peers: &mut Peers<'_>, books: &mut Books) {
+fn otlp(peers: &mut Peers<'_>, counts: &mut RecordCounts) {
     let name = "ours, OTLP: span, metrics, logs";
-    let exporter = Counting::default();
-    let config = OtlpConfig::builder()
-        .queue_capacity(QUEUE)
-        .metric_interval(METRIC_INTERVAL)
-        .build()
-        .expect("a configuration");
-    let sink = OtlpSink::builder(config)
-        .span_exporter(exporter.clone())
-        .log_exporter(exporter.clone())
-        .metric_exporter(exporter.clone())
-        .start();
-    let made = peers.call(name, three_layers(sink.clone()), || {
-        sink.flush(PATIENCE).expect("a flush");
+    let (sink, exporter) = otlp_sink(|config| {
+        config
+            .queue_capacity(QUEUE)
+            .metric_interval(METRIC_INTERVAL)
     });
-    sink.shutdown(PATIENCE).expect("a shutdown");
-    books.book(name, "spans", made, exporter.spans());
-    books.book(name, "durations", made, exporter.measured());
-    // One as the call starts, and one as it ends.
-    books.book(name, "log records", 2 * made, exporter.logs());
-}
-
-fn three_layers(
-    sink: impl Sink + 'static,
-) -> impl Service<Call<u64>, Response = u64, Error = Infallible> {
-    ServiceBuilder::new()
-        .layer(OriginatorLayer::new(Originator::Sdk))
-        .layer(TimingLayer::new(sink))
-        .layer(ErrorClassLayer::new(|_: &Infallible| ErrorClass::Other))
-        .service(Bare)
+    let made = peers.call(name, three_layers(sink.clone(), Bare), || {
+        sink.flush(TIMEOUT).expect("the flush succeeds");
+    });
+    sink.shutdown(TIMEOUT).expect("the shutdown succeeds");
+    counts.add(name, "spans", made, exporter.spans());
+    counts.add(name, "durations", made, exporter.durations());
+    // One for the start and one for the end of each call.
+    counts.add(name, "log records", 2 * made, exporter.logs());
 }

@@ -5,12 +5,12 @@ use opentelemetry_sdk::{
     trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider},
 };
 
-use crate::{books::Books, burst::QUEUE, counting::Counting};
+use crate::{counting::Counting, peers::QUEUE, record_counts::RecordCounts};
 
-/// How often metrics are exported, by every peer.
+/// The interval of metric exports, for every peer.
 pub(crate) const METRIC_INTERVAL: Duration = Duration::from_secs(1);
 
-/// OpenTelemetry's SDK as an application sets it up, with exporters that count.
+/// OpenTelemetry's SDK, set up as in an application, with exporters that count.
 pub(crate) struct Sdk {
     pub(crate) tracers: SdkTracerProvider,
     pub(crate) meters: SdkMeterProvider,
@@ -36,28 +36,34 @@ impl Sdk {
         }
     }
 
-    /// Waits until every span is exported; metrics are totals, and cannot overflow.
-    pub(crate) fn settle(&self) -> impl FnMut() + use<> {
+    /// Returns a function that exports all spans. Metrics are cumulative and cannot overflow.
+    pub(crate) fn flush(&self) -> impl FnMut() + use<> {
         let tracers = self.tracers.clone();
-        move || tracers.force_flush().expect("a flush of the spans")
+        move || tracers.force_flush().expect("the flush succeeds")
     }
 
-    /// Ends the export, and books what `made` calls came to.
-    pub(crate) fn finish(self, books: &mut Books, rung: &str, made: u64, signals: &[Signal]) {
-        self.tracers.shutdown().expect("a shutdown of the tracers");
-        self.meters.shutdown().expect("a shutdown of the meters");
+    /// Shuts the SDK down, and adds the records of `made` calls to `counts`.
+    pub(crate) fn finish(
+        self,
+        counts: &mut RecordCounts,
+        rung: &str,
+        made: u64,
+        signals: &[Signal],
+    ) {
+        self.tracers.shutdown().expect("the shutdown succeeds");
+        self.meters.shutdown().expect("the shutdown succeeds");
         for signal in signals {
             match signal {
-                Signal::Spans => books.book(rung, "spans", made, self.exporter.spans()),
+                Signal::Spans => counts.add(rung, "spans", made, self.exporter.spans()),
                 Signal::Metrics => {
-                    books.book(rung, "durations", made, self.exporter.measured());
+                    counts.add(rung, "durations", made, self.exporter.durations());
                 }
             }
         }
     }
 }
 
-/// What a peer makes of a call.
+/// A signal that a peer exports.
 #[derive(Clone, Copy)]
 pub(crate) enum Signal {
     Spans,

@@ -12,11 +12,11 @@ use tower::Service;
 pub(crate) type Body = Empty<&'static [u8]>;
 pub(crate) type HttpRequest = Request<Body>;
 
-/// The trivial service, always ready, for calls and for HTTP.
+/// A trivial service for both kinds of requests. It is always ready.
 #[derive(Clone, Copy)]
 pub(crate) struct Bare;
 
-/// What a server would see of a small request that names no parent.
+/// Returns a small request without a traceparent.
 pub(crate) fn http_request() -> HttpRequest {
     let mut request = Request::new(Body::new());
     *request.method_mut() = Method::POST;

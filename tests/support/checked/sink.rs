@@ -9,20 +9,20 @@ use std::{
 use codex_telemetry::{Event, Sink};
 use opentelemetry::TraceId;
 
-use super::{Account, Fault};
+use super::{CallTracker, Fault};
 
-/// A sink whose calls are checked when it goes out of scope.
+/// A sink that checks its calls when it is dropped.
 ///
-/// The first one checks and its clones do not: the test keeps it and the layers get clones. So a call
-/// that leaks, and its clone of the sink with it, is found as well.
+/// Only the original checks, not its clones: the test keeps the original and gives clones to the
+/// layers. So the check also finds a call that leaks together with its clone of the sink.
 pub(crate) struct Checked<S> {
     sink: S,
-    account: Arc<Mutex<Account>>,
+    tracker: Arc<Mutex<CallTracker>>,
     expected: BTreeSet<Fault>,
-    is_first: bool,
+    is_original: bool,
 }
 
-/// The crate's memory sink, checked.
+/// A checked version of the crate's memory sink.
 pub(crate) type MemorySink = Checked<codex_telemetry::MemorySink>;
 
 // === impl Checked ===
@@ -34,30 +34,30 @@ impl MemorySink {
 }
 
 impl<S> Checked<S> {
-    /// Checks what `sink` is told.
+    /// Checks the events that `sink` receives.
     pub(crate) fn over(sink: S) -> Self {
         Self {
             sink,
-            account: Arc::default(),
+            tracker: Arc::default(),
             expected: BTreeSet::new(),
-            is_first: true,
+            is_original: true,
         }
     }
 
-    /// Says what will be wrong with a call, because the test wants it so; if it is not, the test fails.
+    /// Expects a fault, which the test causes on purpose. The test fails if there is none of its kind.
     pub(crate) fn expecting(mut self, fault: Fault) -> Self {
         self.expected.insert(fault);
         self
     }
 
-    pub(crate) fn account(&self) -> MutexGuard<'_, Account> {
-        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn tracker(&self) -> MutexGuard<'_, CallTracker> {
+        self.tracker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<S: Sink> Sink for Checked<S> {
     fn emit(&self, event: Event) {
-        self.account().event(&event);
+        self.tracker().event(&event);
         self.sink.emit(event);
     }
 
@@ -82,9 +82,9 @@ impl<S: Clone> Clone for Checked<S> {
     fn clone(&self) -> Self {
         Self {
             sink: self.sink.clone(),
-            account: Arc::clone(&self.account),
+            tracker: Arc::clone(&self.tracker),
             expected: self.expected.clone(),
-            is_first: false,
+            is_original: false,
         }
     }
 }
@@ -103,9 +103,9 @@ impl<S: fmt::Debug> fmt::Debug for Checked<S> {
 
 impl<S> Drop for Checked<S> {
     fn drop(&mut self) {
-        // A test that has failed already has said why.
-        if self.is_first && !thread::panicking() {
-            self.account().check(&self.expected);
+        // A test that panics has its own message.
+        if self.is_original && !thread::panicking() {
+            self.tracker().check(&self.expected);
         }
     }
 }

@@ -11,25 +11,26 @@ use fastrand::Rng;
 
 use crate::receiver::{Behaviour, Receiver};
 
-/// Makes a receiver come and go, and err, until it is told to behave.
-pub(crate) struct Storm {
+/// A thread that makes a receiver fail, hang and restart at random.
+pub(crate) struct Chaos {
     receiver: Arc<Receiver>,
-    end: mpsc::Sender<()>,
+    stop: mpsc::Sender<()>,
     thread: JoinHandle<()>,
 }
 
-impl Storm {
-    pub(crate) fn over(receiver: &Arc<Receiver>, mut rng: Rng) -> Self {
-        let (end, ended) = mpsc::channel();
+impl Chaos {
+    pub(crate) fn start(receiver: &Arc<Receiver>, mut rng: Rng) -> Self {
+        let (stop, stopped) = mpsc::channel();
         let thread = {
             let receiver = Arc::clone(receiver);
             thread::spawn(move || {
-                let mut calm = |longest: u64| {
-                    let pause = Duration::from_millis(rng.u64(1..longest));
-                    let calm = ended.recv_timeout(pause) != Err(RecvTimeoutError::Timeout);
-                    (calm, rng.u8(..9), rng.i64(..100))
+                // Pauses for a random time; returns whether to stop, and random numbers.
+                let mut pause = |max: u64| {
+                    let pause = Duration::from_millis(rng.u64(1..max));
+                    let stop = stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout);
+                    (stop, rng.u8(..9), rng.i64(..100))
                 };
-                while let (false, kind, count) = calm(100) {
+                while let (false, kind, count) = pause(100) {
                     receiver.behave(match kind {
                         0 => Behaviour::Status(503),
                         1 => Behaviour::StatusWithRetryAfter(429, Duration::from_secs(1)),
@@ -42,7 +43,7 @@ impl Storm {
                         5 => Behaviour::Hang,
                         6 => {
                             receiver.stop();
-                            calm(200);
+                            pause(200);
                             receiver.restart();
                             Behaviour::Accept
                         }
@@ -53,13 +54,14 @@ impl Storm {
         };
         Self {
             receiver: Arc::clone(receiver),
-            end,
+            stop,
             thread,
         }
     }
 
-    pub(crate) fn calm(self) {
-        drop(self.end);
+    /// Stops the thread and lets the receiver accept everything.
+    pub(crate) fn stop(self) {
+        drop(self.stop);
         self.thread.join().unwrap();
         self.receiver.behave(Behaviour::Accept);
     }

@@ -13,12 +13,12 @@ use crate::{model::Model, reply::Reply};
 
 const PROMPT: &str = "Run the command, then say that it is done.";
 const MODEL: &str = "gpt-5.5";
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The model, directories of Codex's own, and both ways to run a turn.
-pub(crate) struct Stage {
+/// The model server, the directories of Codex, and both ways to run a turn.
+pub(crate) struct Harness {
     codex: &'static Path,
-    /// The model, and the receiver of OTLP.
+    /// Also receives OTLP.
     model: Model,
     home: TempDir,
     work: TempDir,
@@ -27,8 +27,8 @@ pub(crate) struct Stage {
     stack: BoxCloneSyncService<TurnRequest, Turn, TurnError>,
 }
 
-impl Stage {
-    pub(crate) fn set(codex: &'static Path) -> Self {
+impl Harness {
+    pub(crate) fn new(codex: &'static Path) -> Self {
         let model = Model::start([]);
         let provider = format!(
             "{{name=\"mock\",base_url=\"{}\",env_key=\"MOCK_KEY\",wire_api=\"responses\",\
@@ -44,9 +44,9 @@ impl Stage {
         let config = config.map(|(key, value)| (key.to_owned(), value.to_owned()));
         let otlp = OtlpConfig::builder()
             .endpoint(&model.url(""))
-            // The server's answer to everything is the empty object.
+            // The server responds to each export with an empty JSON object.
             .protocol(Protocol::HttpJson)
-            // So that exports happen while turns run.
+            // Short enough to export while turns run.
             .schedule_delay(Duration::from_millis(100))
             .metric_interval(Duration::from_millis(500))
             .build()
@@ -72,9 +72,9 @@ impl Stage {
         }
     }
 
-    /// A turn through the layers.
+    /// Runs a turn through the layers.
     pub(crate) async fn full(&self) {
-        self.script();
+        self.queue_replies();
         let request = TurnRequest::new(PROMPT)
             .with_model(MODEL)
             .with_sandbox(Sandbox::DangerFullAccess)
@@ -89,9 +89,9 @@ impl Stage {
         assert_eq!(turn.final_message.as_deref(), Some("done"));
     }
 
-    /// The same turn, as a program that reads nothing of it runs it.
+    /// Runs the same turn without this crate, and does not parse its output.
     pub(crate) async fn plain(&self) {
-        self.script();
+        self.queue_replies();
         let mut command = Command::new(self.codex);
         command.args(["exec", "--json", "--skip-git-repo-check", "--model", MODEL]);
         for (key, value) in &self.config {
@@ -112,21 +112,21 @@ impl Stage {
         stdin.write_all(PROMPT.as_bytes()).await.unwrap();
         drop(stdin);
         let output = child.wait_with_output().await.unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
+        let stdout = String::from_utf8_lossy(&output.stdout);
         assert!(
-            output.status.success() && said.contains("turn.completed"),
-            "{said}"
+            output.status.success() && stdout.contains("turn.completed"),
+            "{stdout}"
         );
     }
 
-    /// What the model answers to one turn.
-    fn script(&self) {
+    /// Queues the responses of the model for one turn.
+    fn queue_replies(&self) {
         self.model.then([Reply::shell("echo hi"), Reply::done()]);
     }
 
-    /// Ends the export. `turns` turns and as many tools have to be with the receiver.
-    pub(crate) fn check_books(&self, turns: u64) {
-        self.sink.shutdown(PATIENCE).unwrap();
+    /// Shuts the sink down, and checks that it exported `turns` turns with one tool each.
+    pub(crate) fn check_stats(&self, turns: u64) {
+        self.sink.shutdown(TIMEOUT).unwrap();
         let stats = self.sink.stats();
         assert_eq!(stats.of(Signal::Traces).exported, 2 * turns, "{stats}");
         assert_eq!(stats.of(Signal::Traces).dropped, 0, "{stats}");

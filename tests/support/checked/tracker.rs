@@ -6,22 +6,22 @@ use std::{
 use codex_telemetry::Event;
 use opentelemetry::SpanId;
 
-/// What can be wrong with a call.
+/// What can be wrong with the events of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
-    /// It has a start and no end.
+    /// A start without an end.
     Open,
-    /// It has an end, and no start before it.
+    /// An end without a start before it.
     NoStart,
     TwoStarts,
     TwoEnds,
-    /// It ended after the call that it was made in.
+    /// An end after the end of the parent call.
     OutlivedParent,
 }
 
-/// The calls that events tell of, and what is wrong with them.
+/// Tracks calls by their events, and collects faults.
 #[derive(Debug, Default)]
-pub(crate) struct Account {
+pub(crate) struct CallTracker {
     calls: HashMap<SpanId, Call>,
     faults: Vec<(Fault, String)>,
 }
@@ -33,7 +33,7 @@ struct Call {
     ended: bool,
 }
 
-impl Account {
+impl CallTracker {
     pub(crate) fn event(&mut self, event: &Event) {
         let label = format!("{event:?}");
         if event.kind().is_terminal() {
@@ -70,12 +70,12 @@ impl Account {
         self.faults.extend(fault.map(|fault| (fault, label)));
     }
 
-    /// How many calls have ended.
-    pub(crate) fn ended(&self) -> usize {
-        self.calls.values().filter(|call| call.ended).count()
+    /// Returns the number of open calls.
+    pub(crate) fn open(&self) -> usize {
+        self.calls.values().filter(|call| !call.ended).count()
     }
 
-    /// Fails the test unless what is wrong is what the test said would be, of each kind at least once.
+    /// Panics unless the kinds of faults found are exactly the expected ones.
     #[track_caller]
     pub(crate) fn check(&self, expected: &BTreeSet<Fault>) {
         let open = self.calls.values().filter(|call| !call.ended);
@@ -90,6 +90,6 @@ impl Account {
         for (fault, label) in &faults {
             let _ = write!(list, "\n  {fault:?}: {label}");
         }
-        panic!("of the calls {expected:?} was to be wrong, and is {found:?}:{list}");
+        panic!("expected the faults {expected:?}, found {found:?}:{list}");
     }
 }

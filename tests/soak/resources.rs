@@ -1,4 +1,4 @@
-//! What `/proc` tells of this process and of those that it started.
+//! The resources of this process and of its child processes, from `/proc`.
 
 use std::{
     fs,
@@ -7,18 +7,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Far more than anything here takes, also on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+/// A timeout that is never reached, not even on a busy machine.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What a process holds that it should give back.
+/// What a process should release.
 #[derive(Debug)]
-pub(crate) struct Holdings {
+pub(crate) struct Resources {
     descriptors: Vec<String>,
     threads: Vec<String>,
     children: Vec<String>,
 }
 
-impl Holdings {
+impl Resources {
     pub(crate) fn now() -> Self {
         Self {
             descriptors: descriptors(),
@@ -27,10 +27,10 @@ impl Holdings {
         }
     }
 
-    /// Waits until no more is held than there was.
+    /// Waits until this process holds no more than `self`.
     #[track_caller]
     pub(crate) fn check(&self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let now = Self::now();
             if now.is_within(self) {
@@ -52,7 +52,7 @@ impl Holdings {
 }
 
 fn descriptors() -> Vec<String> {
-    // The one that lists them is gone by the time that it is looked at.
+    // Skips the descriptor of this listing itself.
     let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
     open.filter_map(|entry| fs::read_link(entry.path()).ok())
         .map(|link| link.display().to_string())
@@ -67,7 +67,7 @@ fn threads() -> Vec<String> {
         .collect()
 }
 
-/// The processes that this one started, zombies included.
+/// Returns the child processes of this one, including zombies.
 fn children() -> Vec<String> {
     let us = std::process::id().to_string();
     let stats = processes().filter_map(|path| fs::read_to_string(path.join("stat")).ok());
@@ -79,17 +79,17 @@ fn children() -> Vec<String> {
         .collect()
 }
 
-/// The processes that have `mark` in their environment.
-pub(crate) fn marked(mark: &str) -> Vec<PathBuf> {
-    let is_marked = |path: &PathBuf| {
+/// Returns the processes whose environment contains `tag`.
+pub(crate) fn tagged(tag: &str) -> Vec<PathBuf> {
+    let is_tagged = |path: &PathBuf| {
         let environment = fs::read(path.join("environ")).unwrap_or_default();
-        String::from_utf8_lossy(&environment).contains(mark)
+        String::from_utf8_lossy(&environment).contains(tag)
     };
-    processes().filter(is_marked).collect()
+    processes().filter(is_tagged).collect()
 }
 
-/// How much memory this process holds, in bytes.
-pub(crate) fn resident() -> u64 {
+/// Returns the resident memory of this process in bytes.
+pub(crate) fn resident_memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kilobytes = line.unwrap().trim().trim_end_matches(" kB");

@@ -1,0 +1,46 @@
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use codex_telemetry::{Event, Outcome, Sink};
+
+/// The number of calls by operation and outcome.
+pub(crate) type Outcomes = BTreeMap<(&'static str, &'static str), u64>;
+
+/// A sink that counts events and ended calls.
+#[derive(Clone, Default)]
+pub(crate) struct EventCounter(Arc<Mutex<Counts>>);
+
+#[derive(Clone, Default)]
+pub(crate) struct Counts {
+    pub(crate) events: u64,
+    /// The calls that ended, by operation.
+    pub(crate) ended: BTreeMap<&'static str, u64>,
+    /// The root calls that ended: those that the test made, without the tools inside a turn.
+    pub(crate) roots: Outcomes,
+}
+
+impl EventCounter {
+    pub(crate) fn counts(&self) -> Counts {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Sink for EventCounter {
+    fn emit(&self, event: Event) {
+        let operation = event.operation().as_str();
+        let mut counts = self.0.lock().unwrap();
+        counts.events += 1;
+        if let Some(outcome) = event.outcome() {
+            *counts.ended.entry(operation).or_default() += 1;
+            if event.parent_span_id().is_none() {
+                count(&mut counts.roots, operation, outcome);
+            }
+        }
+    }
+}
+
+pub(crate) fn count(outcomes: &mut Outcomes, operation: &'static str, outcome: Outcome) {
+    *outcomes.entry((operation, outcome.as_str())).or_default() += 1;
+}
