@@ -1,4 +1,4 @@
-//! What the tool service promises: one file for each side of it.
+//! Tests of the tool service.
 
 #![cfg(feature = "services")]
 
