@@ -16,3 +16,4 @@ mod privacy;
 mod registry;
 mod stats;
 mod support;
+mod values;
