@@ -15,3 +15,4 @@ mod support;
 mod sweeper;
 mod sweeping;
 mod time_to_live;
+mod values;
