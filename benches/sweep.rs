@@ -1,16 +1,16 @@
-//! What a sweep costs over the removal itself: 100,000 expired attachments, beside a bare unlink loop
-//! and beside `find … -delete`.
+//! Measures a sweep of 100,000 expired attachments, and for comparison a plain unlink loop and
+//! `find … -delete`.
 //!
-//! Run with `cargo bench --bench sweep`. Each round fills a directory, synced to its disk, once for
-//! each of the three, and measures them in turn; so compare what stands in one round. The directories
-//! are in the temp directory and, where it is there, in `/dev/shm`, or in those that are given:
+//! Run with `cargo bench --bench sweep`. Each round fills and syncs a directory for each of the three,
+//! and measures them in turn. Compare results of the same round. The directories are in the temp
+//! directory and in `/dev/shm` if that exists, or in the given ones:
 //!
 //! ```sh
 //! cargo bench --bench sweep -- --files 100000 --rounds 7 /var/tmp
 //! ```
 //!
-//! The medians are printed, and written to `target/overhead/sweep.json`. With `--test`, as the
-//! continuous integration runs it, it goes through a few files once and writes nothing.
+//! The benchmark prints the medians and writes them to `target/overhead/sweep.json`. With `--test`, as in
+//! continuous integration, it removes a few files once and writes nothing.
 
 #[path = "support/report.rs"]
 mod report;
@@ -32,7 +32,7 @@ use tower::ServiceExt;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// What a short text or a patch takes.
+/// The content of a file: as long as a short text or a patch.
 const CONTENT: [u8; 1024] = [b'x'; 1024];
 
 struct Options {
@@ -41,7 +41,7 @@ struct Options {
     parents: Vec<PathBuf>,
 }
 
-/// A way to empty a directory.
+/// A method to empty a directory.
 type Method = fn(&Path) -> Result<()>;
 
 const METHODS: [(&str, Method); 3] = [
@@ -64,10 +64,10 @@ fn measure(parent: &Path, options: &Options, report: &mut Report) -> Result<()> 
     let file_system = file_system(parent)?;
     let mut times = METHODS.map(|_| Vec::new());
     for round in 0..options.rounds {
-        // To fill a directory and bring it to its disk takes far longer than what is measured.
+        // Filling and syncing a directory takes far longer than the measurement.
         println!("sweep: {}, round {}", parent.display(), round + 1);
         for turn in 0..METHODS.len() {
-            // Each is the first as often as the last.
+            // The order rotates.
             let method = (round + turn) % METHODS.len();
             let directory = tempfile::tempdir_in(parent)?;
             fill(directory.path(), options.files)?;
@@ -97,19 +97,19 @@ fn measure(parent: &Path, options: &Options, report: &mut Report) -> Result<()> 
     Ok(())
 }
 
-/// Puts files there that bear names of attachments and have expired, as their times are of now.
+/// Creates files with attachments' names. They have expired, because their modification time is now.
 fn fill(directory: &Path, files: usize) -> Result<()> {
     let mut random = fastrand::Rng::with_seed(7);
     for index in 0..files {
         let hash = format!("{:032x}{:032x}", random.u128(..), random.u128(..));
         fs::write(directory.join(format!("{hash}-notes-{index}.txt")), CONTENT)?;
     }
-    // What expires has been on its disk for long; what never got there is cheaper to remove.
+    // Expired files are on the disk. Files that are not yet on it are cheaper to remove.
     rustix::fs::syncfs(File::open(directory)?)?;
     Ok(())
 }
 
-/// Nothing of what was filled in is left; the store's own lock may be.
+/// Checks that the directory is empty except for the store's lock file.
 fn check(directory: &Path) -> Result<()> {
     for entry in fs::read_dir(directory)? {
         let name = entry?.file_name();
@@ -157,7 +157,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     }
 }
 
-/// The type of the file system that a directory is on, by the longest mount point above it.
+/// Returns the type of a directory's file system: that of the deepest mount point above it.
 fn file_system(directory: &Path) -> Result<String> {
     let directory = directory.canonicalize()?;
     let mounts = fs::read("/proc/mounts").unwrap_or_default();
@@ -189,7 +189,7 @@ impl Options {
             match argument {
                 Arg::Long("files") => options.files = arguments.value()?.parse()?,
                 Arg::Long("rounds") => options.rounds = arguments.value()?.parse()?,
-                // Read by the report; the latter is what cargo itself passes.
+                // The report reads `--test`. Cargo passes `--bench`.
                 Arg::Long("test" | "bench") => {}
                 Arg::Value(parent) => options.parents.push(parent.into()),
                 other => return Err(other.unexpected().into()),
