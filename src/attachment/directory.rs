@@ -14,7 +14,7 @@ use rustix::{
 
 /// A handle of the store's directory, through which every file in it is reached by its bare name.
 ///
-/// A path can lead elsewhere once somebody renames a directory; the handle cannot. No call follows a
+/// A path leads elsewhere once a directory in it is renamed; the handle does not. No call follows a
 /// symbolic link in the directory.
 #[derive(Debug)]
 pub(super) struct Directory {
@@ -79,7 +79,7 @@ impl Directory {
         Ok(renameat(&self.handle, from, &self.handle, to)?)
     }
 
-    /// Creates a file, which must be missing, and which nobody else can write.
+    /// Creates a read-only file for its owner, and opens it to write. Fails if the file exists.
     pub(super) fn create_new(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         self.open_file(name, flags, Mode::RUSR)

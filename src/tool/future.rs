@@ -51,16 +51,8 @@ pin_project! {
 // === impl ResponseFuture ===
 
 impl ResponseFuture {
-    pub(super) fn unknown(error: ToolError) -> Self {
-        let (error, guard) = (Some(error), None);
-        let state = State::Failed { error, guard };
-        Self { state }
-    }
-
-    pub(super) fn disabled(guard: StatsGuard) -> Self {
-        let tool = Arc::clone(guard.tool());
-        let error = Some(ToolError::Disabled { tool });
-        let guard = Some(guard);
+    pub(super) fn failed(error: ToolError, guard: Option<StatsGuard>) -> Self {
+        let error = Some(error);
         let state = State::Failed { error, guard };
         Self { state }
     }

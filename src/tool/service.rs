@@ -91,11 +91,7 @@ impl ToolService {
     ///
     /// Returns [`ToolError::NotFound`] if the tool is not registered.
     pub fn set_enabled(&self, name: &str, enabled: bool) -> Result<(), ToolError> {
-        let tool = self.0.tools.get(name).ok_or_else(|| ToolError::NotFound {
-            name: name.into(),
-            known: Arc::clone(&self.0.names),
-        })?;
-        tool.set_enabled(enabled);
+        self.find(name)?.set_enabled(enabled);
         Ok(())
     }
 
@@ -116,6 +112,13 @@ impl ToolService {
     /// ends, after the reset.
     pub fn take_stats(&self) -> BTreeMap<Arc<str>, ToolStats> {
         self.map_stats(std::mem::take)
+    }
+
+    fn find(&self, name: &str) -> Result<&Arc<RegisteredTool>, ToolError> {
+        self.0.tools.get(name).ok_or_else(|| ToolError::NotFound {
+            name: name.into(),
+            known: Arc::clone(&self.0.names),
+        })
     }
 
     fn map_stats(
@@ -141,19 +144,17 @@ impl Service<ToolCall> for ToolService {
     }
 
     fn call(&mut self, call: ToolCall) -> Self::Future {
-        let Some(tool) = self.0.tools.get(&call.name) else {
-            return ResponseFuture::unknown(ToolError::NotFound {
-                name: call.name,
-                known: Arc::clone(&self.0.names),
-            });
+        let tool = match self.find(&call.name) {
+            Ok(tool) => tool,
+            Err(error) => return ResponseFuture::failed(error, None),
         };
         call.context.record(names::TOOL_TYPE, "function");
         let guard = StatsGuard::new(Arc::clone(tool));
         if tool.is_enabled() {
-            ResponseFuture::running(tool.service().oneshot(call), guard)
-        } else {
-            ResponseFuture::disabled(guard)
+            return ResponseFuture::running(tool.service().oneshot(call), guard);
         }
+        let error = ToolError::Disabled { tool: call.name };
+        ResponseFuture::failed(error, Some(guard))
     }
 }
 

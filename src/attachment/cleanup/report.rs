@@ -47,11 +47,6 @@ pub struct CleanupFailure {
 // === impl CleanupReport ===
 
 impl CleanupReport {
-    pub(super) fn count_removed(&mut self, bytes: u64) {
-        self.removed += 1;
-        self.removed_bytes += bytes;
-    }
-
     pub(super) fn count_failed(&mut self, file_name: &CStr, error: &io::Error) {
         self.failed += 1;
         if self.failures.len() < MAX_FAILURES {

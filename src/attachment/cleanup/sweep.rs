@@ -48,7 +48,7 @@ struct Entry {
 }
 
 /// A file that a sweep is about to remove.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Due<'a> {
     Attachment(&'a CStr, Metadata),
     Staging(&'a CStr),
@@ -103,13 +103,12 @@ impl Sweep<'_> {
         crash_point("the store is locked for the removal");
         for file in due {
             match *file {
-                Due::Staging(name) => self.remove_leftover(name, &lock),
-                Due::Attachment(name, metadata) if is_current => self.remove(name, metadata),
-                Due::Attachment(name, _) => {
+                Due::Attachment(name, _) if !is_current => {
                     if let Some(metadata) = self.due(name) {
-                        self.remove(name, metadata);
+                        self.remove(Due::Attachment(name, metadata), &lock);
                     }
                 }
+                file => self.remove(file, &lock),
             }
             crash_point("a due file is removed");
         }
@@ -130,7 +129,7 @@ impl Sweep<'_> {
                 self.progress.report().kept += 1;
                 return None;
             }
-            // It is not the store's to remove, but somebody should know of it.
+            // Another program created it, so the sweep reports it and does not remove it.
             Ok(Some(_)) => {
                 io::Error::other("it has an attachment's name but is not a regular file")
             }
@@ -142,21 +141,23 @@ impl Sweep<'_> {
         None
     }
 
-    fn remove(&self, name: &CStr, metadata: Metadata) {
-        match self.directory().remove(name) {
-            Ok(true) => self.progress.report().count_removed(metadata.size),
-            Ok(false) => {}
-            Err(error) => self.progress.report().count_failed(name, &error),
-        }
-    }
-
-    fn remove_leftover(&self, name: &CStr, lock: &Lock) {
-        let removed = stage::remove_leftover(self.directory(), name, lock);
+    fn remove(&self, file: Due<'_>, lock: &Lock) {
+        let (name, removed_bytes) = match file {
+            Due::Attachment(name, metadata) => {
+                let removed = self.directory().remove(name);
+                (
+                    name,
+                    removed.map(|removed| removed.then_some(metadata.size)),
+                )
+            }
+            Due::Staging(name) => (name, stage::remove_leftover(self.directory(), name, lock)),
+        };
         let mut report = self.progress.report();
-        match removed {
+        match removed_bytes {
             Ok(Some(bytes)) => {
-                report.count_removed(bytes);
-                report.leftovers += 1;
+                report.removed += 1;
+                report.removed_bytes += bytes;
+                report.leftovers += u64::from(matches!(file, Due::Staging(_)));
             }
             Ok(None) => {}
             Err(error) => report.count_failed(name, &error),
