@@ -1,4 +1,4 @@
-//! Stages attachments for an hour, for ever and for good, lets a day pass, and sweeps.
+//! Stages attachments with different times to live, lets a day pass on a manual clock, and sweeps.
 //!
 //! ```sh
 //! cargo run --example attachments
@@ -22,7 +22,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let directory = tempfile::tempdir()?;
-    // A clock that can be moved; a program would call `AttachmentStore::open`.
+    // A manual clock lets the time pass. A real program calls `AttachmentStore::open`.
     let (clock, manual) = Clock::manual(std::time::SystemTime::now());
     let store = AttachmentStore::builder()
         .clock(clock)
@@ -39,10 +39,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             .stage_bytes(name, format!("the content of {name}"), ttl)
             .await?;
     }
-    let refused = store.stage_bytes("../escape", "…", Ttl::default()).await;
+    let invalid = store.stage_bytes("../escape", "…", Ttl::default()).await;
     println!(
-        "refused: {}\n",
-        refused.expect_err("it leads out of the directory")
+        "error: {}\n",
+        invalid.expect_err("it leads out of the directory")
     );
     show("staged", &store).await?;
 
@@ -57,7 +57,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let report = service.clone().oneshot(CleanupRequest::expired()).await?;
     println!("two hours later: {report}");
 
-    // Staged again, it lives a day from now.
+    // Staging it again extends its expiry to a day from now.
     store
         .stage_bytes("diff.patch", "the content of diff.patch", Ttl::default())
         .await?;
@@ -65,13 +65,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let sweeper = Sweeper::spawn(service.clone(), HOUR);
     sink.wait_for(4, Duration::from_secs(10)).await?;
     sweeper.stop().await;
-    show("a day later, after a sweep of the sweeper", &store).await?;
+    show("a day later, after a sweep by the sweeper", &store).await?;
 
     let report = service.oneshot(CleanupRequest::everything()).await?;
-    println!("everything: {report}");
-    show("what is left", &store).await?;
+    println!("cleanup of everything: {report}");
+    show("left", &store).await?;
 
-    println!("the events of the three sweeps:");
+    println!("events of the three sweeps:");
     for event in sink
         .events()
         .iter()

@@ -61,7 +61,12 @@ impl CodexClassifier {
         let wait = found
             .retry_after
             .or_else(|| ours().find_map(|told| told.retry_after));
-        Classification::of(found.class, error).with_retry_after(wait)
+        let classification = Classification::of(found.class, error).with_retry_after(wait);
+        #[cfg(feature = "tool")]
+        if let Some(message) = crate::tool::redacted_message(error) {
+            return classification.with_message(message);
+        }
+        classification
     }
 
     /// Adds what `known` knows to what this classifier knows.

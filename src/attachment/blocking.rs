@@ -11,66 +11,64 @@ use std::{
 
 use tokio::task::{JoinHandle, spawn_blocking};
 
-/// Work on a thread that may block, which learns when nobody waits for it any more.
+/// A task on a blocking thread. Dropping it cancels the task.
 #[derive(Debug)]
-#[must_use = "dropped work is abandoned"]
-pub(super) struct Work<T> {
-    task: JoinHandle<T>,
-    abandoned: Abandoned,
+#[must_use = "a dropped task is cancelled"]
+pub(super) struct BlockingTask<T> {
+    handle: JoinHandle<T>,
+    token: CancellationToken,
 }
 
-/// Whether the future of some [`Work`] was dropped.
+/// Reports to a [`BlockingTask`]'s thread that the task was cancelled.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Abandoned(Arc<AtomicBool>);
+pub(super) struct CancellationToken(Arc<AtomicBool>);
 
-/// The work was abandoned, or its runtime shut down before it began.
+/// The error of a task that was cancelled, or whose runtime shut down before it started.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Interrupted;
 
-// === impl Work ===
+// === impl BlockingTask ===
 
-impl<T: Send + 'static> Work<T> {
-    pub(super) fn spawn(work: impl FnOnce(&Abandoned) -> T + Send + 'static) -> Self {
-        let abandoned = Abandoned::default();
-        let told = abandoned.clone();
+impl<T: Send + 'static> BlockingTask<T> {
+    pub(super) fn spawn(run: impl FnOnce(&CancellationToken) -> T + Send + 'static) -> Self {
+        let token = CancellationToken::default();
+        let clone = token.clone();
         Self {
-            task: spawn_blocking(move || work(&told)),
-            abandoned,
+            handle: spawn_blocking(move || run(&clone)),
+            token,
         }
     }
 }
 
-impl<T> Future for Work<T> {
+impl<T> Future for BlockingTask<T> {
     type Output = Result<T, Interrupted>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(match ready!(Pin::new(&mut self.task).poll(cx)) {
-            Ok(done) => Ok(done),
-            Err(error) => match error.try_into_panic() {
-                // A panic belongs to the call, wherever the thread was that it happened on.
-                Ok(panic) => resume_unwind(panic),
-                Err(_) => Err(Interrupted),
-            },
-        })
+        let result = ready!(Pin::new(&mut self.handle).poll(cx));
+        Poll::Ready(result.map_err(|error| match error.try_into_panic() {
+            // The caller sees the panic as if the task had run on its own thread.
+            Ok(panic) => resume_unwind(panic),
+            Err(_) => Interrupted,
+        }))
     }
 }
 
-impl<T> Drop for Work<T> {
+impl<T> Drop for BlockingTask<T> {
     fn drop(&mut self) {
-        self.abandoned.0.store(true, Relaxed);
-        // Work that waits for a thread need not begin.
-        self.task.abort();
+        self.token.0.store(true, Relaxed);
+        // A task that still waits for a thread never starts.
+        self.handle.abort();
     }
 }
 
-// === impl Abandoned ===
+// === impl CancellationToken ===
 
-impl Abandoned {
+impl CancellationToken {
+    /// Returns an error if the task was cancelled.
     pub(super) fn check(&self) -> Result<(), Interrupted> {
-        if self.0.load(Relaxed) {
-            Err(Interrupted)
-        } else {
-            Ok(())
+        match self.0.load(Relaxed) {
+            true => Err(Interrupted),
+            false => Ok(()),
         }
     }
 }

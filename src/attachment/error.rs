@@ -5,51 +5,71 @@ use rustix::io::Errno;
 use super::blocking::Interrupted;
 use crate::event::{Classification, ErrorClass};
 
-const IN_THE_WAY: &str = "move away what stands in its place";
-
-/// The error of staging or listing attachments.
+/// The error of opening a store, or of staging or listing attachments.
 ///
-/// Whatever it says, no part of an attachment was left behind.
+/// A failed stage leaves no part of the attachment behind.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttachmentError {
-    /// The name could lead out of the directory, or is none.
-    #[error("the attachment name {name:?} is refused: {reason}; use a bare file name")]
+    /// The name is not a bare file name.
+    #[error("invalid attachment name {name:?}: {reason}; use a bare file name")]
     InvalidName {
-        /// The name, or the beginning of a long one.
+        /// The name, truncated.
         name: String,
-        /// What is wrong with it.
+        /// Why it is invalid.
         reason: &'static str,
     },
-    /// The content is larger than the store takes.
+    /// The content exceeds the store's size limit.
     #[error(
-        "the attachment {name:?} is larger than {limit} bytes; stage less, or raise the store's \
+        "attachment {name:?} is larger than {limit} bytes: stage less, or raise the store's \
          `max_size`"
     )]
     TooLarge {
-        /// The name it was to be staged under.
+        /// The attachment's name.
         name: String,
-        /// The largest size in bytes that is taken.
+        /// The size limit in bytes.
         limit: u64,
     },
-    /// What is to be staged is no regular file.
-    #[error("{} is not a regular file; stage the bytes that come out of it", path.display())]
+    /// The path does not lead to a regular file.
+    #[error("{} is not a regular file: read it and stage the bytes", path.display())]
     NotAFile {
-        /// The path that was given.
+        /// The path.
         path: PathBuf,
     },
-    /// The operating system refused.
-    #[error("cannot {doing} {}; {}", path.display(), advice(source))]
+    /// A file operation failed.
+    #[error("cannot {action} {}: {}", path.display(), advice(source))]
     Io {
-        /// What was tried, to be read before the path.
-        doing: &'static str,
-        /// On what it was tried.
+        /// What failed, as a phrase that precedes the path.
+        action: &'static str,
+        /// The file or directory.
         path: PathBuf,
-        /// Why it failed.
+        /// The system's error.
         source: io::Error,
     },
-    /// The runtime shut down before the work was done.
-    #[error("the tokio runtime shut down before the attachments were done; try in the next run")]
+    /// The tokio runtime shut down before the operation finished.
+    #[error("the tokio runtime shut down before the operation finished: repeat it on another one")]
+    Interrupted,
+}
+
+/// The error of a sweep that could not go on.
+///
+/// A file that cannot be removed does not fail the sweep. The
+/// [report](super::CleanupReport::failed) counts it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CleanupError {
+    /// The store's directory or its lock cannot be used.
+    #[error("cannot {action} {}: {}", path.display(), advice(source))]
+    Io {
+        /// What failed, as a phrase that precedes the path.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The tokio runtime shut down before the sweep finished.
+    #[error("the tokio runtime shut down before the sweep finished: the next sweep does the rest")]
     Interrupted,
 }
 
@@ -57,17 +77,17 @@ pub enum AttachmentError {
 
 impl AttachmentError {
     pub(super) fn io(
-        doing: &'static str,
+        action: &'static str,
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io {
-            doing,
+            action,
             path: path.into(),
             source,
         }
     }
 
-    /// Returns the failure mode: `invalid_request`, `io` or `interrupted`.
+    /// Returns the classification of the error: `invalid_request`, `io` or `interrupted`.
     #[must_use]
     pub fn classification(&self) -> Classification {
         let class = match self {
@@ -87,24 +107,45 @@ impl From<Interrupted> for AttachmentError {
     }
 }
 
-/// Returns what to do about an error of the operating system.
-pub(super) fn advice(error: &io::Error) -> &'static str {
-    use io::ErrorKind;
-    match error.kind() {
-        ErrorKind::NotFound => "see that it is still there",
-        ErrorKind::PermissionDenied => "give this process the right to it",
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on its disk",
-        ErrorKind::FileTooLarge => "let this process write larger files (`ulimit -f`)",
-        ErrorKind::ReadOnlyFilesystem => "use a directory that can be written to",
-        ErrorKind::IsADirectory | ErrorKind::NotADirectory => IN_THE_WAY,
-        ErrorKind::Unsupported => "use a directory on another file system",
-        // `ErrorKind` has no stable name for the rest.
-        _ => match error.raw_os_error().map(Errno::from_raw_os_error) {
-            // A link that was not followed.
-            Some(Errno::LOOP) => IN_THE_WAY,
-            Some(Errno::MFILE | Errno::NFILE) => "let this process open more files (`ulimit -n`)",
-            Some(Errno::IO) => "see to its disk",
-            _ => "see the cause",
-        },
+// === impl CleanupError ===
+
+impl CleanupError {
+    /// Returns the classification of the error: `io` or `interrupted`.
+    #[must_use]
+    pub fn classification(&self) -> Classification {
+        let class = match self {
+            Self::Io { .. } => ErrorClass::Io,
+            Self::Interrupted => ErrorClass::Interrupted,
+        };
+        Classification::of(class, self)
+    }
+}
+
+impl From<Interrupted> for CleanupError {
+    fn from(Interrupted: Interrupted) -> Self {
+        Self::Interrupted
+    }
+}
+
+/// Returns what to do about an I/O error.
+fn advice(error: &io::Error) -> &'static str {
+    use io::ErrorKind as Kind;
+    match (
+        error.kind(),
+        error.raw_os_error().map(Errno::from_raw_os_error),
+    ) {
+        (Kind::NotFound, _) => "check that it exists",
+        (Kind::PermissionDenied, _) => "grant this process access",
+        (Kind::StorageFull | Kind::QuotaExceeded, _) => "free disk space",
+        (Kind::FileTooLarge, _) => "raise the limit on file sizes (`ulimit -f`)",
+        (Kind::ReadOnlyFilesystem, _) => "use a writable directory",
+        // ELOOP is a symbolic link that was not followed.
+        (Kind::IsADirectory | Kind::NotADirectory, _) | (_, Some(Errno::LOOP)) => {
+            "move away the file that is in its place"
+        }
+        (Kind::Unsupported, _) => "use a directory on another file system",
+        (_, Some(Errno::MFILE | Errno::NFILE)) => "raise the limit on open files (`ulimit -n`)",
+        (_, Some(Errno::IO)) => "check the disk",
+        _ => "see the source of this error",
     }
 }

@@ -2,15 +2,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// 2200-01-01 and 2201-01-01: after any time to live that is meant, before what ext4 (2446), XFS
-/// (2486) and APFS (2262) can hold.
+/// 2200-01-01 and 2201-01-01, in seconds: later than any real expiry, and earlier than the last time
+/// of ext4 (2446), XFS (2486) and APFS (2262).
 const INFINITE: u64 = 7_258_118_400;
 const PERSISTENT: u64 = 7_289_654_400;
 
-/// How long an attachment is to live.
+/// The time to live of an attachment.
 ///
-/// It is kept as the file's modification time. Whoever copies a store has to copy the times as well
-/// (`cp -p`), or everything in the copy has expired.
+/// The expiry is stored as the file's modification time. To copy a store, copy the times as well
+/// (`cp -p`). Otherwise everything in the copy has expired.
 ///
 /// ```
 /// use codex_telemetry::attachment::Ttl;
@@ -20,30 +20,32 @@ const PERSISTENT: u64 = 7_289_654_400;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ttl {
-    /// For a time from now, up to the year 2200.
+    /// For a duration from now. The expiry is at most in the year 2200.
     For(Duration),
-    /// Until everything is cleaned up.
+    /// Until a [cleanup of everything](super::CleanupRequest::everything).
     Infinite,
-    /// Through a cleanup of everything as well.
+    /// Without an end. A cleanup of everything keeps the attachment.
     Persistent,
 }
 
-/// When an attachment may be removed.
+/// When a sweep may remove an attachment.
 ///
-/// A later one is greater.
+/// A later expiry is greater. With the feature `json` it can be serialized, as an RFC 3339 time in
+/// UTC, `"infinite"` or `"persistent"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Expiry {
-    /// From this time on.
+    /// At this time or later.
     At(SystemTime),
-    /// When everything is cleaned up.
+    /// In a cleanup of everything.
     Infinite,
     /// Never.
     Persistent,
 }
 
-/// The times of one file system that stand for [`Expiry::Infinite`] and [`Expiry::Persistent`].
+/// The modification times that stand for [`Expiry::Infinite`] and [`Expiry::Persistent`] on one file
+/// system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Horizon {
+pub(super) struct TimeRange {
     infinite: SystemTime,
     persistent: SystemTime,
 }
@@ -51,62 +53,78 @@ pub(super) struct Horizon {
 // === impl Ttl ===
 
 impl Default for Ttl {
-    /// A day.
+    /// Returns a day.
     fn default() -> Self {
         Self::For(DAY)
     }
 }
 
 impl From<Duration> for Ttl {
-    fn from(time: Duration) -> Self {
-        Self::For(time)
+    fn from(duration: Duration) -> Self {
+        Self::For(duration)
     }
 }
 
 // === impl Expiry ===
 
 impl Expiry {
-    /// Returns whether a cleanup at `now` removes the attachment.
+    /// Returns whether a sweep of expired attachments at `now` removes the attachment.
     #[must_use]
     pub fn has_passed(self, now: SystemTime) -> bool {
         matches!(self, Self::At(time) if time <= now)
     }
 }
 
-// === impl Horizon ===
+#[cfg(feature = "json")]
+impl serde::Serialize for Expiry {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::At(time) => {
+                // humantime panics for times that RFC 3339 cannot express.
+                let last = unix_time(INFINITE);
+                let time = (*time).clamp(UNIX_EPOCH, last);
+                serializer.collect_str(&humantime::format_rfc3339(time))
+            }
+            Self::Infinite => serializer.serialize_str("infinite"),
+            Self::Persistent => serializer.serialize_str("persistent"),
+        }
+    }
+}
 
-impl Horizon {
-    /// The time to set on a file, to learn from what it becomes how far the file system reaches.
+// === impl TimeRange ===
+
+impl TimeRange {
+    /// Returns the time to set on a file for [`from_probe`](Self::from_probe).
     pub(super) fn probe() -> SystemTime {
-        at(PERSISTENT)
+        unix_time(PERSISTENT)
     }
 
-    /// Returns the horizon of a file system on which [`probe`](Self::probe) became `held`.
+    /// Returns the range of a file system that has stored [`probe`](Self::probe) as `stored`.
     ///
-    /// `None` when it became no time in the future. Older XFS and ext4 end in January 2038: there the
-    /// last two days stand for what has no end.
-    pub(super) fn of(held: SystemTime, now: SystemTime) -> Option<Self> {
-        let persistent = held.min(at(PERSISTENT));
-        let infinite = persistent.checked_sub(DAY)?.min(at(INFINITE));
+    /// Returns `None` if it cannot store a time in the future. Older XFS and ext4 end in January 2038.
+    /// On these, the last two days stand for infinite and persistent.
+    pub(super) fn from_probe(stored: SystemTime, now: SystemTime) -> Option<Self> {
+        let persistent = stored.min(unix_time(PERSISTENT));
+        let infinite = persistent.checked_sub(DAY)?.min(unix_time(INFINITE));
         (infinite > now).then_some(Self {
             infinite,
             persistent,
         })
     }
 
-    /// Returns when an attachment expires that is staged `now`.
+    /// Returns the expiry of an attachment that is staged at `now`.
     pub(super) fn expiry(&self, ttl: Ttl, now: SystemTime) -> Expiry {
-        // The last moment that is not taken for the beginning of infinity.
+        // The last time that does not decode as infinite.
         let last = self.infinite - Duration::from_secs(1);
         match ttl {
-            Ttl::For(time) => Expiry::At(now.checked_add(time).unwrap_or(last).min(last)),
+            Ttl::For(duration) => Expiry::At(now.checked_add(duration).unwrap_or(last).min(last)),
             Ttl::Infinite => Expiry::Infinite,
             Ttl::Persistent => Expiry::Persistent,
         }
     }
 
     /// Returns the expiry that a modification time stands for.
-    pub(super) fn read(&self, modified: SystemTime) -> Expiry {
+    pub(super) fn decode(&self, modified: SystemTime) -> Expiry {
         if modified >= self.persistent {
             Expiry::Persistent
         } else if modified >= self.infinite {
@@ -117,7 +135,7 @@ impl Horizon {
     }
 
     /// Returns the modification time that stands for an expiry.
-    pub(super) fn write(&self, expiry: Expiry) -> SystemTime {
+    pub(super) fn encode(&self, expiry: Expiry) -> SystemTime {
         match expiry {
             Expiry::At(time) => time,
             Expiry::Infinite => self.infinite,
@@ -126,7 +144,7 @@ impl Horizon {
     }
 }
 
-fn at(seconds: u64) -> SystemTime {
+fn unix_time(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
@@ -135,14 +153,14 @@ mod tests {
     use super::*;
 
     fn now() -> SystemTime {
-        at(1_800_000_000)
+        unix_time(1_800_000_000)
     }
 
     #[test]
-    fn what_is_written_is_read_back_on_file_systems_that_end_late_or_early() {
-        let y2038 = at(u64::from(i32::MAX.unsigned_abs()));
-        for held in [at(PERSISTENT), y2038] {
-            let horizon = Horizon::of(held, now()).unwrap();
+    fn an_encoded_expiry_decodes_to_itself_on_every_file_system() {
+        let y2038 = unix_time(u64::from(i32::MAX.unsigned_abs()));
+        for stored in [unix_time(PERSISTENT), y2038] {
+            let range = TimeRange::from_probe(stored, now()).unwrap();
             for ttl in [
                 Ttl::For(Duration::ZERO),
                 Ttl::default(),
@@ -150,32 +168,32 @@ mod tests {
                 Ttl::Infinite,
                 Ttl::Persistent,
             ] {
-                let expiry = horizon.expiry(ttl, now());
-                assert!(horizon.write(expiry) <= held, "{ttl:?}");
-                assert_eq!(horizon.read(horizon.write(expiry)), expiry, "{ttl:?}");
+                let expiry = range.expiry(ttl, now());
+                assert!(range.encode(expiry) <= stored, "{ttl:?}");
+                assert_eq!(range.decode(range.encode(expiry)), expiry, "{ttl:?}");
             }
         }
     }
 
     #[test]
-    fn a_longer_life_is_a_greater_expiry_and_a_later_time() {
-        let horizon = Horizon::of(at(PERSISTENT), now()).unwrap();
-        let lives = [
+    fn a_longer_time_to_live_is_a_greater_expiry_and_a_later_time() {
+        let range = TimeRange::from_probe(unix_time(PERSISTENT), now()).unwrap();
+        let ttls = [
             Ttl::For(Duration::ZERO),
             Ttl::default(),
             Ttl::For(Duration::MAX),
             Ttl::Infinite,
             Ttl::Persistent,
         ];
-        for pair in lives.windows(2) {
-            let [short, long] = [pair[0], pair[1]].map(|ttl| horizon.expiry(ttl, now()));
-            assert!(short < long && horizon.write(short) < horizon.write(long));
+        for pair in ttls.windows(2) {
+            let [short, long] = [pair[0], pair[1]].map(|ttl| range.expiry(ttl, now()));
+            assert!(short < long && range.encode(short) < range.encode(long));
         }
     }
 
     #[test]
-    fn a_file_system_without_a_future_has_no_horizon() {
-        assert_eq!(Horizon::of(now(), now()), None);
-        assert_eq!(Horizon::of(UNIX_EPOCH, now()), None);
+    fn a_file_system_that_cannot_store_future_times_has_no_range() {
+        assert_eq!(TimeRange::from_probe(now(), now()), None);
+        assert_eq!(TimeRange::from_probe(UNIX_EPOCH, now()), None);
     }
 }

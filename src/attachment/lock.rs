@@ -4,62 +4,68 @@ use std::{
     os::unix::fs::{FileExt, MetadataExt},
 };
 
-use super::{directory::Directory, name::LOCK};
+use super::directory::Directory;
 
-/// The lock that keeps a sweep from removing what a stage has just extended.
+/// The name of a store's lock file.
+pub(super) const LOCK_FILE: &str = ".lock";
+
+/// The store's lock, which keeps a sweep from removing an attachment that a stage has just extended.
 ///
-/// It is advisory, held across processes, and the system lets go of it when its holder dies.
+/// It is advisory, excludes other processes as well, and is released by the system when its holder
+/// dies.
 #[derive(Debug)]
-#[must_use = "the lock is let go when this is dropped"]
+#[must_use = "the lock is released when this is dropped"]
 pub(super) struct Lock(File);
 
-/// How many stages there were, by the count in one lock file.
+/// The number of stages so far, as counted in one lock file.
 ///
-/// While two are equal nothing was staged between them, so what a sweep has seen still holds.
+/// If two counts are equal, nothing was staged in between, and what a sweep has read is up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stages {
-    lock: u64,
+pub(super) struct StageCount {
+    lock_inode: u64,
     count: u64,
 }
+
+// === impl Lock ===
 
 impl Lock {
     /// Waits for the lock.
     pub(super) fn acquire(directory: &Directory) -> io::Result<Self> {
         loop {
-            // Opened each time: the lock belongs to the open file, so that threads which shared one
-            // would not exclude each other.
-            let file = directory.open_or_create(LOCK)?;
-            wait_for(&file)?;
+            // Opened each time: the lock belongs to the open file, so threads that share one do not
+            // exclude each other.
+            let file = directory.open_or_create(LOCK_FILE)?;
+            lock_file(&file)?;
             let lock = Self(file);
-            // A file that was removed or replaced while we waited excludes nobody who opens it now.
-            let there = directory.look(LOCK)?.map(|found| found.inode);
-            if there == Some(lock.0.metadata()?.ino()) {
+            // Tries again if the file was replaced during the wait: other processes lock the new one.
+            let current = directory.metadata(LOCK_FILE)?.map(|file| file.inode);
+            if current == Some(lock.0.metadata()?.ino()) {
                 return Ok(lock);
             }
         }
     }
 
-    /// Returns how many stages there were.
-    pub(super) fn stages(&self) -> io::Result<Stages> {
+    /// Returns the number of stages so far.
+    pub(super) fn stage_count(&self) -> io::Result<StageCount> {
         let mut count = [0; 8];
         match self.0.read_exact_at(&mut count, 0) {
-            // Nobody has counted yet.
+            // A new lock file is empty.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => count = [0; 8],
             read => read?,
         }
-        Ok(Stages {
-            lock: self.0.metadata()?.ino(),
+        Ok(StageCount {
+            lock_inode: self.0.metadata()?.ino(),
             count: u64::from_le_bytes(count),
         })
     }
 
-    /// Counts a stage; to be done before anything in the directory is extended or replaced.
+    /// Counts a stage. Must be called before the stage extends or replaces an attachment.
     pub(super) fn count_stage(&self) -> io::Result<()> {
-        let count = self.stages()?.count.wrapping_add(1);
+        let count = self.stage_count()?.count.wrapping_add(1);
         self.0.write_all_at(&count.to_le_bytes(), 0)
     }
 
-    /// Returns the file that is locked.
+    /// Returns the locked file.
     pub(super) fn file(&self) -> &File {
         &self.0
     }
@@ -67,18 +73,18 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Explicitly: a process that is being forked at this moment holds the file open as well, and
-        // with it a lock that ends by closing.
+        // Closing the file is not enough: a process that is forked at this moment keeps it open, and
+        // with it the lock.
         let _ = self.0.unlock();
     }
 }
 
-/// Waits for the lock on a file; a signal that comes meanwhile is no reason to give up.
-pub(super) fn wait_for(file: &File) -> io::Result<()> {
+/// Waits for the lock on a file, also when a signal interrupts the wait.
+pub(super) fn lock_file(file: &File) -> io::Result<()> {
     loop {
         match file.lock() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            done => return done,
+            result => return result,
         }
     }
 }

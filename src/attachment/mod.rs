@@ -1,45 +1,45 @@
-//! Staged files: a store with a time to live, and its cleanup.
+//! A store of files with a time to live, and its cleanup.
 //!
-//! The directory is the index. An attachment is a regular file in it by the name of
-//! `<sha256 of its content>-<its name>`, and its modification time is when it expires. There is no
-//! second place that could disagree: nothing to load after a restart, nothing to repair after a
-//! crash.
+//! The store's directory is its only index. An attachment is a regular file with the name
+//! `<SHA-256 of its content>-<its name>`. Its modification time is its expiry. So there is nothing to
+//! load after a restart and nothing to repair after a crash.
 //!
-//! | file | what it is |
+//! | file | meaning |
 //! |---|---|
-//! | `<64 hex digits>-<name>` | an attachment, whole, read-only |
-//! | `.staging-<16 hex digits>` | one that is being written; its writer holds a lock on it |
-//! | `.lock` | what stages and sweeps of every process exclude each other by |
-//! | anything else | not the store's: never followed, listed, counted or removed |
+//! | `<64 hex digits>-<name>` | an attachment: complete and read-only |
+//! | `.staging-<16 hex digits>` | a file that is being written; its writer holds a lock on it |
+//! | `.lock` | the lock file through which the stages and sweeps of all processes exclude each other |
+//! | anything else | not a file of the store: never followed, listed, counted or removed |
 //!
-//! Staging writes beside, syncs, and renames into place; so an attachment is whole or absent,
-//! whenever the process dies. A sweep looks at a batch of files without the lock, takes it only when
-//! some are due, looks at those again if anything was staged meanwhile, and removes them; so one that
-//! was staged anew in between stays, and stages come in between two batches. Every file is reached
-//! through one handle on the directory, and no symbolic link in it is followed; so a path that is
-//! swapped leads nowhere else.
+//! A stage writes a staging file, syncs it and renames it. So an attachment is whole or absent,
+//! whenever the process dies.
+//!
+//! A sweep works in batches. It reads the metadata of a batch without the lock. If files are due, it
+//! takes the lock, reads their metadata again if anything was staged meanwhile, and removes the files
+//! that are still due. So it never removes an attachment that was just extended, and stages can go on
+//! between two batches.
+//!
+//! The store reaches every file through one handle of the directory and follows no symbolic link in
+//! it. So a replaced path cannot lead it elsewhere.
 
 mod blocking;
-mod builder;
+#[cfg(test)]
+mod checks;
 pub mod cleanup;
+mod crash_point;
 mod directory;
-mod entry;
 mod error;
 mod expiry;
-mod inner;
 mod lock;
 mod name;
 mod stage;
-mod staging;
 mod store;
 mod sweeper;
 
 pub use self::{
-    builder::AttachmentStoreBuilder,
-    cleanup::{CleanupError, CleanupFailure, CleanupReport, CleanupRequest, CleanupService},
-    entry::Attachment,
-    error::AttachmentError,
+    cleanup::{CleanupFailure, CleanupReport, CleanupRequest, CleanupService},
+    error::{AttachmentError, CleanupError},
     expiry::{Expiry, Ttl},
-    store::AttachmentStore,
+    store::{Attachment, AttachmentStore, AttachmentStoreBuilder},
     sweeper::Sweeper,
 };

@@ -1,31 +1,33 @@
 use super::AttachmentError;
 
-/// The lock file of a store.
-pub(super) const LOCK: &str = ".lock";
-/// How the name of a file begins that is being written.
-pub(super) const STAGING: &str = ".staging-";
+/// The prefix of the names of staging files.
+pub(super) const STAGING_PREFIX: &str = ".staging-";
 
-/// The digits of a SHA-256.
+/// The number of hex digits of a SHA-256.
 const HASH_LEN: usize = 64;
-/// What the file systems of this world allow, less the hash and its dash.
+/// The longest name: 255 bytes, the limit of the usual file systems, less the hash and the dash.
 const MAX_LEN: usize = 255 - HASH_LEN - 1;
-/// How much of a bad name an error repeats.
-const SHOWN: usize = 64;
+/// The number of characters of an invalid name that the error prints.
+const MAX_PRINTED_CHARS: usize = 64;
 
-/// What a file in the directory is, by its name alone.
+/// The kind of a file in the store's directory, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind<'a> {
-    Attachment { hash: &'a str, name: &'a str },
+pub(super) enum FileKind<'a> {
+    Attachment {
+        hash: &'a str,
+        name: &'a str,
+    },
     Staging,
+    /// Not a file of the store.
     Foreign,
 }
 
-/// Refuses what cannot be the name of an attachment.
+/// Returns an error if the name is not a valid attachment name.
 pub(super) fn check(name: &str) -> Result<(), AttachmentError> {
-    match flaw(name) {
+    match invalid_reason(name) {
         None => Ok(()),
         Some(reason) => Err(AttachmentError::InvalidName {
-            name: name.chars().take(SHOWN).collect(),
+            name: name.chars().take(MAX_PRINTED_CHARS).collect(),
             reason,
         }),
     }
@@ -36,24 +38,25 @@ pub(super) fn file_name(hash: &str, name: &str) -> String {
     format!("{hash}-{name}")
 }
 
-/// Returns what the file of this name is.
-pub(super) fn kind_of(file_name: &[u8]) -> Kind<'_> {
+/// Returns the kind of the file with this name.
+pub(super) fn kind_of(file_name: &[u8]) -> FileKind<'_> {
     let Ok(file_name) = std::str::from_utf8(file_name) else {
-        return Kind::Foreign;
+        return FileKind::Foreign;
     };
-    if file_name.starts_with(STAGING) {
-        return Kind::Staging;
+    if file_name.starts_with(STAGING_PREFIX) {
+        return FileKind::Staging;
     }
     match file_name.split_at_checked(HASH_LEN) {
         Some((hash, rest)) if hash.bytes().all(is_lower_hex) => match rest.strip_prefix('-') {
-            Some(name) if flaw(name).is_none() => Kind::Attachment { hash, name },
-            _ => Kind::Foreign,
+            Some(name) if invalid_reason(name).is_none() => FileKind::Attachment { hash, name },
+            _ => FileKind::Foreign,
         },
-        _ => Kind::Foreign,
+        _ => FileKind::Foreign,
     }
 }
 
-fn flaw(name: &str) -> Option<&'static str> {
+/// Returns why a name is not a valid attachment name, or `None` if it is valid.
+fn invalid_reason(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         Some("it is empty")
     } else if name.len() > MAX_LEN {
@@ -61,9 +64,9 @@ fn flaw(name: &str) -> Option<&'static str> {
     } else if name == "." || name == ".." {
         Some("it names a directory")
     } else if name.contains(['/', '\\']) {
-        Some("it holds a path separator")
+        Some("it contains a path separator")
     } else if name.contains(char::is_control) {
-        Some("it holds a control character")
+        Some("it contains a control character")
     } else {
         None
     }
@@ -78,26 +81,27 @@ mod tests {
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
+    use crate::attachment::lock::LOCK_FILE;
 
     #[test]
-    fn the_longest_name_makes_the_longest_file_name() {
+    fn the_longest_name_makes_a_file_name_of_255_bytes() {
         let longest = file_name(&"a".repeat(HASH_LEN), &"x".repeat(MAX_LEN));
         assert_eq!(longest.len(), 255);
-        assert_eq!(MAX_LEN, 190, "the error's text says so");
+        assert_eq!(MAX_LEN, 190, "the limit in the error's text");
     }
 
     #[test]
-    fn a_file_name_is_read_back_as_it_was_made() {
+    fn a_file_name_is_parsed_into_its_hash_and_name() {
         let hash = "0123456789abcdef".repeat(4);
         for name in ["a", "-", "a-b", "..a", ".hidden", "ä ö.png", "a..b"] {
-            let made = file_name(&hash, name);
-            let read = Kind::Attachment { hash: &hash, name };
-            assert_eq!(kind_of(made.as_bytes()), read);
+            let file_name = super::file_name(&hash, name);
+            let expected = FileKind::Attachment { hash: &hash, name };
+            assert_eq!(kind_of(file_name.as_bytes()), expected);
         }
     }
 
     #[test]
-    fn what_the_store_cannot_have_made_is_foreign() {
+    fn a_file_name_that_no_store_creates_is_foreign() {
         let hash = "0123456789abcdef".repeat(4);
         for foreign in [
             String::new(),
@@ -109,26 +113,30 @@ mod tests {
             format!("{}-name", hash.to_uppercase()),
             format!("{}-name", &hash[1..]),
             format!("{}ä-name", &hash[1..]),
-            LOCK.to_owned(),
+            LOCK_FILE.to_owned(),
             "notes.txt".to_owned(),
         ] {
-            assert_eq!(kind_of(foreign.as_bytes()), Kind::Foreign, "{foreign:?}");
+            assert_eq!(
+                kind_of(foreign.as_bytes()),
+                FileKind::Foreign,
+                "{foreign:?}"
+            );
         }
-        assert_eq!(kind_of(b"\xff\xfe"), Kind::Foreign);
+        assert_eq!(kind_of(b"\xff\xfe"), FileKind::Foreign);
     }
 
     proptest! {
         #[test]
-        fn any_name_that_is_taken_makes_one_file_name_that_is_read_back(
+        fn the_file_name_of_any_valid_name_is_parsed_into_its_parts(
             name in any::<String>(),
             hash in "[0-9a-f]{64}",
         ) {
             match check(&name) {
                 Ok(()) => {
-                    let made = file_name(&hash, &name);
-                    prop_assert!(made.len() <= 255 && !made.contains(['/', '\0']));
-                    let read = Kind::Attachment { hash: &hash, name: &name };
-                    prop_assert_eq!(kind_of(made.as_bytes()), read);
+                    let file_name = file_name(&hash, &name);
+                    prop_assert!(file_name.len() <= 255 && !file_name.contains(['/', '\0']));
+                    let expected = FileKind::Attachment { hash: &hash, name: &name };
+                    prop_assert_eq!(kind_of(file_name.as_bytes()), expected);
                 }
                 Err(error) => {
                     let text = error.to_string();
@@ -139,16 +147,16 @@ mod tests {
         }
 
         #[test]
-        fn any_file_name_that_is_an_attachments_is_one_that_is_made(
+        fn any_parsed_file_name_is_the_one_of_its_parts(
             hash in "[0-9a-f]{63,65}|[0-9a-g]{64}",
             rest in vec(any::<u8>(), 0..200),
         ) {
             let file_name = [hash.as_bytes(), b"-", &rest].concat();
             for bytes in [&file_name, &rest] {
-                if let Kind::Attachment { hash, name } = kind_of(bytes) {
+                if let FileKind::Attachment { hash, name } = kind_of(bytes) {
                     prop_assert!(check(name).is_ok());
-                    let made = super::file_name(hash, name).into_bytes();
-                    prop_assert_eq!(&made, bytes);
+                    let formatted = super::file_name(hash, name).into_bytes();
+                    prop_assert_eq!(&formatted, bytes);
                 }
             }
         }

@@ -1,21 +1,26 @@
 use std::{
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, TryLockError},
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::PathBuf,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
 };
 
-use rustix::fs::OFlags;
+use rustix::{fs::OFlags, path::Arg};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Attachment, AttachmentError, Expiry, Ttl, blocking::Abandoned, inner::Inner, lock::Lock, name,
-    staging::Staging,
+    Attachment, AttachmentError, Expiry, Ttl,
+    blocking::CancellationToken,
+    crash_point::crash_point,
+    directory::Directory,
+    lock::{Lock, lock_file},
+    name::{self, STAGING_PREFIX},
+    store::Inner,
 };
 
-const BUFFER: usize = 128 << 10;
+const BUFFER_SIZE: usize = 128 << 10;
 
-/// One attachment on its way into the store.
+/// A request to stage one attachment.
 #[derive(Debug)]
 pub(super) struct Stage {
     pub(super) source: Source,
@@ -23,155 +28,281 @@ pub(super) struct Stage {
     pub(super) ttl: Ttl,
 }
 
-/// Where the content comes from.
+/// The content to stage.
 #[derive(Debug)]
 pub(super) enum Source {
     Bytes(Vec<u8>),
     File(PathBuf),
 }
 
+/// A file that is being written. Dropping it before it is placed removes it.
+///
+/// Its writer holds a lock on it for its whole life. A staging file without a lock is the leftover
+/// of a dead process.
+#[derive(Debug)]
+struct StagingFile<'a> {
+    directory: &'a Directory,
+    name: String,
+    file: File,
+    placed: bool,
+}
+
+// === impl Stage ===
+
 impl Stage {
     /// Stages the attachment.
     ///
-    /// The content is always written, also when the store holds it: then the new file takes the place
-    /// of the old one. That way nothing is ever changed in a file that this did not create, be it
-    /// truncated, linked elsewhere or of another owner.
+    /// It writes a new file even if the store has the content already, and the new file replaces the
+    /// old one. So it never changes a file that it did not create: that could be truncated, hard linked
+    /// elsewhere, or of another owner.
     pub(super) fn run(
         &self,
         store: &Inner,
-        abandoned: &Abandoned,
+        token: &CancellationToken,
     ) -> Result<Attachment, AttachmentError> {
-        abandoned.check()?;
+        token.check()?;
         let root = store.directory.path();
         let failed = || AttachmentError::io("stage an attachment in", root);
         let mut source = self.open()?;
-        let mut staging = Staging::create(&store.directory).map_err(failed())?;
-        let (hash, size) = self.copy(&mut source, staging.file(), store, abandoned)?;
+        let mut staging = StagingFile::create(&store.directory).map_err(failed())?;
+        let (hash, size) = self.copy(&mut source, &staging.file, store, token)?;
+        let expiry = store.time_range.expiry(self.ttl, store.now());
+        staging.seal(expiry, store).map_err(failed())?;
 
-        let expiry = store.horizon.expiry(self.ttl, store.now());
         let file_name = name::file_name(&hash, &self.name);
-        seal(staging.file(), store, expiry).map_err(failed())?;
-
         let path = root.join(&file_name);
-        let failed = || AttachmentError::io("put the attachment in its place,", &path);
+        let failed = || AttachmentError::io("rename the staged file to", &path);
         let lock = Lock::acquire(&store.directory).map_err(failed())?;
-        abandoned.check()?;
-        let before = store.directory.look(file_name.as_str()).map_err(failed())?;
-        let before = before
-            .filter(|found| found.is_file())
-            .map(|found| store.horizon.read(found.modified));
-        let longer = before.filter(|before| *before > expiry);
-        if let Some(longer) = longer {
-            let time = store.horizon.write(longer);
-            staging.file().set_modified(time).map_err(failed())?;
-        }
+        token.check()?;
+        let longer = staging.take_over_expiry(&file_name, expiry, store);
+        let longer = longer.map_err(failed())?;
         lock.count_stage().map_err(failed())?;
+        crash_point("the stage is counted");
         staging.place(&file_name, &lock).map_err(failed())?;
         drop(lock);
+        crash_point("the lock is released");
 
         if longer.is_some() {
-            staging.file().sync_all().map_err(failed())?;
+            staging.file.sync_all().map_err(failed())?;
+            crash_point("the longer expiry is synced");
         }
         store.directory.sync().map_err(failed())?;
-        Ok(Attachment {
-            path,
-            name: self.name.clone(),
-            hash,
-            size,
-            expiry: longer.unwrap_or(expiry),
-        })
+        crash_point("the directory is synced");
+        let expiry = longer.unwrap_or(expiry);
+        Ok(Attachment::new(path, &self.name, hash, size, expiry))
     }
 
-    fn open(&self) -> Result<Opened<'_>, AttachmentError> {
+    fn open(&self) -> Result<Box<dyn Read + '_>, AttachmentError> {
         let path = match &self.source {
-            Source::Bytes(bytes) => return Ok(Opened::Bytes(bytes)),
+            Source::Bytes(bytes) => return Ok(Box::new(bytes.as_slice())),
             Source::File(path) => path,
         };
         let failed = || AttachmentError::io("read", path);
-        let mut options = OpenOptions::new();
-        // NONBLOCK, as a pipe would otherwise wait for its other end before it is refused.
+        // NONBLOCK, because opening a FIFO would wait for its other end.
         let flags = OFlags::NONBLOCK.bits().cast_signed();
-        let file = options.read(true).custom_flags(flags).open(path);
-        let file = file.map_err(failed())?;
-        if !file.metadata().map_err(failed())?.is_file() {
-            return Err(AttachmentError::NotAFile { path: path.clone() });
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags)
+            .open(path)
+            .map_err(failed())?;
+        match file.metadata().map_err(failed())?.is_file() {
+            true => Ok(Box::new(file)),
+            false => Err(AttachmentError::NotAFile { path: path.clone() }),
         }
-        Ok(Opened::File(file))
     }
 
-    /// Copies the content, and returns its hash and its size.
+    /// Copies the content and returns its hash and its size.
     fn copy(
         &self,
-        source: &mut Opened<'_>,
-        mut to: &File,
+        source: &mut dyn Read,
+        mut target: &File,
         store: &Inner,
-        abandoned: &Abandoned,
+        token: &CancellationToken,
     ) -> Result<(String, u64), AttachmentError> {
+        let source_path = match &self.source {
+            Source::Bytes(_) => Path::new(&self.name),
+            Source::File(path) => path,
+        };
         let mut hasher = Sha256::new();
         let mut size = 0;
-        let mut buffer = vec![0; BUFFER];
+        let mut buffer = vec![0; BUFFER_SIZE];
         loop {
-            abandoned.check()?;
+            token.check()?;
             let count = match source.read(&mut buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                count => count.map_err(AttachmentError::io("read", self.path()))?,
+                count => count.map_err(AttachmentError::io("read", source_path))?,
             };
             if count == 0 {
                 break;
             }
-            // Counted as it comes: a file may grow while it is read.
+            // Checked for each read, because a file can grow while it is copied.
             size += count as u64;
             if size > store.max_size {
-                return Err(self.too_large(store));
+                return Err(AttachmentError::TooLarge {
+                    name: self.name.clone(),
+                    limit: store.max_size,
+                });
             }
-            let piece = &buffer[..count];
-            hasher.update(piece);
+            hasher.update(&buffer[..count]);
             let failed = AttachmentError::io("write an attachment in", store.directory.path());
-            to.write_all(piece).map_err(failed)?;
+            target.write_all(&buffer[..count]).map_err(failed)?;
+            crash_point("a part is written");
         }
-        Ok((hex(&hasher.finalize()), size))
+        let hash = hasher.finalize();
+        let hash = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok((hash, size))
+    }
+}
+
+// === impl StagingFile ===
+
+impl<'a> StagingFile<'a> {
+    fn create(directory: &'a Directory) -> io::Result<Self> {
+        // Otherwise a sweep between the creation and the lock would take the file for a leftover.
+        let _lock = Lock::acquire(directory)?;
+        crash_point("the store is locked for the creation");
+        loop {
+            let name = format!("{STAGING_PREFIX}{:016x}", fastrand::u64(..));
+            let file = match directory.create_new(&name) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                file => file?,
+            };
+            let staging = Self {
+                directory,
+                name,
+                file,
+                placed: false,
+            };
+            crash_point("the staging file is created");
+            lock_file(&staging.file)?;
+            crash_point("the staging file is locked");
+            return Ok(staging);
+        }
     }
 
-    fn path(&self) -> PathBuf {
-        match &self.source {
-            Source::Bytes(_) => PathBuf::from(&self.name),
-            Source::File(path) => path.clone(),
-        }
+    /// Sets the expiry, and syncs it and the content so that they survive a power failure.
+    fn seal(&self, expiry: Expiry, store: &Inner) -> io::Result<()> {
+        self.file.set_modified(store.time_range.encode(expiry))?;
+        crash_point("the expiry is set");
+        self.file.sync_all()?;
+        crash_point("the staging file is synced");
+        Ok(())
     }
 
-    fn too_large(&self, store: &Inner) -> AttachmentError {
-        AttachmentError::TooLarge {
-            name: self.name.clone(),
-            limit: store.max_size,
+    /// Takes over the expiry of the existing attachment, and returns it, if it is later.
+    ///
+    /// The caller holds the store's lock.
+    fn take_over_expiry(
+        &self,
+        file_name: &str,
+        expiry: Expiry,
+        store: &Inner,
+    ) -> io::Result<Option<Expiry>> {
+        let existing = store.directory.metadata(file_name)?;
+        let longer = existing
+            .filter(|existing| existing.is_file())
+            .map(|existing| store.time_range.decode(existing.modified))
+            .filter(|existing| *existing > expiry);
+        if let Some(longer) = longer {
+            self.file.set_modified(store.time_range.encode(longer))?;
+            crash_point("the longer expiry is set");
+        }
+        Ok(longer)
+    }
+
+    /// Renames the file to its final name, and replaces an existing file.
+    ///
+    /// The caller holds the store's lock.
+    fn place(&mut self, file_name: &str, _: &Lock) -> io::Result<()> {
+        self.directory.rename(&self.name, file_name)?;
+        self.placed = true;
+        crash_point("the staging file is renamed");
+        // The lock is advisory. If another program has put a link in place of the staging file, the link
+        // was renamed instead.
+        let placed = self.directory.metadata(file_name)?.map(|file| file.inode);
+        if placed == Some(self.file.metadata()?.ino()) {
+            Ok(())
+        } else {
+            let text = "the staging file was replaced while it was written";
+            Err(io::Error::other(text))
         }
     }
 }
 
-enum Opened<'a> {
-    Bytes(&'a [u8]),
-    File(File),
-}
-
-impl Read for Opened<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Bytes(bytes) => bytes.read(buffer),
-            Self::File(file) => file.read(buffer),
+impl Drop for StagingFile<'_> {
+    fn drop(&mut self) {
+        if !self.placed {
+            // If this fails, the next sweep removes the file as a leftover.
+            let _ = self.directory.remove(&self.name);
         }
     }
 }
 
-/// Gives the file its expiry, and makes that and the content outlive a power failure.
-fn seal(file: &File, store: &Inner, expiry: Expiry) -> io::Result<()> {
-    file.set_modified(store.horizon.write(expiry))?;
-    file.sync_all()
+/// Removes a staging file whose writer is dead, and returns its size. Returns `None` if it is in use,
+/// missing, or not a regular file.
+///
+/// The caller holds the store's lock.
+pub(super) fn remove_leftover(
+    directory: &Directory,
+    name: impl Arg + Copy,
+    _: &Lock,
+) -> io::Result<Option<u64>> {
+    // Checked before it is opened: opening a device can have effects.
+    match directory.metadata(name)? {
+        Some(metadata) if metadata.is_file() => {}
+        _ => return Ok(None),
+    }
+    let file = match directory.open_existing(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    // A shared lock shows that no writer holds the file, and needs no write permission.
+    match file.try_lock_shared() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    let size = file.metadata()?.len();
+    // The file may have been placed since it was opened. Then the name is missing.
+    Ok(directory.remove(name)?.then_some(size))
 }
 
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink, panic::catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn a_panic_while_a_file_is_staged_removes_it_and_releases_the_locks() {
+        let dir = tempfile::tempdir().unwrap();
+        let panic = catch_unwind(|| {
+            let directory = Directory::open(dir.path()).unwrap();
+            let staging = StagingFile::create(&directory).unwrap();
+            assert!(dir.path().join(&staging.name).exists());
+            let _lock = Lock::acquire(&directory).unwrap();
+            panic!("in the middle of a stage");
+        });
+        assert!(panic.is_err());
+        let entries: Vec<_> = fs::read_dir(dir.path()).unwrap().collect();
+        assert_eq!(entries.len(), 1, "only the lock file is left: {entries:?}");
+        let lock = File::open(dir.path().join(".lock")).unwrap();
+        lock.try_lock().unwrap();
+    }
+
+    #[test]
+    fn a_link_in_place_of_the_staging_file_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let victim = dir.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        let directory = Directory::open(dir.path()).unwrap();
+        let mut staging = StagingFile::create(&directory).unwrap();
+        let path = dir.path().join(&staging.name);
+        fs::remove_file(&path).unwrap();
+        symlink(&victim, &path).unwrap();
+        let lock = Lock::acquire(&directory).unwrap();
+        let error = staging.place("attachment", &lock).unwrap_err();
+        assert!(error.to_string().contains("was replaced"), "{error}");
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    }
 }

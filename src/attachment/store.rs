@@ -1,21 +1,28 @@
 use std::{
     ffi::OsStr,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use super::{
-    Attachment, AttachmentError, AttachmentStoreBuilder, Ttl,
-    blocking::Work,
-    inner::Inner,
-    name,
+    AttachmentError, Expiry, Ttl,
+    blocking::{BlockingTask, CancellationToken},
+    directory::Directory,
+    expiry::TimeRange,
+    lock::Lock,
+    name::{self, FileKind},
     stage::{Source, Stage},
 };
 use crate::event::Clock;
 
-/// Keeps files by the hash of their content, each for its time.
+/// 512 MiB: more than any model accepts, and less than what fills a disk by mistake.
+const DEFAULT_MAX_SIZE: u64 = 512 << 20;
+
+/// A directory of attachments: files with a time to live, named by the hash of their content.
 ///
-/// Clones share one handle; several stores, also of several processes, may share one directory.
+/// Clones share one handle. Several stores, also of several processes, can share one directory.
 ///
 /// ```
 /// use codex_telemetry::attachment::{AttachmentStore, Ttl};
@@ -28,7 +35,7 @@ use crate::event::Clock;
 /// let staged = store.stage_bytes("notes.txt", "remember the milk", Ttl::default()).await?;
 /// assert_eq!(std::fs::read_to_string(&staged.path)?, "remember the milk");
 ///
-/// // The same content under the same name is the same attachment; it lives as long as was ever asked.
+/// // The same content under the same name is the same attachment. It keeps the longest time to live.
 /// let again = store.stage_bytes("notes.txt", "remember the milk", Ttl::Infinite).await?;
 /// assert_eq!(again.path, staged.path);
 /// assert_eq!(store.list().await?, [again]);
@@ -38,38 +45,81 @@ use crate::event::Clock;
 #[derive(Clone, Debug)]
 pub struct AttachmentStore(Arc<Inner>);
 
+/// A builder of an [`AttachmentStore`].
+///
+/// ```
+/// use codex_telemetry::attachment::AttachmentStore;
+///
+/// # let dir = tempfile::tempdir()?;
+/// let store = AttachmentStore::builder().max_size(1 << 20).open(dir.path())?;
+/// assert_eq!(store.max_size(), 1 << 20);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it opens a store"]
+pub struct AttachmentStoreBuilder {
+    max_size: u64,
+    clock: Option<Clock>,
+}
+
+/// A file in an [`AttachmentStore`].
+///
+/// The file is read-only. Its modification time is its expiry, so do not change it.
+///
+/// With the feature `json` it can be serialized, with the [expiry](Expiry) as a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Attachment {
+    /// The absolute path of the file.
+    #[cfg_attr(feature = "json", serde(serialize_with = "serialize_path"))]
+    pub path: PathBuf,
+    /// The name it was staged under.
+    pub name: String,
+    /// The SHA-256 of its content, as 64 lower-case hex digits.
+    pub hash: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When a sweep may remove it.
+    pub expiry: Expiry,
+}
+
+/// What the clones of a store share with the tasks on blocking threads.
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) directory: Directory,
+    pub(super) time_range: TimeRange,
+    pub(super) max_size: u64,
+    clock: Option<Clock>,
+}
+
 // === impl AttachmentStore ===
 
 impl AttachmentStore {
-    /// Opens the store in a directory, which is made when it is not there.
+    /// Opens the store in a directory with the default limits. Creates the directory if it is missing.
     ///
     /// # Errors
     ///
-    /// As of [`AttachmentStoreBuilder::open`].
+    /// See [`AttachmentStoreBuilder::open`].
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, AttachmentError> {
         Self::builder().open(directory)
     }
 
-    /// Returns what opens a store with other limits.
+    /// Returns a builder with the default limits.
     pub fn builder() -> AttachmentStoreBuilder {
-        AttachmentStoreBuilder::new()
+        AttachmentStoreBuilder {
+            max_size: DEFAULT_MAX_SIZE,
+            clock: None,
+        }
     }
 
-    pub(super) fn open_as(
-        directory: &Path,
-        max_size: u64,
-        clock: Option<Clock>,
-    ) -> Result<Self, AttachmentError> {
-        Ok(Self(Arc::new(Inner::open(directory, max_size, clock)?)))
-    }
-
-    /// Returns the directory, absolute.
+    /// Returns the absolute path of the directory.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.0.directory.path()
     }
 
-    /// Returns the size in bytes that no attachment may exceed.
+    /// Returns the largest size of an attachment in bytes.
     #[must_use]
     pub fn max_size(&self) -> u64 {
         self.0.max_size
@@ -77,22 +127,22 @@ impl AttachmentStore {
 
     /// Stages bytes under a name.
     ///
-    /// The time to live counts from now. Content that is staged already, under the same name, keeps
-    /// its expiry if that is later, and is given this one if not.
+    /// The time to live starts now. If the same content is staged under the same name already, the
+    /// attachment gets the later one of the two expiries.
     ///
     /// # Errors
     ///
-    /// [`AttachmentError`] when the name is no bare file name, the content is too large, or the
-    /// operating system refuses. Nothing is left behind then.
+    /// Returns an error if the name is not a bare file name, the content is too large, or a file
+    /// operation fails. A failed stage leaves nothing behind.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime.
+    /// Panics outside a tokio runtime.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is done, it leaves the attachment whole or absent, and nothing half-written
-    /// once its thread has noticed.
+    /// After the future is dropped, the attachment is whole or absent. The blocking thread stops at
+    /// the next step and removes the partial file.
     pub async fn stage_bytes(
         &self,
         name: impl Into<String>,
@@ -103,21 +153,21 @@ impl AttachmentStore {
             .await
     }
 
-    /// Stages a copy of a file, under the last part of its path.
+    /// Stages a copy of a file, under the last component of its path.
     ///
-    /// A symbolic link that is given is followed; the copy is of the file that it leads to.
+    /// If the path is a symbolic link, the store copies the file that it points to.
     ///
     /// # Errors
     ///
-    /// As of [`stage_bytes`](Self::stage_bytes), and when the path names no regular file.
+    /// As [`stage_bytes`](Self::stage_bytes), and if the path does not lead to a regular file.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime.
+    /// Panics outside a tokio runtime.
     ///
     /// # Cancel safety
     ///
-    /// As of [`stage_bytes`](Self::stage_bytes).
+    /// As [`stage_bytes`](Self::stage_bytes).
     pub async fn stage_file(
         &self,
         path: impl Into<PathBuf>,
@@ -127,26 +177,26 @@ impl AttachmentStore {
         let Some(name) = path.file_name().and_then(OsStr::to_str) else {
             return Err(AttachmentError::InvalidName {
                 name: path.display().to_string(),
-                reason: "its path does not end in a name that is text",
+                reason: "the path does not end in a UTF-8 file name",
             });
         };
         let name = name.to_owned();
         self.stage(Source::File(path), name, ttl).await
     }
 
-    /// Stages a copy of a file, under a name of its own.
+    /// Stages a copy of a file under a name.
     ///
     /// # Errors
     ///
-    /// As of [`stage_file`](Self::stage_file).
+    /// As [`stage_file`](Self::stage_file).
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime.
+    /// Panics outside a tokio runtime.
     ///
     /// # Cancel safety
     ///
-    /// As of [`stage_bytes`](Self::stage_bytes).
+    /// As [`stage_bytes`](Self::stage_bytes).
     pub async fn stage_file_as(
         &self,
         path: impl Into<PathBuf>,
@@ -157,22 +207,22 @@ impl AttachmentStore {
             .await
     }
 
-    /// Returns the attachments that are there, by file name; expired ones too, until they are swept.
+    /// Returns all attachments, sorted by path. Expired ones are included until a sweep removes them.
     ///
     /// # Errors
     ///
-    /// [`AttachmentError::Io`] when the directory cannot be read.
+    /// Returns [`AttachmentError::Io`] if the directory cannot be read.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime.
+    /// Panics outside a tokio runtime.
     ///
     /// # Cancel safety
     ///
-    /// Safe: it changes nothing.
+    /// The future can be dropped at any time. Listing changes nothing.
     pub async fn list(&self) -> Result<Vec<Attachment>, AttachmentError> {
         let store = self.inner();
-        Work::spawn(move |abandoned| store.list(abandoned)).await?
+        BlockingTask::spawn(move |token| store.list(token)).await?
     }
 
     async fn stage(
@@ -184,10 +234,119 @@ impl AttachmentStore {
         name::check(&name)?;
         let store = self.inner();
         let stage = Stage { source, name, ttl };
-        Work::spawn(move |abandoned| stage.run(&store, abandoned)).await?
+        BlockingTask::spawn(move |token| stage.run(&store, token)).await?
     }
 
     pub(super) fn inner(&self) -> Arc<Inner> {
         Arc::clone(&self.0)
+    }
+}
+
+// === impl AttachmentStoreBuilder ===
+
+impl AttachmentStoreBuilder {
+    /// Sets the largest size of an attachment in bytes. The default is 512 MiB.
+    pub fn max_size(mut self, bytes: u64) -> Self {
+        self.max_size = bytes;
+        self
+    }
+
+    /// Sets the clock that expiries are computed and checked with, such as a manual one in a test.
+    ///
+    /// The default is the system's wall clock.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Opens the store in a directory. Creates the directory for its owner only if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`AttachmentError::Io`] if the directory cannot be created, opened or locked, or if its
+    /// file system cannot store a modification time in the future.
+    pub fn open(self, directory: impl AsRef<Path>) -> Result<AttachmentStore, AttachmentError> {
+        let path = directory.as_ref();
+        let failed = || AttachmentError::io("open the attachment store in", path);
+        let directory = Directory::open(path).map_err(failed())?;
+        Ok(AttachmentStore(Arc::new(Inner {
+            time_range: time_range(&directory).map_err(failed())?,
+            directory,
+            max_size: self.max_size,
+            clock: self.clock,
+        })))
+    }
+}
+
+/// Determines which times the directory's file system can store, with the lock file.
+fn time_range(directory: &Directory) -> io::Result<TimeRange> {
+    let lock = Lock::acquire(directory)?;
+    lock.file().set_modified(TimeRange::probe())?;
+    let stored = lock.file().metadata()?.modified()?;
+    TimeRange::from_probe(stored, SystemTime::now()).ok_or_else(|| {
+        let text = "the file system cannot store a modification time in the future";
+        io::Error::new(io::ErrorKind::Unsupported, text)
+    })
+}
+
+// === impl Attachment ===
+
+impl Attachment {
+    /// Returns the description of a file, for instance for a fake store.
+    #[must_use]
+    pub fn new(
+        path: impl Into<PathBuf>,
+        name: impl Into<String>,
+        hash: impl Into<String>,
+        size: u64,
+        expiry: Expiry,
+    ) -> Self {
+        Self {
+            path: path.into(),
+            name: name.into(),
+            hash: hash.into(),
+            size,
+            expiry,
+        }
+    }
+}
+
+/// Serializes a path as a text. serde's own implementation fails for a path that is not UTF-8.
+#[cfg(feature = "json")]
+fn serialize_path<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
+
+// === impl Inner ===
+
+impl Inner {
+    pub(super) fn now(&self) -> SystemTime {
+        match &self.clock {
+            // Not read through `Clock`, which can be up to a second late to see a changed wall clock.
+            None => SystemTime::now(),
+            Some(clock) => clock.wall(clock.now()).to_system(),
+        }
+    }
+
+    fn list(&self, token: &CancellationToken) -> Result<Vec<Attachment>, AttachmentError> {
+        let root = self.directory.path();
+        let failed = || AttachmentError::io("list the attachments in", root);
+        let mut attachments = Vec::new();
+        for entry in self.directory.entries().map_err(failed())? {
+            token.check()?;
+            let entry = entry.map_err(io::Error::from).map_err(failed())?;
+            let file_name = entry.file_name();
+            let FileKind::Attachment { hash, name } = name::kind_of(file_name.to_bytes()) else {
+                continue;
+            };
+            let metadata = self.directory.metadata(file_name).map_err(failed())?;
+            if let Some(file) = metadata.filter(|metadata| metadata.is_file()) {
+                let path = root.join(name::file_name(hash, name));
+                let expiry = self.time_range.decode(file.modified);
+                attachments.push(Attachment::new(path, name, hash, file.size, expiry));
+            }
+        }
+        attachments.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        Ok(attachments)
     }
 }

@@ -10,12 +10,12 @@ use tower_service::Service;
 use super::CleanupRequest;
 use crate::error::BoxError;
 
-/// Sweeps a store again and again, through whatever layers its service has.
+/// A task that sweeps a store periodically, through a cleanup service with its layers.
 ///
-/// The first sweep begins at once, as a program that was down has missed some. A sweep that fails is
-/// warned of through `tracing` and does not end the sweeper; the next one comes at its time.
+/// The first sweep starts at once, for the sweeps that were missed while the program did not run. If a
+/// sweep fails, the sweeper logs a warning through `tracing` and goes on with the next one.
 ///
-/// A dropped sweeper stops as well, and cancels a sweep that runs.
+/// Dropping the sweeper stops it and cancels an active sweep.
 ///
 /// ```
 /// use codex_telemetry::{MemorySink, TimingLayer};
@@ -40,7 +40,7 @@ use crate::error::BoxError;
 /// ```
 #[must_use = "a dropped sweeper stops"]
 pub struct Sweeper {
-    /// Gone once it has been told to stop.
+    /// `None` once the stop is requested.
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
@@ -48,13 +48,13 @@ pub struct Sweeper {
 // === impl Sweeper ===
 
 impl Sweeper {
-    /// Starts to sweep now and then every `period`.
+    /// Spawns a task that sweeps now and then every `period`.
     ///
-    /// A sweep that takes longer than the period delays the next one; there is never more than one.
+    /// At most one sweep is active. A sweep that takes longer than the period delays the next one.
     ///
     /// # Panics
     ///
-    /// When `period` is zero, and outside a tokio runtime with time enabled.
+    /// Panics if `period` is zero, and outside a tokio runtime with time enabled.
     pub fn spawn<S>(service: S, period: Duration) -> Self
     where
         S: Service<CleanupRequest, Error: Into<BoxError>, Future: Send> + Send + 'static,
@@ -68,18 +68,18 @@ impl Sweeper {
         }
     }
 
-    /// Stops: no sweep begins any more, and one that runs is waited for.
+    /// Stops the sweeper and waits for an active sweep.
     ///
     /// # Panics
     ///
-    /// When the service panicked, which has ended the sweeper; the panic is passed on.
+    /// Resumes the panic of the service, if that has ended the sweeper.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is done, as by a timeout around it, it cancels the sweep that runs.
+    /// Dropping the future, for instance in a timeout, cancels the active sweep.
     pub async fn stop(mut self) {
         if let Some(stop) = self.stop.take() {
-            // It fails when the task has ended by a panic, of which more below.
+            // Fails if the task has panicked, which is handled below.
             let _ = stop.send(());
         }
         if let Err(error) = (&mut self.task).await
@@ -122,15 +122,15 @@ async fn sweep_until<S>(
             _ = &mut stopped => return,
             ready = ready => ready,
         };
-        // From here on the sweep is not raced against the stop: it runs to its end.
-        let swept = match ready {
+        // From here on, a stop waits for the end of the sweep.
+        let result = match ready {
             Ok(()) => {
                 let sweep = service.call(CleanupRequest::expired());
                 sweep.await.map(drop).map_err(Into::into)
             }
             Err(error) => Err(error),
         };
-        if let Err(error) = swept {
+        if let Err(error) = result {
             warn(&error);
         }
     }
@@ -141,7 +141,7 @@ fn warn(error: &BoxError) {
     ::tracing::warn!(
         target: "codex_telemetry",
         error = &**error as &dyn std::error::Error,
-        "a sweep over attachments failed; the next one comes at its time"
+        "a sweep of the attachment store failed; the sweeper tries again after its period"
     );
 }
 

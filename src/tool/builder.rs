@@ -3,10 +3,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use tower::{ServiceExt, util::BoxCloneSyncService};
 use tower_service::Service;
 
-use super::{ToolCall, ToolOutput, ToolService, entry::Entry};
+use super::{ToolCall, ToolOutput, ToolService, registered_tool::RegisteredTool};
 use crate::error::BoxError;
 
-/// Collects the tools of a [`ToolService`].
+/// A builder that registers the tools of a [`ToolService`].
 ///
 /// ```
 /// use codex_telemetry::{
@@ -21,7 +21,7 @@ use crate::error::BoxError;
 /// let sum = tool_fn(|terms: Vec<i64>, _context| async move {
 ///     Ok::<i64, BoxError>(terms.iter().sum())
 /// });
-/// // Any service of `ToolCall` is a tool, with layers of its own.
+/// // Any service of `ToolCall` is a tool, including its own layers.
 /// let echo = ServiceBuilder::new().concurrency_limit(4).service(service_fn(
 ///     |call: ToolCall| async move { Ok::<_, BoxError>(ToolOutput::new(call.arguments)) },
 /// ));
@@ -34,21 +34,20 @@ use crate::error::BoxError;
 #[derive(Debug, Default)]
 #[must_use = "a builder does nothing until it is built"]
 pub struct ToolServiceBuilder {
-    tools: BTreeMap<Arc<str>, Arc<Entry>>,
+    tools: BTreeMap<Arc<str>, Arc<RegisteredTool>>,
 }
 
 impl ToolServiceBuilder {
-    /// Adds a tool: a service of [`ToolCall`], with all of its own layers around it.
+    /// Registers a tool: a service of [`ToolCall`], including its own layers.
     ///
-    /// Each call runs on a clone of it, so what limits the calls, such as tower's concurrency limit,
-    /// must be shared between clones. Its error becomes
-    /// [`ToolError::Failed`](super::ToolError::Failed), unless it is a
-    /// [`ToolError`](super::ToolError) itself.
+    /// Each call runs on a clone of the service. Clones must share what limits the calls, as those of
+    /// tower's `ConcurrencyLimit` do. An error that is a [`ToolError`](super::ToolError) is returned
+    /// unchanged; any other error becomes [`ToolError::Failed`](super::ToolError::Failed).
     ///
     /// # Panics
     ///
-    /// If a tool of this name was added before: one of the two could never be called, and which one
-    /// is not for a registry to choose. Ask [`contains`](Self::contains) when names come from elsewhere.
+    /// Panics if the name is registered already. Check names from outside the program with
+    /// [`contains`](Self::contains).
     #[track_caller]
     pub fn tool<S>(mut self, name: impl Into<Arc<str>>, service: S) -> Self
     where
@@ -59,21 +58,21 @@ impl ToolServiceBuilder {
         let name = name.into();
         assert!(
             !self.contains(&name),
-            "two tools are named `{name}`: give one of them another name"
+            "tool `{name}` is registered already: give one of the two another name"
         );
         let boxed = BoxCloneSyncService::new(service.map_err(Into::into));
-        let entry = Entry::new(Arc::clone(&name), boxed);
-        self.tools.insert(name, Arc::new(entry));
+        let tool = RegisteredTool::new(Arc::clone(&name), boxed);
+        self.tools.insert(name, Arc::new(tool));
         self
     }
 
-    /// Returns whether a tool of this name was added.
+    /// Returns whether the name is registered.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.tools.contains_key(name)
     }
 
-    /// Returns the service; all tools are enabled.
+    /// Returns the service. All tools are enabled.
     #[must_use]
     pub fn build(self) -> ToolService {
         ToolService::new(self.tools)

@@ -10,7 +10,7 @@ use crate::{
 
 /// A request to run a tool.
 ///
-/// Its `Debug` does not show the arguments.
+/// Its `Debug` output does not contain the arguments.
 ///
 /// ```
 /// use codex_telemetry::{CodexRequest, Operation, tool::ToolCall};
@@ -24,29 +24,31 @@ use crate::{
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ToolCall {
-    /// The name that the tool is registered by.
-    // Shared: every layer that reports the call takes a clone of it.
+    /// The name of the tool in the registry.
+    // Shared, because each layer that reports the call clones it.
     pub name: Arc<str>,
-    /// What the tool is given.
+    /// The arguments.
     pub arguments: Value,
-    /// What rides along; the id of the call is in it.
+    /// The context, which holds the call id.
     pub context: CallContext,
 }
 
-/// What a tool answered.
+/// The output of a tool.
 ///
-/// Its `Debug` does not show the content.
+/// Its `Debug` output does not contain the content. With the feature `json` it can be serialized, as
+/// `{"content": …}`.
 #[derive(Clone, PartialEq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ToolOutput {
-    /// The answer.
+    /// The result as JSON.
     pub content: Value,
 }
 
 // === impl ToolCall ===
 
 impl ToolCall {
-    /// Returns a call of the tool `name`, with a fresh context.
+    /// Returns a call of the tool `name`, with a new context.
     pub fn new(name: impl Into<Arc<str>>, arguments: Value) -> Self {
         Self {
             name: name.into(),
@@ -62,7 +64,7 @@ impl ToolCall {
         self
     }
 
-    /// Sets the id of the call, in the context.
+    /// Sets the call id in the context.
     #[must_use]
     pub fn with_call_id(mut self, id: impl Into<StringValue>) -> Self {
         self.context = self.context.with_call_id(id);

@@ -5,15 +5,25 @@ use crate::{
     event::{Classification, ErrorClass},
 };
 
-/// How many characters of a name an error prints: a model may invent a name of any length.
-const NAME_SHOWN: usize = 64;
-/// How many known names the error of an unknown one prints.
-const KNOWN_SHOWN: usize = 8;
+/// The number of characters of a tool's name that an error prints. A model can make up a name of any
+/// length.
+const MAX_NAME_CHARS: usize = 64;
+/// The number of registered names that [`ToolError::NotFound`] prints.
+const MAX_KNOWN_NAMES: usize = 8;
 
-/// Why a tool call gave no output.
+/// The error of a tool call.
 ///
-/// The crate's own words never repeat the arguments; what a tool, an approver or a panic says of itself
-/// is passed on as it is.
+/// A downstream crate can build each variant, for instance in a fake tool service.
+///
+/// # What is recorded
+///
+/// The text of [`InvalidArguments`](Self::InvalidArguments) can quote the arguments: its reader is
+/// the model that wrote them. [`classification`](Self::classification) and
+/// [`CodexClassifier`](crate::CodexClassifier) replace it by a fixed message, so that no argument
+/// reaches an event, also when the error is a [`source`](std::error::Error::source) of another error.
+/// They cannot see a `ToolError` that an error hides from its chain of sources, such as a
+/// `#[error(transparent)]` variant of thiserror. No other text of the crate quotes the arguments. The
+/// texts of tools, approvers and panics are passed on unchanged.
 ///
 /// ```
 /// use codex_telemetry::{
@@ -33,50 +43,50 @@ const KNOWN_SHOWN: usize = 8;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ToolError {
-    /// No tool has the name.
-    #[error("no tool is named {}: {}", Name(.name), Known(.known))]
+    /// No tool with this name is registered.
+    #[error("unknown tool {}: {}", Name(.name), Known(.known))]
     NotFound {
-        /// The name that was asked for.
+        /// The name in the call.
         name: Arc<str>,
-        /// The names that are registered, sorted.
+        /// The registered names, sorted.
         known: Arc<[Arc<str>]>,
     },
-    /// The tool is registered, but disabled.
-    #[error("tool {} is disabled: use another one, or enable it with `ToolService::set_enabled`", Name(.tool))]
+    /// The tool is registered but disabled.
+    #[error("tool {} is disabled: use another tool, or enable it with `ToolService::set_enabled`", Name(.tool))]
     Disabled {
         /// The tool.
         tool: Arc<str>,
     },
-    /// The arguments are none that the tool takes; it did not run.
-    #[error("the arguments of tool {} do not fit it: {reason}", Name(.tool))]
+    /// The arguments do not match the tool's parameters; the tool did not run.
+    #[error("invalid arguments for tool {}: {reason}", Name(.tool))]
     InvalidArguments {
         /// The tool.
         tool: Arc<str>,
-        /// Which part does not fit, and what would.
+        /// The path of the invalid argument and what was expected. It can quote the arguments.
         reason: String,
     },
-    /// An approver said no; the tool did not run.
-    #[error("tool {} did not run, its approver denied it: {reason}; do without it, or have it allowed", Name(.tool))]
+    /// The approver denied the call; the tool did not run.
+    #[error("tool {} was denied by its approver: {reason}; continue without it, or have it allowed", Name(.tool))]
     Denied {
         /// The tool.
         tool: Arc<str>,
         /// The approver's reason.
         reason: String,
     },
-    /// No approver answered in time; the tool did not run.
-    #[error("tool {} did not run, no approver answered within {after:?}: ask again, or allow more time", Name(.tool))]
+    /// The approver did not answer before the deadline; the tool did not run.
+    #[error("tool {} was not approved within {after:?}: call it again, or extend the deadline", Name(.tool))]
     ApprovalTimeout {
         /// The tool.
         tool: Arc<str>,
         /// The deadline.
         after: Duration,
     },
-    /// The approver failed, so that nobody allowed the tool; it did not run.
-    #[error("tool {} did not run, its approver failed: ask again once the approver works", Name(.tool))]
+    /// The approver failed or panicked; the tool did not run.
+    #[error("tool {} was not approved because its approver failed: call it again once the approver works", Name(.tool))]
     ApprovalFailed {
         /// The tool.
         tool: Arc<str>,
-        /// How the approver failed.
+        /// The approver's error.
         source: BoxError,
     },
     /// The tool ran and failed.
@@ -87,12 +97,12 @@ pub enum ToolError {
         /// The tool's own error.
         source: BoxError,
     },
-    /// The tool panicked, which is a defect in it.
-    #[error("tool {} panicked, mend it: {message}", Name(.tool))]
+    /// The tool panicked, which is a bug in the tool.
+    #[error("tool {} panicked, fix it: {message}", Name(.tool))]
     Panicked {
         /// The tool.
         tool: Arc<str>,
-        /// The text of the panic, as far as it had one.
+        /// The panic message, or a placeholder if the panic had none.
         message: String,
     },
 }
@@ -100,18 +110,18 @@ pub enum ToolError {
 // === impl ToolError ===
 
 impl ToolError {
-    /// Returns the failure mode.
+    /// Returns the class of the error.
     ///
-    /// The error that [`Failed`](Self::Failed) wraps may know better than `tool_failed`: a `ToolError`
-    /// further down gives its own class, and so do errors of tower and tokio, such as a timeout. An io
-    /// error does not: it is the tool that failed.
+    /// The class of [`Failed`](Self::Failed) is that of the first `ToolError`, or error of tower or
+    /// tokio such as a timeout, in its chain of sources, and `tool_failed` if there is none. An I/O
+    /// error in the chain is a `tool_failed` as well.
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::NotFound { .. } => ErrorClass::ToolNotFound,
             Self::Disabled { .. } => ErrorClass::PolicyDenied,
             Self::InvalidArguments { .. } => ErrorClass::InvalidArguments,
-            // Whatever kept an approver from saying yes, the tool did not run for want of it.
+            // The tool did not run for lack of an approval, whatever the approver's failure was.
             Self::Denied { .. } | Self::ApprovalTimeout { .. } | Self::ApprovalFailed { .. } => {
                 ErrorClass::ApprovalDenied
             }
@@ -120,14 +130,19 @@ impl ToolError {
         }
     }
 
-    /// Returns the failure mode with the text of the error and of its causes: a
-    /// [`Classify`](crate::Classify) of this error.
+    /// Returns the class of the error and the message to record: the texts of the error and its
+    /// sources, or a fixed message that quotes no arguments.
+    ///
+    /// It is a [`Classify`](crate::Classify) for this error.
     #[must_use]
     pub fn classification(&self) -> Classification {
-        Classification::of(self.class(), self)
+        match redacted_message(self) {
+            Some(message) => Classification::from(self.class()).with_message(message),
+            None => Classification::of(self.class(), self),
+        }
     }
 
-    /// The error of `tool` as its service returned it; one that is a `ToolError` already stays as it is.
+    /// Converts the error of the tool's service. A boxed `ToolError` is returned unchanged.
     pub(super) fn from_tool(tool: &Arc<str>, error: BoxError) -> Self {
         match error.downcast::<Self>() {
             Ok(error) => *error,
@@ -137,52 +152,57 @@ impl ToolError {
             },
         }
     }
-
-    pub(super) fn panicked(tool: &Arc<str>, message: String) -> Self {
-        Self::Panicked {
-            tool: Arc::clone(tool),
-            message,
-        }
-    }
 }
 
-/// The class of the first error in the chain that has one of its own.
+/// Returns the message to record instead of the texts of `error` and its sources, if one of them is
+/// [`ToolError::InvalidArguments`].
+///
+/// It replaces the texts of the wrapping errors as well, because those may repeat their source's.
+pub(crate) fn redacted_message(error: &(dyn Error + 'static)) -> Option<String> {
+    chain(error).find_map(|error| match error.downcast_ref() {
+        Some(ToolError::InvalidArguments { tool, .. }) => {
+            Some(format!("invalid arguments for tool {}", Name(tool)))
+        }
+        _ => None,
+    })
+}
+
+/// Returns the class of the first error in the chain that has one of its own.
 fn known_class(error: &(dyn Error + 'static)) -> Option<ErrorClass> {
     chain(error).find_map(|error| match error.downcast_ref::<ToolError>() {
         Some(error) => Some(error.class()),
-        // A file that a tool could not read is a tool that failed.
+        // A tool that could not read a file is a tool that failed.
         None if error.is::<io::Error>() => None,
         None => foreign_class(error),
     })
 }
 
-/// Prints the name of a tool in backquotes, escaped and not too long.
+/// Displays a tool's name in backquotes, escaped and truncated.
 struct Name<'a>(&'a str);
 
 impl fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let end = self.0.char_indices().nth(NAME_SHOWN).map(|(at, _)| at);
-        match end {
+        match self.0.char_indices().nth(MAX_NAME_CHARS) {
             None => write!(f, "`{}`", self.0.escape_debug()),
-            Some(end) => write!(f, "`{}…`", self.0[..end].escape_debug()),
+            Some((end, _)) => write!(f, "`{}…`", self.0[..end].escape_debug()),
         }
     }
 }
 
-/// Prints what names there are instead.
+/// Displays what to use instead of an unknown tool.
 struct Known<'a>(&'a [Arc<str>]);
 
 impl fmt::Display for Known<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
-            return f.write_str("register it, none is registered yet");
+            return f.write_str("no tool is registered");
         }
         f.write_str("use one of ")?;
-        for (at, name) in self.0.iter().take(KNOWN_SHOWN).enumerate() {
-            let comma = if at == 0 { "" } else { ", " };
+        for (index, name) in self.0.iter().take(MAX_KNOWN_NAMES).enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
             write!(f, "{comma}{}", Name(name))?;
         }
-        match self.0.len().saturating_sub(KNOWN_SHOWN) {
+        match self.0.len().saturating_sub(MAX_KNOWN_NAMES) {
             0 => Ok(()),
             more => write!(f, " and {more} more"),
         }

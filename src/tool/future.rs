@@ -5,7 +5,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use pin_project_lite::pin_project;
@@ -13,56 +13,54 @@ use tower::util::Oneshot;
 
 use super::{
     ToolCall, ToolError, ToolOutput,
-    entry::{BoxTool, Tally},
-    panic::caught,
+    panic::poll_catching_panics,
+    registered_tool::{BoxTool, StatsGuard},
 };
 
 pin_project! {
-    /// The future of [`ToolService`](super::ToolService).
+    /// The response future of [`ToolService`](super::ToolService).
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is done, it drops the tool's future and then counts the call as cancelled.
+    /// Dropping the future drops the tool's future and then counts the call as cancelled.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture {
-        // Declared before the tally, so that it is dropped first: what the tool does while it is
-        // dropped is time of the call.
         #[pin]
-        running: Option<Oneshot<BoxTool, ToolCall>>,
-        // The answer, when no tool runs.
-        refusal: Option<ToolError>,
-        // `None` for a tool that is unknown.
-        tally: Option<Tally>,
+        state: State,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State {
+        Running {
+            // Declared before the guard, so that it is dropped first: the latency of a cancelled call
+            // includes the drop of the tool's future.
+            #[pin]
+            tool: Option<Oneshot<BoxTool, ToolCall>>,
+            guard: StatsGuard,
+        },
+        // The call failed before a tool ran. There is no guard if the tool is unknown.
+        Failed {
+            error: Option<ToolError>,
+            guard: Option<StatsGuard>,
+        },
     }
 }
 
 // === impl ResponseFuture ===
 
 impl ResponseFuture {
-    pub(super) fn refused(error: ToolError) -> Self {
-        Self {
-            running: None,
-            refusal: Some(error),
-            tally: None,
-        }
+    pub(super) fn failed(error: ToolError, guard: Option<StatsGuard>) -> Self {
+        let error = Some(error);
+        let state = State::Failed { error, guard };
+        Self { state }
     }
 
-    pub(super) fn disabled(tally: Tally) -> Self {
-        Self {
-            running: None,
-            refusal: Some(ToolError::Disabled {
-                tool: Arc::clone(tally.tool()),
-            }),
-            tally: Some(tally),
-        }
-    }
-
-    pub(super) fn running(tool: Oneshot<BoxTool, ToolCall>, tally: Tally) -> Self {
-        Self {
-            running: Some(tool),
-            refusal: None,
-            tally: Some(tally),
-        }
+    pub(super) fn running(tool: Oneshot<BoxTool, ToolCall>, guard: StatsGuard) -> Self {
+        let tool = Some(tool);
+        let state = State::Running { tool, guard };
+        Self { state }
     }
 }
 
@@ -70,25 +68,25 @@ impl Future for ResponseFuture {
     type Output = Result<ToolOutput, ToolError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let result = match (this.running.as_mut().as_pin_mut(), &this.tally) {
-            (Some(running), Some(tally)) => {
-                let polled = match caught(|| running.poll(cx)) {
-                    Ok(Poll::Pending) => return Poll::Pending,
-                    Ok(Poll::Ready(result)) => Ok(result),
-                    Err(panic) => Err(panic),
+        let (result, guard) = match self.project().state.project() {
+            StateProjection::Running { tool, guard } => {
+                let name = guard.tool();
+                let result = match ready!(poll_catching_panics(tool, cx)) {
+                    Ok(result) => result.map_err(|error| ToolError::from_tool(name, error)),
+                    Err(message) => Err(ToolError::Panicked {
+                        tool: Arc::clone(name),
+                        message,
+                    }),
                 };
-                // The tool's future goes before the call is counted; it may panic in that, too.
-                let dropped = caught(|| this.running.set(None));
-                match polled.and_then(|result| dropped.map(|()| result)) {
-                    Ok(result) => result.map_err(|error| ToolError::from_tool(tally.tool(), error)),
-                    Err(panic) => Err(ToolError::panicked(tally.tool(), panic)),
-                }
+                (result, Some(guard))
             }
-            _ => Err(this.refusal.take().expect("polled after it was done")),
+            StateProjection::Failed { error, guard } => {
+                let error = error.take().expect("polled after completion");
+                (Err(error), guard.as_mut())
+            }
         };
-        if let Some(tally) = this.tally {
-            tally.count(result.as_ref().err().map(ToolError::class));
+        if let Some(guard) = guard {
+            guard.finish(result.as_ref().err().map(ToolError::class));
         }
         Poll::Ready(result)
     }
@@ -96,8 +94,12 @@ impl Future for ResponseFuture {
 
 impl fmt::Debug for ResponseFuture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let guard = match &self.state {
+            State::Running { guard, .. } => Some(guard),
+            State::Failed { guard, .. } => guard.as_ref(),
+        };
         f.debug_struct("ResponseFuture")
-            .field("tool", &self.tally.as_ref().map(Tally::tool))
+            .field("tool", &guard.map(StatsGuard::tool))
             .finish_non_exhaustive()
     }
 }

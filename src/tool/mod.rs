@@ -1,20 +1,20 @@
-//! Tools by name: a registry of tower services, approval as a layer, and counts for each tool.
+//! A registry of tools as tower services, with an approval layer and stats for each tool.
 //!
 //! ```text
 //! ToolCall { name, arguments, context } ──► ToolService ── by name ──► ApprovalService ──► the tool
-//!                                             │ unknown, disabled        │ denied, too late
+//!                                             │ unknown, disabled        │ denied, timed out
 //!                                             ▼                          ▼
 //!                                          ToolError                  ToolError
 //! ```
 //!
 //! [`ToolService`] routes a [`ToolCall`] to the tool of that name. A tool is any tower service of
-//! `ToolCall`; [`tool_fn`] makes one of an async function. [`ApprovalLayer`] asks an approval service
-//! first, and goes around one tool or around the whole registry. Nothing here knows of sinks: put
-//! [`TimingLayer`](crate::TimingLayer) and [`ErrorClassLayer`](crate::ErrorClassLayer) around it, with
+//! `ToolCall`; [`tool_fn`] turns an async function into one. [`ApprovalLayer`] asks an approver before
+//! a tool runs; it wraps one tool or the whole registry. To get events, wrap the registry in
+//! [`TimingLayer`](crate::TimingLayer) and [`ErrorClassLayer`](crate::ErrorClassLayer), with
 //! [`ToolError::classification`] as the classifier.
 //!
-//! What a tool is given and what it answers is content: no `Debug` here shows it, and no error that
-//! the crate words itself repeats it.
+//! Arguments and outputs are content. No `Debug` output contains them and no event records them. An
+//! error that is returned to the caller [can quote the arguments](ToolError#what-is-recorded).
 //!
 //! ```
 //! use codex_telemetry::{
@@ -51,14 +51,15 @@
 pub mod approval;
 mod builder;
 mod call;
-mod entry;
 mod error;
 pub mod function;
 pub mod future;
 mod panic;
+mod registered_tool;
 mod service;
 mod stats;
 
+pub(crate) use self::error::redacted_message;
 pub use self::{
     approval::{ApprovalLayer, ApprovalRequest, Decision},
     builder::ToolServiceBuilder,

@@ -10,18 +10,24 @@ use tower_service::Service;
 
 use super::{
     ToolCall, ToolError, ToolOutput, ToolServiceBuilder, ToolStats,
-    entry::{Entry, Tally},
     future::ResponseFuture,
+    registered_tool::{RegisteredTool, StatsGuard},
 };
 use crate::event::names;
 
-/// Runs tools by name.
+/// A registry of tools, as a service that routes each [`ToolCall`] to the tool of that name.
 ///
-/// Clones share the tools, which of them are enabled, and the counts.
+/// Clones share the tools, their enabled state and their [stats](Self::stats).
 ///
-/// A panic in a tool is caught and becomes [`ToolError::Panicked`], where panics unwind: under
-/// `panic = "abort"` there is nothing to catch. No task is spawned: a tool runs in the future of its
-/// call, and is cancelled with it.
+/// A panic in a tool becomes [`ToolError::Panicked`], unless the program is built with
+/// `panic = "abort"`. The service spawns no task: a tool runs in the response future, and dropping
+/// that future cancels the tool.
+///
+/// # Backpressure
+///
+/// The service is always ready. The response future waits until the called tool is ready, so the
+/// number of waiting calls is not bounded. To bound it, put tower's `ConcurrencyLimit` around the
+/// service, with `LoadShed` outside to fail at once instead of waiting.
 ///
 /// ```
 /// use codex_telemetry::tool::{ToolCall, ToolError, ToolService, tool_fn};
@@ -30,17 +36,17 @@ use crate::event::names;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), ToolError> {
-/// let echo = tool_fn(|said: Value, _context| async move { Ok::<_, ToolError>(said) });
+/// let echo = tool_fn(|value: Value, _context| async move { Ok::<_, ToolError>(value) });
 /// let tools = ToolService::builder().tool("echo", echo).build();
 ///
 /// tools.set_enabled("echo", false)?;
-/// let refused = tools.clone().oneshot(ToolCall::new("echo", json!("hello"))).await;
-/// assert!(matches!(refused, Err(ToolError::Disabled { .. })));
+/// let disabled = tools.clone().oneshot(ToolCall::new("echo", json!("hello"))).await;
+/// assert!(matches!(disabled, Err(ToolError::Disabled { .. })));
 ///
 /// let unknown = tools.oneshot(ToolCall::new("ecko", json!("hello"))).await;
 /// assert_eq!(
 ///     unknown.unwrap_err().to_string(),
-///     "no tool is named `ecko`: use one of `echo`"
+///     "unknown tool `ecko`: use one of `echo`"
 /// );
 /// # Ok(())
 /// # }
@@ -49,75 +55,79 @@ use crate::event::names;
 pub struct ToolService(Arc<Registry>);
 
 struct Registry {
-    tools: BTreeMap<Arc<str>, Arc<Entry>>,
-    /// The keys of `tools`, to lend to errors.
+    tools: BTreeMap<Arc<str>, Arc<RegisteredTool>>,
+    /// The keys of `tools`, shared with errors.
     names: Arc<[Arc<str>]>,
 }
 
 // === impl ToolService ===
 
 impl ToolService {
-    /// Returns a builder without any tool.
+    /// Returns a builder without tools.
     pub fn builder() -> ToolServiceBuilder {
         ToolServiceBuilder::default()
     }
 
-    pub(super) fn new(tools: BTreeMap<Arc<str>, Arc<Entry>>) -> Self {
+    pub(super) fn new(tools: BTreeMap<Arc<str>, Arc<RegisteredTool>>) -> Self {
         let names = tools.keys().cloned().collect();
         Self(Arc::new(Registry { tools, names }))
     }
 
-    /// Returns the names of the tools, sorted; disabled ones are among them.
+    /// Returns the names of all tools, sorted, including disabled tools.
     #[must_use]
     pub fn names(&self) -> &[Arc<str>] {
         &self.0.names
     }
 
-    /// Returns whether there is a tool of this name and it is enabled.
+    /// Returns whether the tool is registered and enabled.
     #[must_use]
     pub fn is_enabled(&self, name: &str) -> bool {
         self.0.tools.get(name).is_some_and(|tool| tool.is_enabled())
     }
 
-    /// Enables or disables a tool, for every clone; calls that have begun go on.
+    /// Enables or disables a tool for all clones. Active calls continue.
     ///
     /// # Errors
     ///
-    /// [`ToolError::NotFound`] when there is no tool of this name.
+    /// Returns [`ToolError::NotFound`] if the tool is not registered.
     pub fn set_enabled(&self, name: &str, enabled: bool) -> Result<(), ToolError> {
-        let tool = self.0.tools.get(name).ok_or_else(|| ToolError::NotFound {
-            name: name.into(),
-            known: Arc::clone(&self.0.names),
-        })?;
-        tool.set_enabled(enabled);
+        self.find(name)?.set_enabled(enabled);
         Ok(())
     }
 
-    /// Returns what became of the calls so far, for each tool.
+    /// Returns the stats of each tool by name.
     ///
-    /// Every call of a tool is counted exactly once, when it ends: refused because the tool is
-    /// disabled, answered, failed, or dropped (a failure of class `cancelled`). Its latency runs from
-    /// `call` and includes what the tool's own layers wait for, such as an approval. Calls of unknown
-    /// names are counted nowhere: a model could invent any number of them.
+    /// A call is counted exactly once, when it ends. A call of a disabled tool is a failure of class
+    /// `policy_denied`, and a dropped call is a failure of class `cancelled`. The latency starts when
+    /// `call` is called and includes the time in the tool's own layers, such as an approval. Calls of
+    /// unknown tools are not counted.
     #[must_use]
     pub fn stats(&self) -> BTreeMap<Arc<str>, ToolStats> {
-        self.each_count(|counts| counts.clone())
+        self.map_stats(|stats| stats.clone())
     }
 
-    /// Sets all counts to zero and returns what they were; no call is lost between the two.
+    /// Returns the stats of each tool by name and resets them.
     ///
-    /// A call that is under way is counted when it ends, after the reset.
+    /// Each tool is read and reset in one step, so no call is lost. An active call is counted when it
+    /// ends, after the reset.
     pub fn take_stats(&self) -> BTreeMap<Arc<str>, ToolStats> {
-        self.each_count(std::mem::take)
+        self.map_stats(std::mem::take)
     }
 
-    fn each_count(
+    fn find(&self, name: &str) -> Result<&Arc<RegisteredTool>, ToolError> {
+        self.0.tools.get(name).ok_or_else(|| ToolError::NotFound {
+            name: name.into(),
+            known: Arc::clone(&self.0.names),
+        })
+    }
+
+    fn map_stats(
         &self,
         read: impl Fn(&mut ToolStats) -> ToolStats,
     ) -> BTreeMap<Arc<str>, ToolStats> {
         let tools = self.0.tools.values();
         tools
-            .map(|tool| (Arc::clone(&tool.name), read(&mut tool.counts())))
+            .map(|tool| (Arc::clone(&tool.name), read(&mut tool.stats())))
             .collect()
     }
 }
@@ -127,26 +137,24 @@ impl Service<ToolCall> for ToolService {
     type Error = ToolError;
     type Future = ResponseFuture;
 
-    /// Always ready: which tool is meant, and so which one would have to be, is not known before the
-    /// call. The future waits until the tool is.
+    /// Returns ready always: the tool is not known before the call. See
+    /// [Backpressure](Self#backpressure).
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, call: ToolCall) -> Self::Future {
-        let Some(entry) = self.0.tools.get(&call.name) else {
-            return ResponseFuture::refused(ToolError::NotFound {
-                name: call.name,
-                known: Arc::clone(&self.0.names),
-            });
+        let tool = match self.find(&call.name) {
+            Ok(tool) => tool,
+            Err(error) => return ResponseFuture::failed(error, None),
         };
         call.context.record(names::TOOL_TYPE, "function");
-        let tally = Tally::begin(Arc::clone(entry));
-        if entry.is_enabled() {
-            ResponseFuture::running(entry.service().oneshot(call), tally)
-        } else {
-            ResponseFuture::disabled(tally)
+        let guard = StatsGuard::new(Arc::clone(tool));
+        if tool.is_enabled() {
+            return ResponseFuture::running(tool.service().oneshot(call), guard);
         }
+        let error = ToolError::Disabled { tool: call.name };
+        ResponseFuture::failed(error, Some(guard))
     }
 }
 

@@ -15,12 +15,12 @@ const SWEEPERS: usize = 2;
 const ROUNDS: usize = 25;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_was_staged_for_longer_is_there_however_many_sweep_and_stage() {
+async fn concurrent_sweeps_keep_the_attachments_that_concurrent_stages_extend() {
     let fixture = Fixture::new();
     let done = Arc::new(AtomicBool::new(false));
     let sweepers: Vec<_> = (0..SWEEPERS)
         .map(|_| {
-            // A handle of its own, as another process would have.
+            // A separate handle, as in another process.
             let (store, _) = open_at(fixture.store.directory(), start());
             let done = Arc::clone(&done);
             tokio::spawn(async move {
@@ -28,7 +28,7 @@ async fn what_was_staged_for_longer_is_there_however_many_sweep_and_stage() {
                 while !done.load(Relaxed) {
                     let report = sweep(&store, CleanupRequest::expired()).await;
                     assert_eq!(report.failed, 0, "{report:?}");
-                    assert_eq!(report.leftovers, 0, "no writer is dead");
+                    assert_eq!(report.leftovers, 0, "no writer died");
                     removed += report.removed;
                 }
                 removed
@@ -40,7 +40,7 @@ async fn what_was_staged_for_longer_is_there_however_many_sweep_and_stage() {
             let (store, _) = open_at(fixture.store.directory(), start());
             tokio::spawn(async move {
                 for round in 0..ROUNDS {
-                    // Two stagers each write the same, of a size that takes several buffers.
+                    // Two stagers write the same content, which takes several buffers.
                     let name = format!("{}-{round}", stager / 2);
                     let content = name.repeat(100_000);
                     let stage = |ttl| store.stage_bytes(name.clone(), content.clone(), ttl);
@@ -70,7 +70,7 @@ async fn what_was_staged_for_longer_is_there_however_many_sweep_and_stage() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn sweeps_at_the_same_time_count_each_file_once() {
+async fn concurrent_sweeps_count_each_file_once() {
     let fixture = Fixture::new();
     for i in 0..2000 {
         let name = format!("{}-{i}", "ab".repeat(32));

@@ -24,6 +24,7 @@ fn layered(
         .service(CleanupService::new(fixture.store.clone()))
 }
 
+/// Returns the counts of removed, kept and failed files and of removed bytes.
 fn counts(event: &Event) -> Vec<i64> {
     let keys = [
         names::CLEANUP_REMOVED,
@@ -39,11 +40,11 @@ fn counts(event: &Event) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn the_event_of_a_sweep_carries_its_counts() {
+async fn the_event_of_a_sweep_has_its_counts() {
     let fixture = Fixture::new();
     fixture.stage("four", EXPIRED).await;
-    fixture.stage("stays", Ttl::default()).await;
-    fixture.stage("stays too", Ttl::Persistent).await;
+    fixture.stage("kept", Ttl::default()).await;
+    fixture.stage("kept too", Ttl::Persistent).await;
     let forged = format!("{}-directory", "ab".repeat(32));
     fs::create_dir(fixture.root().join(forged)).unwrap();
 
@@ -67,7 +68,7 @@ async fn the_event_of_a_sweep_carries_its_counts() {
 }
 
 #[tokio::test]
-async fn the_event_of_a_sweep_that_failed_carries_its_class_and_its_counts() {
+async fn the_event_of_a_failed_sweep_has_its_class_and_counts() {
     let fixture = Fixture::new();
     fixture.stage("a", EXPIRED).await;
     fs::remove_file(fixture.root().join(".lock")).unwrap();
@@ -82,14 +83,14 @@ async fn the_event_of_a_sweep_that_failed_carries_its_class_and_its_counts() {
 }
 
 #[tokio::test]
-async fn the_event_of_a_sweep_that_was_cancelled_carries_what_was_done() {
+async fn the_event_of_a_cancelled_sweep_has_its_counts() {
     let fixture = Fixture::new();
     fixture.stage("a", EXPIRED).await;
     let lock = fs::File::open(fixture.root().join(".lock")).unwrap();
     lock.lock().unwrap();
     let sink = MemorySink::new();
     let swept = layered(&fixture, &sink).oneshot(CleanupRequest::expired());
-    // It waits for the lock that is held here; the clock of the timeout is not what is tested.
+    // The sweep waits for the lock that the test holds.
     let swept = tokio::time::timeout(Duration::ZERO, swept).await;
     swept.unwrap_err();
     let cancelled = &sink.find(Operation::AttachmentCleanup, Outcome::Cancelled)[0];

@@ -26,7 +26,7 @@ async fn a_link_under_an_attachments_name_is_reported_and_never_followed_or_remo
 }
 
 #[tokio::test]
-async fn staging_over_a_link_replaces_the_link_and_not_what_it_leads_to() {
+async fn staging_over_a_link_replaces_the_link_and_not_its_target() {
     let fixture = Fixture::new();
     let staged = fixture.stage("a", Ttl::default()).await;
     let victim = fixture.outside.path().join("victim");
@@ -43,7 +43,7 @@ async fn staging_over_a_link_replaces_the_link_and_not_what_it_leads_to() {
 }
 
 #[tokio::test]
-async fn staging_over_a_file_that_is_linked_elsewhere_does_not_touch_the_other_name() {
+async fn staging_over_a_hard_linked_file_does_not_change_its_other_name() {
     let fixture = Fixture::new();
     let staged = fixture.stage("a", EXPIRED).await;
     let other = fixture.outside.path().join("other");
@@ -55,7 +55,7 @@ async fn staging_over_a_file_that_is_linked_elsewhere_does_not_touch_the_other_n
 }
 
 #[tokio::test]
-async fn a_truncated_attachment_is_replaced_by_the_whole_one() {
+async fn staging_replaces_a_changed_attachment() {
     let fixture = Fixture::new();
     let staged = fixture.stage("whole", Ttl::default()).await;
     for content in ["", "who", "whole and more", "wrong"] {
@@ -67,7 +67,7 @@ async fn a_truncated_attachment_is_replaced_by_the_whole_one() {
 }
 
 #[tokio::test]
-async fn a_directory_in_place_of_an_attachment_fails_the_stage_and_is_left() {
+async fn a_directory_in_place_of_an_attachment_fails_the_stage_and_is_kept() {
     let fixture = Fixture::new();
     let staged = fixture.stage("a", Ttl::default()).await;
     fs::remove_file(&staged.path).unwrap();
@@ -81,7 +81,7 @@ async fn a_directory_in_place_of_an_attachment_fails_the_stage_and_is_left() {
 }
 
 #[tokio::test]
-async fn a_root_that_is_swapped_for_a_link_leads_nowhere_else() {
+async fn a_link_in_place_of_the_stores_directory_is_not_followed() {
     let fixture = Fixture::new();
     fixture.stage("a", EXPIRED).await;
     let (root, moved) = (fixture.root(), fixture.outside.path().join("moved"));
@@ -96,12 +96,16 @@ async fn a_root_that_is_swapped_for_a_link_leads_nowhere_else() {
     let report = sweep(&fixture.store, CleanupRequest::everything()).await;
     assert_eq!(report.removed, 1);
     fixture.stage("b", Ttl::default()).await;
-    assert_eq!(names_in(&victim).len(), 1, "only what was copied there");
-    assert_eq!(names_in(&moved).len(), 2, "the lock and what was staged");
+    assert_eq!(names_in(&victim).len(), 1, "only the copies");
+    assert_eq!(
+        names_in(&moved).len(),
+        2,
+        "the lock file and the staged file"
+    );
 }
 
 #[tokio::test]
-async fn a_lock_that_cannot_be_opened_fails_with_what_to_do() {
+async fn a_lock_file_that_cannot_be_opened_fails_stages_and_sweeps() {
     let fixture = Fixture::new();
     fixture.stage("a", EXPIRED).await;
     let (lock, victim) = (
@@ -124,7 +128,7 @@ async fn a_lock_that_cannot_be_opened_fails_with_what_to_do() {
         for text in [swept.to_string(), staged.to_string()] {
             assert!(text.contains("move away"), "{text}");
         }
-        assert_eq!(fixture.files().len(), 1, "nothing staged, nothing swept");
+        assert_eq!(fixture.files().len(), 1, "neither staged nor swept");
         if !is_link {
             fs::remove_dir(&lock).unwrap();
             fs::write(&lock, "").unwrap();
@@ -134,7 +138,7 @@ async fn a_lock_that_cannot_be_opened_fails_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_lock_that_was_removed_comes_back() {
+async fn a_removed_lock_file_is_created_again() {
     let fixture = Fixture::new();
     fs::remove_file(fixture.root().join(".lock")).unwrap();
     fixture.stage("a", EXPIRED).await;
@@ -143,7 +147,7 @@ async fn a_lock_that_was_removed_comes_back() {
 }
 
 #[tokio::test]
-async fn a_file_in_place_of_the_directory_is_an_error_that_names_it() {
+async fn a_file_in_place_of_the_stores_directory_is_an_error_that_names_it() {
     let fixture = Fixture::new();
     let file = fixture.outside.path().join("file");
     fs::write(&file, "").unwrap();

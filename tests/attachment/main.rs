@@ -1,7 +1,7 @@
-//! The attachment store, its cleanup and its sweeper.
+//! Tests of the attachment store, its cleanup and its sweeper.
 
 #![cfg(feature = "services")]
-// `clippy.toml` allows it in tests, not in what they call.
+// `clippy.toml` allows `unwrap` in tests, but not in their helper functions.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../support/checked/mod.rs"]
@@ -15,3 +15,4 @@ mod support;
 mod sweeper;
 mod sweeping;
 mod time_to_live;
+mod values;

@@ -15,7 +15,7 @@ use codex_telemetry::{
 use crate::support::{Fixture, names_in};
 
 #[tokio::test]
-async fn a_name_that_could_lead_elsewhere_is_refused() {
+async fn a_name_that_is_not_a_bare_file_name_is_invalid() {
     let fixture = Fixture::new();
     let too_long = "x".repeat(191);
     for bad in [
@@ -37,17 +37,17 @@ async fn a_name_that_could_lead_elsewhere_is_refused() {
         let error = error.expect_err(bad);
         assert!(matches!(error, AttachmentError::InvalidName { .. }));
         assert_eq!(error.classification().class, ErrorClass::InvalidRequest);
-        assert!(error.to_string().len() < 300, "a long name is cut short");
+        assert!(error.to_string().len() < 300, "a long name is truncated");
         let source = fixture.outside.path().join("source");
         fs::write(&source, "x").unwrap();
         let file = fixture.store.stage_file_as(source, bad, Ttl::default());
-        assert!(file.await.is_err(), "{bad:?} was taken");
+        assert!(file.await.is_err(), "{bad:?} was accepted");
     }
     assert!(fixture.files().is_empty());
 }
 
 #[tokio::test]
-async fn any_other_name_is_kept_as_it_is() {
+async fn any_other_name_is_kept_unchanged() {
     let fixture = Fixture::new();
     let longest = "x".repeat(190);
     for name in [
@@ -62,7 +62,7 @@ async fn any_other_name_is_kept_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_file_is_staged_by_its_content_and_the_last_part_of_its_path() {
+async fn a_file_is_staged_under_the_last_component_of_its_path() {
     let fixture = Fixture::new();
     let path = fixture.outside.path().join("notes.txt");
     fs::write(&path, "abc").unwrap();
@@ -75,14 +75,18 @@ async fn a_file_is_staged_by_its_content_and_the_last_part_of_its_path() {
     assert_eq!(staged.size, 3);
     assert_eq!(
         staged.hash, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
-        "the example of FIPS 180"
+        "the example in FIPS 180"
     );
     assert_eq!(fixture.files(), [format!("{}-notes.txt", staged.hash)]);
-    assert_eq!(fs::read_to_string(path).unwrap(), "abc", "it is a copy");
+    assert_eq!(
+        fs::read_to_string(path).unwrap(),
+        "abc",
+        "the source is unchanged"
+    );
 }
 
 #[tokio::test]
-async fn content_that_is_staged_twice_under_one_name_is_one_file() {
+async fn the_same_content_under_the_same_name_is_one_file() {
     let fixture = Fixture::new();
     let path = fixture.outside.path().join("a");
     fs::write(&path, "a").unwrap();
@@ -100,7 +104,7 @@ async fn content_that_is_staged_twice_under_one_name_is_one_file() {
 }
 
 #[tokio::test]
-async fn an_attachment_is_for_its_owner_to_read_only() {
+async fn only_the_owner_can_read_an_attachment() {
     let fixture = Fixture::new();
     let staged = fixture.stage("a", Ttl::default()).await;
     let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -109,10 +113,10 @@ async fn an_attachment_is_for_its_owner_to_read_only() {
 }
 
 #[tokio::test]
-async fn the_size_limit_is_the_last_size_that_is_taken() {
+async fn the_size_limit_is_the_largest_accepted_size() {
     let outside = tempfile::tempdir().unwrap();
     let root = outside.path().join("store");
-    // Beyond one buffer, so that a part is written before the rest is refused.
+    // More than one buffer, so that a part is written before the limit is exceeded.
     let limit = 300_000;
     let store = AttachmentStore::builder().max_size(limit).open(&root);
     let store = store.unwrap();
@@ -122,15 +126,15 @@ async fn the_size_limit_is_the_last_size_that_is_taken() {
         fs::write(&source, &content).unwrap();
         let bytes = store.stage_bytes("a", content, Ttl::default()).await;
         let file = store.stage_file(&source, Ttl::default()).await;
-        for refused in [bytes, file] {
-            let error = refused.unwrap_err();
+        for result in [bytes, file] {
+            let error = result.unwrap_err();
             assert!(matches!(
                 error,
                 AttachmentError::TooLarge { limit: 300_000, .. }
             ));
             assert_eq!(error.classification().class, ErrorClass::InvalidRequest);
         }
-        assert_eq!(names_in(&root), [".lock"], "something was left behind");
+        assert_eq!(names_in(&root), [".lock"], "files were left behind");
     }
     let content = vec![7; usize::try_from(limit).unwrap()];
     fs::write(&source, &content).unwrap();
@@ -143,7 +147,7 @@ async fn the_size_limit_is_the_last_size_that_is_taken() {
 }
 
 #[tokio::test]
-async fn what_is_no_regular_file_is_refused_without_waiting_for_it() {
+async fn a_source_that_is_not_a_regular_file_is_an_error_without_a_wait() {
     use rustix::fs::{CWD, FileType, Mode, mknodat};
     let fixture = Fixture::new();
     let pipe = fixture.outside.path().join("pipe");
@@ -162,7 +166,7 @@ async fn what_is_no_regular_file_is_refused_without_waiting_for_it() {
 }
 
 #[tokio::test]
-async fn a_path_that_ends_in_no_text_needs_a_name_of_its_own() {
+async fn a_path_whose_file_name_is_not_utf_8_needs_an_explicit_name() {
     let fixture = Fixture::new();
     let path = fixture.outside.path().join(OsStr::from_bytes(b"\xff"));
     fs::write(&path, "content").unwrap();
@@ -179,7 +183,7 @@ fn a_dropped_stage_leaves_nothing_behind() {
     let fixture = Fixture::new();
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime = runtime.unwrap();
-    // All hole: it takes no room, and a while to copy.
+    // A sparse file takes no space and some time to copy.
     let source = fixture.outside.path().join("source");
     let file = fs::File::create(&source).unwrap();
     file.set_len(512 << 20).unwrap();
@@ -193,13 +197,13 @@ fn a_dropped_stage_leaves_nothing_behind() {
         }
         assert!(fixture.files()[0].starts_with(".staging-"));
     }
-    // Waits for the thread that the stage ran on.
+    // Waits for the blocking thread.
     drop(runtime);
     assert!(fixture.files().is_empty(), "{:?}", fixture.files());
 }
 
 #[tokio::test]
-async fn the_paths_of_attachments_are_absolute() {
+async fn the_path_of_an_attachment_is_absolute() {
     let here = std::env::current_dir().unwrap();
     let outside = tempfile::tempdir_in(&here).unwrap();
     let relative = outside.path().strip_prefix(&here).unwrap();

@@ -13,11 +13,11 @@ use tower::ServiceExt;
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 pub(crate) const EXPIRED: Ttl = Ttl::For(Duration::ZERO);
 
-/// A store in a directory of its own, at a time of its own.
+/// A store in a directory of its own, with a manual clock.
 pub(crate) struct Fixture {
     pub(crate) store: AttachmentStore,
     pub(crate) manual: ManualClock,
-    /// The directory that holds the store's; what is here beside it is outside of the store.
+    /// The parent of the store's directory.
     pub(crate) outside: tempfile::TempDir,
 }
 
@@ -59,7 +59,7 @@ impl Fixture {
         self.store.directory().to_owned()
     }
 
-    /// What the store's directory holds beside its lock.
+    /// Returns the names in the store's directory, without the lock file.
     pub(crate) fn files(&self) -> Vec<String> {
         let mut names = names_in(self.store.directory());
         names.retain(|name| name != ".lock");

@@ -24,9 +24,9 @@ use crate::{
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A service that says when it is called, and answers with what `answer` makes.
-fn told<F, T, E>(
-    answer: impl FnMut() -> F + Send + 'static,
+/// Returns a service that reports the time of each call and responds with `respond`.
+fn reporting<F, T, E>(
+    mut respond: impl FnMut() -> F + Send + 'static,
 ) -> (
     impl Service<CleanupRequest, Error = E, Future: Send> + Send + 'static,
     mpsc::UnboundedReceiver<Instant>,
@@ -35,18 +35,17 @@ where
     F: Future<Output = Result<T, E>> + Send,
 {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let mut answer = answer;
     let service = service_fn(move |_| {
-        // Nobody listens once a test has seen enough.
+        // Fails once a test has received enough calls.
         let _ = sender.send(Instant::now());
-        answer()
+        respond()
     });
     (service, receiver)
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_sweeps_at_once_and_then_every_period() {
-    let (service, mut calls) = told(|| ready(Ok::<_, Infallible>(())));
+async fn the_sweeper_sweeps_at_once_and_then_every_period() {
+    let (service, mut calls) = reporting(|| ready(Ok::<_, Infallible>(())));
     let start = Instant::now();
     let sweeper = Sweeper::spawn(service, MINUTE);
     for minute in 0..4 {
@@ -56,34 +55,34 @@ async fn it_sweeps_at_once_and_then_every_period() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sweep_that_takes_long_delays_the_next_one() {
-    let (service, mut calls) = told(|| async {
+async fn a_sweep_longer_than_the_period_delays_the_next_one() {
+    let (service, mut calls) = reporting(|| async {
         tokio::time::sleep(3 * MINUTE).await;
         Ok::<_, Infallible>(())
     });
     let start = Instant::now();
     let _sweeper = Sweeper::spawn(service, MINUTE);
-    for turn in 0..3 {
-        assert_eq!(calls.recv().await.unwrap() - start, turn * 3 * MINUTE);
+    for sweep in 0..3 {
+        assert_eq!(calls.recv().await.unwrap() - start, sweep * 3 * MINUTE);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sweep_that_fails_does_not_end_it() {
-    let (service, mut calls) = told(|| ready(Err::<(), BoxError>("no".into())));
+async fn a_failed_sweep_does_not_end_the_sweeper() {
+    let (service, mut calls) = reporting(|| ready(Err::<(), BoxError>("no".into())));
     let sweeper = Sweeper::spawn(service, MINUTE);
     for _ in 0..3 {
         calls.recv().await.unwrap();
     }
     sweeper.stop().await;
-    assert_eq!(calls.recv().await, None, "it sweeps on");
+    assert_eq!(calls.recv().await, None, "the service is dropped");
 }
 
 #[tokio::test(start_paused = true)]
-async fn stopping_waits_for_the_sweep_that_runs_and_begins_no_other() {
+async fn stopping_waits_for_the_active_sweep_and_starts_no_other() {
     let finish = Arc::new(Notify::new());
     let notified = Arc::clone(&finish);
-    let (service, mut calls) = told(move || {
+    let (service, mut calls) = reporting(move || {
         let notified = Arc::clone(&notified);
         async move {
             notified.notified().await;
@@ -98,7 +97,7 @@ async fn stopping_waits_for_the_sweep_that_runs_and_begins_no_other() {
     assert_pending!(stop.poll());
     finish.notify_one();
     stop.await;
-    assert_eq!(calls.recv().await, None, "it sweeps on");
+    assert_eq!(calls.recv().await, None, "the service is dropped");
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,30 +125,30 @@ async fn stopping_does_not_wait_for_a_service_that_is_never_ready() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_it_cancels_the_sweep_that_runs() {
-    let (service, mut calls) = told(pending::<Result<(), Infallible>>);
+async fn dropping_the_sweeper_cancels_the_active_sweep() {
+    let (service, mut calls) = reporting(pending::<Result<(), Infallible>>);
     let sweeper = Sweeper::spawn(service, MINUTE);
     calls.recv().await.unwrap();
     drop(sweeper);
-    assert_eq!(calls.recv().await, None, "the service is gone");
+    assert_eq!(calls.recv().await, None, "the service is dropped");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_that_is_given_up_cancels_the_sweep_that_runs() {
-    let (service, mut calls) = told(pending::<Result<(), Infallible>>);
+async fn dropping_the_stop_cancels_the_active_sweep() {
+    let (service, mut calls) = reporting(pending::<Result<(), Infallible>>);
     let sweeper = Sweeper::spawn(service, MINUTE);
     calls.recv().await.unwrap();
     let stopped = tokio::time::timeout(MINUTE, sweeper.stop()).await;
     assert!(stopped.is_err());
-    assert_eq!(calls.recv().await, None, "the service is gone");
+    assert_eq!(calls.recv().await, None, "the service is dropped");
 }
 
 #[tokio::test(start_paused = true)]
-#[should_panic(expected = "the service broke")]
-async fn a_panic_of_the_service_is_passed_on_by_the_stop() {
-    let (service, mut calls) = told(|| async {
+#[should_panic(expected = "in the service")]
+async fn stopping_resumes_a_panic_of_the_service() {
+    let (service, mut calls) = reporting(|| async {
         if true {
-            panic!("the service broke")
+            panic!("in the service")
         } else {
             Ok::<_, Infallible>(())
         }
@@ -161,7 +160,7 @@ async fn a_panic_of_the_service_is_passed_on_by_the_stop() {
 }
 
 #[tokio::test]
-async fn it_sweeps_a_store_through_the_layers() {
+async fn the_sweeper_sweeps_a_store_through_the_layers() {
     let fixture = Fixture::new();
     fixture.stage("a", EXPIRED).await;
     let sink = MemorySink::new();

@@ -4,13 +4,13 @@ use codex_telemetry::attachment::{CleanupRequest, Ttl};
 
 use crate::support::{EXPIRED, Fixture, sweep};
 
-/// The file name of an attachment that was never staged.
+/// Returns an attachment's file name, for a file that was never staged.
 fn forged(name: &str) -> String {
     format!("{}-{name}", "ab".repeat(32))
 }
 
 #[tokio::test]
-async fn a_sweep_reports_what_it_removed_and_kept() {
+async fn the_report_has_the_removed_and_kept_files() {
     let fixture = Fixture::new();
     fixture.stage("four", EXPIRED).await;
     fixture.stage("seven!!", EXPIRED).await;
@@ -23,10 +23,10 @@ async fn a_sweep_reports_what_it_removed_and_kept() {
 }
 
 #[tokio::test]
-async fn a_store_of_more_than_one_batch_is_swept_whole() {
+async fn a_sweep_removes_more_than_one_batch() {
     let fixture = Fixture::new();
     for i in 0..1000 {
-        // Written by hand: the disk need not be waited for a thousand times.
+        // Not staged, because that would sync each file.
         fs::write(fixture.root().join(forged(&format!("{i}"))), "x").unwrap();
     }
     let kept = fixture.stage("stays", Ttl::Persistent).await;
@@ -46,7 +46,7 @@ async fn one_file_that_cannot_be_removed_does_not_stop_the_sweep() {
         fixture.stage(name, EXPIRED).await;
     }
     fs::create_dir(fixture.root().join(forged("directory"))).unwrap();
-    // What not even root can remove; where nobody may make such a file, the directory is the one.
+    // Not even root can remove an immutable file. Not every file system and user can create one.
     let stuck = fixture.stage("stuck", EXPIRED).await;
     let file = fs::File::open(&stuck.path).unwrap();
     let flags = ioctl_getflags(&file).unwrap_or(IFlags::empty());
@@ -58,9 +58,9 @@ async fn one_file_that_cannot_be_removed_does_not_stop_the_sweep() {
 
     assert_eq!(report.failed, 1 + u64::from(is_stuck), "{report:?}");
     assert_eq!(report.removed, 6 - u64::from(is_stuck));
-    let told = |name: &str| report.failures.iter().any(|f| f.file_name.ends_with(name));
+    let reported = |name: &str| report.failures.iter().any(|f| f.file_name.ends_with(name));
     assert!(
-        told("-directory") && told("-stuck") == is_stuck,
+        reported("-directory") && reported("-stuck") == is_stuck,
         "{report:?}"
     );
     assert!(
@@ -70,12 +70,12 @@ async fn one_file_that_cannot_be_removed_does_not_stop_the_sweep() {
             .all(|failure| !failure.error.is_empty())
     );
 
-    // The next sweep does what this one could not.
+    // The next sweep removes the file.
     assert_eq!(fixture.sweep().await.removed, u64::from(is_stuck));
 }
 
 #[tokio::test]
-async fn the_list_of_failures_is_bounded_and_their_count_is_not() {
+async fn the_report_counts_all_failures_and_describes_the_first_32() {
     let fixture = Fixture::new();
     for i in 0..40 {
         fs::create_dir(fixture.root().join(forged(&format!("{i}")))).unwrap();
@@ -85,10 +85,10 @@ async fn the_list_of_failures_is_bounded_and_their_count_is_not() {
 }
 
 #[tokio::test]
-async fn what_a_dead_process_left_half_written_is_removed() {
+async fn the_staging_file_of_a_dead_process_is_removed() {
     let fixture = Fixture::new();
     let leftover = fixture.root().join(".staging-0123456789abcdef");
-    fs::write(&leftover, "half").unwrap();
+    fs::write(&leftover, "part").unwrap();
     let report = fixture.sweep().await;
     assert_eq!(
         (report.removed, report.leftovers, report.removed_bytes),
@@ -98,10 +98,10 @@ async fn what_a_dead_process_left_half_written_is_removed() {
 }
 
 #[tokio::test]
-async fn what_is_still_being_written_is_left_alone() {
+async fn the_staging_file_of_an_active_stage_is_kept() {
     let fixture = Fixture::new();
     let path = fixture.root().join(".staging-0123456789abcdef");
-    fs::write(&path, "half").unwrap();
+    fs::write(&path, "part").unwrap();
     let writer = fs::File::open(&path).unwrap();
     writer.lock().unwrap();
     let report = sweep(&fixture.store, CleanupRequest::everything()).await;
@@ -112,7 +112,7 @@ async fn what_is_still_being_written_is_left_alone() {
 }
 
 #[tokio::test]
-async fn what_is_not_the_stores_is_neither_counted_nor_removed() {
+async fn foreign_files_are_neither_counted_nor_removed() {
     let fixture = Fixture::new();
     let foreign = [
         "notes.txt",

@@ -10,8 +10,8 @@ use crate::support::{Fixture, HOUR, open_at, start, sweep};
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 #[tokio::test]
-async fn staging_anew_extends_and_never_shortens() {
-    let lives = [
+async fn staging_again_extends_the_expiry_and_never_shortens_it() {
+    let ttls = [
         Ttl::For(Duration::ZERO),
         Ttl::For(HOUR),
         Ttl::default(),
@@ -19,10 +19,10 @@ async fn staging_anew_extends_and_never_shortens() {
         Ttl::Infinite,
         Ttl::Persistent,
     ];
-    for (i, first) in lives.into_iter().enumerate() {
-        for (j, second) in lives.into_iter().enumerate() {
+    for (i, first) in ttls.into_iter().enumerate() {
+        for (j, second) in ttls.into_iter().enumerate() {
             let fixture = Fixture::new();
-            let longest = Fixture::new().stage("a", lives[i.max(j)]).await.expiry;
+            let longest = Fixture::new().stage("a", ttls[i.max(j)]).await.expiry;
             fixture.stage("a", first).await;
             let staged = fixture.stage("a", second).await;
             assert_eq!(staged.expiry, longest, "{first:?}, then {second:?}");
@@ -33,14 +33,14 @@ async fn staging_anew_extends_and_never_shortens() {
 }
 
 #[tokio::test]
-async fn an_attachment_lives_a_day_unless_told_otherwise() {
+async fn the_default_time_to_live_is_a_day() {
     let fixture = Fixture::new();
     let staged = fixture.stage("a", Ttl::default()).await;
     assert_eq!(staged.expiry, Expiry::At(start() + DAY));
 }
 
 #[tokio::test]
-async fn an_attachment_is_swept_when_its_time_has_come_and_not_before() {
+async fn an_attachment_is_swept_at_its_expiry_and_not_before() {
     let fixture = Fixture::new();
     fixture.stage("a", Ttl::For(HOUR)).await;
     fixture.manual.advance(HOUR - Duration::from_nanos(1));
@@ -53,7 +53,7 @@ async fn an_attachment_is_swept_when_its_time_has_come_and_not_before() {
 }
 
 #[tokio::test]
-async fn a_request_may_say_by_which_time_to_judge() {
+async fn a_request_can_set_the_time_of_the_sweep() {
     let fixture = Fixture::new();
     fixture.stage("a", Ttl::For(HOUR)).await;
     let at = |time: SystemTime| CleanupRequest::expired().at(time);
@@ -64,7 +64,8 @@ async fn a_request_may_say_by_which_time_to_judge() {
 }
 
 #[tokio::test]
-async fn what_is_infinite_outlives_time_and_what_is_persistent_outlives_everything() {
+async fn only_a_cleanup_of_everything_removes_infinite_attachments_and_nothing_removes_persistent_ones()
+ {
     let fixture = Fixture::new();
     fixture.stage("day", Ttl::default()).await;
     fixture.stage("infinite", Ttl::Infinite).await;
@@ -82,7 +83,7 @@ async fn what_is_infinite_outlives_time_and_what_is_persistent_outlives_everythi
 }
 
 #[tokio::test]
-async fn a_store_that_is_opened_anew_knows_what_was_staged() {
+async fn a_store_that_is_opened_again_has_the_same_attachments() {
     let fixture = Fixture::new();
     for (name, ttl) in [
         ("hour", Ttl::For(HOUR)),
@@ -103,7 +104,7 @@ async fn a_store_that_is_opened_anew_knows_what_was_staged() {
 }
 
 #[tokio::test]
-async fn a_clock_that_was_set_back_loses_nothing() {
+async fn a_clock_that_is_set_back_removes_nothing() {
     let fixture = Fixture::new();
     let staged = fixture.stage("a", Ttl::For(HOUR)).await;
     let (back, _) = open_at(fixture.store.directory(), start() - 10 * DAY);
@@ -113,7 +114,7 @@ async fn a_clock_that_was_set_back_loses_nothing() {
 }
 
 #[tokio::test]
-async fn two_stores_on_one_directory_are_one_store() {
+async fn two_stores_in_one_directory_share_their_attachments() {
     let fixture = Fixture::new();
     let (other, _) = open_at(fixture.store.directory(), start());
     let staged = other.stage_bytes("a", "a", Ttl::For(HOUR)).await.unwrap();
@@ -125,7 +126,7 @@ async fn two_stores_on_one_directory_are_one_store() {
 }
 
 #[tokio::test]
-async fn without_a_clock_of_its_own_a_store_goes_by_the_systems() {
+async fn a_store_without_a_clock_uses_the_system_clock() {
     let outside = tempfile::tempdir().unwrap();
     let store = AttachmentStore::open(outside.path()).unwrap();
     let before = SystemTime::now();

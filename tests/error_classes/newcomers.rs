@@ -103,7 +103,7 @@ fn with_an_approval_that_is_denied() {
     };
     assert_eq!(
         denied.to_string(),
-        "tool `deploy` did not run, its approver denied it: not on a Friday; do without it, or have it \
+        "tool `deploy` was denied by its approver: not on a Friday; continue without it, or have it \
          allowed"
     );
 }

@@ -1,6 +1,7 @@
 use std::{
     error::Error,
     future::{pending, ready},
+    sync::Arc,
     time::Duration,
 };
 
@@ -10,38 +11,38 @@ use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok};
 use tower::{ServiceExt, service_fn};
 use tower_test::mock;
 
-use crate::support::{DEADLINE, Ran, call, deny, guarded, only, run, spawn};
+use crate::support::{DEADLINE, Runs, call, deny, guarded, only, run, spawn};
 
 #[tokio::test]
 async fn an_allowed_tool_runs_once_with_its_arguments() {
-    let (approver, mut asked) = mock::pair::<ApprovalRequest, Decision>();
+    let (approver, mut requests) = mock::pair::<ApprovalRequest, Decision>();
     let service = only("echo", guarded(crate::support::echo(), approver));
-    let answering = async {
-        let (request, answer) = asked.next_request().await.unwrap();
+    let approving = async {
+        let (request, answer) = requests.next_request().await.unwrap();
         assert_eq!(&*request.tool, "echo");
         assert_eq!(request.arguments, json!([1, 2]));
         answer.send_response(Decision::Allow);
     };
-    let (output, ()) = tokio::join!(run(&service, "echo", json!([1, 2])), answering);
+    let (output, ()) = tokio::join!(run(&service, "echo", json!([1, 2])), approving);
     assert_eq!(output.unwrap().content, json!([1, 2]));
 }
 
 #[tokio::test]
-async fn a_denied_tool_does_not_run_and_the_reason_is_told() {
-    let ran = Ran::default();
-    let service = only("delete", guarded(ran.tool(), deny("not on a Friday")));
+async fn a_denied_tool_does_not_run_and_the_error_has_the_reason() {
+    let runs = Runs::default();
+    let service = only("delete", guarded(runs.tool(), deny("not on a Friday")));
     let error = run(&service, "delete", json!(1)).await.unwrap_err();
 
     assert!(matches!(&error, ToolError::Denied { reason, .. } if reason == "not on a Friday"));
     assert_eq!(error.class(), ErrorClass::ApprovalDenied);
-    assert_eq!(ran.times(), 0);
+    assert_eq!(runs.count(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_that_passes_denies() {
-    let ran = Ran::default();
+async fn a_tool_whose_approver_misses_the_deadline_does_not_run() {
+    let runs = Runs::default();
     let silent = service_fn(|_: ApprovalRequest| pending::<Result<Decision, BoxError>>());
-    let service = only("delete", guarded(ran.tool(), silent));
+    let service = only("delete", guarded(runs.tool(), silent));
     let mut deleting = spawn(&service, call("delete"));
 
     assert_pending!(deleting.poll());
@@ -52,11 +53,11 @@ async fn a_deadline_that_passes_denies() {
 
     assert!(matches!(error, ToolError::ApprovalTimeout { after, .. } if after == DEADLINE));
     assert_eq!(error.class(), ErrorClass::ApprovalDenied);
-    assert_eq!(ran.times(), 0);
+    assert_eq!(runs.count(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_approver_that_never_gets_ready_meets_the_deadline_too() {
+async fn the_deadline_includes_the_readiness_of_the_approver() {
     let (approver, mut handle) = mock::pair::<ApprovalRequest, Decision>();
     handle.allow(0);
     let service = guarded(crate::support::echo(), approver);
@@ -65,22 +66,22 @@ async fn an_approver_that_never_gets_ready_meets_the_deadline_too() {
 }
 
 #[tokio::test]
-async fn an_approver_that_errs_allows_nothing() {
-    let ran = Ran::default();
+async fn a_tool_whose_approver_fails_does_not_run() {
+    let runs = Runs::default();
     let broken =
         service_fn(|_: ApprovalRequest| ready(Err::<Decision, BoxError>("no signal".into())));
-    let service = only("delete", guarded(ran.tool(), broken));
+    let service = only("delete", guarded(runs.tool(), broken));
     let error = run(&service, "delete", json!(1)).await.unwrap_err();
 
     assert!(matches!(&error, ToolError::ApprovalFailed { .. }));
     assert_eq!(error.class(), ErrorClass::ApprovalDenied);
     assert_eq!(error.source().unwrap().to_string(), "no signal");
-    assert_eq!(ran.times(), 0);
+    assert_eq!(runs.count(), 0);
 }
 
 #[tokio::test]
-async fn an_approver_that_panics_allows_nothing() {
-    let ran = Ran::default();
+async fn a_tool_whose_approver_panics_does_not_run() {
+    let runs = Runs::default();
     let panics_in_poll = service_fn(|_: ApprovalRequest| async {
         if true {
             panic!("the window was closed");
@@ -93,48 +94,52 @@ async fn an_approver_that_panics_allows_nothing() {
         },
     );
     let errors = [
-        guarded(ran.tool(), panics_in_poll).oneshot(call("a")).await,
-        guarded(ran.tool(), panics_in_call).oneshot(call("a")).await,
+        guarded(runs.tool(), panics_in_poll)
+            .oneshot(call("a"))
+            .await,
+        guarded(runs.tool(), panics_in_call)
+            .oneshot(call("a"))
+            .await,
     ];
     for error in errors.map(Result::unwrap_err) {
         assert_eq!(error.class(), ErrorClass::ApprovalDenied);
         let cause = error.source().unwrap().to_string();
         assert_eq!(cause, "the approver panicked: the window was closed");
     }
-    assert_eq!(ran.times(), 0);
+    assert_eq!(runs.count(), 0);
 }
 
 #[tokio::test]
-async fn an_approver_that_is_gone_allows_nothing() {
-    let ran = Ran::default();
+async fn a_tool_whose_approver_is_closed_while_it_decides_does_not_run() {
+    let runs = Runs::default();
     let (approver, handle) = mock::pair::<ApprovalRequest, Decision>();
-    let service = only("delete", guarded(ran.tool(), approver));
+    let service = only("delete", guarded(runs.tool(), approver));
     let mut deleting = spawn(&service, call("delete"));
     assert_pending!(deleting.poll());
     drop(handle);
 
     let error = assert_ready_err!(deleting.poll());
     assert!(matches!(error, ToolError::ApprovalFailed { .. }));
-    assert_eq!(ran.times(), 0);
+    assert_eq!(runs.count(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_approver_that_panics_while_it_is_put_away_allows_nothing() {
+async fn a_tool_whose_approver_panics_on_drop_does_not_run() {
     struct Bomb;
     impl Drop for Bomb {
         fn drop(&mut self) {
-            panic!("in the drop");
+            panic!("in drop");
         }
     }
-    let ran = Ran::default();
-    let says_yes = service_fn(|_: ApprovalRequest| {
+    let runs = Runs::default();
+    let allows = service_fn(|_: ApprovalRequest| {
         let bomb = Bomb;
         async move {
             let _bomb = bomb;
             Ok::<_, BoxError>(Decision::Allow)
         }
     });
-    let says_nothing = service_fn(|_: ApprovalRequest| {
+    let hangs = service_fn(|_: ApprovalRequest| {
         let bomb = Bomb;
         async move {
             let _bomb = bomb;
@@ -142,56 +147,64 @@ async fn an_approver_that_panics_while_it_is_put_away_allows_nothing() {
         }
     });
     let errors = [
-        guarded(ran.tool(), says_yes).oneshot(call("a")).await,
-        guarded(ran.tool(), says_nothing).oneshot(call("a")).await,
+        guarded(runs.tool(), allows).oneshot(call("a")).await,
+        guarded(runs.tool(), hangs).oneshot(call("a")).await,
     ];
     for error in errors.map(Result::unwrap_err) {
         let cause = error.source().expect("the panic").to_string();
-        assert_eq!(cause, "the approver panicked: in the drop");
+        assert_eq!(cause, "the approver panicked: in drop");
     }
-    assert_eq!(ran.times(), 0);
+    assert_eq!(runs.count(), 0);
 }
 
 #[tokio::test]
-async fn the_question_is_withdrawn_when_the_call_is_dropped() {
-    let (approver, mut asked) = mock::pair::<ApprovalRequest, Decision>();
-    let ran = Ran::default();
-    let service = only("delete", guarded(ran.tool(), approver));
+async fn dropping_the_call_drops_the_request_to_the_approver() {
+    let active = Arc::new(());
+    let held = Arc::clone(&active);
+    let hangs = service_fn(move |_: ApprovalRequest| {
+        let held = Arc::clone(&held);
+        async move {
+            let _held = held;
+            pending::<Result<Decision, BoxError>>().await
+        }
+    });
+    let runs = Runs::default();
+    let service = only("delete", guarded(runs.tool(), hangs));
+    let before = Arc::strong_count(&active);
     let mut deleting = spawn(&service, call("delete"));
     assert_pending!(deleting.poll());
-    let (_request, answer) = asked.next_request().await.unwrap();
+    assert!(Arc::strong_count(&active) > before);
     drop(deleting);
-    answer.send_response(Decision::Allow);
-    tokio::task::yield_now().await;
-    assert_eq!(ran.times(), 0);
+    assert_eq!(Arc::strong_count(&active), before);
+    assert_eq!(runs.count(), 0);
 }
 
 #[tokio::test]
-async fn a_tool_is_not_reserved_while_the_approver_thinks() {
-    let (approver, mut asked) = mock::pair::<ApprovalRequest, Decision>();
+async fn a_tool_is_not_reserved_while_the_approver_decides() {
+    let (approver, mut requests) = mock::pair::<ApprovalRequest, Decision>();
     let (tool, mut running) = mock::pair::<ToolCall, codex_telemetry::ToolOutput>();
     running.allow(0);
     let service = only("one", guarded(tool, approver));
 
-    // The tool is not ready, and the approver is asked all the same.
+    // The tool is not ready, but the approver is asked.
     let mut waiting = spawn(&service, call("one"));
     assert_pending!(waiting.poll());
-    let (_request, answer) = asked.next_request().await.unwrap();
+    let (_request, answer) = requests.next_request().await.unwrap();
     answer.send_response(Decision::Allow);
     assert_pending!(waiting.poll());
 
-    // Once it is ready, it runs.
+    // The tool runs once it is ready.
     running.allow(1);
     assert!(waiting.is_woken());
     assert_pending!(waiting.poll());
-    let (_call, done) = running.next_request().await.unwrap();
-    done.send_response(json!("done").into());
+    let (_call, response) = running.next_request().await.unwrap();
+    response.send_response(json!("done").into());
     let output = assert_ready_ok!(waiting.poll());
     assert_eq!(output.content, json!("done"));
 }
 
 #[tokio::test]
-async fn the_service_inside_can_be_reached() {
+async fn the_inner_service_is_accessible() {
     let mut service = guarded(1, 2);
     *service.get_mut() += 1;
     assert_eq!(*service.get_ref(), 2);

@@ -13,13 +13,13 @@ use crate::{
 };
 
 #[tokio::test]
-async fn the_approvers_call_is_a_child_of_the_tools_call() {
+async fn the_approval_is_a_child_of_the_tool_call() {
     let sink = MemorySink::new();
-    let yes = service_fn(|_: ApprovalRequest| ready(Ok::<_, BoxError>(Decision::Allow)));
-    let approver = TimingLayer::new(sink.clone()).layer(yes);
+    let allow = service_fn(|_: ApprovalRequest| ready(Ok::<_, BoxError>(Decision::Allow)));
+    let approver = TimingLayer::new(sink.clone()).layer(allow);
     let approval = ApprovalLayer::new(approver, DEADLINE);
 
-    // Around one tool, and around the registry.
+    // The layer goes around one tool, and around the registry.
     let inside = layered(&sink, only("echo", approval.layer(echo())));
     let outside = layered(&sink, approval.layer(only("echo", echo())));
     let call = || {
@@ -42,18 +42,18 @@ async fn the_approvers_call_is_a_child_of_the_tools_call() {
                 "codex.tool.stop"
             ]
         );
-        let (tool, asked) = (&events[0], &events[1]);
-        assert_eq!(asked.parent_span_id(), Some(tool.span_id()));
-        assert_eq!(asked.trace_id(), tool.trace_id());
-        assert_eq!(asked.call_name(), Some("echo"));
-        assert_eq!(asked.thread_id(), Some("thread_1"));
-        assert_eq!(asked.call_id(), None);
-        assert_eq!(asked.originator(), tool.originator());
+        let (tool, approval) = (&events[0], &events[1]);
+        assert_eq!(approval.parent_span_id(), Some(tool.span_id()));
+        assert_eq!(approval.trace_id(), tool.trace_id());
+        assert_eq!(approval.call_name(), Some("echo"));
+        assert_eq!(approval.thread_id(), Some("thread_1"));
+        assert_eq!(approval.call_id(), None);
+        assert_eq!(approval.originator(), tool.originator());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_approver_past_its_deadline_is_cancelled_before_the_tools_call_ends() {
+async fn an_approval_that_times_out_is_cancelled_before_the_tool_call_ends() {
     let sink = MemorySink::new();
     let slow = service_fn(|_: ApprovalRequest| async {
         tokio::time::sleep(Duration::from_secs(3_600)).await;

@@ -8,14 +8,14 @@ use tokio_test::{assert_pending, assert_ready, assert_ready_err};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_test::mock;
 
-use crate::support::{DEADLINE, Ran, call, deny, guarded, only, run, spawn};
+use crate::support::{DEADLINE, Runs, call, deny, guarded, only, run, spawn};
 
 #[tokio::test]
-async fn around_the_whole_registry_every_call_is_asked_about() {
+async fn around_the_registry_the_approver_sees_every_call() {
     let picky = service_fn(|request: ApprovalRequest| async move {
         Ok::<_, BoxError>(match &*request.tool {
             "echo" => Decision::Allow,
-            _ => Decision::deny("unknown territory"),
+            _ => Decision::deny("unknown tool"),
         })
     });
     let tools = only("echo", crate::support::echo());
@@ -28,43 +28,43 @@ async fn around_the_whole_registry_every_call_is_asked_about() {
 }
 
 #[tokio::test]
-async fn an_inner_error_keeps_its_type_through_an_approval() {
-    let yes = service_fn(|_: ApprovalRequest| ready(Ok::<_, BoxError>(Decision::Allow)));
-    let missing = guarded(only("echo", crate::support::echo()), yes);
-    let error = missing.oneshot(call("nobody")).await;
+async fn an_inner_tool_error_is_returned_unchanged() {
+    let allow = service_fn(|_: ApprovalRequest| ready(Ok::<_, BoxError>(Decision::Allow)));
+    let registry = guarded(only("echo", crate::support::echo()), allow);
+    let error = registry.oneshot(call("nobody")).await;
     assert!(matches!(error, Err(ToolError::NotFound { .. })));
 
-    let fails = service_fn(|_: ToolCall| ready(Err::<(), BoxError>("torn".into())));
-    let error = guarded(fails, yes).oneshot(call("paper")).await;
+    let failing = service_fn(|_: ToolCall| ready(Err::<(), BoxError>("torn".into())));
+    let error = guarded(failing, allow).oneshot(call("paper")).await;
     assert!(matches!(error, Err(ToolError::Failed { tool, .. }) if &*tool == "paper"));
 }
 
 #[tokio::test]
-async fn two_approvals_ask_one_after_the_other() {
-    let yes = service_fn(|_: ApprovalRequest| ready(Ok::<_, BoxError>(Decision::Allow)));
-    let ran = Ran::default();
-    let both = guarded(guarded(ran.tool(), deny("the inner one")), yes);
+async fn of_two_approvals_the_inner_one_is_asked_second() {
+    let allow = service_fn(|_: ApprovalRequest| ready(Ok::<_, BoxError>(Decision::Allow)));
+    let runs = Runs::default();
+    let both = guarded(guarded(runs.tool(), deny("the inner one")), allow);
     let error = both.oneshot(call("a")).await.unwrap_err();
     assert!(matches!(error, ToolError::Denied { reason, .. } if reason == "the inner one"));
-    assert_eq!(ran.times(), 0);
+    assert_eq!(runs.count(), 0);
 }
 
 #[tokio::test]
-async fn a_disabled_tool_asks_nobody() {
-    let (approver, mut asked) = mock::pair::<ApprovalRequest, Decision>();
+async fn the_approver_of_a_disabled_tool_is_not_asked() {
+    let (approver, mut requests) = mock::pair::<ApprovalRequest, Decision>();
     let service = only("delete", guarded(crate::support::echo(), approver));
     service.set_enabled("delete", false).unwrap();
     let mut deleting = spawn(&service, call("delete"));
     let error = assert_ready_err!(deleting.poll());
     assert!(matches!(error, ToolError::Disabled { .. }));
-    let mut next = tokio_test::task::spawn(asked.next_request());
+    let mut next = tokio_test::task::spawn(requests.next_request());
     assert_pending!(next.poll());
 }
 
 #[tokio::test]
-async fn an_approval_fits_any_order_of_a_tools_own_layers() {
-    let yes = service_fn(|_: ApprovalRequest| ready(Ok::<_, BoxError>(Decision::Allow)));
-    let layer = codex_telemetry::ApprovalLayer::new(yes, DEADLINE);
+async fn the_layer_composes_inside_and_outside_of_a_timeout() {
+    let allow = service_fn(|_: ApprovalRequest| ready(Ok::<_, BoxError>(Decision::Allow)));
+    let layer = codex_telemetry::ApprovalLayer::new(allow, DEADLINE);
     let tool = tool_fn(|number: u8, _: CallContext| async move { Ok::<_, BoxError>(number) });
     let outside = ServiceBuilder::new()
         .layer(layer)

@@ -9,7 +9,7 @@ use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use crate::support::{call, every_way_to_fail, only, run};
 
 #[tokio::test]
-async fn an_unknown_name_is_not_found_and_the_text_names_what_there_is() {
+async fn the_error_of_an_unknown_tool_lists_the_registered_tools() {
     let service = every_way_to_fail().build();
     let error = run(&service, "ecko", json!(1)).await.unwrap_err();
 
@@ -17,18 +17,18 @@ async fn an_unknown_name_is_not_found_and_the_text_names_what_there_is() {
     assert_eq!(error.class(), ErrorClass::ToolNotFound);
     assert_eq!(
         error.to_string(),
-        "no tool is named `ecko`: use one of `denied`, `echo`, `fails`, `panics`, `switched_off`, `typed`"
+        "unknown tool `ecko`: use one of `denied`, `echo`, `fails`, `panics`, `switched_off`, `typed`"
     );
 }
 
 #[tokio::test]
-async fn the_text_of_an_unknown_name_stays_short() {
+async fn the_error_of_an_unknown_tool_is_bounded_and_escaped() {
     let mut builder = ToolService::builder();
     for number in 0..100 {
         builder = builder.tool(format!("tool_{number:03}"), crate::support::echo());
     }
-    let invented = ToolCall::new("é\n".repeat(10_000), json!(1));
-    let error = builder.build().oneshot(invented).await.unwrap_err();
+    let call = ToolCall::new("é\n".repeat(10_000), json!(1));
+    let error = builder.build().oneshot(call).await.unwrap_err();
 
     let text = error.to_string();
     assert!(text.len() < 400, "{} bytes", text.len());
@@ -37,16 +37,16 @@ async fn the_text_of_an_unknown_name_stays_short() {
 }
 
 #[tokio::test]
-async fn an_empty_registry_says_so() {
+async fn the_error_of_an_empty_registry_says_that_no_tool_is_registered() {
     let error = run(&ToolService::builder().build(), "echo", json!(1)).await;
     assert_eq!(
         error.unwrap_err().to_string(),
-        "no tool is named `echo`: register it, none is registered yet"
+        "unknown tool `echo`: no tool is registered"
     );
 }
 
 #[tokio::test]
-async fn a_disabled_tool_is_a_policy() {
+async fn a_call_of_a_disabled_tool_is_denied_by_policy() {
     let service = every_way_to_fail().build();
     service.set_enabled("switched_off", false).unwrap();
     let error = run(&service, "switched_off", json!(1)).await.unwrap_err();
@@ -56,7 +56,7 @@ async fn a_disabled_tool_is_a_policy() {
 }
 
 #[tokio::test]
-async fn bad_arguments_do_not_reach_the_tool() {
+async fn invalid_arguments_have_a_class_of_their_own() {
     let service = every_way_to_fail().build();
     let error = run(&service, "typed", json!(-1)).await.unwrap_err();
 
@@ -65,7 +65,7 @@ async fn bad_arguments_do_not_reach_the_tool() {
 }
 
 #[tokio::test]
-async fn a_failing_tool_gives_its_own_error_as_the_source() {
+async fn the_source_of_a_failed_tool_is_its_own_error() {
     let service = every_way_to_fail().build();
     let error = run(&service, "fails", json!(1)).await.unwrap_err();
 
@@ -78,7 +78,7 @@ async fn a_failing_tool_gives_its_own_error_as_the_source() {
 }
 
 #[tokio::test]
-async fn a_result_that_is_no_json_is_a_failure() {
+async fn a_result_that_cannot_be_serialized_is_a_failure() {
     let keys = tool_fn(|_: Value, _: CallContext| async {
         Ok::<_, BoxError>(std::collections::BTreeMap::from([((1, 2), 3)]))
     });
@@ -89,7 +89,7 @@ async fn a_result_that_is_no_json_is_a_failure() {
 }
 
 #[tokio::test]
-async fn a_panic_a_denial_and_their_classes() {
+async fn a_panic_and_a_denial_have_their_own_classes() {
     let service = every_way_to_fail().build();
     let panicked = run(&service, "panics", json!(1)).await.unwrap_err();
     assert!(matches!(panicked, ToolError::Panicked { .. }));
@@ -101,19 +101,19 @@ async fn a_panic_a_denial_and_their_classes() {
 }
 
 #[tokio::test]
-async fn a_tool_error_from_within_a_tool_keeps_its_type() {
-    let picky = tool_fn(|_: Value, _: CallContext| async {
+async fn a_tool_error_of_a_tool_is_returned_unchanged() {
+    let tool = tool_fn(|_: Value, _: CallContext| async {
         Err::<Value, _>(ToolError::InvalidArguments {
-            tool: "picky".into(),
-            reason: "the end comes before the start".into(),
+            tool: "range".into(),
+            reason: "the end is before the start".into(),
         })
     });
-    let error = run(&only("picky", picky), "picky", json!(1)).await;
+    let error = run(&only("range", tool), "range", json!(1)).await;
     assert!(matches!(error, Err(ToolError::InvalidArguments { .. })));
 }
 
 #[tokio::test]
-async fn a_registry_within_a_registry_keeps_its_errors() {
+async fn errors_of_a_nested_registry_are_returned_unchanged() {
     let inner = only("inside", crate::support::echo());
     let group = ServiceBuilder::new()
         .map_request(|mut call: ToolCall| {
@@ -125,13 +125,13 @@ async fn a_registry_within_a_registry_keeps_its_errors() {
     assert!(matches!(error, Err(ToolError::NotFound { name, .. }) if &*name == "missing"));
 }
 
-/// An error that wraps another, as an application's own do.
+/// An application's error with a source.
 #[derive(Debug)]
 struct Wrapped(BoxError);
 
 impl fmt::Display for Wrapped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the step went wrong")
+        f.write_str("step 3 failed")
     }
 }
 
@@ -141,32 +141,33 @@ impl Error for Wrapped {
     }
 }
 
+/// Returns the class of a tool's failure with this source.
 async fn class_of(source: impl Into<BoxError>) -> ErrorClass {
     let source = std::sync::Mutex::new(Some(source.into()));
     let source = std::sync::Arc::new(source);
-    let wraps = service_fn(move |_: ToolCall| {
+    let fails = service_fn(move |_: ToolCall| {
         let source = source.lock().expect("nobody panicked").take();
         async move { Err::<ToolOutput, BoxError>(source.expect("called once")) }
     });
-    let error = run(&only("wraps", wraps), "wraps", json!(1)).await;
+    let error = run(&only("fails", fails), "fails", json!(1)).await;
     let error = error.expect_err("it fails");
     assert!(matches!(error, ToolError::Failed { .. }));
     error.class()
 }
 
 #[tokio::test]
-async fn a_failure_that_wraps_a_tool_error_has_its_class() {
+async fn a_failure_has_the_class_of_the_tool_error_that_it_wraps() {
     let cause = || ToolError::Disabled {
         tool: "helper".into(),
     };
     let wrapped = Wrapped(Box::new(cause()));
     assert_eq!(class_of(wrapped).await, ErrorClass::PolicyDenied);
-    let hidden = io::Error::other(cause());
-    assert_eq!(class_of(hidden).await, ErrorClass::PolicyDenied);
+    let wrapped = io::Error::other(cause());
+    assert_eq!(class_of(wrapped).await, ErrorClass::PolicyDenied);
 }
 
 #[tokio::test]
-async fn a_file_that_a_tool_could_not_read_is_a_tool_that_failed() {
+async fn an_io_error_of_a_tool_is_a_failed_tool() {
     let error = io::Error::from(io::ErrorKind::UnexpectedEof);
     assert_eq!(class_of(error).await, ErrorClass::ToolFailed);
     let error = io::Error::other("boom");
@@ -174,7 +175,7 @@ async fn a_file_that_a_tool_could_not_read_is_a_tool_that_failed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tool_with_a_timeout_of_its_own_fails_as_timeout() {
+async fn a_tool_that_exceeds_its_timeout_fails_as_timeout() {
     let slow = ServiceBuilder::new()
         .timeout(Duration::from_secs(1))
         .service(crate::support::sleeper());
@@ -199,31 +200,31 @@ async fn a_tool_that_sheds_load_fails_as_overloaded() {
 }
 
 #[test]
-fn every_text_says_which_tool() {
-    let tool: std::sync::Arc<str> = "hammer".into();
+fn every_error_text_names_the_tool_and_what_happened() {
+    let tool = || std::sync::Arc::<str>::from("hammer");
     let source = || BoxError::from("broken");
-    let (a, b, c, d, e, f) = (
-        tool.clone(),
-        tool.clone(),
-        tool.clone(),
-        tool.clone(),
-        tool.clone(),
-        tool.clone(),
-    );
-    let reason = "because".to_owned();
+    let reason = || "because".to_owned();
     let after = Duration::from_secs(3);
     #[rustfmt::skip]
-    let said = [
-        (ToolError::Disabled { tool: a }, "is disabled"),
-        (ToolError::Denied { tool: b, reason }, "its approver denied it: because"),
-        (ToolError::ApprovalTimeout { tool: c, after }, "no approver answered within 3s"),
-        (ToolError::ApprovalFailed { tool: d, source: source() }, "its approver failed"),
-        (ToolError::Failed { tool: e, source: source() }, "failed"),
-        (ToolError::Panicked { tool: f, message: "oh".into() }, "panicked, mend it: oh"),
+    let texts = [
+        (ToolError::NotFound { name: tool(), known: [].into() },
+            "unknown tool `hammer`: no tool is registered"),
+        (ToolError::Disabled { tool: tool() },
+            "tool `hammer` is disabled: use another tool, or enable it with `ToolService::set_enabled`"),
+        (ToolError::InvalidArguments { tool: tool(), reason: reason() },
+            "invalid arguments for tool `hammer`: because"),
+        (ToolError::Denied { tool: tool(), reason: reason() },
+            "tool `hammer` was denied by its approver: because; continue without it, or have it allowed"),
+        (ToolError::ApprovalTimeout { tool: tool(), after },
+            "tool `hammer` was not approved within 3s: call it again, or extend the deadline"),
+        (ToolError::ApprovalFailed { tool: tool(), source: source() },
+            "tool `hammer` was not approved because its approver failed: call it again once the \
+             approver works"),
+        (ToolError::Failed { tool: tool(), source: source() }, "tool `hammer` failed"),
+        (ToolError::Panicked { tool: tool(), message: "oh".into() },
+            "tool `hammer` panicked, fix it: oh"),
     ];
-    for (error, what) in said {
-        let text = error.to_string();
-        assert!(text.starts_with("tool `hammer` "), "{text}");
-        assert!(text.contains(what), "{text}");
+    for (error, text) in texts {
+        assert_eq!(error.to_string(), text);
     }
 }

@@ -10,15 +10,16 @@ use crate::{
     support::{every_way_to_fail, layered, only, sleeper, spawn},
 };
 
+/// Disables the tool `switched_off`.
 fn switched_off(service: ToolService) -> ToolService {
     service
         .set_enabled("switched_off", false)
-        .expect("it is there");
+        .expect("it is registered");
     service
 }
 
 #[tokio::test]
-async fn every_error_is_one_start_and_one_exception_with_its_class() {
+async fn the_event_of_an_error_has_its_class_and_message() {
     for (name, class) in [
         ("nobody", ErrorClass::ToolNotFound),
         ("switched_off", ErrorClass::PolicyDenied),
@@ -32,10 +33,8 @@ async fn every_error_is_one_start_and_one_exception_with_its_class() {
         let call = ToolCall::new(name, json!("text")).with_call_id("call_1");
         let error = service.oneshot(call).await.unwrap_err();
 
-        let events = sink.take();
-        let kinds: Vec<_> = events.iter().map(|event| event.kind()).collect();
-        assert_eq!(kinds, [EventKind::Start, EventKind::Exception], "{name}");
-        let ended = &events[1];
+        let ended = &sink.take()[1];
+        assert_eq!(ended.kind(), EventKind::Exception, "{name}");
         assert_eq!(ended.error_class(), Some(class), "{name}");
         assert_eq!(ended.outcome(), Some(Outcome::Error), "{name}");
         assert_eq!(
@@ -51,7 +50,7 @@ async fn every_error_is_one_start_and_one_exception_with_its_class() {
 }
 
 #[tokio::test]
-async fn a_success_is_one_start_and_one_stop_of_a_function() {
+async fn the_events_of_a_success_have_the_type_function() {
     let sink = MemorySink::new();
     let service = layered(&sink, every_way_to_fail().build());
     service
@@ -67,7 +66,7 @@ async fn a_success_is_one_start_and_one_stop_of_a_function() {
 }
 
 #[tokio::test]
-async fn what_no_tool_answered_to_has_no_type() {
+async fn the_event_of_an_unknown_tool_has_no_type() {
     let sink = MemorySink::new();
     let service = layered(&sink, every_way_to_fail().build());
     let unknown = service.oneshot(ToolCall::new("nobody", json!(1))).await;
@@ -76,15 +75,15 @@ async fn what_no_tool_answered_to_has_no_type() {
 }
 
 #[tokio::test]
-async fn the_function_gets_the_context_of_its_call() {
-    let noting = codex_telemetry::tool_fn(|(): (), context: CallContext| async move {
+async fn the_function_receives_the_context_of_its_call() {
+    let records = codex_telemetry::tool_fn(|(): (), context: CallContext| async move {
         context.record("rows", 3);
         Ok::<_, std::convert::Infallible>(context.call_id().map(str::to_owned))
     });
     let sink = MemorySink::new();
-    let call = ToolCall::new("noting", json!(null))
+    let call = ToolCall::new("records", json!(null))
         .with_context(CallContext::new().with_call_id("call_2"));
-    let output = layered(&sink, only("noting", noting)).oneshot(call).await;
+    let output = layered(&sink, only("records", records)).oneshot(call).await;
 
     assert_eq!(output.unwrap().content, json!("call_2"));
     assert_eq!(sink.events()[1].attribute("rows"), Some(&3.into()));
@@ -98,13 +97,11 @@ async fn a_dropped_call_ends_as_cancelled() {
     assert_pending!(call.poll());
     drop(call);
 
-    let events = sink.take();
-    assert_eq!(events.len(), 2);
-    assert_eq!(events[1].outcome(), Some(Outcome::Cancelled));
+    assert_eq!(sink.take()[1].outcome(), Some(Outcome::Cancelled));
 }
 
 #[tokio::test]
-async fn without_layers_nothing_is_recorded_and_nothing_breaks() {
+async fn the_service_works_without_layers() {
     let service = every_way_to_fail().build();
     let mut call = spawn(&service, ToolCall::new("echo", json!(1)));
     assert!(call.poll().is_ready());

@@ -1,4 +1,4 @@
-//! What the tool service promises: one file for each side of it.
+//! Tests of the tool service.
 
 #![cfg(feature = "services")]
 
@@ -16,3 +16,4 @@ mod privacy;
 mod registry;
 mod stats;
 mod support;
+mod values;

@@ -10,6 +10,7 @@ use tower::{Service, service_fn};
 
 use crate::support::{only, run};
 
+/// Returns the panic message of the call of `tool`.
 async fn message(service: &ToolService) -> String {
     match run(service, "tool", json!(1)).await {
         Err(ToolError::Panicked { tool, message }) => {
@@ -20,19 +21,19 @@ async fn message(service: &ToolService) -> String {
     }
 }
 
-type Answer = Result<ToolOutput, BoxError>;
+type ToolResult = Result<ToolOutput, BoxError>;
 
 #[tokio::test]
-async fn a_panic_in_call_is_an_error() {
+async fn a_panic_in_call_is_an_error_with_its_message() {
     let service = only(
         "tool",
-        service_fn(|_: ToolCall| -> Ready<Answer> { panic!("in call") }),
+        service_fn(|_: ToolCall| -> Ready<ToolResult> { panic!("in call") }),
     );
     assert_eq!(message(&service).await, "in call");
 }
 
 #[tokio::test]
-async fn a_panic_in_poll_is_an_error_with_its_formatted_text() {
+async fn a_panic_in_poll_is_an_error_with_its_formatted_message() {
     let service = only(
         "tool",
         service_fn(|call: ToolCall| async move {
@@ -40,19 +41,19 @@ async fn a_panic_in_poll_is_an_error_with_its_formatted_text() {
             if true {
                 panic!("in poll of {}", call.name);
             }
-            Answer::Ok(Value::Null.into())
+            ToolResult::Ok(Value::Null.into())
         }),
     );
     assert_eq!(message(&service).await, "in poll of tool");
 }
 
 #[tokio::test]
-async fn a_panic_that_carries_no_text_is_an_error_too() {
+async fn a_panic_without_a_message_is_an_error() {
     let service = only(
         "tool",
-        service_fn(|_: ToolCall| -> Ready<Answer> { std::panic::panic_any(7) }),
+        service_fn(|_: ToolCall| -> Ready<ToolResult> { std::panic::panic_any(7) }),
     );
-    assert_eq!(message(&service).await, "(the panic carried no text)");
+    assert_eq!(message(&service).await, "(no panic message)");
 }
 
 #[derive(Clone)]
@@ -61,7 +62,7 @@ struct PanicsInReady;
 impl Service<ToolCall> for PanicsInReady {
     type Response = ToolOutput;
     type Error = BoxError;
-    type Future = Ready<Answer>;
+    type Future = Ready<ToolResult>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         panic!("in poll_ready")
@@ -73,7 +74,7 @@ impl Service<ToolCall> for PanicsInReady {
 }
 
 #[tokio::test]
-async fn a_panic_in_readiness_is_an_error() {
+async fn a_panic_in_poll_ready_is_an_error() {
     let service = only("tool", PanicsInReady);
     assert_eq!(message(&service).await, "in poll_ready");
 }
@@ -81,11 +82,11 @@ async fn a_panic_in_readiness_is_an_error() {
 struct PanicsInDrop(bool);
 
 impl Future for PanicsInDrop {
-    type Output = Answer;
+    type Output = ToolResult;
 
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Answer> {
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<ToolResult> {
         if self.0 {
-            panic!("in poll, and then");
+            panic!("in poll");
         }
         Poll::Ready(Ok(Value::Null.into()))
     }
@@ -98,24 +99,24 @@ impl Drop for PanicsInDrop {
 }
 
 #[tokio::test]
-async fn a_panic_while_the_tool_is_put_away_is_an_error() {
+async fn a_panic_in_the_drop_of_the_tools_future_is_an_error() {
     let service = only("tool", service_fn(|_: ToolCall| PanicsInDrop(false)));
     assert_eq!(message(&service).await, "in drop");
 }
 
 #[tokio::test]
-async fn of_two_panics_the_first_is_told() {
+async fn of_two_panics_the_first_is_reported() {
     let service = only("tool", service_fn(|_: ToolCall| PanicsInDrop(true)));
-    assert_eq!(message(&service).await, "in poll, and then");
+    assert_eq!(message(&service).await, "in poll");
 }
 
 #[tokio::test]
-async fn a_tool_that_panicked_can_be_called_again_and_each_is_counted_once() {
+async fn a_tool_can_be_called_again_after_a_panic() {
     let service = only(
         "tool",
         service_fn(|call: ToolCall| {
             assert!(call.arguments == json!(2), "not two");
-            ready(Answer::Ok(call.arguments.into()))
+            ready(ToolResult::Ok(call.arguments.into()))
         }),
     );
     assert_eq!(message(&service).await, "not two");
@@ -127,13 +128,13 @@ async fn a_tool_that_panicked_can_be_called_again_and_each_is_counted_once() {
 }
 
 #[tokio::test]
-async fn a_panic_of_the_caller_is_not_the_tools() {
-    let service = only("tool", service_fn(|_: ToolCall| pending::<Answer>()));
+async fn a_panic_of_the_caller_counts_as_a_cancelled_call() {
+    let service = only("tool", service_fn(|_: ToolCall| pending::<ToolResult>()));
     let inner = service.clone();
     let caller = tokio::spawn(async move {
         let mut call = crate::support::spawn(&inner, crate::support::call("tool"));
         tokio_test::assert_pending!(call.poll());
-        panic!("the caller's own");
+        panic!("in the caller");
     });
     assert!(caller.await.unwrap_err().is_panic());
     let tool = &service.stats()["tool"];

@@ -1,10 +1,13 @@
+use std::{error::Error, fmt, fs, io, sync::Arc};
+
 use codex_telemetry::{
-    ApprovalRequest, BoxError, CallContext, ErrorClass, ToolCall, ToolError, ToolOutput,
-    ToolService, tool_fn,
+    ApprovalRequest, BoxError, CallContext, Classify, CodexClassifier, ErrorClass, ErrorClassLayer,
+    FanOut, JsonLinesSink, Originator, OriginatorLayer, TimingLayer, ToolCall, ToolError,
+    ToolOutput, ToolService, TracingSink, tool_fn,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tower::{Service, ServiceExt};
+use tower::{Service, ServiceBuilder, ServiceExt};
 
 use crate::{
     checked::MemorySink,
@@ -14,11 +17,11 @@ use crate::{
 const SECRET: &str = "hunter2";
 
 fn assert_private(what: &str, text: &str) {
-    assert!(!text.contains(SECRET), "{what} tells: {text}");
+    assert!(!text.contains(SECRET), "{what} contains content: {text}");
 }
 
 #[test]
-fn no_debug_shows_content() {
+fn debug_output_contains_no_content() {
     let call = ToolCall::new("login", json!({ "password": SECRET, SECRET: 1 }));
     assert_private("a call", &format!("{call:?}"));
     assert!(format!("{call:?}").contains("login"));
@@ -29,12 +32,12 @@ fn no_debug_shows_content() {
 
     let mut service = ToolService::builder().tool("login", echo()).build();
     assert_private("a service", &format!("{service:?}"));
-    let future = service.call(call.clone());
+    let future = service.call(call);
     assert_private("a future", &format!("{future:?}"));
 }
 
 #[tokio::test]
-async fn no_debug_of_an_approval_shows_content() {
+async fn debug_output_of_an_approval_contains_no_content() {
     let call = ToolCall::new("login", json!(SECRET));
     let future = guarded(echo(), deny("no")).call(call);
     assert_private("a future", &format!("{future:?}"));
@@ -47,11 +50,15 @@ struct Login {
     tries: u32,
 }
 
-#[tokio::test]
-async fn no_error_and_no_event_repeats_the_arguments() {
+fn login_and_every_way_to_fail() -> ToolService {
     let login = tool_fn(|_: Login, _: CallContext| async { Ok::<_, BoxError>(()) });
     let tools = every_way_to_fail().tool("login", login).build();
     tools.set_enabled("switched_off", false).unwrap();
+    tools
+}
+
+/// Calls of every tool that fail, with a secret somewhere in the arguments.
+fn failing_calls() -> impl Iterator<Item = ToolCall> {
     let names = [
         "nobody",
         "switched_off",
@@ -61,25 +68,131 @@ async fn no_error_and_no_event_repeats_the_arguments() {
         "panics",
         "login",
     ];
-    let all_arguments: [Value; 5] = [
+    let all_arguments: [Value; 6] = [
         json!(SECRET),
         json!([SECRET]),
         json!({ SECRET: SECRET }),
         json!({ "name": "x", "tries": SECRET }),
         json!({ "name": [SECRET], "tries": 1 }),
+        json!({ "name": { SECRET: 1 }, "tries": 1 }),
     ];
-    for name in names {
-        for arguments in &all_arguments {
-            let sink = MemorySink::new();
-            let call = ToolCall::new(name, arguments.clone());
-            let error: ToolError = layered(&sink, tools.clone())
-                .oneshot(call)
-                .await
-                .unwrap_err();
-            assert_private(name, &format!("{error} {error:?}"));
-            let event = &sink.events()[1];
-            assert_private(name, event.error_message().unwrap());
-            assert_ne!(event.error_class(), Some(ErrorClass::Other));
+    names.into_iter().flat_map(move |name| {
+        let all_arguments = all_arguments.clone();
+        all_arguments.map(|arguments| ToolCall::new(name, arguments))
+    })
+}
+
+#[tokio::test]
+async fn no_event_contains_arguments() {
+    for call in failing_calls() {
+        let sink = MemorySink::new();
+        let name = call.name.to_string();
+        let tools = layered(&sink, login_and_every_way_to_fail());
+        tools.oneshot(call).await.unwrap_err();
+        let event = &sink.events()[1];
+        assert_private(&name, event.error_message().unwrap());
+        assert_private(&name, &format!("{event:?}"));
+        assert_ne!(event.error_class(), Some(ErrorClass::Other));
+    }
+}
+
+#[tokio::test]
+async fn no_sink_behind_all_layers_writes_arguments() {
+    let output = tempfile::NamedTempFile::new().unwrap();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(Arc::new(output.reopen().unwrap()))
+        .finish();
+    let _default = tracing::subscriber::set_default(subscriber);
+    let memory = MemorySink::new();
+    let sink = FanOut::new()
+        .with(memory.clone())
+        .with(JsonLinesSink::new(output.reopen().unwrap()))
+        .with(TracingSink::new());
+    let tools = ServiceBuilder::new()
+        .layer(OriginatorLayer::new(Originator::Sdk))
+        .layer(TimingLayer::new(sink))
+        .layer(ErrorClassLayer::new(CodexClassifier))
+        .service(login_and_every_way_to_fail());
+    for call in failing_calls() {
+        tools.clone().oneshot(call).await.unwrap_err();
+    }
+    let output = fs::read_to_string(output.path()).unwrap();
+    assert!(output.contains("invalid arguments for tool `login`"));
+    assert!(
+        output.contains("\"error_class\":\"invalid_arguments\""),
+        "{output}"
+    );
+    assert_private("the output of the sinks", &output);
+    assert_private("the timeline", &memory.timeline().to_string());
+}
+
+#[tokio::test]
+async fn the_recorded_message_of_invalid_arguments_is_fixed_and_the_error_has_the_reason() {
+    let sink = MemorySink::new();
+    let call = ToolCall::new("login", json!({ "name": "x", "tries": SECRET }));
+    let tools = layered(&sink, login_and_every_way_to_fail());
+    let error = tools.oneshot(call).await.unwrap_err();
+    assert!(error.to_string().contains(SECRET), "{error}");
+    assert_eq!(
+        sink.events()[1].error_message(),
+        Some("invalid arguments for tool `login`")
+    );
+}
+
+fn invalid_arguments() -> ToolError {
+    ToolError::InvalidArguments {
+        tool: "login".into(),
+        reason: format!("invalid type: string {SECRET:?}, expected u32"),
+    }
+}
+
+/// An error of an application that repeats the text of its source.
+#[derive(Debug)]
+struct Wrapper(BoxError);
+
+impl fmt::Display for Wrapper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "step 3 failed: {}", self.0)
+    }
+}
+
+impl Error for Wrapper {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+#[test]
+fn wrapped_invalid_arguments_are_recorded_with_the_fixed_message() {
+    let failed = |source: BoxError| ToolError::Failed {
+        tool: "agent".into(),
+        source,
+    };
+    let wrapped: BoxError = Box::new(Wrapper(Box::new(invalid_arguments())));
+    let nested = failed(wrapped);
+    assert!(nested.classification().message.is_some());
+
+    let errors: [BoxError; 5] = [
+        Box::new(invalid_arguments()),
+        Box::new(Wrapper(Box::new(invalid_arguments()))),
+        Box::new(io::Error::other(invalid_arguments())),
+        Box::new(failed(Box::new(invalid_arguments()))),
+        Box::new(Wrapper(Box::new(nested))),
+    ];
+    for error in errors {
+        assert!(format!("{error:?}").contains(SECRET));
+        let extended = CodexClassifier.with(|_| Some(ErrorClass::Custom("app")));
+        let mut classifications = vec![CodexClassifier.classify(&error), extended.classify(&error)];
+        if let Some(error) = error.downcast_ref::<ToolError>() {
+            classifications.push(error.classification());
+            classifications.push(CodexClassifier.classify(error));
+        }
+        for classification in classifications {
+            assert_eq!(
+                classification.message.as_deref(),
+                Some("invalid arguments for tool `login`")
+            );
         }
     }
 }

@@ -7,15 +7,15 @@ use tower_test::mock;
 use crate::support::{call, echo, only, run, sleeper, spawn};
 
 #[tokio::test]
-async fn a_tool_disabled_at_run_time_is_disabled_for_every_clone() {
+async fn disabling_a_tool_disables_it_for_every_clone() {
     let service = only("echo", echo());
     let clone = service.clone();
     assert!(run(&clone, "echo", json!(1)).await.is_ok());
 
     service.set_enabled("echo", false).unwrap();
     assert!(!clone.is_enabled("echo"));
-    let refused = run(&clone, "echo", json!(1)).await;
-    assert!(matches!(refused, Err(ToolError::Disabled { .. })));
+    let disabled = run(&clone, "echo", json!(1)).await;
+    assert!(matches!(disabled, Err(ToolError::Disabled { .. })));
 
     clone.set_enabled("echo", true).unwrap();
     assert!(service.is_enabled("echo"));
@@ -23,7 +23,7 @@ async fn a_tool_disabled_at_run_time_is_disabled_for_every_clone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_has_begun_goes_on_when_its_tool_is_disabled() {
+async fn an_active_call_continues_when_its_tool_is_disabled() {
     let service = only("slow", sleeper());
     let mut slow = spawn(&service, ToolCall::new("slow", json!(10)));
     assert_pending!(slow.poll());
@@ -32,7 +32,7 @@ async fn a_call_that_has_begun_goes_on_when_its_tool_is_disabled() {
 }
 
 #[test]
-fn what_is_unknown_can_be_neither_enabled_nor_disabled() {
+fn an_unknown_tool_cannot_be_enabled() {
     let service = only("echo", echo());
     assert!(!service.is_enabled("nobody"));
     let error = service.set_enabled("nobody", true).unwrap_err();
@@ -40,7 +40,7 @@ fn what_is_unknown_can_be_neither_enabled_nor_disabled() {
 }
 
 #[test]
-fn names_are_sorted_and_hold_the_disabled_ones() {
+fn names_are_sorted_and_include_disabled_tools() {
     let service = ToolService::builder()
         .tool("b", echo())
         .tool("a", echo())
@@ -51,15 +51,15 @@ fn names_are_sorted_and_hold_the_disabled_ones() {
 }
 
 #[test]
-#[should_panic(expected = "two tools are named `echo`")]
-fn a_name_cannot_be_taken_twice() {
+#[should_panic(expected = "tool `echo` is registered already")]
+fn registering_a_name_twice_panics() {
     let builder = ToolService::builder().tool("echo", echo());
     assert!(builder.contains("echo") && !builder.contains("other"));
     let _ = builder.tool("echo", echo());
 }
 
 #[tokio::test]
-async fn the_service_is_ready_and_the_call_waits_until_its_tool_is() {
+async fn a_call_waits_for_its_tool_while_the_service_is_ready() {
     let (tool, mut handle) = mock::pair::<ToolCall, ToolOutput>();
     handle.allow(0);
     let service = ToolService::builder()
@@ -71,7 +71,7 @@ async fn the_service_is_ready_and_the_call_waits_until_its_tool_is() {
 
     let mut busy = spawn(&service, call("busy"));
     assert_pending!(busy.poll());
-    // One tool that is not ready keeps no other one back.
+    // A tool that is not ready does not block other tools.
     assert!(run(&service, "echo", json!(1)).await.is_ok());
 
     handle.allow(1);
@@ -79,21 +79,21 @@ async fn the_service_is_ready_and_the_call_waits_until_its_tool_is() {
     assert_pending!(busy.poll());
     let (request, response) = handle.next_request().await.unwrap();
     assert_eq!(&*request.name, "busy");
-    response.send_response(json!("at last").into());
-    assert_eq!(assert_ready_ok!(busy.poll()).content, json!("at last"));
+    response.send_response(json!("done").into());
+    assert_eq!(assert_ready_ok!(busy.poll()).content, json!("done"));
 }
 
 #[tokio::test]
-async fn a_tool_that_fails_to_get_ready_fails_the_call() {
+async fn a_readiness_error_of_the_tool_fails_the_call() {
     let (tool, mut handle) = mock::pair::<ToolCall, ToolOutput>();
-    let service = only("gone", tool);
-    handle.send_error("closed for good");
-    let error = run(&service, "gone", json!(1)).await.unwrap_err();
+    let service = only("closed", tool);
+    handle.send_error("closed");
+    let error = run(&service, "closed", json!(1)).await.unwrap_err();
     assert!(matches!(error, ToolError::Failed { .. }));
 }
 
 #[test]
-fn the_service_and_its_future_can_go_to_another_thread() {
+fn the_service_and_its_future_are_send() {
     fn assert<T: Clone + Send + Sync + 'static>() {}
     fn assert_send<T: Send>(_: &T) {}
     assert::<ToolService>();

@@ -10,6 +10,7 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
+/// Returns the stats of one tool.
 fn of(service: &ToolService, name: &str) -> ToolStats {
     service.stats()[name].clone()
 }
@@ -31,7 +32,7 @@ async fn counts_and_latencies_are_exact() {
 }
 
 #[tokio::test]
-async fn the_last_error_class_is_that_of_the_newest_failure() {
+async fn the_last_error_class_is_that_of_the_latest_failure() {
     let service = every_way_to_fail().build();
     for (name, class) in [
         ("typed", ErrorClass::InvalidArguments),
@@ -40,9 +41,9 @@ async fn the_last_error_class_is_that_of_the_newest_failure() {
         ("panics", ErrorClass::Panic),
     ] {
         run(&service, name, json!("text")).await.unwrap_err();
-        let counted = of(&service, name);
-        assert_eq!((counted.success, counted.failure), (0, 1), "{name}");
-        assert_eq!(counted.last_error_class, Some(class), "{name}");
+        let stats = of(&service, name);
+        assert_eq!((stats.success, stats.failure), (0, 1), "{name}");
+        assert_eq!(stats.last_error_class, Some(class), "{name}");
     }
     service.set_enabled("fails", false).unwrap();
     run(&service, "fails", json!(1)).await.unwrap_err();
@@ -52,7 +53,7 @@ async fn the_last_error_class_is_that_of_the_newest_failure() {
 }
 
 #[tokio::test]
-async fn an_unknown_name_leaves_no_trace() {
+async fn calls_of_unknown_tools_are_not_counted() {
     let service = every_way_to_fail().build();
     let before = service.stats();
     for name in ["a", "b", "c"] {
@@ -62,18 +63,18 @@ async fn an_unknown_name_leaves_no_trace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reset_returns_what_it_forgets_and_counts_what_is_under_way_afterwards() {
+async fn take_stats_returns_the_stats_and_resets_them_before_active_calls_are_counted() {
     let service = only("sleep", sleeper());
     let clone = service.clone();
     run(&service, "sleep", json!(20)).await.unwrap();
-    let mut under_way = spawn(&service, ToolCall::new("sleep", json!(10)));
-    assert_pending!(under_way.poll());
+    let mut active = spawn(&service, ToolCall::new("sleep", json!(10)));
+    assert_pending!(active.poll());
 
-    let last = clone.take_stats();
-    assert_eq!(last["sleep"].total_latency, ms(20));
+    let taken = clone.take_stats();
+    assert_eq!(taken["sleep"].total_latency, ms(20));
     assert_eq!(of(&service, "sleep"), ToolStats::default());
 
-    under_way.await.unwrap();
+    active.await.unwrap();
     assert_eq!(of(&clone, "sleep").success, 1);
     assert_eq!(of(&clone, "sleep").total_latency, ms(10));
 }
@@ -99,7 +100,7 @@ async fn concurrent_calls_add_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn latency_runs_from_the_call_and_not_from_the_first_poll() {
+async fn latency_starts_with_the_call_and_not_with_the_first_poll() {
     let service = only("sleep", sleeper());
     let sleeping = spawn(&service, ToolCall::new("sleep", json!(10)));
     tokio::time::advance(ms(5)).await;

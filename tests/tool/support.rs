@@ -8,9 +8,10 @@ use std::{
 };
 
 use codex_telemetry::{
-    ApprovalLayer, ApprovalRequest, BoxError, CallContext, Decision, ErrorClassLayer, Originator,
-    OriginatorLayer, TimingLayer, ToolCall, ToolError, ToolOutput, ToolService,
-    tool::ToolServiceBuilder, tool_fn,
+    ApprovalRequest, BoxError, CallContext, Decision, ErrorClassLayer, Originator, OriginatorLayer,
+    TimingLayer, ToolCall, ToolError, ToolOutput, ToolService,
+    tool::{ToolServiceBuilder, approval::ApprovalService},
+    tool_fn,
 };
 use serde_json::{Value, json};
 use tokio_test::task;
@@ -20,7 +21,7 @@ use crate::checked::MemorySink;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// What a test knows of a tool: all that a registry asks of it.
+/// A tool as the registry needs it.
 pub(crate) trait Tool:
     Service<ToolCall, Response = ToolOutput, Error = ToolError, Future: Send + 'static>
     + Clone
@@ -39,12 +40,12 @@ impl<S> Tool for S where
 {
 }
 
-/// A tool that answers what it is given.
+/// Returns a tool that returns its arguments.
 pub(crate) fn echo() -> impl Tool {
-    tool_fn(|said: Value, _: CallContext| async move { Ok::<_, BoxError>(said) })
+    tool_fn(|value: Value, _: CallContext| async move { Ok::<_, BoxError>(value) })
 }
 
-/// A tool that takes as many (virtual) milliseconds as it is told, then fails if that is odd.
+/// Returns a tool that sleeps for the given milliseconds, and then fails if the number is odd.
 pub(crate) fn sleeper() -> impl Tool {
     tool_fn(|millis: u64, _: CallContext| async move {
         tokio::time::sleep(Duration::from_millis(millis)).await;
@@ -55,7 +56,7 @@ pub(crate) fn sleeper() -> impl Tool {
     })
 }
 
-/// A tool of one name, built.
+/// Returns a registry with a single tool.
 pub(crate) fn only<S>(name: &'static str, tool: S) -> ToolService
 where
     S: Service<ToolCall, Response = ToolOutput> + Clone + Send + Sync + 'static,
@@ -65,7 +66,7 @@ where
     ToolService::builder().tool(name, tool).build()
 }
 
-/// One tool for each way to fail, and `echo`, `switched_off`.
+/// Returns a registry with one tool for each failure, and `echo` and `switched_off`.
 pub(crate) fn every_way_to_fail() -> ToolServiceBuilder {
     ToolService::builder()
         .tool("echo", echo())
@@ -92,6 +93,7 @@ pub(crate) fn every_way_to_fail() -> ToolServiceBuilder {
         .tool("denied", guarded(echo(), deny("not on a Friday")))
 }
 
+/// Calls a tool and waits for its result.
 pub(crate) async fn run(
     service: &ToolService,
     name: &'static str,
@@ -103,7 +105,7 @@ pub(crate) async fn run(
         .await
 }
 
-/// The layers as an application stacks them.
+/// Wraps a service in the crate's layers, as an application does.
 pub(crate) fn layered<S>(
     sink: &MemorySink,
     service: S,
@@ -125,17 +127,12 @@ where
         .service(service)
 }
 
-pub(crate) fn guarded<S, A>(
-    inner: S,
-    approver: A,
-) -> codex_telemetry::tool::approval::ApprovalService<S, A>
-where
-    A: Clone,
-{
-    use tower::Layer;
-    ApprovalLayer::new(approver, DEADLINE).layer(inner)
+/// Wraps a service in an approval by `approver`.
+pub(crate) fn guarded<S, A>(inner: S, approver: A) -> ApprovalService<S, A> {
+    ApprovalService::new(inner, approver, DEADLINE)
 }
 
+/// Returns an approver that denies every call.
 pub(crate) fn deny(
     reason: &'static str,
 ) -> impl Service<ApprovalRequest, Response = Decision, Error = Infallible, Future: Send + 'static>
@@ -146,29 +143,30 @@ pub(crate) fn deny(
     service_fn(move |_| async move { Ok(Decision::deny(reason)) })
 }
 
-/// A tool that counts how often it ran.
+/// Counts the runs of its tool.
 #[derive(Clone, Default)]
-pub(crate) struct Ran(Arc<AtomicUsize>);
+pub(crate) struct Runs(Arc<AtomicUsize>);
 
-impl Ran {
-    pub(crate) fn times(&self) -> usize {
+impl Runs {
+    pub(crate) fn count(&self) -> usize {
         self.0.load(SeqCst)
     }
 
     pub(crate) fn tool(&self) -> impl Tool {
-        let count = Arc::clone(&self.0);
+        let runs = Arc::clone(&self.0);
         tool_fn(move |_: Value, _: CallContext| {
-            count.fetch_add(1, SeqCst);
+            runs.fetch_add(1, SeqCst);
             async { Ok::<_, BoxError>("ran") }
         })
     }
 }
 
+/// Returns a call with some arguments.
 pub(crate) fn call(name: &'static str) -> ToolCall {
     ToolCall::new(name, json!({ "some": "thing" }))
 }
 
-/// Starts a call without a runtime's task, to be polled by hand.
+/// Starts a call whose future the test polls by hand.
 pub(crate) fn spawn<S>(service: &S, call: ToolCall) -> task::Spawn<S::Future>
 where
     S: Service<ToolCall> + Clone,

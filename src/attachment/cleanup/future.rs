@@ -7,20 +7,24 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use super::{CleanupError, CleanupReport, sweep::Progress};
-use crate::{attachment::blocking::Work, call::CallContext, event::names};
+use super::{CleanupReport, sweep::Progress};
+use crate::{
+    attachment::{CleanupError, blocking::BlockingTask},
+    call::CallContext,
+    event::names,
+};
 
-/// The future of [`CleanupService`](super::CleanupService).
+/// The response future of [`CleanupService`](super::CleanupService).
 ///
 /// # Cancel safety
 ///
-/// Dropped before it is done, it records what was swept so far and stops the sweep at the next batch.
+/// Dropping the future records what was removed so far and stops the sweep at the next batch.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture {
-    work: Work<Result<(), CleanupError>>,
+    task: BlockingTask<Result<(), CleanupError>>,
     progress: Arc<Progress>,
-    /// Gone once the counts are recorded.
+    /// `None` once the counts are recorded.
     context: Option<CallContext>,
 }
 
@@ -28,12 +32,12 @@ pub struct ResponseFuture {
 
 impl ResponseFuture {
     pub(super) fn new(
-        work: Work<Result<(), CleanupError>>,
+        task: BlockingTask<Result<(), CleanupError>>,
         progress: Arc<Progress>,
         context: CallContext,
     ) -> Self {
         Self {
-            work,
+            task,
             progress,
             context: Some(context),
         }
@@ -59,8 +63,8 @@ impl Future for ResponseFuture {
     type Output = Result<CleanupReport, CleanupError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let result = ready!(Pin::new(&mut self.work).poll(cx));
-        // Now, not when this is dropped: by then the layers have closed the call.
+        let result = ready!(Pin::new(&mut self.task).poll(cx));
+        // Recorded here and not on drop, because the layers can close the call before the drop.
         self.record();
         result??;
         Poll::Ready(Ok(std::mem::take(&mut *self.progress.report())))

@@ -1,15 +1,11 @@
-//! The service that sweeps what has expired out of a store.
+//! The service that removes expired attachments from a store.
 
-mod error;
 pub mod future;
 mod report;
-mod request;
 mod service;
 mod sweep;
 
 pub use self::{
-    error::CleanupError,
     report::{CleanupFailure, CleanupReport},
-    request::CleanupRequest,
-    service::CleanupService,
+    service::{CleanupRequest, CleanupService},
 };

@@ -1,59 +1,58 @@
-use std::{fmt, io};
+use std::{ffi::CStr, fmt, io};
 
-/// How many failures a report tells of by name; all of them are counted.
-const TOLD: usize = 32;
+/// The number of failures that a report describes. It counts all of them.
+const MAX_FAILURES: usize = 32;
 
-/// What a sweep did.
+/// The result of a sweep.
+///
+/// Another crate can build one from its `Default`, for instance for a fake cleanup service.
 ///
 /// ```
 /// use codex_telemetry::attachment::CleanupReport;
 ///
-/// let report = CleanupReport::default();
-/// assert_eq!(report.to_string(), "removed 0 (0 bytes), kept 0, failed 0");
+/// let mut report = CleanupReport::default();
+/// report.kept = 2;
+/// assert_eq!(report.to_string(), "removed 0 (0 bytes), kept 2, failed 0");
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct CleanupReport {
-    /// Files that it removed: attachments, and leftovers.
+    /// The number of removed files: attachments and leftovers.
     pub removed: u64,
-    /// How many of those were leftovers: half-written files of processes that died.
+    /// The number of removed leftovers: partial files of processes that died while they staged.
     pub leftovers: u64,
-    /// The bytes of what it removed.
+    /// The size of the removed files in bytes.
     pub removed_bytes: u64,
-    /// Attachments that it left because their time has not come.
+    /// The number of attachments that are not due.
     pub kept: u64,
-    /// Files that it could not look at or remove, and whatever else bears the name of an attachment
-    /// and is no file.
+    /// The number of files that could not be read or removed, and of entries with an attachment's name
+    /// that are not regular files.
     pub failed: u64,
-    /// The first 32 of those.
+    /// The first 32 failures.
     pub failures: Vec<CleanupFailure>,
 }
 
-/// One file that a sweep could not remove.
+/// A file that a sweep could not remove.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct CleanupFailure {
     /// The name of the file in the store's directory.
     pub file_name: String,
-    /// What the operating system said.
+    /// The text of the error.
     pub error: String,
 }
 
 // === impl CleanupReport ===
 
 impl CleanupReport {
-    pub(super) fn remove(&mut self, bytes: u64) {
-        self.removed += 1;
-        self.removed_bytes += bytes;
-    }
-
-    pub(super) fn fail(&mut self, file_name: &std::ffi::CStr, error: &io::Error) {
+    pub(super) fn count_failed(&mut self, file_name: &CStr, error: &io::Error) {
         self.failed += 1;
-        if self.failures.len() < TOLD {
-            self.failures.push(CleanupFailure {
-                file_name: file_name.to_string_lossy().into_owned(),
-                error: error.to_string(),
-            });
+        if self.failures.len() < MAX_FAILURES {
+            let file_name = file_name.to_string_lossy();
+            let failure = CleanupFailure::new(file_name, error.to_string());
+            self.failures.push(failure);
         }
     }
 }
@@ -65,5 +64,17 @@ impl fmt::Display for CleanupReport {
             "removed {} ({} bytes), kept {}, failed {}",
             self.removed, self.removed_bytes, self.kept, self.failed
         )
+    }
+}
+
+// === impl CleanupFailure ===
+
+impl CleanupFailure {
+    /// Returns a failure to remove a file.
+    pub fn new(file_name: impl Into<String>, error: impl Into<String>) -> Self {
+        Self {
+            file_name: file_name.into(),
+            error: error.into(),
+        }
     }
 }

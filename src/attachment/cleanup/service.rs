@@ -1,22 +1,27 @@
 use std::{
     sync::Arc,
     task::{Context, Poll},
+    time::SystemTime,
 };
 
 use tower_service::Service;
 
 use super::{
-    CleanupError, CleanupReport, CleanupRequest,
+    CleanupReport,
     future::ResponseFuture,
     sweep::{Progress, Sweep},
 };
-use crate::attachment::{AttachmentStore, blocking::Work};
+use crate::{
+    attachment::{AttachmentStore, CleanupError, blocking::BlockingTask},
+    call::{CallContext, CodexRequest},
+    event::Operation,
+};
 
-/// Sweeps what has expired out of an [`AttachmentStore`].
+/// A service that removes expired attachments from an [`AttachmentStore`].
 ///
-/// It records on the open call how many files and bytes it removed, how many it kept, and how many it
-/// could not remove. Sweeps and stages may run at the same time, in several processes too: a file
-/// that two sweeps find is counted by the one that removed it.
+/// It records the numbers of removed, kept and failed files and of removed bytes on the open call.
+/// Sweeps and stages can run concurrently, also in several processes. If two sweeps find the same
+/// file, only the one that removes it counts it.
 ///
 /// ```
 /// use codex_telemetry::attachment::{AttachmentStore, CleanupRequest, CleanupService, Ttl};
@@ -28,11 +33,11 @@ use crate::attachment::{AttachmentStore, blocking::Work};
 /// # let dir = tempfile::tempdir()?;
 /// # let dir = dir.path();
 /// let store = AttachmentStore::open(dir)?;
-/// store.stage_bytes("short.txt", "gone soon", Ttl::For(Duration::ZERO)).await?;
-/// store.stage_bytes("long.txt", "here to stay", Ttl::default()).await?;
+/// store.stage_bytes("short.txt", "removed", Ttl::For(Duration::ZERO)).await?;
+/// store.stage_bytes("long.txt", "kept", Ttl::default()).await?;
 ///
 /// let report = CleanupService::new(store).oneshot(CleanupRequest::expired()).await?;
-/// assert_eq!((report.removed, report.removed_bytes, report.kept), (1, 9, 1));
+/// assert_eq!((report.removed, report.removed_bytes, report.kept), (1, 7, 1));
 /// # Ok(())
 /// # }
 /// ```
@@ -43,17 +48,52 @@ use crate::attachment::{AttachmentStore, blocking::Work};
 ///
 /// # Cancel safety
 ///
-/// A sweep whose future is dropped stops at the next batch, of 256 files at most. What it removed by
-/// then is recorded, and the next sweep does the rest.
+/// After the future is dropped, the sweep stops at the next batch of at most 256 files. The call
+/// records what was removed until the drop. The next sweep does the rest.
 #[derive(Clone, Debug)]
 pub struct CleanupService {
     store: AttachmentStore,
 }
 
+/// A request to a [`CleanupService`] to sweep its store.
+///
+/// ```
+/// use codex_telemetry::attachment::{AttachmentStore, CleanupRequest, CleanupService, Ttl};
+/// use std::time::{Duration, SystemTime};
+/// use tower::ServiceExt;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+/// let store = AttachmentStore::open(dir)?;
+/// store.stage_bytes("today.txt", "for a minute", Ttl::For(Duration::from_secs(60))).await?;
+/// store.stage_bytes("always.txt", "for good", Ttl::Persistent).await?;
+///
+/// let tomorrow = SystemTime::now() + Duration::from_secs(24 * 60 * 60);
+/// let cleanup = CleanupService::new(store);
+/// let report = cleanup.oneshot(CleanupRequest::expired().at(tomorrow)).await?;
+/// assert_eq!((report.removed, report.kept), (1, 1));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct CleanupRequest {
+    /// Whether to remove all attachments that are not
+    /// [persistent](crate::attachment::Ttl::Persistent), instead of the expired ones.
+    pub everything: bool,
+    /// The time that decides which attachments have expired. `None` is the time of the store's clock
+    /// when the sweep starts.
+    pub now: Option<SystemTime>,
+    /// The context.
+    pub context: CallContext,
+}
+
 // === impl CleanupService ===
 
 impl CleanupService {
-    /// Returns the service that sweeps `store`.
+    /// Returns a service that sweeps `store`.
     #[must_use]
     pub fn new(store: AttachmentStore) -> Self {
         Self { store }
@@ -72,17 +112,66 @@ impl Service<CleanupRequest> for CleanupService {
     fn call(&mut self, request: CleanupRequest) -> Self::Future {
         let store = self.store.inner();
         let progress = Arc::<Progress>::default();
-        let told = Arc::clone(&progress);
-        let work = Work::spawn(move |abandoned| {
+        let shared = Arc::clone(&progress);
+        let task = BlockingTask::spawn(move |token| {
             let sweep = Sweep {
                 everything: request.everything,
                 now: request.now.unwrap_or_else(|| store.now()),
                 store: &store,
-                abandoned,
-                progress: &told,
+                token,
+                progress: &shared,
             };
             sweep.run()
         });
-        ResponseFuture::new(work, progress, request.context)
+        ResponseFuture::new(task, progress, request.context)
+    }
+}
+
+// === impl CleanupRequest ===
+
+impl CleanupRequest {
+    /// Returns a request to remove the expired attachments.
+    #[must_use]
+    pub fn expired() -> Self {
+        Self::default()
+    }
+
+    /// Returns a request to remove all attachments that are not
+    /// [persistent](crate::attachment::Ttl::Persistent), expired or not.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self {
+            everything: true,
+            ..Self::default()
+        }
+    }
+
+    /// Sets the time that decides which attachments have expired. The default is the time of the
+    /// store's clock when the sweep starts.
+    #[must_use]
+    pub fn at(mut self, now: SystemTime) -> Self {
+        self.now = Some(now);
+        self
+    }
+
+    /// Sets the context.
+    #[must_use]
+    pub fn with_context(mut self, context: CallContext) -> Self {
+        self.context = context;
+        self
+    }
+}
+
+impl CodexRequest for CleanupRequest {
+    fn operation(&self) -> Operation {
+        Operation::AttachmentCleanup
+    }
+
+    fn context(&self) -> &CallContext {
+        &self.context
+    }
+
+    fn context_mut(&mut self) -> &mut CallContext {
+        &mut self.context
     }
 }

@@ -7,156 +7,160 @@ use std::{
 
 use rustix::fs::Dir;
 
-use super::{CleanupError, CleanupReport};
+use super::CleanupReport;
 use crate::attachment::{
-    Expiry,
-    blocking::Abandoned,
-    directory::{Directory, Found},
-    inner::Inner,
-    lock::{Lock, Stages},
-    name::{self, Kind},
-    staging,
+    CleanupError, Expiry,
+    blocking::CancellationToken,
+    crash_point::crash_point,
+    directory::{Directory, Metadata},
+    lock::{Lock, StageCount},
+    name::{self, FileKind},
+    stage,
+    store::Inner,
 };
 
-/// How many names are held in memory at once: a directory may have millions.
+/// The number of directory entries in memory at a time. A directory can have millions.
 const CHUNK: usize = 16 << 10;
-/// How many files are removed under one lock, so that a stage waits some milliseconds at most.
+/// The number of files that are removed under one lock, so that a stage waits some milliseconds at
+/// most.
 const BATCH: usize = 256;
 
-/// One sweep over a store.
+/// One sweep of a store.
 #[derive(Debug)]
 pub(super) struct Sweep<'a> {
     pub(super) everything: bool,
     pub(super) now: SystemTime,
     pub(super) store: &'a Inner,
-    pub(super) abandoned: &'a Abandoned,
+    pub(super) token: &'a CancellationToken,
     pub(super) progress: &'a Progress,
 }
 
-/// What a sweep has done so far, for the one who waits for it.
+/// What a sweep has done so far, shared with its future.
 #[derive(Debug, Default)]
 pub(super) struct Progress(Mutex<CleanupReport>);
 
+/// A directory entry of the store.
 #[derive(Debug)]
-struct Name {
-    text: CString,
+struct Entry {
+    name: CString,
     inode: u64,
-    is_leftover: bool,
+    is_staging: bool,
 }
 
-/// What a sweep is about to remove.
-#[derive(Debug)]
+/// A file that a sweep is about to remove.
+#[derive(Clone, Copy, Debug)]
 enum Due<'a> {
-    Attachment(&'a CStr, Found),
-    Leftover(&'a CStr),
+    Attachment(&'a CStr, Metadata),
+    Staging(&'a CStr),
 }
 
 // === impl Sweep ===
 
 impl Sweep<'_> {
     pub(super) fn run(&self) -> Result<(), CleanupError> {
-        let mut names = self.directory().names().map_err(|e| self.failed(e))?;
-        let mut seen = None;
+        let mut entries = self.directory().entries().map_err(|e| self.error(e))?;
+        let mut last_count = None;
         loop {
-            let mut chunk = read(&mut names).map_err(|e| self.failed(e))?;
+            let mut chunk = read_chunk(&mut entries).map_err(|e| self.error(e))?;
             if chunk.is_empty() {
                 return Ok(());
             }
-            // Inodes in the order in which they lie on the disk, as `find` visits them: a directory
-            // lists them by the hash of their names, and each would be a seek.
-            chunk.sort_unstable_by_key(|name| name.inode);
+            // A directory lists its entries by the hash of their names. In the order of their inodes, as
+            // `find` visits them, the disk does not seek for each one.
+            chunk.sort_unstable_by_key(|entry| entry.inode);
             for batch in chunk.chunks(BATCH) {
-                self.abandoned.check()?;
-                let due = self.look(batch);
-                self.remove_due(&due, &mut seen)
-                    .map_err(|e| self.failed(e))?;
+                self.token.check()?;
+                let due = self.find_due(batch);
+                crash_point("the due files are found");
+                self.remove_due(&due, &mut last_count)
+                    .map_err(|e| self.error(e))?;
             }
         }
     }
 
-    /// Returns which of some files are due, as seen without the lock.
+    /// Returns the files of a batch that are due, as read without the lock.
     ///
-    /// So stages go by meanwhile, and a sweep that finds nothing never takes the lock.
-    fn look<'n>(&self, batch: &'n [Name]) -> Vec<Due<'n>> {
-        let due = |name: &'n Name| match name.is_leftover {
-            true => Some(Due::Leftover(&name.text)),
-            false => Some(Due::Attachment(&name.text, self.is_due(&name.text)?)),
+    /// Stages can go on meanwhile, and a sweep that finds no due file never takes the lock.
+    fn find_due<'n>(&self, batch: &'n [Entry]) -> Vec<Due<'n>> {
+        let due = |entry: &'n Entry| match entry.is_staging {
+            true => Some(Due::Staging(&entry.name)),
+            false => Some(Due::Attachment(&entry.name, self.due(&entry.name)?)),
         };
         batch.iter().filter_map(due).collect()
     }
 
-    /// Removes what is still due now that nobody else can change it.
+    /// Removes the files that are still due, under the lock.
     ///
-    /// `seen` is how many stages there had been before the look. If there were none since, what the
-    /// look found still holds; asking again would cost half as much as the removal does.
-    fn remove_due(&self, names: &[Due<'_>], seen: &mut Option<Stages>) -> io::Result<()> {
-        if names.is_empty() {
+    /// `last_count` is the stage count before [`find_due`](Self::find_due). If it has not changed, the
+    /// metadata is up to date, and reading it again would cost half as much as the removal.
+    fn remove_due(&self, due: &[Due<'_>], last_count: &mut Option<StageCount>) -> io::Result<()> {
+        if due.is_empty() {
             return Ok(());
         }
         let lock = Lock::acquire(self.directory())?;
-        let stages = lock.stages()?;
-        let still_holds = seen.replace(stages) == Some(stages);
-        for due in names {
-            match *due {
-                Due::Leftover(name) => self.remove_leftover(name, &lock),
-                Due::Attachment(name, found) if still_holds => self.remove(name, found),
-                Due::Attachment(name, _) => {
-                    if let Some(found) = self.is_due(name) {
-                        self.remove(name, found);
+        let count = lock.stage_count()?;
+        let is_current = last_count.replace(count) == Some(count);
+        crash_point("the store is locked for the removal");
+        for file in due {
+            match *file {
+                Due::Attachment(name, _) if !is_current => {
+                    if let Some(metadata) = self.due(name) {
+                        self.remove(Due::Attachment(name, metadata), &lock);
                     }
                 }
+                file => self.remove(file, &lock),
             }
+            crash_point("a due file is removed");
         }
         Ok(())
     }
 
-    /// Returns a file whose time has come; counts it if not.
-    fn is_due(&self, name: &CStr) -> Option<Found> {
-        match self.directory().look(name) {
-            Ok(Some(found)) if !found.is_file() => {
-                // Somebody meddled, so somebody should know; but it is not ours to remove.
-                let error = io::Error::other("it bears an attachment's name and is no file");
-                self.progress.report().fail(name, &error);
-                None
-            }
-            Ok(Some(found)) => {
-                let due = match self.store.horizon.read(found.modified) {
+    /// Returns the metadata of an attachment if it is due. Otherwise counts it as kept or failed.
+    fn due(&self, name: &CStr) -> Option<Metadata> {
+        let error = match self.directory().metadata(name) {
+            Ok(Some(metadata)) if metadata.is_file() => {
+                let due = match self.store.time_range.decode(metadata.modified) {
                     Expiry::Persistent => false,
                     expiry => self.everything || expiry.has_passed(self.now),
                 };
                 if due {
-                    return Some(found);
+                    return Some(metadata);
                 }
                 self.progress.report().kept += 1;
-                None
+                return None;
             }
-            // Another sweep was faster, and counts it.
-            Ok(None) => None,
-            Err(error) => {
-                self.progress.report().fail(name, &error);
-                None
+            // Another program created it, so the sweep reports it and does not remove it.
+            Ok(Some(_)) => {
+                io::Error::other("it has an attachment's name but is not a regular file")
             }
-        }
+            // Another sweep has removed and counted it.
+            Ok(None) => return None,
+            Err(error) => error,
+        };
+        self.progress.report().count_failed(name, &error);
+        None
     }
 
-    fn remove(&self, name: &CStr, found: Found) {
-        match self.directory().remove(name) {
-            Ok(true) => self.progress.report().remove(found.size),
-            Ok(false) => {}
-            Err(error) => self.progress.report().fail(name, &error),
-        }
-    }
-
-    fn remove_leftover(&self, name: &CStr, lock: &Lock) {
-        let removed = staging::remove_leftover(self.directory(), name, lock);
+    fn remove(&self, file: Due<'_>, lock: &Lock) {
+        let (name, removed_bytes) = match file {
+            Due::Attachment(name, metadata) => {
+                let removed = self.directory().remove(name);
+                (
+                    name,
+                    removed.map(|removed| removed.then_some(metadata.size)),
+                )
+            }
+            Due::Staging(name) => (name, stage::remove_leftover(self.directory(), name, lock)),
+        };
         let mut report = self.progress.report();
-        match removed {
+        match removed_bytes {
             Ok(Some(bytes)) => {
-                report.remove(bytes);
-                report.leftovers += 1;
+                report.removed += 1;
+                report.removed_bytes += bytes;
+                report.leftovers += u64::from(matches!(file, Due::Staging(_)));
             }
             Ok(None) => {}
-            Err(error) => report.fail(name, &error),
+            Err(error) => report.count_failed(name, &error),
         }
     }
 
@@ -164,9 +168,9 @@ impl Sweep<'_> {
         &self.store.directory
     }
 
-    fn failed(&self, source: io::Error) -> CleanupError {
+    fn error(&self, source: io::Error) -> CleanupError {
         CleanupError::Io {
-            doing: "sweep the attachments in",
+            action: "sweep the attachments in",
             path: self.directory().path().to_owned(),
             source,
         }
@@ -177,28 +181,28 @@ impl Sweep<'_> {
 
 impl Progress {
     pub(super) fn report(&self) -> MutexGuard<'_, CleanupReport> {
-        // Counts are whole whatever a panic interrupted.
+        // The counts are consistent after a panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Reads the next names that are the store's; none when there are no more.
-fn read(names: &mut Dir) -> io::Result<Vec<Name>> {
+/// Returns the next entries of the store, or an empty list at the end of the directory.
+fn read_chunk(entries: &mut Dir) -> io::Result<Vec<Entry>> {
     let mut chunk = Vec::new();
     while chunk.len() < CHUNK {
-        let Some(entry) = names.next().transpose()? else {
+        let Some(entry) = entries.next().transpose()? else {
             break;
         };
-        let text = entry.file_name();
-        let is_leftover = match name::kind_of(text.to_bytes()) {
-            Kind::Attachment { .. } => false,
-            Kind::Staging => true,
-            Kind::Foreign => continue,
+        let name = entry.file_name();
+        let is_staging = match name::kind_of(name.to_bytes()) {
+            FileKind::Attachment { .. } => false,
+            FileKind::Staging => true,
+            FileKind::Foreign => continue,
         };
-        chunk.push(Name {
-            text: text.to_owned(),
+        chunk.push(Entry {
+            name: name.to_owned(),
             inode: entry.ino(),
-            is_leftover,
+            is_staging,
         });
     }
     Ok(chunk)
@@ -215,7 +219,7 @@ mod tests {
     };
 
     #[tokio::test]
-    async fn what_is_extended_between_the_look_and_the_lock_stays() {
+    async fn an_attachment_that_is_extended_before_the_lock_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let builder = AttachmentStore::builder().clock(Clock::manual(now).0);
@@ -230,17 +234,17 @@ mod tests {
             everything: false,
             now,
             store: &store.inner(),
-            abandoned: &Abandoned::default(),
+            token: &CancellationToken::default(),
             progress: &progress,
         };
-        let names = read(&mut sweep.directory().names().unwrap()).unwrap();
-        let stages = Lock::acquire(sweep.directory()).unwrap().stages();
-        let mut seen = Some(stages.unwrap());
-        let due = sweep.look(&names);
+        let entries = read_chunk(&mut sweep.directory().entries().unwrap()).unwrap();
+        let count = Lock::acquire(sweep.directory()).unwrap().stage_count();
+        let mut last_count = Some(count.unwrap());
+        let due = sweep.find_due(&entries);
         assert_eq!(due.len(), 2);
         let extended = store.stage_bytes("extended", "content", Ttl::default());
         let extended = extended.await.unwrap();
-        sweep.remove_due(&due, &mut seen).unwrap();
+        sweep.remove_due(&due, &mut last_count).unwrap();
 
         assert_eq!(store.list().await.unwrap(), [extended]);
         let report = progress.report().clone();

@@ -17,15 +17,15 @@ use tower_service::Service;
 use super::{ApprovalRequest, Decision};
 use crate::{
     error::BoxError,
-    tool::{ToolCall, ToolError, panic::caught},
+    tool::{ToolCall, ToolError, panic::poll_catching_panics},
 };
 
 pin_project! {
-    /// The future of [`ApprovalService`](super::ApprovalService).
+    /// The response future of [`ApprovalService`](super::ApprovalService).
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is done, it drops the approver's future or the tool's, whichever is at work.
+    /// Dropping the future drops the approver's future or the inner service's, whichever is active.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, A>
     where
@@ -46,17 +46,17 @@ pin_project! {
         S: Service<ToolCall>,
         A: Service<ApprovalRequest>,
     {
-        Asking {
+        AwaitingApproval {
             #[pin]
-            answer: Timeout<Oneshot<A, ApprovalRequest>>,
-            // What runs if the answer is yes.
-            waiting: Option<(S, ToolCall)>,
+            approval: Option<Timeout<Oneshot<A, ApprovalRequest>>>,
+            // Taken when the approver answers.
+            call: Option<(S, ToolCall)>,
         },
         Running {
             #[pin]
-            running: Oneshot<S, ToolCall>,
+            response: Oneshot<S, ToolCall>,
         },
-        Done,
+        Completed,
     }
 }
 
@@ -71,9 +71,9 @@ where
         let tool = Arc::clone(&call.name);
         let request = ApprovalRequest::new(&call);
         Self {
-            state: State::Asking {
-                answer: timeout(deadline, approver.oneshot(request)),
-                waiting: Some((inner, call)),
+            state: State::AwaitingApproval {
+                approval: Some(timeout(deadline, approver.oneshot(request))),
+                call: Some((inner, call)),
             },
             tool,
             deadline,
@@ -94,37 +94,30 @@ where
         let mut this = self.project();
         loop {
             match this.state.as_mut().project() {
-                StateProjection::Asking { answer, waiting } => {
-                    let answer = match caught(|| answer.poll(cx)) {
-                        Ok(Poll::Pending) => return Poll::Pending,
-                        Ok(Poll::Ready(answer)) => Ok(answer),
-                        Err(panic) => Err(panic),
-                    };
-                    let waiting = waiting.take();
-                    // The approver's call ends before the tool's goes on; to panic in that is no
-                    // approval either.
-                    let dropped = caught(|| this.state.set(State::Done));
-                    let answer = answer.and_then(|answer| dropped.map(|()| answer));
-                    verdict(answer, this.tool, *this.deadline)?;
-
-                    let (inner, call) = waiting.expect("an answer comes once");
-                    let running = inner.oneshot(call);
-                    this.state.set(State::Running { running });
+                StateProjection::AwaitingApproval { approval, call } => {
+                    // The approver's future is dropped here, so its call ends before the tool runs.
+                    let answer = ready!(poll_catching_panics(approval, cx));
+                    let call = call.take();
+                    check_approval(answer, this.tool, *this.deadline)?;
+                    let (inner, call) = call.expect("the approver answers once");
+                    let response = inner.oneshot(call);
+                    this.state.set(State::Running { response });
                 }
-                StateProjection::Running { running } => {
-                    let result = ready!(running.poll(cx));
-                    this.state.set(State::Done);
-                    let failed = |error: S::Error| ToolError::from_tool(this.tool, error.into());
-                    return Poll::Ready(result.map_err(failed));
+                StateProjection::Running { response } => {
+                    let result = ready!(response.poll(cx));
+                    this.state.set(State::Completed);
+                    return Poll::Ready(
+                        result.map_err(|error| ToolError::from_tool(this.tool, error.into())),
+                    );
                 }
-                StateProjection::Done => panic!("polled after it was done"),
+                StateProjection::Completed => panic!("polled after completion"),
             }
         }
     }
 }
 
-/// `Ok` is the only yes; all else is an error of `tool`.
-fn verdict<E: Into<BoxError>>(
+/// Returns `Ok` only if the approver allowed the call.
+fn check_approval<E: Into<BoxError>>(
     answer: Result<Result<Result<Decision, E>, Elapsed>, String>,
     tool: &Arc<str>,
     deadline: Duration,
@@ -152,9 +145,9 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
-            State::Asking { .. } => "asking",
+            State::AwaitingApproval { .. } => "awaiting approval",
             State::Running { .. } => "running",
-            State::Done => "done",
+            State::Completed => "completed",
         };
         f.debug_struct("ResponseFuture")
             .field("tool", &self.tool)

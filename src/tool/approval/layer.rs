@@ -4,17 +4,27 @@ use tower_layer::Layer;
 
 use super::ApprovalService;
 
-/// Asks an approver before each call of a tool, and runs the tool only when the answer is
+/// A layer that asks an approver before each tool call, and runs the tool only if the answer is
 /// [`Decision::Allow`](super::Decision::Allow).
 ///
-/// The approver is a tower service of [`ApprovalRequest`](super::ApprovalRequest). It fails closed: an
-/// approver that denies, errs, panics or lets the deadline pass allows nothing, and each is its own
-/// [`ToolError`](crate::tool::ToolError).
+/// The approver is a tower service of [`ApprovalRequest`](super::ApprovalRequest). The layer fails
+/// closed: the tool does not run if the approver denies the call, fails, panics or misses the
+/// deadline. The [`ToolError`](crate::tool::ToolError) is `Denied`, `ApprovalFailed` or
+/// `ApprovalTimeout`.
 ///
-/// Around one tool, the registry has looked before that the tool exists and is enabled, and the time
-/// of asking counts in the tool's stats. Around the whole
-/// [`ToolService`](crate::tool::ToolService), the approver is asked about every call, also of unknown
-/// names, and one that is not approved leaves the stats as they were.
+/// Put the layer around one tool or around the whole registry:
+///
+/// - Around one tool, the approver sees only calls of that tool while it is enabled. The tool's stats
+///   count the call, and its latency includes the wait for the approver.
+/// - Around a [`ToolService`](crate::tool::ToolService), the approver sees every call, including those
+///   of unknown and disabled tools. The stats count only approved calls.
+///
+/// # Backpressure
+///
+/// [`ApprovalService`] is always ready. The response future waits for the approver and then for the
+/// inner service, so the number of waiting calls is not bounded. To bound it, put tower's
+/// `ConcurrencyLimit` outside this layer, with `LoadShed` around that to fail at once instead of
+/// waiting. A limit inside this layer bounds only the running tools.
 ///
 /// ```
 /// use codex_telemetry::tool::{
@@ -38,8 +48,8 @@ use super::ApprovalService;
 ///     .service(delete);
 /// let tools = ToolService::builder().tool("delete", guarded).build();
 ///
-/// let done = tools.clone().oneshot(ToolCall::new("delete", json!("/tmp/a"))).await;
-/// assert!(done.is_ok());
+/// let allowed = tools.clone().oneshot(ToolCall::new("delete", json!("/tmp/a"))).await;
+/// assert!(allowed.is_ok());
 /// let denied = tools.oneshot(ToolCall::new("delete", json!("/etc/passwd"))).await;
 /// assert!(matches!(denied, Err(ToolError::Denied { .. })));
 /// # }
@@ -51,8 +61,8 @@ pub struct ApprovalLayer<A> {
 }
 
 impl<A> ApprovalLayer<A> {
-    /// Returns a layer that gives `approver` until `deadline` after the call to answer, the time until
-    /// it is ready included.
+    /// Returns a layer that asks `approver` and waits up to `deadline` for its answer, from the call
+    /// on. The wait includes the time until the approver is ready.
     pub const fn new(approver: A, deadline: Duration) -> Self {
         Self { approver, deadline }
     }

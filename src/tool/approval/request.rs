@@ -9,31 +9,38 @@ use crate::{
     tool::ToolCall,
 };
 
-/// The question to an approver: may this tool run with these arguments?
+/// A request to an approver: may this tool run with these arguments?
 ///
-/// Its `Debug` does not show the arguments. It can pass through the crate's layers: behind a
-/// [`TimingLayer`](crate::TimingLayer), the approver's answer is a call `codex.approval` within the
-/// tool's.
+/// Its `Debug` output does not contain the arguments. With a [`TimingLayer`](crate::TimingLayer)
+/// around the approver, each request is a call `codex.approval`, as a child of the tool's call.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ApprovalRequest {
     /// The name of the tool.
     pub tool: Arc<str>,
-    /// What the tool would be given.
+    /// The arguments of the call.
     pub arguments: Value,
-    /// The context of a child of the tool's call.
+    /// A child of the context of the tool call.
     pub context: CallContext,
 }
 
-/// An approver's answer.
+/// The answer of an approver.
+///
+/// With the feature `json` it can be serialized, as `{"decision":"allow"}` or
+/// `{"decision":"deny","reason":…}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "json",
+    derive(serde::Serialize),
+    serde(tag = "decision", rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Decision {
-    /// The tool may run, this once.
+    /// The tool may run this one call.
     Allow,
     /// The tool may not run.
     Deny {
-        /// Why; it stands in the error, for the caller and the model to read.
+        /// The reason. It is part of the error that the caller and the model read.
         reason: String,
     },
 }
@@ -41,7 +48,7 @@ pub enum Decision {
 // === impl ApprovalRequest ===
 
 impl ApprovalRequest {
-    /// Returns the question whether `call` may run.
+    /// Returns the request to approve `call`, with a child of its context.
     #[must_use]
     pub fn new(call: &ToolCall) -> Self {
         Self {
@@ -82,7 +89,7 @@ impl fmt::Debug for ApprovalRequest {
 // === impl Decision ===
 
 impl Decision {
-    /// Returns a denial with this reason.
+    /// Returns a denial with a reason.
     pub fn deny(reason: impl Into<String>) -> Self {
         Self::Deny {
             reason: reason.into(),

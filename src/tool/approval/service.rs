@@ -11,7 +11,9 @@ use crate::{
     tool::{ToolCall, ToolError},
 };
 
-/// The service that [`ApprovalLayer`](super::ApprovalLayer) makes.
+/// A service that asks an approver before each tool call.
+///
+/// [`ApprovalLayer`](super::ApprovalLayer) describes it and its backpressure.
 #[derive(Clone, Debug)]
 pub struct ApprovalService<S, A> {
     inner: S,
@@ -20,7 +22,9 @@ pub struct ApprovalService<S, A> {
 }
 
 impl<S, A> ApprovalService<S, A> {
-    pub(super) fn new(inner: S, approver: A, deadline: Duration) -> Self {
+    /// Returns a service that asks `approver` and waits up to `deadline` for its answer, from the call
+    /// on, before it calls `inner`.
+    pub const fn new(inner: S, approver: A, deadline: Duration) -> Self {
         Self {
             inner,
             approver,
@@ -28,24 +32,24 @@ impl<S, A> ApprovalService<S, A> {
         }
     }
 
-    /// Returns the service inside.
+    /// Returns a reference to the inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// Returns the service inside, to change.
+    /// Returns a mutable reference to the inner service.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// Returns the service inside, without the layer.
+    /// Returns the inner service.
     pub fn into_inner(self) -> S {
         self.inner
     }
 }
 
-/// The error is a [`ToolError`] whatever the inner one is: an inner `ToolError` passes unchanged, any
-/// other becomes [`ToolError::Failed`]. That is why it fits around a tool as well as around the registry.
+/// The error is always a [`ToolError`]. An inner `ToolError` is returned unchanged; any other inner
+/// error becomes [`ToolError::Failed`].
 impl<S, A> Service<ToolCall> for ApprovalService<S, A>
 where
     S: Service<ToolCall> + Clone,
@@ -57,18 +61,20 @@ where
     type Error = ToolError;
     type Future = ResponseFuture<S, A>;
 
-    /// Always ready: to reserve the inner service now would hold its place, such as a permit of a
-    /// concurrency limit, for as long as a person thinks. The future waits until approver and inner
-    /// service are ready, each when it is its turn.
+    /// Returns ready always.
+    ///
+    /// A reserved inner service would hold its capacity, such as the permit of a `ConcurrencyLimit`,
+    /// while a person decides. The response future waits for the readiness of the approver and then
+    /// of the inner service.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
     }
 
-    /// Asks, then runs the inner service; the deadline runs from here.
+    /// Asks the approver, then calls the inner service. The deadline starts here.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime with time enabled, as [`tokio::time::timeout`] does.
+    /// Panics outside a tokio runtime with time enabled, as [`tokio::time::timeout`] does.
     fn call(&mut self, call: ToolCall) -> Self::Future {
         ResponseFuture::new(
             self.inner.clone(),

@@ -17,11 +17,11 @@ use crate::{
 };
 
 pin_project! {
-    /// The future of [`ToolFn`](super::ToolFn).
+    /// The response future of [`ToolFn`](super::ToolFn).
     ///
     /// # Cancel safety
     ///
-    /// As safe as the function's own future, which it drops.
+    /// Dropping the future drops the function's future. It is as cancel safe as that one.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F> {
         #[pin]
@@ -37,7 +37,7 @@ pin_project! {
             running: F,
             tool: Arc<str>,
         },
-        Refused {
+        Failed {
             error: Option<ToolError>,
         },
     }
@@ -52,9 +52,9 @@ impl<F> ResponseFuture<F> {
         }
     }
 
-    pub(super) fn refused(error: ToolError) -> Self {
+    pub(super) fn failed(error: ToolError) -> Self {
         Self {
-            state: State::Refused { error: Some(error) },
+            state: State::Failed { error: Some(error) },
         }
     }
 }
@@ -70,16 +70,16 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (running, tool) = match self.project().state.project() {
             StateProjection::Running { running, tool } => (running, tool),
-            StateProjection::Refused { error } => {
-                return Poll::Ready(Err(error.take().expect("polled after it was done")));
+            StateProjection::Failed { error } => {
+                return Poll::Ready(Err(error.take().expect("polled after completion")));
             }
         };
-        let written = match ready!(running.poll(cx)) {
+        let output = match ready!(running.poll(cx)) {
             Ok(result) => serde_json::to_value(result).map_err(Into::into),
             Err(error) => Err(error.into()),
         };
         Poll::Ready(
-            written
+            output
                 .map(ToolOutput::new)
                 .map_err(|error| ToolError::from_tool(tool, error)),
         )

@@ -1,9 +1,6 @@
-//! Tools made of async functions.
+//! Tools from async functions.
 
-mod arguments;
 pub mod future;
-mod key;
-mod refusal;
 mod service;
 
 pub use self::service::{ToolFn, tool_fn};

@@ -2,40 +2,37 @@ use std::{
     fmt,
     future::Future,
     marker::PhantomData,
-    sync::Arc,
     task::{Context, Poll},
 };
 
 use serde::{Serialize, de::DeserializeOwned};
 use tower_service::Service;
 
-use super::{arguments, future::ResponseFuture};
+use super::future::ResponseFuture;
 use crate::{
     call::CallContext,
     error::BoxError,
     tool::{ToolCall, ToolError, ToolOutput},
 };
 
-/// A tool that is an async function; made by [`tool_fn`].
+/// A tool that runs an async function. [`tool_fn`] returns it.
 pub struct ToolFn<F, A> {
     function: F,
     arguments: PhantomData<fn(A)>,
 }
 
-/// Returns a tool that reads its arguments into a type, runs an async function, and writes its result
-/// as JSON.
+/// Returns a tool that deserializes its arguments, runs an async function, and serializes the result.
 ///
-/// The function gets the call's context beside its arguments, to record on, or to make requests on
-/// behalf of the call with [`child`](CallContext::child). For a tool without arguments, let them be an
-/// empty struct: that takes the `{}` that models send.
+/// The function receives the arguments and the context of the call. It can record attributes on the
+/// context, and make nested requests with its [`child`](CallContext::child). For a tool without
+/// arguments, use an empty struct: it accepts the `{}` that models send.
 ///
 /// # Errors
 ///
-/// The tool answers [`ToolError::InvalidArguments`] when the arguments are none of the type's, with a
-/// reason that names the place and what would fit, in the type's own field names, but repeats nothing of
-/// the arguments; the words of a hand-written `Deserialize` are withheld when they would. It answers
-/// [`ToolError::Failed`] when the function fails, or when its result cannot be written as JSON; an
-/// error that is a `ToolError` stays as it is.
+/// The tool returns [`ToolError::InvalidArguments`] if the arguments cannot be deserialized. The
+/// reason has the path of the invalid argument and serde's message, which can quote the argument. The
+/// tool returns [`ToolError::Failed`] if the function fails or its result cannot be serialized. If the
+/// function's error is a `ToolError`, the tool returns it unchanged.
 ///
 /// ```
 /// use codex_telemetry::tool::{ToolCall, ToolError, tool_fn};
@@ -62,13 +59,12 @@ pub struct ToolFn<F, A> {
 /// let call = ToolCall::new("speed", json!({ "kilometres": 120.0, "hours": "one and a half" }));
 /// assert_eq!(
 ///     speed.oneshot(call).await.unwrap_err().to_string(),
-///     "the arguments of tool `speed` do not fit it: `hours`: invalid type: string, expected f64"
+///     "invalid arguments for tool `speed`: hours: invalid type: string \"one and a half\", expected f64"
 /// );
 /// # Ok(())
 /// # }
 /// ```
-// Bounded, unlike other constructors here: without it the types of a closure's parameters are not
-// inferred.
+// The bound is needed to infer the types of a closure's parameters.
 pub fn tool_fn<F, A, Fut>(function: F) -> ToolFn<F, A>
 where
     F: Fn(A, CallContext) -> Fut,
@@ -98,20 +94,20 @@ where
     }
 
     fn call(&mut self, call: ToolCall) -> Self::Future {
-        match arguments::read(&call.arguments) {
+        match serde_path_to_error::deserialize(&call.arguments) {
             Ok(arguments) => {
                 let running = (self.function)(arguments, call.context);
                 ResponseFuture::running(running, call.name)
             }
-            Err(reason) => ResponseFuture::refused(ToolError::InvalidArguments {
-                tool: Arc::clone(&call.name),
-                reason,
+            Err(error) => ResponseFuture::failed(ToolError::InvalidArguments {
+                tool: call.name,
+                reason: error.to_string(),
             }),
         }
     }
 }
 
-// By hand, because deriving would ask the arguments to be `Clone`, too.
+// Not derived, because a derive would require `A: Clone`.
 impl<F: Clone, A> Clone for ToolFn<F, A> {
     fn clone(&self) -> Self {
         Self {

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::support::{names_in, open_at, start, sweep};
 
-/// A store with neighbours: what is beside it, and what is in its directory and not its own.
+/// A store with foreign files beside its directory and in it.
 pub(super) struct Neighbourhood {
     outside: tempfile::TempDir,
     modified: SystemTime,
@@ -45,7 +45,7 @@ impl Neighbourhood {
         self.outside.path().join("victim")
     }
 
-    /// Nothing that is not the store's was touched.
+    /// Checks that no foreign file was touched.
     pub(super) fn check_outside(&self) {
         assert_eq!(names_in(self.outside.path()), ["store", "victim"]);
         assert_eq!(names_in(&self.victim()), ["file"]);
@@ -60,19 +60,19 @@ impl Neighbourhood {
         assert!(self.store().join(forged("directory")).is_dir());
     }
 
-    /// What is in the store's directory, less what was there before it.
+    /// Returns the names of the store's files, without the lock file.
     pub(super) fn files(&self) -> BTreeSet<String> {
         let mut files = BTreeSet::from_iter(names_in(&self.store()));
         for neighbour in ["notes.txt", &forged("link"), &forged("directory")] {
-            assert!(files.remove(neighbour), "{neighbour} is gone");
+            assert!(files.remove(neighbour), "{neighbour} is missing");
         }
         files.remove(".lock");
         files
     }
 
-    /// Opens the store anew and checks that it is as if nothing had happened: what was promised is
-    /// there, what is there is whole, and a sweep removes the rest. Returns how much was half-written.
-    pub(super) async fn check_whole(&self, promised: &[String]) -> usize {
+    /// Opens the store again and checks that every attachment is whole, that a sweep removes all other
+    /// files, and that the staged files are there. Returns the number of leftovers.
+    pub(super) async fn check_whole(&self, staged: &[String]) -> usize {
         self.check_outside();
         let files = self.files();
         let (store, _) = open_at(&self.store(), start());
@@ -86,22 +86,14 @@ impl Neighbourhood {
         assert_eq!(report.failed, 2, "the link and the directory: {report:?}");
         let left = self.files();
         assert_eq!(left, listed_whole(&store).await);
-        let promised = BTreeSet::from_iter(promised.iter().cloned());
-        assert!(left.is_superset(&promised), "{left:?} lacks {promised:?}");
+        let staged = BTreeSet::from_iter(staged.iter().cloned());
+        assert!(left.is_superset(&staged), "{left:?} lacks {staged:?}");
         self.check_outside();
         leftovers.len()
     }
-
-    /// Removes everything that may be removed.
-    pub(super) async fn empty(&self) {
-        let (store, _) = open_at(&self.store(), start());
-        sweep(&store, CleanupRequest::everything()).await;
-        assert_eq!(self.files(), BTreeSet::new());
-        self.check_outside();
-    }
 }
 
-/// The file names of what a store lists, each of which is whole.
+/// Returns the file names of a store's attachments, after it has checked that each is whole.
 pub(super) async fn listed_whole(store: &AttachmentStore) -> BTreeSet<String> {
     let listed = store.list().await.unwrap();
     let names = listed.iter().map(|attachment| {
@@ -113,12 +105,12 @@ pub(super) async fn listed_whole(store: &AttachmentStore) -> BTreeSet<String> {
     names.collect()
 }
 
-pub(super) fn hash(content: &[u8]) -> String {
+fn hash(content: &[u8]) -> String {
     let digits = |byte: &u8| format!("{byte:02x}");
     Sha256::digest(content).iter().map(digits).collect()
 }
 
-/// The file name of an attachment that was never staged.
+/// Returns an attachment's file name, for a file that was never staged.
 fn forged(name: &str) -> String {
     format!("{}-{name}", "ab".repeat(32))
 }

@@ -13,24 +13,27 @@ use codex_telemetry::{
 };
 use tower::ServiceExt;
 
-use super::elsewhere::{self, after, after_mounting};
+use super::child_process::{self, after, after_mounting};
 use crate::support::{EXPIRED, HOUR, names_in, open_at, start, sweep};
 
 const MOUNT: &str =
     "mount -t tmpfs -o size=512k,mode=700 tmpfs \"$CODEX_TELEMETRY_TEST_DIRECTORY\"";
 
-fn run(before: &[String], test: &str) {
+fn run(prefix: &[String], test: &str) {
     let directory = tempfile::tempdir().unwrap();
-    elsewhere::run(before, test, directory.path());
+    child_process::run(prefix, test, directory.path());
 }
 
-/// It is an error of the operating system that names the store and says what to do.
-pub(super) fn check(error: &AttachmentError, store: &AttachmentStore, to_do: &str) {
+/// Checks that the error is an I/O error that names the store and says what to do.
+pub(super) fn check(error: &AttachmentError, store: &AttachmentStore, advice: &str) {
     assert_eq!(error.classification().class, ErrorClass::Io, "{error}");
     let text = error.to_string();
     let directory = store.directory().to_str().unwrap();
-    assert!(text.contains(directory), "{text} does not say where");
-    assert!(text.contains(to_do), "{text} does not say {to_do:?}");
+    assert!(
+        text.contains(directory),
+        "{text} does not name the directory"
+    );
+    assert!(text.contains(advice), "{text} does not say {advice:?}");
 }
 
 async fn stage(
@@ -43,21 +46,21 @@ async fn stage(
         .await
 }
 
-/// Writes as much as there is room for.
+/// Fills the disk.
 fn fill(path: &Path) {
     let mut file = File::create(path).unwrap();
     while let Ok(1..) = file.write(&[b'x'; 4096]) {}
 }
 
 #[test]
-fn a_disk_that_is_full_refuses_a_stage_whole_and_lets_a_sweep_make_room() {
+fn a_full_disk_fails_a_stage_and_not_the_sweep_that_frees_space() {
     run(&after_mounting(MOUNT), "faults::disk::on_a_full_disk");
 }
 
 #[tokio::test]
-#[ignore = "runs where a small disk is mounted for it"]
+#[ignore = "runs with a small disk mounted"]
 async fn on_a_full_disk() {
-    let Some(directory) = elsewhere::directory() else {
+    let Some(directory) = child_process::directory() else {
         return;
     };
     let (store, _) = open_at(&directory, start());
@@ -65,17 +68,17 @@ async fn on_a_full_disk() {
     let expired = stage(&store, 300_000, EXPIRED).await.unwrap();
     let before = names_in(&directory);
 
-    // Half of it is written before the disk is full.
+    // The disk is full after a part of the content.
     let error = stage(&store, 400_000, Ttl::default()).await.unwrap_err();
-    check(&error, &store, "make room on its disk");
-    assert_eq!(names_in(&directory), before, "something was left behind");
+    check(&error, &store, "free disk space");
+    assert_eq!(names_in(&directory), before, "files were left behind");
 
     fill(&directory.join("ballast"));
     let error = stage(&store, 1, Ttl::default()).await.unwrap_err();
-    check(&error, &store, "make room on its disk");
+    check(&error, &store, "free disk space");
     assert_eq!(store.list().await.unwrap(), [expired, kept.clone()]);
 
-    // Opened anew, as by a process that begins now.
+    // As in a new process.
     let (store, _) = open_at(&directory, start());
     assert_eq!(sweep(&store, CleanupRequest::expired()).await.removed, 1);
     let staged = stage(&store, 200_000, Ttl::default()).await.unwrap();
@@ -84,15 +87,15 @@ async fn on_a_full_disk() {
 }
 
 #[test]
-fn a_disk_that_becomes_read_only_refuses_what_would_write() {
+fn a_disk_that_becomes_read_only_fails_stages_and_sweeps() {
     run(&after_mounting(MOUNT), "faults::disk::on_a_read_only_disk");
 }
 
 #[tokio::test]
-#[ignore = "runs where a disk is mounted for it"]
+#[ignore = "runs with a disk mounted"]
 async fn on_a_read_only_disk() {
-    const TO_DO: &str = "use a directory that can be written to";
-    let Some(directory) = elsewhere::directory() else {
+    const ADVICE: &str = "use a writable directory";
+    let Some(directory) = child_process::directory() else {
         return;
     };
     let remount = |how: &str| {
@@ -104,13 +107,13 @@ async fn on_a_read_only_disk() {
     let staged = stage(&store, 1, EXPIRED).await.unwrap();
     remount("remount,ro");
     let error = stage(&store, 2, Ttl::default()).await.unwrap_err();
-    check(&error, &store, TO_DO);
+    check(&error, &store, ADVICE);
     let error = AttachmentStore::open(&directory).unwrap_err();
-    check(&error, &store, TO_DO);
+    check(&error, &store, ADVICE);
     let swept = CleanupService::new(store.clone());
     let error = swept.oneshot(CleanupRequest::expired()).await.unwrap_err();
     assert_eq!(error.classification().class, ErrorClass::Io);
-    assert!(error.to_string().contains(TO_DO), "{error}");
+    assert!(error.to_string().contains(ADVICE), "{error}");
     assert_eq!(store.list().await.unwrap(), [staged]);
 
     remount("remount,rw");
@@ -119,35 +122,35 @@ async fn on_a_read_only_disk() {
 }
 
 #[test]
-fn a_file_larger_than_the_process_may_write_is_refused_whole() {
-    // Without the trap the signal ends the process; that is as a kill.
-    let before = after("trap '' XFSZ && ulimit -f 128");
-    run(&before, "faults::disk::under_a_limit_of_file_sizes");
+fn a_stage_beyond_the_limit_on_file_sizes_leaves_nothing_behind() {
+    // Without the trap, SIGXFSZ ends the process.
+    let prefix = after("trap '' XFSZ && ulimit -f 128");
+    run(&prefix, "faults::disk::under_a_limit_of_file_sizes");
 }
 
 #[tokio::test]
-#[ignore = "runs in a process that may not write large files"]
+#[ignore = "runs with a limit on file sizes"]
 async fn under_a_limit_of_file_sizes() {
-    let Some(directory) = elsewhere::directory() else {
+    let Some(directory) = child_process::directory() else {
         return;
     };
     let (store, _) = open_at(&directory, start());
     let error = stage(&store, 1 << 20, Ttl::default()).await.unwrap_err();
     check(&error, &store, "`ulimit -f`");
-    assert_eq!(names_in(&directory), [".lock"], "something was left behind");
+    assert_eq!(names_in(&directory), [".lock"], "files were left behind");
     stage(&store, 1_000, Ttl::default()).await.unwrap();
 }
 
 #[test]
-fn a_process_that_may_open_no_more_files_is_told_so() {
-    let before = after("ulimit -n 40");
-    run(&before, "faults::disk::under_a_limit_of_open_files");
+fn a_stage_beyond_the_limit_on_open_files_says_so() {
+    let prefix = after("ulimit -n 40");
+    run(&prefix, "faults::disk::under_a_limit_of_open_files");
 }
 
 #[tokio::test]
-#[ignore = "runs in a process that may not open many files"]
+#[ignore = "runs with a limit on open files"]
 async fn under_a_limit_of_open_files() {
-    let Some(directory) = elsewhere::directory() else {
+    let Some(directory) = child_process::directory() else {
         return;
     };
     let (store, _) = open_at(&directory, start());
@@ -156,7 +159,7 @@ async fn under_a_limit_of_open_files() {
         .map_while(|_| File::open("/dev/null").ok())
         .collect();
     assert!(open.len() < 40, "there is no limit");
-    // For the lock, and then for the file that is written.
+    // Fails to open the lock file, and then the staging file.
     for _ in 0..2 {
         let error = stage(&store, 2, Ttl::default()).await.unwrap_err();
         check(&error, &store, "`ulimit -n`");
@@ -165,14 +168,14 @@ async fn under_a_limit_of_open_files() {
     drop(open);
     assert_eq!(store.list().await.unwrap(), [staged]);
     assert_eq!(sweep(&store, CleanupRequest::expired()).await.removed, 1);
-    assert_eq!(names_in(&directory), [".lock"], "something was left behind");
+    assert_eq!(names_in(&directory), [".lock"], "files were left behind");
 }
 
 #[tokio::test]
-async fn a_disk_that_fails_to_read_the_source_leaves_nothing() {
+async fn a_source_that_cannot_be_read_leaves_nothing_behind() {
     let directory = tempfile::tempdir().unwrap();
     let (store, _) = open_at(&directory.path().join("store"), start());
-    // A regular file by its kind, which the system refuses to read from the start.
+    // A regular file that cannot be read at its start.
     let source = Path::new("/proc/self/mem");
     assert!(fs::metadata(source).is_ok_and(|it| it.is_file()));
     let error = store.stage_file(source, Ttl::default()).await.unwrap_err();

@@ -1,5 +1,4 @@
-//! What a power failure would leave is not to be seen by a test; in which order the system is asked to keep
-//! things is, and so is what becomes of a stage when it says that it did not.
+//! Tests of what survives a power failure: the order of the system calls, and failed syncs.
 
 use std::{fs, path::Path};
 
@@ -7,65 +6,69 @@ use codex_telemetry::attachment::Ttl;
 
 use super::{
     checks::listed_whole,
+    child_process::{self, after},
     disk::check,
-    elsewhere::{self, after},
 };
 use crate::support::{EXPIRED, HOUR, names_in, open_at, start};
 
-/// A command line that runs what follows it, and writes down or spoils what that asks the system for.
+/// Returns a prefix that runs a command under `strace` with these arguments.
 fn under_strace(arguments: &[&str]) -> Vec<String> {
-    // Asked first: that it may not trace could not be told from a test that failed.
-    let mut before = after("strace -o /dev/null true");
-    before.extend(["strace", "-f", "-y"].map(str::to_owned));
-    before.extend(arguments.iter().map(|&argument| argument.to_owned()));
-    before
+    // Tried first, because a failed `strace` looks the same as a failed test.
+    let mut prefix = after("strace -o /dev/null true");
+    prefix.extend(["strace", "-f", "-y"].map(str::to_owned));
+    prefix.extend(arguments.iter().map(|&argument| argument.to_owned()));
+    prefix
 }
 
-/// The calls of a trace that concern a directory, by what they are and what they are about.
+/// Describes the system calls of a trace that concern a directory.
 fn calls(trace: &str, directory: &Path) -> Vec<&'static str> {
     let directory = directory.to_str().unwrap();
-    let told = trace.lines().filter_map(|line| {
+    let calls = trace.lines().filter_map(|line| {
         let (_, behind) = line.split_once(directory)?;
         Some(if line.contains("rename") {
             "rename"
         } else if behind.starts_with("/.staging-") {
-            "sync of what is staged"
+            "sync of the staging file"
         } else if behind.starts_with('/') {
             "sync of the attachment"
         } else {
             "sync of the directory"
         })
     });
-    told.collect()
+    calls.collect()
 }
 
 #[test]
-fn an_attachment_is_kept_before_it_has_its_name_and_its_name_before_it_is_told() {
+fn a_stage_syncs_the_file_before_the_rename_and_the_directory_after_it() {
     let outside = tempfile::tempdir().unwrap();
     let (directory, trace) = (outside.path().join("store"), outside.path().join("trace"));
-    let before = under_strace(&[
+    let prefix = under_strace(&[
         "-o",
         trace.to_str().unwrap(),
         "-e",
         "trace=fsync,?renameat,?renameat2",
     ]);
     let test = "faults::durability::two_stages_of_one_attachment";
-    elsewhere::run(&before, test, &directory);
+    child_process::run(&prefix, test, &directory);
     let Ok(trace) = fs::read_to_string(trace) else {
         return;
     };
-    let stage = ["sync of what is staged", "rename", "sync of the directory"];
-    // The expiry that the second one takes over is written last.
-    let mut anew = stage.to_vec();
-    anew.insert(2, "sync of the attachment");
-    let expected = [&stage[..], &anew].concat();
+    let stage = [
+        "sync of the staging file",
+        "rename",
+        "sync of the directory",
+    ];
+    // The second stage takes over the expiry of the first one and syncs it.
+    let mut second = stage.to_vec();
+    second.insert(2, "sync of the attachment");
+    let expected = [&stage[..], &second].concat();
     assert_eq!(calls(&trace, &directory), expected, "{trace}");
 }
 
 #[tokio::test]
-#[ignore = "runs where it is written down what it asks the system for"]
+#[ignore = "runs under strace"]
 async fn two_stages_of_one_attachment() {
-    let Some(directory) = elsewhere::directory() else {
+    let Some(directory) = child_process::directory() else {
         return;
     };
     let (store, _) = open_at(&directory, start());
@@ -75,41 +78,41 @@ async fn two_stages_of_one_attachment() {
 }
 
 #[test]
-fn a_disk_that_does_not_keep_what_is_staged_refuses_it_whole() {
+fn a_failed_sync_of_the_file_leaves_nothing_behind() {
     let directory = tempfile::tempdir().unwrap();
-    let before = under_strace(&["-o", "/dev/null", "-e", "inject=fsync:error=EIO"]);
-    let test = "faults::durability::where_nothing_is_kept";
-    elsewhere::run(&before, test, directory.path());
+    let prefix = under_strace(&["-o", "/dev/null", "-e", "inject=fsync:error=EIO"]);
+    let test = "faults::durability::with_every_sync_failing";
+    child_process::run(&prefix, test, directory.path());
 }
 
 #[tokio::test]
-#[ignore = "runs where the system fails to sync"]
-async fn where_nothing_is_kept() {
-    let Some(directory) = elsewhere::directory() else {
+#[ignore = "runs with failing syncs"]
+async fn with_every_sync_failing() {
+    let Some(directory) = child_process::directory() else {
         return;
     };
     let (store, _) = open_at(&directory, start());
     let error = store.stage_bytes("a", "a", Ttl::default()).await;
-    check(&error.unwrap_err(), &store, "see to its disk");
-    assert_eq!(names_in(&directory), [".lock"], "something was left behind");
+    check(&error.unwrap_err(), &store, "check the disk");
+    assert_eq!(names_in(&directory), [".lock"], "files were left behind");
 }
 
 #[test]
-fn a_disk_that_does_not_keep_the_name_is_told_and_the_attachment_is_whole() {
+fn a_failed_sync_of_the_directory_is_an_error_and_the_attachment_is_whole() {
     let directory = tempfile::tempdir().unwrap();
-    let before = under_strace(&["-o", "/dev/null", "-e", "inject=fsync:error=EIO:when=2+"]);
-    let test = "faults::durability::where_no_name_is_kept";
-    elsewhere::run(&before, test, directory.path());
+    let prefix = under_strace(&["-o", "/dev/null", "-e", "inject=fsync:error=EIO:when=2+"]);
+    let test = "faults::durability::with_the_sync_of_the_directory_failing";
+    child_process::run(&prefix, test, directory.path());
 }
 
 #[tokio::test]
-#[ignore = "runs where the system fails to sync a directory"]
-async fn where_no_name_is_kept() {
-    let Some(directory) = elsewhere::directory() else {
+#[ignore = "runs with a failing sync of the directory"]
+async fn with_the_sync_of_the_directory_failing() {
+    let Some(directory) = child_process::directory() else {
         return;
     };
     let (store, _) = open_at(&directory, start());
     let error = store.stage_bytes("a", "a", Ttl::default()).await;
-    check(&error.unwrap_err(), &store, "see to its disk");
+    check(&error.unwrap_err(), &store, "check the disk");
     assert_eq!(listed_whole(&store).await.len(), 1);
 }

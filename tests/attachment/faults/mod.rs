@@ -1,14 +1,13 @@
-//! What the operating system, a kill and a neighbour can do to a store.
+//! Tests with faults of the operating system, other processes and other users of the directory.
 //!
-//! Some of it only a process of its own can go through. Such a process is this test binary again, told
-//! by name to run one test, which is ignored otherwise.
+//! Some need a child process: this test binary again, which runs one ignored test. The tests that kill
+//! a process are in the crate itself, in `src/attachment/checks.rs`.
 
 mod checks;
+mod child_process;
 mod disk;
 mod durability;
-mod elsewhere;
-mod kills;
 mod panics;
 mod permissions;
+mod processes;
 mod swaps;
-mod worker;

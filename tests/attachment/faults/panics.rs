@@ -9,9 +9,9 @@ use codex_telemetry::attachment::Ttl;
 use crate::support::{EXPIRED, Fixture};
 
 #[test]
-fn a_caller_that_panics_in_the_middle_of_a_stage_leaves_nothing_behind() {
+fn a_caller_that_panics_during_a_stage_leaves_nothing_behind() {
     let fixture = Fixture::new();
-    // All hole: it takes no room, and a while to copy.
+    // A sparse file takes no space and some time to copy.
     let source = fixture.outside.path().join("source");
     File::create(&source).unwrap().set_len(512 << 20).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build();
@@ -22,8 +22,8 @@ fn a_caller_that_panics_in_the_middle_of_a_stage_leaves_nothing_behind() {
         poll_fn(|cx| {
             assert!(stage.as_mut().poll(cx).is_pending());
             let staging = std::fs::read_dir(store.directory()).unwrap();
-            // The lock, and the file that is being written.
-            assert!(staging.count() < 2, "half way");
+            // The lock file and the staging file.
+            assert!(staging.count() < 2, "during the stage");
             cx.waker().wake_by_ref();
             std::task::Poll::<()>::Pending
         })
@@ -31,11 +31,11 @@ fn a_caller_that_panics_in_the_middle_of_a_stage_leaves_nothing_behind() {
     });
     let panic = runtime.block_on(caller).unwrap_err();
     assert!(panic.is_panic(), "{panic}");
-    // Waits for the thread that the stage ran on.
+    // Waits for the blocking thread.
     drop(runtime);
     assert!(fixture.files().is_empty(), "{:?}", fixture.files());
 
-    // And nothing holds a lock.
+    // No lock is held.
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     runtime.unwrap().block_on(async {
         fixture.stage("a", EXPIRED).await;

@@ -20,7 +20,7 @@ use crate::support::{names_in, open_at, start};
 
 const ROUNDS: usize = 60;
 
-/// Puts a link in the place of whatever the store has just made, again and again.
+/// Replaces each file of the store by a link, until `done`. Returns the number of replaced files.
 fn swap_until(done: &AtomicBool, store: &Path, victim: &Path) -> usize {
     let neighbours = names_in(store);
     let mut swapped = 0;
@@ -30,7 +30,7 @@ fn swap_until(done: &AtomicBool, store: &Path, victim: &Path) -> usize {
             if neighbours.contains(&name) || path.is_symlink() {
                 continue;
             }
-            // The store may have been faster in either step.
+            // The store may have renamed or removed the file.
             if fs::remove_file(&path).is_ok() && symlink(victim, &path).is_ok() {
                 swapped += 1;
             }
@@ -40,7 +40,7 @@ fn swap_until(done: &AtomicBool, store: &Path, victim: &Path) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn links_that_are_swapped_in_at_any_moment_lead_nowhere() {
+async fn links_in_place_of_the_stores_files_are_never_followed() {
     let neighbourhood = Neighbourhood::new();
     let root = neighbourhood.store();
     let (store, _) = open_at(&root, start());
@@ -60,7 +60,7 @@ async fn links_that_are_swapped_in_at_any_moment_lead_nowhere() {
         if let Err(error) = swept.oneshot(CleanupRequest::everything()).await {
             assert_eq!(error.classification().class, ErrorClass::Io, "{error}");
         }
-        // What was swapped in as the lock keeps everybody out until somebody removes it.
+        // The store never removes a link in place of its lock file.
         if root.join(".lock").is_symlink() {
             fs::remove_file(root.join(".lock")).unwrap();
         }

@@ -1,0 +1,104 @@
+//! What another crate can build and serialize, for instance for a fake tool service.
+
+use std::time::Duration;
+
+use codex_telemetry::{
+    ApprovalRequest, BoxError, Decision, ErrorClass, ToolCall, ToolError, ToolOutput, ToolService,
+    ToolStats,
+};
+use serde_json::{json, to_value};
+use tower::{ServiceExt, service_fn};
+
+use crate::support::{call, guarded, only, run, sleeper};
+
+#[test]
+fn an_output_is_serialized_with_its_content() {
+    let output = ToolOutput::new(json!([1, "two"]));
+    assert_eq!(to_value(output).unwrap(), json!({ "content": [1, "two"] }));
+}
+
+#[test]
+fn a_decision_is_serialized_with_its_reason() {
+    let allow = to_value(Decision::Allow).unwrap();
+    assert_eq!(allow, json!({ "decision": "allow" }));
+    let deny = to_value(Decision::deny("no")).unwrap();
+    assert_eq!(deny, json!({ "decision": "deny", "reason": "no" }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn stats_are_serialized_with_latencies_in_milliseconds() {
+    assert_eq!(
+        to_value(ToolStats::default()).unwrap(),
+        json!({
+            "success": 0,
+            "failure": 0,
+            "last_error_class": null,
+            "last_latency_ms": null,
+            "total_latency_ms": 0.0,
+        })
+    );
+    let service = only("sleep", sleeper());
+    run(&service, "sleep", json!(35)).await.unwrap_err();
+    run(&service, "sleep", json!(20)).await.unwrap();
+    assert_eq!(
+        to_value(&service.stats()["sleep"]).unwrap(),
+        json!({
+            "success": 1,
+            "failure": 1,
+            "last_error_class": "tool_failed",
+            "last_latency_ms": 20.0,
+            "total_latency_ms": 55.0,
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_fake_service_can_return_every_error() {
+    let tool = || std::sync::Arc::<str>::from("fake");
+    let source = || BoxError::from("broken");
+    let text = || "because".to_owned();
+    let after = Duration::from_secs(1);
+    #[rustfmt::skip]
+    let errors = [
+        (ToolError::NotFound { name: tool(), known: [tool()].into() }, ErrorClass::ToolNotFound),
+        (ToolError::Disabled { tool: tool() }, ErrorClass::PolicyDenied),
+        (ToolError::InvalidArguments { tool: tool(), reason: text() }, ErrorClass::InvalidArguments),
+        (ToolError::Denied { tool: tool(), reason: text() }, ErrorClass::ApprovalDenied),
+        (ToolError::ApprovalTimeout { tool: tool(), after }, ErrorClass::ApprovalDenied),
+        (ToolError::ApprovalFailed { tool: tool(), source: source() }, ErrorClass::ApprovalDenied),
+        (ToolError::Failed { tool: tool(), source: source() }, ErrorClass::ToolFailed),
+        (ToolError::Panicked { tool: tool(), message: text() }, ErrorClass::Panic),
+    ];
+    for (error, class) in errors {
+        let mut error = Some(error);
+        let fake = service_fn(move |_: ToolCall| {
+            let error = error.take().expect("called once");
+            async move { Err::<ToolOutput, _>(error) }
+        });
+        assert_eq!(fake.oneshot(call("fake")).await.unwrap_err().class(), class);
+    }
+}
+
+#[tokio::test]
+async fn an_approver_can_be_called_without_the_layer() {
+    let approver = service_fn(|request: ApprovalRequest| async move {
+        Ok::<_, BoxError>(match request.arguments.as_u64() {
+            Some(_) => Decision::Allow,
+            None => Decision::deny("not a number"),
+        })
+    });
+    let request = ApprovalRequest::new(&ToolCall::new("fake", json!(1)));
+    assert_eq!(approver.oneshot(request).await.unwrap(), Decision::Allow);
+
+    let tools = guarded(ToolService::builder().build(), approver);
+    let error = tools.oneshot(ToolCall::new("fake", json!(1))).await;
+    assert!(matches!(error, Err(ToolError::NotFound { .. })));
+}
+
+#[test]
+fn a_fake_service_can_return_stats() {
+    let mut stats = ToolStats::default();
+    stats.success = 1;
+    stats.total_latency = Duration::from_millis(2);
+    assert_eq!(to_value(stats).unwrap()["total_latency_ms"], json!(2.0));
+}
