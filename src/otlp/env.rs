@@ -21,9 +21,9 @@ use super::{OtlpConfig, OtlpSink};
 /// ```
 #[must_use]
 pub fn from_env() -> Option<OtlpSink> {
-    let setup = OtlpConfig::from_env();
-    for warning in &setup.warnings {
+    let with_warnings = OtlpConfig::from_env();
+    for warning in &with_warnings.warnings {
         tracing::warn!(target: "codex_telemetry", "{warning}");
     }
-    setup.config.map(OtlpSink::start)
+    with_warnings.config.map(OtlpSink::start)
 }
