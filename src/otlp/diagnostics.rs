@@ -1,10 +1,9 @@
-//! What the exporters say only to their log.
+//! What the exporters report only to their log.
 //!
-//! The OTLP exporters answer an export with `Ok` also when the receiver refused a part of it, and with
-//! an error that leaves out the receiver's words. Both are in their diagnostics, which go through
-//! `tracing`. So each export runs under a subscriber of its own, which hears those and nothing else;
-//! it also keeps them out of the application's log, where an exporter that fails every few seconds would
-//! repeat itself.
+//! The OTLP exporters return `Ok` for a partial success, and an error without the receiver's message for
+//! a gRPC failure. Both are in their diagnostics, which go through `tracing`. So each export runs with a
+//! subscriber of its own, which collects these diagnostics. This also keeps them out of the application's
+//! log, where a failing exporter would repeat itself every few seconds.
 
 use std::{
     fmt,
@@ -20,33 +19,34 @@ use tracing::{
     subscriber::Interest,
 };
 
-/// Where the exporters' diagnostics come from.
+/// The target of the exporters' diagnostics.
 const TARGET: &str = "opentelemetry-otlp";
 
+/// A subscriber that collects the diagnostics of an export.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ear(Arc<Mutex<Heard>>);
+pub(super) struct Collector(Arc<Mutex<Diagnostics>>);
 
-/// What was said during one export.
+/// The diagnostics of one export.
 #[derive(Debug, Default)]
-pub(super) struct Heard {
-    /// How many records the receiver refused of an export that it took otherwise.
+pub(super) struct Diagnostics {
+    /// The number of records that the receiver rejected in a partial success.
     pub(super) rejected: u64,
-    /// The receiver's words: of a partial success, or of a gRPC error.
-    pub(super) words: Option<String>,
-    /// How long the receiver asked to wait, by gRPC.
+    /// The receiver's message: of a partial success, or of a gRPC error.
+    pub(super) message: Option<String>,
+    /// How long the receiver asked to wait, over gRPC.
     pub(super) retry_after: Option<Duration>,
-    /// Whether the receiver's answer could not be read.
-    pub(super) garbled: bool,
+    /// Whether the body of the response could not be decoded.
+    pub(super) is_malformed: bool,
 }
 
-impl Ear {
-    /// Forgets what was heard before, and gives it.
-    pub(super) fn take(&self) -> Heard {
+impl Collector {
+    /// Returns the diagnostics since the last call.
+    pub(super) fn take(&self) -> Diagnostics {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Subscriber for Ear {
+impl Subscriber for Collector {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         if self.enabled(metadata) {
             Interest::always()
@@ -65,16 +65,16 @@ impl Subscriber for Ear {
 
     fn event(&self, event: &Event<'_>) {
         let name = event.metadata().name();
-        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut diagnostics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if name.ends_with(".ResponseParseError") {
-            heard.garbled = true;
+            diagnostics.is_malformed = true;
         } else if name.ends_with(".PartialSuccess") || name.ends_with(".ExportFailed") {
-            event.record(&mut *heard);
+            event.record(&mut *diagnostics);
         }
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        // No span is enabled, so none is made; an id has to be one all the same.
+        // Spans are not enabled, but the trait requires an id.
         span::Id::from_u64(1)
     }
 
@@ -84,7 +84,7 @@ impl Subscriber for Ear {
     fn exit(&self, _: &span::Id) {}
 }
 
-impl Visit for Heard {
+impl Visit for Diagnostics {
     fn record_i64(&mut self, field: &Field, value: i64) {
         if field.name().starts_with("rejected_") {
             self.rejected = u64::try_from(value).unwrap_or_default();
@@ -94,7 +94,7 @@ impl Visit for Heard {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "error_message" | "grpc_message" if !value.is_empty() => {
-                self.words = Some(value.to_owned());
+                self.message = Some(value.to_owned());
             }
             #[cfg(feature = "grpc")]
             "grpc_details" => self.retry_after = super::grpc::retry_after(value),

@@ -2,15 +2,16 @@ use std::{fmt, sync::Arc};
 
 use super::config::Signal;
 
-/// The error of a flush or a shutdown that did not deliver everything.
+/// The error of a flush or a shutdown after which records are failed or pending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Undelivered {
-    parts: Vec<Part>,
-    unanswered: bool,
+    /// The signals with failed or pending records.
+    signals: Vec<UndeliveredSignal>,
+    timed_out: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Part {
+struct UndeliveredSignal {
     signal: Signal,
     failed: u64,
     pending: u64,
@@ -18,16 +19,16 @@ struct Part {
 }
 
 impl Undelivered {
-    /// The export thread did not answer in time.
-    pub(super) fn unanswered() -> Self {
+    /// Returns the error of an export thread that did not respond in time.
+    pub(super) fn timed_out() -> Self {
         Self {
-            parts: Vec::new(),
-            unanswered: true,
+            signals: Vec::new(),
+            timed_out: true,
         }
     }
 
-    pub(super) fn is_unanswered(&self) -> bool {
-        self.unanswered
+    pub(super) fn is_timed_out(&self) -> bool {
+        self.timed_out
     }
 
     pub(super) fn add(
@@ -38,7 +39,7 @@ impl Undelivered {
         problem: Option<Arc<str>>,
     ) {
         if failed + pending > 0 {
-            self.parts.push(Part {
+            self.signals.push(UndeliveredSignal {
                 signal,
                 failed,
                 pending,
@@ -48,55 +49,55 @@ impl Undelivered {
     }
 
     pub(super) fn into_result(self) -> Result<(), Self> {
-        if self.parts.is_empty() && !self.unanswered {
+        if self.signals.is_empty() && !self.timed_out {
             Ok(())
         } else {
             Err(self)
         }
     }
 
-    /// Returns how many records of a signal failed meanwhile.
+    /// Returns the number of records of a signal that failed.
     #[must_use]
     pub fn failed(&self, signal: Signal) -> u64 {
-        self.part(signal).map_or(0, |part| part.failed)
+        self.of(signal).map_or(0, |of| of.failed)
     }
 
-    /// Returns how many records of a signal were still under way at the deadline.
+    /// Returns the number of records of a signal that were still pending at the deadline.
     #[must_use]
     pub fn pending(&self, signal: Signal) -> u64 {
-        self.part(signal).map_or(0, |part| part.pending)
+        self.of(signal).map_or(0, |of| of.pending)
     }
 
-    /// Returns why, by the last thing that went wrong with a signal: the endpoint, and the receiver's
-    /// answer or what came instead of one.
+    /// Returns the latest problem of a signal: the endpoint, and the receiver's response or the error of
+    /// the connection.
     #[must_use]
     pub fn problem(&self, signal: Signal) -> Option<&str> {
-        self.part(signal)?.problem.as_deref()
+        self.of(signal)?.problem.as_deref()
     }
 
-    fn part(&self, signal: Signal) -> Option<&Part> {
-        self.parts.iter().find(|part| part.signal == signal)
+    fn of(&self, signal: Signal) -> Option<&UndeliveredSignal> {
+        self.signals.iter().find(|of| of.signal == signal)
     }
 }
 
 impl fmt::Display for Undelivered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.unanswered {
-            "the export thread did not answer in time"
+        f.write_str(if self.timed_out {
+            "the export thread did not respond in time"
         } else {
             "not everything was delivered"
         })?;
-        for (at, part) in self.parts.iter().enumerate() {
-            let Part {
+        for (index, of) in self.signals.iter().enumerate() {
+            let separator = if index == 0 { ":" } else { ";" };
+            let UndeliveredSignal {
                 signal,
                 failed,
                 pending,
                 problem,
-            } = part;
-            let mark = if at == 0 { ":" } else { ";" };
+            } = of;
             write!(
                 f,
-                "{mark} {signal}: {failed} failed, {pending} still under way"
+                "{separator} {signal}: {failed} failed, {pending} pending"
             )?;
             if let Some(problem) = problem {
                 write!(f, " ({problem})")?;
