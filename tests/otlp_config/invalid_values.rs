@@ -1,49 +1,52 @@
-//! A bad value costs itself and nothing else, and is told once.
+//! An invalid value is ignored with one warning, and affects no other variable.
 
 use codex_telemetry::otlp::config::OtlpConfig;
 
-use crate::support::{ON, Row, check, check_bad, fact_of};
+use crate::support::{ON, Row, check, check_invalid, fact_of};
 
-const MILLIS: &str = "no whole number of milliseconds from 1 to 2147483647";
-const COUNT: &str = "no whole number from 1 to 1048576";
+const MILLIS: &str = "invalid duration: expected a whole number of milliseconds from 1 to \
+                      2147483647; the variable is ignored";
+const COUNT: &str =
+    "invalid number: expected a whole number from 1 to 1048576; the variable is ignored";
 
 #[test]
-fn what_stands_alone_falls_back_to_its_default() {
-    check_bad(&[
+fn an_invalid_variable_falls_back_to_its_default() {
+    check_invalid(&[
         (
             "CODEX_OTLP_SIGNALS",
             "traces,spans,stats",
-            "item 2 is none of traces, metrics, logs; using traces",
+            "invalid item 2: expected traces, metrics, logs; invalid items are ignored",
             ("signals", "traces"),
         ),
         (
             "CODEX_OTLP_SIGNALS",
             "trace",
-            "item 1 is none of traces, metrics, logs; using traces,metrics,logs",
+            "invalid item 1: expected traces, metrics, logs; invalid items are ignored",
             ("signals", "traces,metrics,logs"),
         ),
         (
             "OTEL_TRACES_SAMPLER",
             "jaeger_remote",
-            "not a sampler that this crate knows; using parentbased_always_on",
+            "unknown sampler: expected always_on, always_off, traceidratio, parentbased_always_on, \
+             parentbased_always_off or parentbased_traceidratio; the variable is ignored",
             ("sampler", "ParentBasedAlwaysOn"),
         ),
         (
             "OTEL_RESOURCE_ATTRIBUTES",
             "a=b,c",
-            "entry 2 has no `=`; using none of it",
+            "invalid pair 2: missing `=`; the variable is ignored",
             ("a", "unset"),
         ),
         (
             "OTEL_RESOURCE_ATTRIBUTES",
             "a=b,=c",
-            "entry 2 has no key; using none of it",
+            "invalid pair 2: missing key; the variable is ignored",
             ("a", "unset"),
         ),
         (
             "OTEL_RESOURCE_ATTRIBUTES",
             "a=b,c=%zz",
-            "entry 2 has a malformed percent escape; using none of it",
+            "invalid pair 2: malformed percent-encoding (write % as %25); the variable is ignored",
             ("a", "unset"),
         ),
     ]);
@@ -56,7 +59,10 @@ fn what_stands_alone_falls_back_to_its_default() {
                 ("OTEL_TRACES_SAMPLER_ARG", argument),
             ],
             facts: &[("sampler", "TraceIdRatio(1.0)")],
-            warnings: &["OTEL_TRACES_SAMPLER_ARG: no number from 0 to 1; using 1.0"],
+            warnings: &[
+                "OTEL_TRACES_SAMPLER_ARG: invalid ratio: expected a number from 0 to 1; \
+                         the variable is ignored",
+            ],
         }]);
     }
 }
@@ -72,52 +78,43 @@ fn a_number_out_of_bounds_falls_back_to_its_default() {
         "2147483648",
         "99999999999999999999999",
     ] {
-        check_bad(&[
-            (
-                "OTEL_BSP_MAX_QUEUE_SIZE",
-                value,
-                &format!("{COUNT}; using 16384"),
-                ("queue", "16384"),
-            ),
+        check_invalid(&[
+            ("OTEL_BSP_MAX_QUEUE_SIZE", value, COUNT, ("queue", "16384")),
             (
                 "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
                 value,
-                &format!("{COUNT}; using 512"),
+                COUNT,
                 ("batch", "512"),
             ),
-            (
-                "OTEL_BSP_SCHEDULE_DELAY",
-                value,
-                &format!("{MILLIS}; using 5000 ms"),
-                ("delay", "5000"),
-            ),
+            ("OTEL_BSP_SCHEDULE_DELAY", value, MILLIS, ("delay", "5000")),
             (
                 "OTEL_METRIC_EXPORT_INTERVAL",
                 value,
-                &format!("{MILLIS}; using 60000 ms"),
+                MILLIS,
                 ("interval", "60000"),
             ),
             (
                 "CODEX_OTLP_TIMEOUT",
                 value,
-                &format!("{MILLIS}; using 10000 ms"),
+                MILLIS,
                 ("logs timeout", "10000"),
             ),
         ]);
     }
-    check_bad(&[(
+    check_invalid(&[(
         "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
         "16385",
-        "more than the queue holds; using 16384",
+        "larger than the queue; the size of the queue is used",
         ("batch", "16384"),
     )]);
 }
 
 #[test]
-fn bad_switches_leave_it_to_the_next() {
+fn an_invalid_switch_leaves_the_decision_to_the_next_variable() {
     let endpoint = ("CODEX_OTLP_ENDPOINT", "http://h");
     let enable = ("CODEX_OTLP_ENABLE", "maybe");
-    let warning = "CODEX_OTLP_ENABLE: neither on nor off; using the endpoints to decide";
+    let warning = "CODEX_OTLP_ENABLE: invalid switch: expected 1, true, yes, on, 0, false, no or off; \
+                   the variable is ignored";
     let row = |case: &str, variables: &[(&str, &str)], signals: &str, warning: &str| {
         check(&[Row {
             case,
@@ -134,16 +131,16 @@ fn bad_switches_leave_it_to_the_next() {
         warning,
     );
     row(
-        "the standard's switch",
+        "the standard switch",
         &[("OTEL_SDK_DISABLED", "1"), endpoint],
         "traces,metrics,logs",
-        "OTEL_SDK_DISABLED: neither true nor false; using false",
+        "OTEL_SDK_DISABLED: invalid boolean: expected true or false; the variable is ignored",
     );
 }
 
 #[test]
 #[cfg(unix)]
-fn what_is_not_utf_8_is_bad() {
+fn a_value_that_is_not_utf_8_is_invalid() {
     use std::{ffi::OsString, os::unix::ffi::OsStringExt};
 
     for (variable, signals) in [
@@ -154,15 +151,15 @@ fn what_is_not_utf_8_is_bad() {
         ("CODEX_OTLP_SIGNALS", "traces,metrics,logs"),
         ("OTEL_SERVICE_NAME", "traces,metrics,logs"),
     ] {
-        let bad = (variable.into(), OsString::from_vec(vec![b'a', 0xff]));
+        let invalid = (variable.into(), OsString::from_vec(vec![b'a', 0xff]));
         let on = (ON.0.into(), ON.1.into());
         let unnamed = (OsString::from_vec(vec![0xff]), "x".into());
-        let setup = OtlpConfig::from_variables::<OsString, _>([on, bad, unnamed]);
-        assert_eq!(fact_of(&setup, "signals"), signals, "{variable}");
-        let [warning] = &*setup.warnings else {
-            panic!("{:?}", setup.warnings);
+        let with_warnings = OtlpConfig::from_variables::<OsString, _>([on, invalid, unnamed]);
+        assert_eq!(fact_of(&with_warnings, "signals"), signals, "{variable}");
+        let [warning] = &*with_warnings.warnings else {
+            panic!("{:?}", with_warnings.warnings);
         };
         assert_eq!(warning.variable(), variable);
-        assert!(warning.to_string().contains("not UTF-8"), "{warning}");
+        assert!(warning.to_string().contains("invalid UTF-8"), "{warning}");
     }
 }

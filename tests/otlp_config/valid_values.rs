@@ -1,4 +1,4 @@
-//! What the variables mean that stand alone.
+//! The values of the variables that have no alternatives.
 
 use crate::support::{ON, Row, check};
 
@@ -14,7 +14,7 @@ fn check_fact(name: &str, cases: &[(&str, &str, &str)]) {
 }
 
 #[test]
-fn the_defaults_are_those_of_the_documentation() {
+fn the_defaults_are_as_documented() {
     check(&[Row {
         case: "the defaults",
         variables: &[ON],
@@ -30,7 +30,7 @@ fn the_defaults_are_those_of_the_documentation() {
 }
 
 #[test]
-fn resource_attributes_are_decoded() {
+fn resource_attributes_are_percent_decoded() {
     check_fact(
         "OTEL_RESOURCE_ATTRIBUTES",
         &[
@@ -46,7 +46,7 @@ fn resource_attributes_are_decoded() {
 }
 
 #[test]
-fn samplers_are_known_by_the_standards_names() {
+fn samplers_have_the_names_of_the_specification() {
     check_fact(
         "OTEL_TRACES_SAMPLER",
         &[
@@ -66,7 +66,7 @@ fn samplers_are_known_by_the_standards_names() {
 }
 
 #[test]
-fn the_argument_is_for_the_samplers_of_a_ratio() {
+fn only_ratio_samplers_read_the_argument() {
     for (sampler, argument, expected) in [
         ("traceidratio", "0.25", "TraceIdRatio(0.25)"),
         ("traceidratio", "0", "TraceIdRatio(0.0)"),
@@ -76,11 +76,7 @@ fn the_argument_is_for_the_samplers_of_a_ratio() {
             "1e-3",
             "ParentBasedTraceIdRatio(0.001)",
         ),
-        (
-            "parentbased_always_on",
-            "not looked at",
-            "ParentBasedAlwaysOn",
-        ),
+        ("parentbased_always_on", "not read", "ParentBasedAlwaysOn"),
         ("", "0.5", "ParentBasedAlwaysOn"),
     ] {
         check(&[Row {
@@ -97,7 +93,7 @@ fn the_argument_is_for_the_samplers_of_a_ratio() {
 }
 
 #[test]
-fn the_numbers_are_read() {
+fn valid_numbers_are_used() {
     for (name, fact, cases) in [
         (
             "OTEL_BSP_MAX_QUEUE_SIZE",
@@ -127,7 +123,7 @@ fn the_numbers_are_read() {
 }
 
 #[test]
-fn a_batch_is_never_larger_than_the_queue() {
+fn the_default_batch_size_is_at_most_the_queue_size() {
     check(&[Row {
         case: "the queue is small",
         variables: &[ON, ("OTEL_BSP_MAX_QUEUE_SIZE", "100")],
@@ -137,7 +133,7 @@ fn a_batch_is_never_larger_than_the_queue() {
 }
 
 #[test]
-fn endpoints_of_all_kinds_are_taken() {
+fn the_endpoint_of_a_signal_may_be_any_http_url() {
     check_fact(
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
         &[

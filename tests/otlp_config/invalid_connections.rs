@@ -1,11 +1,9 @@
-//! A setting that is bad leaves it to the next in line; credentials do not.
+//! An invalid setting falls back to the next variable. Headers, which are credentials, do not.
 
-use crate::support::{ON, Row, check, check_bad};
-
-const MILLIS: &str = "no whole number of milliseconds from 1 to 2147483647";
+use crate::support::{ON, Row, check, check_invalid};
 
 #[test]
-fn the_next_in_line_is_used_and_named() {
+fn an_invalid_setting_falls_back_to_the_next_variable() {
     check(&[
         Row {
             case: "the default is next",
@@ -16,25 +14,25 @@ fn the_next_in_line_is_used_and_named() {
             ],
             facts: &[("logs protocol", "http/protobuf"), ("logs gzip", "false")],
             warnings: &[
-                "CODEX_OTLP_PROTOCOL: none of grpc, http/protobuf, http/json; using http/protobuf",
-                "CODEX_OTLP_COMPRESSION: neither gzip nor none; using no compression",
+                "CODEX_OTLP_PROTOCOL: invalid protocol: expected grpc, http/protobuf or http/json; the variable is ignored",
+                "CODEX_OTLP_COMPRESSION: invalid compression: expected gzip or none; the variable is ignored",
             ],
         },
         Row {
-            case: "another is next, for one signal",
+            case: "the variable of one signal is next",
             variables: &[
                 ON,
                 ("CODEX_OTLP_TIMEOUT", "x"),
                 ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "7"),
             ],
             facts: &[("traces timeout", "10000"), ("metrics timeout", "7")],
-            warnings: &[&format!(
-                "CODEX_OTLP_TIMEOUT: {MILLIS}; \
-                 using 10000 ms for traces, 7 ms for metrics, 10000 ms for logs"
-            )],
+            warnings: &[
+                "CODEX_OTLP_TIMEOUT: invalid duration: expected a whole number of \
+                 milliseconds from 1 to 2147483647; the variable is ignored",
+            ],
         },
         Row {
-            case: "two in a row are bad",
+            case: "two variables are invalid",
             variables: &[
                 ON,
                 ("OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", "x"),
@@ -42,12 +40,12 @@ fn the_next_in_line_is_used_and_named() {
             ],
             facts: &[("logs gzip", "false")],
             warnings: &[
-                "OTEL_EXPORTER_OTLP_COMPRESSION: neither gzip nor none; using no compression",
-                "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION: neither gzip nor none; using no compression",
+                "OTEL_EXPORTER_OTLP_COMPRESSION: invalid compression: expected gzip or none; the variable is ignored",
+                "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION: invalid compression: expected gzip or none; the variable is ignored",
             ],
         },
         Row {
-            case: "what another one stands before is not looked at",
+            case: "variables that are not needed are not checked",
             variables: &[
                 ON,
                 ("CODEX_OTLP_SIGNALS", "traces"),
@@ -65,58 +63,49 @@ fn the_next_in_line_is_used_and_named() {
 
 #[test]
 #[cfg(not(feature = "grpc"))]
-fn grpc_falls_back_when_it_is_not_built_in() {
-    check_bad(&[(
+fn grpc_is_invalid_without_its_feature() {
+    check_invalid(&[(
         "OTEL_EXPORTER_OTLP_PROTOCOL",
         "grpc",
-        "grpc is not in this build, which lacks the feature `grpc`; using http/protobuf",
+        "unsupported protocol grpc: it requires the crate feature `grpc`; the variable is ignored",
         ("traces endpoint", "http://localhost:4318/v1/traces"),
     )]);
 }
 
 #[test]
-fn half_a_client_certificate_is_none() {
-    let (none, alone) = (
-        ("traces certificate", "none"),
-        "; using no client certificate",
-    );
-    check_bad(&[
+fn a_client_certificate_without_its_key_is_not_used() {
+    check_invalid(&[
         (
             "CODEX_OTLP_CERTFILE",
             "a.pem",
-            &format!("there is no file of its key{alone}"),
-            none,
+            "missing file of the private key; no client certificate is used",
+            ("traces certificate", "none"),
         ),
         (
             "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
             "a.key",
-            &format!("there is no file of its certificate{alone}"),
+            "missing file of the certificate; no client certificate is used",
             ("traces key", "none"),
         ),
     ]);
 }
 
 #[test]
-fn headers_that_are_bad_are_left_out_and_not_replaced() {
-    let others = ("OTEL_EXPORTER_OTLP_HEADERS", "somebody=else's");
-    for (value, left, warning) in [
-        ("a=1,b", "a", "pair 2 has no `=`; sending the rest of it"),
-        ("b", "", "pair 1 has no `=`; sending no headers of it"),
-        (
-            "b,c,a=1,d",
-            "a",
-            "pair 1 has no `=`, and 2 more cannot be used; sending the rest of it",
-        ),
-    ] {
+fn invalid_headers_are_not_sent_and_not_replaced_by_those_of_another_variable() {
+    let others = ("OTEL_EXPORTER_OTLP_HEADERS", "another=receiver");
+    for (value, sent, position) in [("a=1,b", "a", 2), ("b", "", 1), ("b,c,a=1,d", "a", 1)] {
         check(&[Row {
             case: value,
             variables: &[ON, others, ("CODEX_OTLP_HEADERS", value)],
-            facts: &[("traces headers", left), ("logs headers", left)],
-            warnings: &[&format!("CODEX_OTLP_HEADERS: {warning}")],
+            facts: &[("traces headers", sent), ("logs headers", sent)],
+            warnings: &[&format!(
+                "CODEX_OTLP_HEADERS: invalid pair {position}: missing `=`; \
+                 invalid headers are not sent"
+            )],
         }]);
     }
     check(&[Row {
-        case: "none at all",
+        case: "no headers",
         variables: &[ON, others, ("CODEX_OTLP_HEADERS", ",")],
         facts: &[("traces headers", "")],
         warnings: &[],
