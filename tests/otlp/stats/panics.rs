@@ -1,4 +1,4 @@
-//! An exporter of the application's own that panics hurts nobody and is told as what it is.
+//! A custom exporter that panics fails its records and nothing else.
 
 use std::{
     future::Future,
@@ -16,55 +16,58 @@ use opentelemetry_sdk::{
     trace::{SpanData, SpanExporter},
 };
 
-use crate::rig::{Counting, PATIENCE, calls, spans_only};
+use crate::rig::{PATIENCE, Recorder, calls, spans_only};
 
-/// Panics while it is told to, at once or while it is awaited.
+/// An exporter that panics while `is_broken`, in `export` or in its future.
 #[derive(Clone, Debug, Default)]
 struct Panicking {
-    now: Arc<AtomicBool>,
-    awaited: bool,
-    taken: Counting,
+    is_broken: Arc<AtomicBool>,
+    in_future: bool,
+    recorder: Recorder,
 }
 
 impl SpanExporter for Panicking {
     fn export(&self, batch: Vec<SpanData>) -> impl Future<Output = OTelSdkResult> + Send {
-        let bad = self.now.load(Relaxed);
-        assert!(!bad || self.awaited, "a panic before there is a future");
+        let is_broken = self.is_broken.load(Relaxed);
+        assert!(!is_broken || self.in_future, "a panic in export");
         async move {
             tokio::task::yield_now().await;
-            assert!(!bad, "a panic in the future");
-            self.taken.export(batch).await
+            assert!(!is_broken, "a panic in the future");
+            self.recorder.export(batch).await
         }
     }
 }
 
 #[test]
 fn a_panicking_exporter_fails_its_batch_and_gets_the_next_one() {
-    for awaited in [false, true] {
+    for in_future in [false, true] {
         let exporter = Panicking {
-            awaited,
+            in_future,
             ..Panicking::default()
         };
-        exporter.now.store(true, Relaxed);
+        exporter.is_broken.store(true, Relaxed);
         let sink = spans_only(|config| config)
             .span_exporter(exporter.clone())
             .start();
         calls(sink.clone(), 3);
-        let told = sink.flush(PATIENCE).unwrap_err();
-        assert_eq!(told.failed(Signal::Traces), 3, "{told}");
-        let problem = told.problem(Signal::Traces).unwrap_or_default();
-        assert!(problem.contains("panic"), "{told}");
-        assert!(problem.contains("a panic "), "its own words: {told}");
-        exporter.now.store(false, Relaxed);
+        let undelivered = sink.flush(PATIENCE).unwrap_err();
+        assert_eq!(undelivered.failed(Signal::Traces), 3, "{undelivered}");
+        let problem = undelivered.problem(Signal::Traces).unwrap_or_default();
+        assert!(problem.contains("panic"), "{undelivered}");
+        assert!(
+            problem.contains("a panic "),
+            "the panic message: {undelivered}"
+        );
+        exporter.is_broken.store(false, Relaxed);
         calls(sink.clone(), 2);
         assert_eq!(sink.shutdown(PATIENCE), Ok(()));
         let traces = sink.stats().traces;
         assert_eq!((traces.exported, traces.failed), (2, 3));
-        assert_eq!(exporter.taken.spans().len(), 2);
+        assert_eq!(exporter.recorder.spans().len(), 2);
     }
 }
 
-/// Panics where nobody awaits it.
+/// An exporter that panics before the first export.
 #[derive(Debug)]
 struct PanicsAtTheStart;
 
@@ -74,22 +77,22 @@ impl SpanExporter for PanicsAtTheStart {
     }
 
     fn set_resource(&mut self, _: &Resource) {
-        panic!("no resource is wanted here");
+        panic!("a panic in set_resource");
     }
 }
 
 #[test]
-fn an_export_thread_that_is_gone_is_told_and_its_records_have_failed() {
+fn a_panicked_export_thread_is_reported_and_its_records_fail() {
     let sink = spans_only(|config| config)
         .span_exporter(PanicsAtTheStart)
         .start();
     calls(sink.clone(), 2);
-    // Whether they came before the thread's end or after it.
+    // The events may come before or after the end of the thread.
     for _ in 0..2 {
-        let told = sink.flush(PATIENCE);
+        let undelivered = sink.flush(PATIENCE);
         let traces = sink.stats().traces;
         assert_eq!(traces.exported, 0);
-        assert_eq!(traces.pending(), 0, "{traces:?} {told:?}");
+        assert_eq!(traces.pending(), 0, "{traces:?} {undelivered:?}");
         assert_eq!(traces.failed + traces.dropped, 2, "{traces:?}");
     }
     calls(sink.clone(), 1);

@@ -1,4 +1,4 @@
-//! Exporters of the application's own in the place of OTLP.
+//! Custom exporters instead of OTLP.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,19 +11,19 @@ use opentelemetry_sdk::{
     trace::{SpanData, SpanExporter},
 };
 
-use super::support::{Calls, PATIENCE, beginning, millis};
+use super::support::{Calls, PATIENCE, millis, start_time};
 use crate::receiver::{Receiver, closed_port};
 
-/// An exporter of all three signals that keeps a text of each record.
+/// An exporter of all signals that records a text for each record.
 #[derive(Clone, Debug, Default)]
-struct Kept(Arc<Mutex<Vec<String>>>);
+struct Recorder(Arc<Mutex<Vec<String>>>);
 
 /// An exporter that fails.
 #[derive(Debug)]
-struct Broken;
+struct Failing;
 
-impl Kept {
-    fn keep(&self, text: impl Into<String>) {
+impl Recorder {
+    fn record(&self, text: impl Into<String>) {
         self.0.lock().unwrap().push(text.into());
     }
 
@@ -32,34 +32,34 @@ impl Kept {
     }
 }
 
-impl SpanExporter for Kept {
+impl SpanExporter for Recorder {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         for span in batch {
-            assert_eq!(span.start_time, beginning());
-            assert_eq!(span.end_time, beginning() + millis(250));
-            self.keep(span.name);
+            assert_eq!(span.start_time, start_time());
+            assert_eq!(span.end_time, start_time() + millis(250));
+            self.record(span.name);
         }
         Ok(())
     }
 
     fn set_resource(&mut self, resource: &Resource) {
-        self.keep(format!("{:?}", resource.get(&"service.name".into())));
+        self.record(format!("{:?}", resource.get(&"service.name".into())));
     }
 }
 
-impl LogExporter for Kept {
+impl LogExporter for Recorder {
     async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
         for (record, scope) in batch.iter() {
-            self.keep(format!("{} {:?}", scope.name(), record.event_name()));
+            self.record(format!("{} {:?}", scope.name(), record.event_name()));
         }
         Ok(())
     }
 }
 
-impl PushMetricExporter for Kept {
+impl PushMetricExporter for Recorder {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
         for metric in metrics.scope_metrics().flat_map(|scope| scope.metrics()) {
-            self.keep(metric.name());
+            self.record(metric.name());
         }
         Ok(())
     }
@@ -77,7 +77,7 @@ impl PushMetricExporter for Kept {
     }
 }
 
-impl SpanExporter for Broken {
+impl SpanExporter for Failing {
     async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
         Err(OTelSdkError::InternalFailure("out of paper".to_owned()))
     }
@@ -89,8 +89,12 @@ fn config(endpoint: &str) -> OtlpConfig {
 }
 
 #[test]
-fn exporters_of_the_applications_own_get_all_and_no_connection_is_made() {
-    let (spans, logs, metrics) = (Kept::default(), Kept::default(), Kept::default());
+fn custom_exporters_receive_everything_without_a_connection() {
+    let (spans, logs, metrics) = (
+        Recorder::default(),
+        Recorder::default(),
+        Recorder::default(),
+    );
     let sink = OtlpSink::builder(config(&closed_port()))
         .span_exporter(spans.clone())
         .log_exporter(logs.clone())
@@ -108,9 +112,9 @@ fn exporters_of_the_applications_own_get_all_and_no_connection_is_made() {
 }
 
 #[test]
-fn an_exporter_of_the_applications_own_stands_beside_those_of_the_configuration() {
+fn a_custom_exporter_replaces_one_signal_only() {
     let receiver = Receiver::http();
-    let spans = Kept::default();
+    let spans = Recorder::default();
     let sink = OtlpSink::builder(config(&receiver.endpoint()))
         .span_exporter(spans.clone())
         .start();
@@ -122,10 +126,10 @@ fn an_exporter_of_the_applications_own_stands_beside_those_of_the_configuration(
 }
 
 #[test]
-fn an_exporter_of_the_applications_own_that_fails_is_told_with_its_words() {
+fn a_failing_custom_exporter_fails_its_signal_only() {
     let receiver = Receiver::http();
     let sink = OtlpSink::builder(config(&receiver.endpoint()))
-        .span_exporter(Broken)
+        .span_exporter(Failing)
         .start();
     let calls = Calls::new(sink.clone());
     calls.ok(Operation::Tool, "ls", 250);
@@ -134,7 +138,7 @@ fn an_exporter_of_the_applications_own_that_fails_is_told_with_its_words() {
     let problem = undelivered.problem(Signal::Traces).unwrap();
     assert!(problem.contains("out of paper"), "{problem}");
     assert_eq!(undelivered.failed(Signal::Logs), 0);
-    // The calls go on.
+    // Later calls succeed.
     let context = CallContext::new();
     calls
         .run(Operation::Tool, "ls", context, |_| Ok(()))

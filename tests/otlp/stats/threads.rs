@@ -1,4 +1,4 @@
-//! Many threads at once.
+//! Many threads.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -7,13 +7,13 @@ use std::{
 
 use codex_telemetry::otlp::Signal;
 
-use crate::rig::{Counting, PATIENCE, Wire, calls, spans_only};
+use crate::rig::{PATIENCE, Recorder, Wire, calls, spans_only};
 
 const THREADS: usize = 8;
 const CALLS: usize = 10_000;
 
-/// The spans' ids of each thread, in the order in which the thread made them.
-fn work(sink: &codex_telemetry::OtlpSink) -> Vec<Vec<opentelemetry::SpanId>> {
+/// Makes calls in all threads. Returns the span ids of each thread in order.
+fn make_calls(sink: &codex_telemetry::OtlpSink) -> Vec<Vec<opentelemetry::SpanId>> {
     thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
             .map(|_| {
@@ -35,11 +35,11 @@ fn work(sink: &codex_telemetry::OtlpSink) -> Vec<Vec<opentelemetry::SpanId>> {
 }
 
 fn check(capacity: usize, all: bool) {
-    let exporter = Counting::default();
+    let exporter = Recorder::default();
     let sink = spans_only(|config| config.queue_capacity(capacity))
         .span_exporter(exporter.clone())
         .start();
-    let made = work(&sink);
+    let made = make_calls(&sink);
     let _ = sink.shutdown(PATIENCE);
     let traces = sink.stats().traces;
     let total = u64::try_from(THREADS * CALLS).unwrap();
@@ -61,18 +61,18 @@ fn check(capacity: usize, all: bool) {
 }
 
 #[test]
-fn what_eight_threads_emit_arrives_once_and_in_each_thread_s_order() {
+fn events_of_eight_threads_arrive_once_and_in_the_order_of_each_thread() {
     check(1 << 20, true);
 }
 
 #[test]
-fn what_eight_threads_emit_adds_up_also_when_there_is_no_room_for_it() {
+fn the_counters_of_eight_threads_add_up_when_the_queue_is_full() {
     check(64, false);
     check(4096, false);
 }
 
 #[test]
-fn the_books_add_up_at_every_moment() {
+fn accepted_equals_exported_plus_failed_plus_pending_at_every_moment() {
     let receiver = Wire::Http.receiver();
     let config = Wire::Http.eager(&receiver.endpoint()).queue_capacity(500);
     let sink = codex_telemetry::OtlpSink::start(config.build().unwrap());

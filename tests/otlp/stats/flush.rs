@@ -1,4 +1,4 @@
-//! What a flush says.
+//! The result of a flush.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
@@ -9,19 +9,19 @@ use std::{
 use codex_telemetry::{OtlpSink, otlp::Signal};
 
 use crate::{
-    receiver::{Behaviour, closed_port},
-    rig::{Counting, Gate, Gated, PATIENCE, Wire, all_arrived, calls, spans_only},
+    receiver::{MockResponse, closed_port},
+    rig::{Gate, Gated, PATIENCE, Recorder, Wire, assert_all_exported, calls, spans_only},
 };
 
 #[test]
-fn a_flush_with_nothing_to_do_is_ok_whatever_the_collector_does() {
+fn a_flush_without_records_succeeds_without_a_collector() {
     for endpoint in [Wire::Http.receiver().endpoint(), closed_port()] {
         let sink = OtlpSink::start(Wire::Http.config(&endpoint).build().unwrap());
         assert_eq!(sink.flush(Duration::ZERO).err(), None);
-        let asked = Instant::now();
+        let start = Instant::now();
         assert_eq!(sink.flush(Duration::from_secs(3600)), Ok(()));
         assert_eq!(sink.shutdown(Duration::from_secs(3600)), Ok(()));
-        assert!(asked.elapsed() < PATIENCE);
+        assert!(start.elapsed() < PATIENCE);
     }
 }
 
@@ -33,7 +33,7 @@ fn any_duration_is_a_deadline() {
     assert_eq!(sink.flush(Duration::MAX), Ok(()));
     calls(sink.clone(), 1);
     assert_eq!(sink.shutdown(Duration::MAX), Ok(()));
-    all_arrived(&sink, 2);
+    assert_all_exported(&sink, 2);
 }
 
 #[test]
@@ -50,19 +50,19 @@ fn many_threads_may_flush_at_once() {
             });
         }
     });
-    all_arrived(&sink, 8 * 20 * 5);
+    assert_all_exported(&sink, 8 * 20 * 5);
     assert_eq!(receiver.spans().len(), 800);
 }
 
 #[test]
-fn a_flush_answers_for_what_was_before_it_and_not_for_what_comes_meanwhile() {
+fn a_flush_waits_for_earlier_records_and_not_for_later_ones() {
     let receiver = Wire::Http.receiver();
     let sink = OtlpSink::start(Wire::Http.config(&receiver.endpoint()).build().unwrap());
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.load(Relaxed) {
-                // At its own pace, not faster than anybody could export it.
+                // Not faster than the export.
                 if sink.stats().logs.pending() < 1000 {
                     calls(sink.clone(), 1);
                 }
@@ -70,10 +70,10 @@ fn a_flush_answers_for_what_was_before_it_and_not_for_what_comes_meanwhile() {
         });
         for _ in 0..20 {
             let before = sink.stats().traces.accepted;
-            let told = sink.flush(PATIENCE);
+            let undelivered = sink.flush(PATIENCE);
             let after = sink.stats().traces;
-            stop.store(told.is_err(), Relaxed);
-            assert_eq!(told, Ok(()));
+            stop.store(undelivered.is_err(), Relaxed);
+            assert_eq!(undelivered, Ok(()));
             assert!(after.exported >= before, "{before} {after:?}");
         }
         stop.store(true, Relaxed);
@@ -82,7 +82,7 @@ fn a_flush_answers_for_what_was_before_it_and_not_for_what_comes_meanwhile() {
 }
 
 #[test]
-fn a_flush_whose_sink_is_shut_down_meanwhile_says_what_became_of_its_records() {
+fn a_flush_reports_its_records_when_the_sink_is_shut_down_meanwhile() {
     let gate = Gate::closed();
     let sink = spans_only(|config| config)
         .span_exporter(Gated::waiting(&gate))
@@ -91,19 +91,19 @@ fn a_flush_whose_sink_is_shut_down_meanwhile_says_what_became_of_its_records() {
     thread::scope(|scope| {
         let flush = scope.spawn(|| sink.flush(PATIENCE));
         gate.wait_for_export();
-        let told = sink.shutdown(Duration::from_millis(100)).unwrap_err();
-        assert_eq!(told.pending(Signal::Traces), 4, "{told}");
-        let told = flush.join().unwrap().unwrap_err();
-        let undelivered = told.failed(Signal::Traces) + told.pending(Signal::Traces);
-        assert_eq!(undelivered, 4, "{told}");
+        let undelivered = sink.shutdown(Duration::from_millis(100)).unwrap_err();
+        assert_eq!(undelivered.pending(Signal::Traces), 4, "{undelivered}");
+        let undelivered = flush.join().unwrap().unwrap_err();
+        let undelivered = undelivered.failed(Signal::Traces) + undelivered.pending(Signal::Traces);
+        assert_eq!(undelivered, 4, "{undelivered}");
     });
     assert_eq!(sink.stats().traces.failed, 4);
 }
 
 #[test]
-fn two_sinks_in_one_process_know_nothing_of_each_other() {
+fn two_sinks_in_one_process_are_independent() {
     let (first, second) = (Wire::Http.receiver(), Wire::Http.receiver());
-    second.behave(Behaviour::Status(400));
+    second.respond_with(MockResponse::Status(400));
     let start = |endpoint: &str| OtlpSink::start(Wire::Http.config(endpoint).build().unwrap());
     let (one, two) = (start(&first.endpoint()), start(&second.endpoint()));
     calls(
@@ -113,16 +113,23 @@ fn two_sinks_in_one_process_know_nothing_of_each_other() {
         3,
     );
     assert_eq!(one.shutdown(PATIENCE), Ok(()));
-    let told = two.flush(PATIENCE).unwrap_err();
-    assert_eq!(Signal::ALL.map(|signal| told.failed(signal)), [3, 6, 6]);
-    all_arrived(&one, 3);
+    let undelivered = two.flush(PATIENCE).unwrap_err();
+    assert_eq!(
+        Signal::ALL.map(|signal| undelivered.failed(signal)),
+        [3, 6, 6]
+    );
+    assert_all_exported(&one, 3);
     assert_eq!(first.spans().len(), 3);
     calls(two.clone(), 1);
-    assert_eq!(two.stats().traces.accepted, 4, "it is not shut down");
+    assert_eq!(
+        two.stats().traces.accepted,
+        4,
+        "the other one is not shut down"
+    );
 }
 
 #[test]
-fn an_exporter_of_the_application_s_own_that_fails_is_told_by_its_words() {
+fn the_error_of_a_custom_exporter_is_reported() {
     #[derive(Debug)]
     struct Failing;
     impl opentelemetry_sdk::trace::SpanExporter for Failing {
@@ -130,40 +137,44 @@ fn an_exporter_of_the_application_s_own_that_fails_is_told_by_its_words() {
             &self,
             _: Vec<opentelemetry_sdk::trace::SpanData>,
         ) -> opentelemetry_sdk::error::OTelSdkResult {
-            let words = "the disk is full".to_owned();
+            let message = "the disk is full".to_owned();
             Err(opentelemetry_sdk::error::OTelSdkError::InternalFailure(
-                words,
+                message,
             ))
         }
     }
     let sink = spans_only(|config| config).span_exporter(Failing).start();
-    assert_eq!(sink.endpoint(Signal::Traces), None, "it has none of ours");
+    assert_eq!(
+        sink.endpoint(Signal::Traces),
+        None,
+        "the endpoint of the configuration is not used"
+    );
     calls(sink.clone(), 2);
-    let told = sink.flush(PATIENCE).unwrap_err();
-    assert_eq!(told.failed(Signal::Traces), 2);
-    let problem = told.problem(Signal::Traces).unwrap_or_default();
-    assert!(problem.contains("the disk is full"), "{told}");
-    let good = spans_only(|config| config).span_exporter(Counting::default());
+    let undelivered = sink.flush(PATIENCE).unwrap_err();
+    assert_eq!(undelivered.failed(Signal::Traces), 2);
+    let problem = undelivered.problem(Signal::Traces).unwrap_or_default();
+    assert!(problem.contains("the disk is full"), "{undelivered}");
+    let good = spans_only(|config| config).span_exporter(Recorder::default());
     assert_eq!(good.start().shutdown(PATIENCE), Ok(()));
 }
 
 #[test]
-fn a_shutdown_tells_of_what_failed_earlier_unless_a_flush_has_told() {
+fn a_shutdown_reports_earlier_failures_that_no_flush_reported() {
     for flushed in [false, true] {
         let receiver = Wire::Http.receiver();
-        receiver.behave_next(1, Behaviour::Status(400));
+        receiver.respond_next(1, MockResponse::Status(400));
         let config = Wire::Http.eager(&receiver.endpoint());
         let config = config.signals([Signal::Traces]).build().unwrap();
         let sink = OtlpSink::start(config);
         calls(sink.clone(), 5);
         if flushed {
-            let told = sink.flush(PATIENCE).unwrap_err();
-            assert_eq!(told.failed(Signal::Traces), 5, "{told}");
+            let undelivered = sink.flush(PATIENCE).unwrap_err();
+            assert_eq!(undelivered.failed(Signal::Traces), 5, "{undelivered}");
         } else {
             receiver.wait_for_requests(1);
         }
         let last = sink.shutdown(PATIENCE);
-        let failed = last.map_or_else(|told| told.failed(Signal::Traces), |()| 0);
+        let failed = last.map_or_else(|undelivered| undelivered.failed(Signal::Traces), |()| 0);
         assert_eq!(failed, if flushed { 0 } else { 5 });
     }
 }

@@ -1,27 +1,27 @@
-//! The queue is bounded: full means drop and count.
+//! The queue is bounded: a full one drops events and counts them.
 
 use std::time::Duration;
 
 use codex_telemetry::{Sink as _, otlp::Signal};
 
-use crate::rig::{Gate, Gated, PATIENCE, calls, emit, events, left_at_the_end, spans_only};
+use crate::rig::{Gate, Gated, PATIENCE, calls, emit, events, pending_at_shutdown, spans_only};
 
 const SOON: Duration = Duration::from_millis(200);
 
 #[test]
-fn a_full_queue_drops_and_counts_and_never_waits() {
+fn a_full_queue_drops_and_counts_events_without_blocking() {
     let gate = Gate::closed();
     let exporter = Gated::blocking(&gate);
     let sink = spans_only(|config| config.queue_capacity(100).batch_size(1))
         .span_exporter(exporter.clone())
         .start();
     calls(sink.clone(), 1);
-    // From here on nobody takes anything out of the queue, and no call may wait for it.
+    // From here on, the export thread is blocked.
     gate.wait_for_export();
     let before = sink.stats().traces;
     emit(&sink, 1000);
     let traces = sink.stats().traces;
-    // A hundred events, of which every other is a span.
+    // A hundred events, of which every second is a span.
     assert_eq!(traces.accepted - before.accepted, 50, "{traces:?}");
     assert_eq!(traces.dropped - before.dropped, 950, "{traces:?}");
     gate.open();
@@ -32,7 +32,7 @@ fn a_full_queue_drops_and_counts_and_never_waits() {
 }
 
 #[test]
-fn an_exporter_that_blocks_its_thread_holds_up_no_flush_and_no_shutdown_past_its_deadline() {
+fn a_blocking_exporter_does_not_delay_a_flush_or_a_shutdown_past_its_deadline() {
     let gate = Gate::closed();
     let exporter = Gated::blocking(&gate);
     let sink = spans_only(|config| config.batch_size(1))
@@ -40,20 +40,27 @@ fn an_exporter_that_blocks_its_thread_holds_up_no_flush_and_no_shutdown_past_its
         .start();
     calls(sink.clone(), 3);
     gate.wait_for_export();
-    let told = sink.flush(SOON).unwrap_err();
-    assert_eq!(told.pending(Signal::Traces), 3, "{told}");
-    let told = sink.shutdown(SOON).unwrap_err();
-    assert_eq!(told.pending(Signal::Traces), 3, "{told}");
-    assert!(told.to_string().contains("did not answer"), "{told}");
-    // It is shut down all the same.
+    let undelivered = sink.flush(SOON).unwrap_err();
+    assert_eq!(undelivered.pending(Signal::Traces), 3, "{undelivered}");
+    let undelivered = sink.shutdown(SOON).unwrap_err();
+    assert_eq!(undelivered.pending(Signal::Traces), 3, "{undelivered}");
+    assert!(
+        undelivered.to_string().contains("did not respond"),
+        "{undelivered}"
+    );
+    // The sink is shut down nevertheless.
     emit(&sink, 1);
     assert_eq!(sink.stats().traces.dropped, 1);
-    assert_eq!(sink.stats().traces.pending(), 3, "nobody knows better yet");
+    assert_eq!(
+        sink.stats().traces.pending(),
+        3,
+        "the batch may still be exported"
+    );
     gate.open();
 }
 
 #[test]
-fn a_backlog_that_is_full_fails_what_comes_and_keeps_what_it_has() {
+fn a_full_buffer_fails_new_records_and_keeps_the_old_ones() {
     let gate = Gate::closed();
     let exporter = Gated::waiting(&gate);
     let sink = spans_only(|config| config.queue_capacity(10).batch_size(1))
@@ -67,24 +74,24 @@ fn a_backlog_that_is_full_fails_what_comes_and_keeps_what_it_has() {
         .collect();
     for event in &terminal {
         sink.emit(event.clone());
-        // Out of the queue, into the backlog.
-        let told = sink.flush(Duration::ZERO).unwrap_err();
-        assert!(told.pending(Signal::Traces) <= 11, "{told}");
+        // Moves the event from the queue to the buffer.
+        let undelivered = sink.flush(Duration::ZERO).unwrap_err();
+        assert!(undelivered.pending(Signal::Traces) <= 11, "{undelivered}");
     }
     let traces = sink.stats().traces;
     assert_eq!((traces.accepted, traces.dropped), (101, 0));
     assert_eq!((traces.failed, traces.pending()), (90, 11), "{traces:?}");
     gate.open();
-    assert_eq!(left_at_the_end(&sink, Signal::Traces), 0);
+    assert_eq!(pending_at_shutdown(&sink, Signal::Traces), 0);
     assert_eq!(sink.stats().traces.exported, 11);
     let arrived = exporter.spans();
     let ids = arrived.iter().map(|span| span.span_context.span_id());
     let kept = terminal[..10].iter().map(|event| event.span_id());
-    assert!(ids.skip(1).eq(kept), "the oldest, in their order");
+    assert!(ids.skip(1).eq(kept), "the oldest ones in order");
 }
 
 #[test]
-fn a_flush_that_sees_records_lost_says_so() {
+fn a_flush_reports_the_records_that_it_drops() {
     let gate = Gate::closed();
     let hour = Duration::from_secs(3600);
     let sink = spans_only(|config| config.queue_capacity(10).schedule_delay(hour))
@@ -92,8 +99,8 @@ fn a_flush_that_sees_records_lost_says_so() {
         .start();
     let ends = events(100).into_iter();
     let mut ends = ends.filter(|event| event.kind().is_terminal());
-    // One that is under way, and ten behind it. Fewer at once than wake the export thread, so that
-    // the flushes alone take them out of the queue.
+    // One active record, and ten in the buffer. Each step has too few events to wake the export thread,
+    // so that only the flushes move them.
     for count in [1, 4, 4, 2] {
         ends.by_ref().take(count).for_each(|event| sink.emit(event));
         sink.flush(Duration::ZERO).unwrap_err();
@@ -102,16 +109,21 @@ fn a_flush_that_sees_records_lost_says_so() {
         }
     }
     ends.take(4).for_each(|event| sink.emit(event));
-    let told = sink.flush(SOON).unwrap_err();
-    assert_eq!(told.failed(Signal::Traces), 4, "{told} {}", sink.stats());
-    assert_eq!(told.pending(Signal::Traces), 11, "{told}");
-    let problem = told.problem(Signal::Traces).unwrap_or_default();
-    assert!(problem.contains("slower"), "{told}");
+    let undelivered = sink.flush(SOON).unwrap_err();
+    assert_eq!(
+        undelivered.failed(Signal::Traces),
+        4,
+        "{undelivered} {}",
+        sink.stats()
+    );
+    assert_eq!(undelivered.pending(Signal::Traces), 11, "{undelivered}");
+    let problem = undelivered.problem(Signal::Traces).unwrap_or_default();
+    assert!(problem.contains("slower"), "{undelivered}");
     gate.open();
 }
 
 #[test]
-fn a_signal_that_is_off_counts_nothing() {
+fn a_disabled_signal_counts_nothing() {
     let sink = spans_only(|config| config)
         .span_exporter(Gated::waiting(&Gate::closed()))
         .start();

@@ -1,15 +1,15 @@
-//! The books go out as metrics, and so say the receiver's side what the program says.
+//! The stats are exported as metrics.
 
 use std::time::Duration;
 
 use codex_telemetry::{OtlpSink, otlp::Signal};
 
 use crate::{
-    receiver::{Behaviour, Receiver, Value},
+    receiver::{MockResponse, Receiver, Value},
     rig::{PATIENCE, Wire, calls, emit},
 };
 
-fn told(receiver: &Receiver, metric: &str, signal: Signal) -> Option<i64> {
+fn exported_count(receiver: &Receiver, metric: &str, signal: Signal) -> Option<i64> {
     let label = Value::String(signal.as_str().to_owned());
     receiver
         .metric(metric)?
@@ -18,10 +18,10 @@ fn told(receiver: &Receiver, metric: &str, signal: Signal) -> Option<i64> {
 }
 
 #[test]
-fn the_books_go_out_as_metrics_by_signal() {
+fn the_exported_counters_match_the_stats() {
     let receiver = Receiver::http();
     let refusing = Receiver::http();
-    refusing.behave(Behaviour::Status(400));
+    refusing.respond_with(MockResponse::Status(400));
     let config = Wire::Http
         .config(&receiver.endpoint())
         .signal_endpoint(Signal::Logs, &(refusing.endpoint() + "/v1/logs"))
@@ -29,12 +29,12 @@ fn the_books_go_out_as_metrics_by_signal() {
     let sink = OtlpSink::start(config.build().unwrap());
     calls(sink.clone(), 5);
     let _ = sink.flush(PATIENCE);
-    // The export that a flush waits for begins before those of the others are done: the one after it
-    // knows of them.
+    // The export of metrics may begin before those of the other signals end. The next one includes
+    // them.
     calls(sink.clone(), 1);
     let before = sink.stats();
     let _ = sink.flush(PATIENCE);
-    let count = |metric, signal| told(&receiver, metric, signal).unwrap_or(-1);
+    let count = |metric, signal| exported_count(&receiver, metric, signal).unwrap_or(-1);
     let as_sent = |count: u64| i64::try_from(count).unwrap();
     for signal in Signal::ALL {
         let expected = as_sent(before.of(signal).accepted);
@@ -48,7 +48,7 @@ fn the_books_go_out_as_metrics_by_signal() {
 }
 
 #[test]
-fn what_was_dropped_goes_out_as_a_metric_too() {
+fn dropped_events_are_exported_as_a_metric() {
     let receiver = Receiver::http();
     let config = Wire::Http.config(&receiver.endpoint()).queue_capacity(2);
     let sink = OtlpSink::start(config.build().unwrap());
@@ -57,12 +57,12 @@ fn what_was_dropped_goes_out_as_a_metric_too() {
     }
     let dropped = sink.stats().logs.dropped;
     let _ = sink.flush(PATIENCE);
-    let told = told(&receiver, "codex.telemetry.dropped", Signal::Logs);
-    assert_eq!(told, Some(i64::try_from(dropped).unwrap()));
+    let found = exported_count(&receiver, "codex.telemetry.dropped", Signal::Logs);
+    assert_eq!(found, Some(i64::try_from(dropped).unwrap()));
 }
 
 #[test]
-fn metrics_go_out_at_their_interval_without_being_asked_for() {
+fn metrics_are_exported_at_their_interval() {
     let receiver = Receiver::http();
     let config = Wire::Http
         .eager(&receiver.endpoint())
@@ -76,13 +76,13 @@ fn metrics_go_out_at_their_interval_without_being_asked_for() {
 }
 
 #[test]
-fn the_last_metrics_of_a_program_have_the_books_as_they_are_at_its_end() {
+fn the_last_export_of_metrics_has_the_final_counters() {
     let receiver = Receiver::http();
     let sink = OtlpSink::start(Wire::Http.config(&receiver.endpoint()).build().unwrap());
     calls(sink.clone(), 5);
     assert_eq!(sink.shutdown(PATIENCE), Ok(()));
     for (signal, exported) in [(Signal::Traces, 5), (Signal::Logs, 10)] {
-        let told = told(&receiver, "codex.telemetry.exported", signal);
-        assert_eq!(told, Some(exported), "{signal}: {}", sink.stats());
+        let found = exported_count(&receiver, "codex.telemetry.exported", signal);
+        assert_eq!(found, Some(exported), "{signal}: {}", sink.stats());
     }
 }

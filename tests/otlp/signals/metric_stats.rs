@@ -1,16 +1,16 @@
-//! The exporter's books, which go out as metrics themselves.
+//! The counters of the sink, which are exported as metrics.
 
 use codex_telemetry::Operation;
 
 use super::support::Rig;
-use crate::receiver::{Behaviour, MetricKind};
+use crate::receiver::{MetricKind, MockResponse};
 
 #[test]
-fn the_books_are_metrics_by_signal() {
+fn the_counters_are_exported_as_metrics_by_signal() {
     let rig = Rig::new();
     rig.calls.ok(Operation::Tool, "ls", 1);
     rig.flush();
-    // The first export cannot tell of itself.
+    // An export does not include itself.
     rig.calls.ok(Operation::Tool, "ls", 1);
     let receiver = rig.flush();
     for (name, traces) in [("accepted", 2), ("failed", 0), ("dropped", 0)] {
@@ -29,12 +29,12 @@ fn the_books_are_metrics_by_signal() {
 }
 
 #[test]
-fn what_failed_is_told_with_the_next_export_that_succeeds() {
+fn failures_are_in_the_next_successful_export_of_metrics() {
     let rig = Rig::new();
-    rig.receiver.behave(Behaviour::Status(400));
+    rig.receiver.respond_with(MockResponse::Status(400));
     rig.calls.ok(Operation::Tool, "ls", 1);
     rig.sink.flush(super::support::PATIENCE).unwrap_err();
-    rig.receiver.behave(Behaviour::Accept);
+    rig.receiver.respond_with(MockResponse::Accept);
     rig.calls.ok(Operation::Tool, "ls", 1);
     let failed = rig.flush().wait_for_metric("codex.telemetry.failed");
     for (signal, count) in [("traces", 1), ("metrics", 2), ("logs", 2)] {
@@ -48,7 +48,7 @@ fn what_failed_is_told_with_the_next_export_that_succeeds() {
 }
 
 #[test]
-fn a_signal_that_is_off_has_no_books() {
+fn a_disabled_signal_has_no_counters() {
     use codex_telemetry::otlp::Signal;
     let rig = Rig::with(|config| config.signals([Signal::Metrics, Signal::Logs]));
     rig.calls.ok(Operation::Tool, "ls", 1);

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use super::block_on;
 use crate::receiver::closed_port;
 
-/// Returns a builder for a sink that exports spans alone, by an exporter that is still to be named.
+/// Returns a builder of a sink that exports spans only. The caller sets the exporter.
 pub(crate) fn spans_only(
     configure: impl FnOnce(OtlpConfigBuilder) -> OtlpConfigBuilder,
 ) -> OtlpSinkBuilder {
@@ -28,24 +28,24 @@ pub(crate) fn spans_only(
     OtlpSink::builder(configure(config).build().unwrap())
 }
 
-/// An exporter that keeps what it is given.
+/// An exporter that records the spans.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Counting(Arc<Mutex<Vec<SpanData>>>);
+pub(crate) struct Recorder(Arc<Mutex<Vec<SpanData>>>);
 
-impl Counting {
+impl Recorder {
     pub(crate) fn spans(&self) -> Vec<SpanData> {
         self.0.lock().unwrap().clone()
     }
 }
 
-impl SpanExporter for Counting {
+impl SpanExporter for Recorder {
     fn export(&self, batch: Vec<SpanData>) -> impl Future<Output = OTelSdkResult> + Send {
         self.0.lock().unwrap().extend(batch);
         async { Ok(()) }
     }
 }
 
-/// What holds up a [`Gated`] exporter, and can tell whether it has come that far.
+/// A gate that a [`Gated`] exporter waits for.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
     entered: Arc<Semaphore>,
@@ -53,7 +53,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// A gate that is closed.
+    /// Returns a closed gate.
     pub(crate) fn closed() -> Self {
         Self {
             entered: Arc::new(Semaphore::new(0)),
@@ -68,36 +68,36 @@ impl Gate {
     /// Waits until an export is at the gate.
     pub(crate) fn wait_for_export(&self) {
         let entered = block_on(self.entered.acquire());
-        entered.expect("the gate is not taken away").forget();
+        entered.expect("the semaphore is never closed").forget();
     }
 
     async fn pass(&self) {
         self.entered.add_permits(1);
-        // An error is what comes when it is open.
+        // An open gate is a closed semaphore, which is an error here.
         let _ = self.open.acquire().await;
     }
 }
 
-/// An exporter whose exports wait at a gate.
+/// An exporter whose exports wait for a gate.
 #[derive(Clone, Debug)]
 pub(crate) struct Gated {
     gate: Gate,
-    /// Whether the export thread itself is held up, as by an exporter that blocks.
+    /// Whether an export blocks the export thread.
     blocks: bool,
-    taken: Counting,
+    recorder: Recorder,
 }
 
 impl Gated {
-    /// An exporter that waits as it should.
+    /// Returns an exporter that waits asynchronously.
     pub(crate) fn waiting(gate: &Gate) -> Self {
         Self {
             gate: gate.clone(),
             blocks: false,
-            taken: Counting::default(),
+            recorder: Recorder::default(),
         }
     }
 
-    /// An exporter that blocks its thread.
+    /// Returns an exporter that blocks its thread.
     pub(crate) fn blocking(gate: &Gate) -> Self {
         Self {
             blocks: true,
@@ -106,7 +106,7 @@ impl Gated {
     }
 
     pub(crate) fn spans(&self) -> Vec<SpanData> {
-        self.taken.spans()
+        self.recorder.spans()
     }
 }
 
@@ -117,6 +117,6 @@ impl SpanExporter for Gated {
         } else {
             self.gate.pass().await;
         }
-        self.taken.export(batch).await
+        self.recorder.export(batch).await
     }
 }

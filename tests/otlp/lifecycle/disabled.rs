@@ -1,4 +1,4 @@
-//! Without an environment there is nothing: no thread, no socket.
+//! Without its variables, the export has no thread and no socket.
 
 use std::{
     fs,
@@ -9,14 +9,14 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{exit::exec_to, support::exec};
-use crate::receiver::{Behaviour, Receiver};
+use crate::receiver::{MockResponse, Receiver};
 
 const PAUSES: &str = r#"
     echo '{"type":"item.completed","item":{"id":"i","type":"error","message":"here"}}'
-    sleep 303.512
+    sleep 300
 "#;
 
-/// A program in the middle of its turn.
+/// A program with an active turn.
 struct Paused(Child);
 
 impl Paused {
@@ -33,14 +33,14 @@ impl Paused {
         Self(child)
     }
 
-    /// The names of its threads, as far as the kernel keeps them.
+    /// Returns the names of its threads, which the kernel truncates.
     fn threads(&self) -> Vec<String> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.0.id())).unwrap();
         let names = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("comm")));
         names.map(|name| name.unwrap().trim().to_owned()).collect()
     }
 
-    /// How many sockets it has to the network, this machine's own included.
+    /// Returns the number of its network sockets, including those on loopback.
     fn network_sockets(&self) -> usize {
         let tables = ["tcp", "tcp6", "udp", "udp6"];
         let path = |table| format!("/proc/{}/net/{table}", self.0.id());
@@ -74,7 +74,7 @@ fn exports(threads: &[String]) -> bool {
 }
 
 #[test]
-fn a_program_without_the_environment_has_no_export_thread_and_no_socket() {
+fn a_disabled_program_has_no_export_thread_and_no_socket() {
     for variables in [
         &[][..],
         &[("CODEX_OTLP_ENDPOINT", "")],
@@ -98,9 +98,9 @@ fn a_program_without_the_environment_has_no_export_thread_and_no_socket() {
 }
 
 #[test]
-fn a_program_with_it_has_both() {
+fn an_enabled_program_has_an_export_thread_and_a_socket() {
     let receiver = Receiver::http();
-    receiver.behave(Behaviour::Hang);
+    receiver.respond_with(MockResponse::Hang);
     let mut command = exec_to(&receiver.endpoint(), PAUSES);
     command.env("OTEL_BSP_SCHEDULE_DELAY", "10");
     command.env("CODEX_OTLP_SIGNALS", "logs");
@@ -109,7 +109,7 @@ fn a_program_with_it_has_both() {
     let threads = paused.threads();
     assert!(exports(&threads), "{threads:?}");
     assert_eq!(paused.network_sockets(), 1);
-    receiver.behave(Behaviour::Accept);
+    receiver.respond_with(MockResponse::Accept);
     receiver.stop();
     receiver.restart();
 }

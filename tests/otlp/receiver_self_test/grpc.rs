@@ -1,4 +1,4 @@
-//! Behaviours over gRPC, seen by tonic.
+//! The responses over gRPC, with tonic as the client.
 
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceResponse, trace_service_client::TraceServiceClient,
@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use tonic::{Code, Status, codec::CompressionEncoding, transport::Channel};
 
 use super::support::request;
-use crate::receiver::{Answered, Behaviour, Encoding, Receiver};
+use crate::receiver::{Encoding, MockResponse, Receiver, Replied};
 
 type Answer = Result<ExportTraceServiceResponse, Status>;
 
@@ -16,31 +16,31 @@ async fn client(receiver: &Receiver) -> TraceServiceClient<Channel> {
 }
 
 async fn export(receiver: &Receiver, spans: u8) -> Answer {
-    let answer = client(receiver).await.export(request(spans)).await;
-    answer.map(tonic::Response::into_inner)
+    let response = client(receiver).await.export(request(spans)).await;
+    response.map(tonic::Response::into_inner)
 }
 
 #[tokio::test]
-async fn a_request_is_remembered_with_its_metadata_and_its_answer() {
+async fn a_request_is_recorded_with_its_metadata_and_its_response() {
     let receiver = Receiver::grpc();
     let mut sent = tonic::Request::new(request(1));
     sent.metadata_mut()
         .insert("x-name", "value".parse().unwrap());
     let client = client(&receiver).await;
     let mut client = client.send_compressed(CompressionEncoding::Gzip);
-    let answer = client.export(sent).await.unwrap().into_inner();
-    assert_eq!(answer.partial_success, None);
+    let response = client.export(sent).await.unwrap().into_inner();
+    assert_eq!(response.partial_success, None);
     let requests = receiver.requests();
     let method = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
     assert_eq!(requests[0].path, method);
     assert_eq!(requests[0].header("x-name"), Some("value"));
     assert_eq!(requests[0].encoding, Encoding::Gzip);
-    assert_eq!(requests[0].answered, Answered::Grpc(Code::Ok));
+    assert_eq!(requests[0].replied, Replied::Grpc(Code::Ok));
     assert_eq!(receiver.spans()[0].name, "span 0");
 }
 
 #[tokio::test]
-async fn statuses_become_the_codes_nearest_to_them() {
+async fn a_status_is_sent_as_the_nearest_code() {
     let receiver = Receiver::grpc();
     for (status, code) in [
         (400, Code::InvalidArgument),
@@ -49,25 +49,25 @@ async fn statuses_become_the_codes_nearest_to_them() {
         (429, Code::ResourceExhausted),
         (503, Code::Unavailable),
     ] {
-        receiver.behave_next(1, Behaviour::Status(status));
+        receiver.respond_next(1, MockResponse::Status(status));
         let status = export(&receiver, 1).await.unwrap_err();
         assert_eq!(status.code(), code);
-        assert_eq!(status.message(), "the receiver was told to answer so");
+        assert_eq!(status.message(), "the configured message");
         let requests = receiver.requests();
-        assert_eq!(requests.last().unwrap().answered, Answered::Grpc(code));
+        assert_eq!(requests.last().unwrap().replied, Replied::Grpc(code));
     }
     assert_eq!(receiver.spans(), []);
 }
 
 #[tokio::test]
-async fn a_partial_success_says_so_and_drops_the_last_items() {
+async fn a_partial_success_drops_the_last_items() {
     let receiver = Receiver::grpc();
-    receiver.behave(Behaviour::PartialSuccess {
+    receiver.respond_with(MockResponse::PartialSuccess {
         rejected: 2,
         message: "no room".to_owned(),
     });
-    let answer = export(&receiver, 3).await.unwrap();
-    let partial = answer.partial_success.unwrap();
+    let response = export(&receiver, 3).await.unwrap();
+    let partial = response.partial_success.unwrap();
     assert_eq!(
         (partial.rejected_spans, &*partial.error_message),
         (2, "no room")
@@ -76,15 +76,15 @@ async fn a_partial_success_says_so_and_drops_the_last_items() {
 }
 
 #[tokio::test]
-async fn garbage_and_redirects_are_errors_to_a_client() {
+async fn malformed_bodies_and_redirects_are_errors() {
     let receiver = Receiver::grpc();
-    receiver.behave_next(1, Behaviour::Body200(b"\xff<html>".to_vec()));
+    receiver.respond_next(1, MockResponse::Body200(b"\xff<html>".to_vec()));
     assert_eq!(
         export(&receiver, 1).await.unwrap_err().code(),
         Code::Internal
     );
     assert_eq!(receiver.spans().len(), 1);
-    receiver.behave_next(1, Behaviour::Redirect("http://127.0.0.1:1/".to_owned()));
+    receiver.respond_next(1, MockResponse::Redirect("http://127.0.0.1:1/".to_owned()));
     assert_eq!(
         export(&receiver, 1).await.unwrap_err().code(),
         Code::Unknown
@@ -96,32 +96,32 @@ async fn garbage_and_redirects_are_errors_to_a_client() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_hanging_call_ends_when_the_receiver_stops() {
     let receiver = Receiver::grpc();
-    receiver.behave(Behaviour::Hang);
+    receiver.respond_with(MockResponse::Hang);
     let mut client = client(&receiver).await;
     let hanging = tokio::spawn(async move { client.export(request(1)).await });
     let requests = receiver.wait_for_requests(1);
-    assert_eq!(requests[0].answered, Answered::Nothing);
+    assert_eq!(requests[0].replied, Replied::Nothing);
     assert!(!hanging.is_finished());
     receiver.stop();
     assert!(hanging.await.unwrap().is_err());
 }
 
 #[tokio::test]
-async fn a_connection_is_cut_and_the_next_call_makes_another() {
+async fn a_connection_is_closed_and_the_next_call_opens_another() {
     let receiver = Receiver::grpc();
-    receiver.behave_next(1, Behaviour::CloseMidway);
+    receiver.respond_next(1, MockResponse::CloseMidway);
     let mut client = client(&receiver).await;
     client.export(request(1)).await.unwrap_err();
-    assert_eq!(receiver.requests()[0].answered, Answered::Nothing);
+    assert_eq!(receiver.requests()[0].replied, Replied::Nothing);
     assert_eq!(receiver.spans(), []);
     client.export(request(1)).await.unwrap();
     assert_eq!((receiver.spans().len(), receiver.connections()), (1, 2));
 }
 
-/// What the exporter makes of `RetryInfo` proves that it is written as it should be.
+/// The exporter understands `RetryInfo`, so the receiver encodes it correctly.
 #[cfg(feature = "grpc")]
 #[tokio::test]
-async fn the_plain_exporter_retries_after_retry_info_alone() {
+async fn the_sdk_exporter_understands_retry_info() {
     use std::time::Duration;
 
     use opentelemetry_otlp::{
@@ -137,24 +137,24 @@ async fn the_plain_exporter_retries_after_retry_info_alone() {
         .with_retry_policy(policy)
         .build()
         .unwrap();
-    receiver.behave_next(1, Behaviour::Status(429));
+    receiver.respond_next(1, MockResponse::Status(429));
     exporter.export(Vec::new()).await.unwrap_err();
     assert_eq!(receiver.requests().len(), 1);
 
     let delay = Duration::from_millis(250);
-    receiver.behave_next(1, Behaviour::StatusWithRetryAfter(429, delay));
+    receiver.respond_next(1, MockResponse::StatusWithRetryAfter(429, delay));
     exporter.export(Vec::new()).await.unwrap();
     let requests = receiver.requests();
     assert!(requests[2].received_at - requests[1].received_at >= delay);
 }
 
 #[tokio::test]
-async fn an_unknown_method_or_a_body_that_does_not_decode_is_refused() {
+async fn an_unknown_method_or_a_body_that_does_not_decode_is_rejected() {
     let receiver = Receiver::grpc();
-    receiver.behave_next(1, Behaviour::Status(503));
+    receiver.respond_next(1, MockResponse::Status(503));
     let channel = Channel::from_shared(receiver.endpoint()).unwrap();
     let channel = channel.connect().await.unwrap();
-    // The wrong origin puts a wrong prefix before the method.
+    // The wrong origin adds a prefix to the method.
     let wrong = "http://127.0.0.1/v1/traces".parse().unwrap();
     let mut client = TraceServiceClient::with_origin(channel.clone(), wrong);
     let status = client.export(request(1)).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! TLS, with and without a certificate of the client.
+//! TLS with and without a client certificate.
 
 use std::{error::Error, fs, time::Duration};
 
@@ -15,8 +15,8 @@ async fn over_http(receiver: &Receiver, pki: &Pki, identity: Identity<'_>) -> Ou
     let client = client_with(Some(&pki.ca), identity);
     let sent = client.post(receiver.endpoint() + "/v1/traces");
     let sent = sent.header("content-type", "application/x-protobuf");
-    let answer = sent.body(request(1).encode_to_vec()).send().await?;
-    Ok(answer.error_for_status().map(drop)?)
+    let response = sent.body(request(1).encode_to_vec()).send().await?;
+    Ok(response.error_for_status().map(drop)?)
 }
 
 async fn over_grpc(receiver: &Receiver, pki: &Pki, identity: Identity<'_>) -> Outcome {
@@ -32,7 +32,7 @@ async fn over_grpc(receiver: &Receiver, pki: &Pki, identity: Identity<'_>) -> Ou
 }
 
 #[tokio::test]
-async fn a_client_that_trusts_the_authority_gets_through() {
+async fn a_client_that_trusts_the_authority_connects() {
     let pki = Pki::new();
     let receiver = Receiver::https(Tls::server_only(&pki));
     over_http(&receiver, &pki, None).await.unwrap();
@@ -48,7 +48,7 @@ async fn a_client_that_trusts_another_authority_does_not_connect() {
     let mut pki = Pki::new();
     let https = Receiver::https(Tls::server_only(&pki));
     let grpcs = Receiver::grpcs(Tls::server_only(&pki));
-    pki.ca.clone_from(&pki.stranger_ca);
+    pki.ca.clone_from(&pki.untrusted_ca);
     over_http(&https, &pki, None).await.unwrap_err();
     over_grpc(&grpcs, &pki, None).await.unwrap_err();
     for receiver in [https, grpcs] {
@@ -60,10 +60,10 @@ async fn a_client_that_trusts_another_authority_does_not_connect() {
 }
 
 #[tokio::test]
-async fn mutual_tls_lets_in_those_alone_whom_the_authority_signed() {
+async fn mutual_tls_accepts_only_clients_of_the_authority() {
     let pki = Pki::new();
     let ours = Some((&*pki.client_cert, &*pki.client_key));
-    let stranger = Some((&*pki.stranger_cert, &*pki.stranger_key));
+    let stranger = Some((&*pki.untrusted_cert, &*pki.untrusted_key));
     let https = Receiver::https(Tls::mutual(&pki));
     let grpcs = Receiver::grpcs(Tls::mutual(&pki));
     for wrong in [None, stranger] {

@@ -1,4 +1,4 @@
-//! A collector that is not there: refuses, comes up late, goes away and returns.
+//! A collector that is not reachable, starts late or restarts.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use codex_telemetry::{OtlpSink, otlp::Signal};
 
 use crate::{
     receiver::{Receiver, closed_port},
-    rig::{PATIENCE, Wire, all_arrived, calls, only},
+    rig::{PATIENCE, Wire, assert_all_exported, calls, only},
 };
 
 const SOON: Duration = Duration::from_millis(300);
@@ -16,35 +16,43 @@ fn start(wire: Wire, receiver: &Receiver) -> OtlpSink {
 }
 
 #[test]
-fn a_closed_port_is_named_with_all_that_waits_for_it() {
+fn a_closed_port_is_reported_with_the_pending_records() {
     for &wire in Wire::TRANSPORTS {
         let endpoint = closed_port();
         let sink = OtlpSink::start(wire.config(&endpoint).build().unwrap());
         calls(sink.clone(), 10);
-        let told = sink.flush(SOON).unwrap_err();
+        let undelivered = sink.flush(SOON).unwrap_err();
         for (signal, pending) in [
             (Signal::Traces, 10),
             (Signal::Metrics, 20),
             (Signal::Logs, 20),
         ] {
-            assert_eq!(told.pending(signal), pending, "{wire:?} {told}");
-            assert_eq!(told.failed(signal), 0, "{wire:?} {told}");
-            let problem = told.problem(signal).unwrap_or_default();
-            assert!(problem.contains(&endpoint), "{wire:?} {told}");
+            assert_eq!(
+                undelivered.pending(signal),
+                pending,
+                "{wire:?} {undelivered}"
+            );
+            assert_eq!(undelivered.failed(signal), 0, "{wire:?} {undelivered}");
+            let problem = undelivered.problem(signal).unwrap_or_default();
+            assert!(problem.contains(&endpoint), "{wire:?} {undelivered}");
             let why = problem.to_ascii_lowercase();
-            assert!(why.contains("connection refused"), "{wire:?} {told}");
+            assert!(why.contains("connection refused"), "{wire:?} {undelivered}");
             assert_eq!(sink.stats().of(signal).pending(), pending);
         }
-        let told = sink.shutdown(SOON).unwrap_err();
-        assert_eq!(told.pending(Signal::Logs), 20, "{wire:?} {told}");
-        // What nobody will export any more has failed.
+        let undelivered = sink.shutdown(SOON).unwrap_err();
+        assert_eq!(
+            undelivered.pending(Signal::Logs),
+            20,
+            "{wire:?} {undelivered}"
+        );
+        // After the shutdown, pending records are failed.
         let logs = sink.stats().logs;
         assert_eq!((logs.failed, logs.pending()), (20, 0), "{wire:?}");
     }
 }
 
 #[test]
-fn a_collector_that_comes_up_late_gets_what_was_before() {
+fn a_collector_that_starts_late_receives_earlier_records() {
     for &wire in Wire::TRANSPORTS {
         let receiver = wire.receiver();
         receiver.stop();
@@ -52,18 +60,18 @@ fn a_collector_that_comes_up_late_gets_what_was_before() {
         calls(sink.clone(), 20);
         sink.flush(SOON).unwrap_err();
         receiver.restart();
-        // Nobody waits: it is found by itself.
+        // Without a flush: the pipelines retry.
         receiver.wait_for_spans(20);
         receiver.wait_for_logs(40);
         assert_eq!(sink.flush(PATIENCE), Ok(()), "{wire:?}");
-        all_arrived(&sink, 20);
+        assert_all_exported(&sink, 20);
         let spans = receiver.spans();
         assert_eq!(spans.len(), 20, "{wire:?}: nothing is sent twice");
     }
 }
 
 #[test]
-fn a_collector_that_goes_away_and_returns_gets_everything_once() {
+fn a_collector_that_restarts_receives_each_record_once() {
     for &wire in Wire::TRANSPORTS {
         let receiver = wire.receiver();
         let sink = start(wire, &receiver);
@@ -76,7 +84,7 @@ fn a_collector_that_goes_away_and_returns_gets_everything_once() {
             receiver.restart();
         }
         assert_eq!(sink.shutdown(PATIENCE), Ok(()), "{wire:?}");
-        all_arrived(&sink, 30);
+        assert_all_exported(&sink, 30);
         let mut ids: Vec<_> = receiver.spans().into_iter().map(|s| s.span_id).collect();
         ids.sort();
         ids.dedup();
@@ -85,7 +93,7 @@ fn a_collector_that_goes_away_and_returns_gets_everything_once() {
 }
 
 #[test]
-fn a_flush_that_waits_is_answered_as_soon_as_the_collector_is_back() {
+fn a_waiting_flush_returns_when_the_collector_restarts() {
     let receiver = Receiver::http();
     receiver.stop();
     let sink = start(Wire::Http, &receiver);
@@ -101,14 +109,17 @@ fn a_flush_that_waits_is_answered_as_soon_as_the_collector_is_back() {
 }
 
 #[test]
-fn a_host_that_does_not_exist_is_told_as_one() {
+fn an_unknown_host_is_reported() {
     for &wire in Wire::TRANSPORTS {
         let endpoint = "http://no-such-host.invalid:4318";
         let sink = only(Signal::Traces, wire.config(endpoint));
         calls(sink.clone(), 1);
-        let told = sink.shutdown(Duration::from_secs(3)).unwrap_err();
-        assert_eq!(told.pending(Signal::Traces), 1, "{told}");
-        let problem = told.problem(Signal::Traces).unwrap_or_default();
-        assert!(problem.contains("no-such-host.invalid"), "{wire:?} {told}");
+        let undelivered = sink.shutdown(Duration::from_secs(3)).unwrap_err();
+        assert_eq!(undelivered.pending(Signal::Traces), 1, "{undelivered}");
+        let problem = undelivered.problem(Signal::Traces).unwrap_or_default();
+        assert!(
+            problem.contains("no-such-host.invalid"),
+            "{wire:?} {undelivered}"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The plain exporters of `opentelemetry-otlp`, each transport with each signal.
+//! The exporters of `opentelemetry-otlp`, each transport with each signal.
 
 use std::{
     borrow::Cow,
@@ -29,7 +29,7 @@ use tokio::runtime::{Handle, Runtime};
 use super::support::client;
 use crate::receiver::{Encoding, Format, MetricKind, Receiver, Request};
 
-/// reqwest for exporters that are polled on threads without a runtime.
+/// A reqwest client for exporters that are polled without a runtime.
 #[derive(Debug)]
 struct OnRuntime(reqwest::Client, Handle);
 
@@ -41,10 +41,10 @@ impl HttpClient for OnRuntime {
     ) -> Result<http::Response<Bytes>, HttpError> {
         let client = self.0.clone();
         let sending = self.1.spawn(async move {
-            let answer = client.execute(request.try_into()?).await?;
-            let mut response = http::Response::builder().status(answer.status());
-            *response.headers_mut().unwrap() = answer.headers().clone();
-            Ok::<_, HttpError>(response.body(answer.bytes().await?)?)
+            let received = client.execute(request.try_into()?).await?;
+            let mut response = http::Response::builder().status(received.status());
+            *response.headers_mut().unwrap() = received.headers().clone();
+            Ok::<_, HttpError>(response.body(received.bytes().await?)?)
         });
         sending.await?
     }
@@ -78,8 +78,8 @@ fn over_http(
     )
 }
 
-/// Sends a span, a histogram, a counter and a log record, and asserts that all of them came whole.
-fn everything_comes(receiver: &Receiver, exporters: Exporters) -> Vec<Request> {
+/// Exports a span, a histogram, a counter and a log record, and asserts that the receiver has all of them.
+fn assert_everything_received(receiver: &Receiver, exporters: Exporters) -> Vec<Request> {
     let (spans, metrics, logs) = exporters;
     let resource = Resource::builder_empty()
         .with_attribute(KeyValue::new("service.name", "receiver-test"))
@@ -183,7 +183,7 @@ fn everything_comes(receiver: &Receiver, exporters: Exporters) -> Vec<Request> {
 }
 
 #[test]
-fn what_the_plain_exporters_send_over_http_comes_whole() {
+fn the_receiver_decodes_the_sdk_exporters_over_http() {
     let runtime = Runtime::new().unwrap();
     for (protocol, format) in [
         (Protocol::HttpBinary, Format::Protobuf),
@@ -196,7 +196,7 @@ fn what_the_plain_exporters_send_over_http_comes_whole() {
             let receiver = Receiver::http();
             let endpoint = receiver.endpoint();
             let exporters = over_http(&runtime, &endpoint, protocol, compression);
-            for request in everything_comes(&receiver, exporters) {
+            for request in assert_everything_received(&receiver, exporters) {
                 assert_eq!(request.format, Some(format), "{request:?}");
                 assert_eq!(request.encoding, encoding, "{request:?}");
                 assert_eq!(request.status(), Some(200), "{request:?}");
@@ -207,8 +207,8 @@ fn what_the_plain_exporters_send_over_http_comes_whole() {
 
 #[cfg(feature = "grpc")]
 #[test]
-fn what_the_plain_exporters_send_over_grpc_comes_whole() {
-    use crate::receiver::Answered;
+fn the_receiver_decodes_the_sdk_exporters_over_grpc() {
+    use crate::receiver::Replied;
     use opentelemetry_otlp::WithTonicConfig as _;
 
     let runtime = Runtime::new().unwrap();
@@ -232,9 +232,9 @@ fn what_the_plain_exporters_send_over_grpc_comes_whole() {
             build!(MetricExporter, receiver.endpoint()),
             build!(LogExporter, receiver.endpoint()),
         );
-        for request in everything_comes(&receiver, exporters) {
+        for request in assert_everything_received(&receiver, exporters) {
             assert_eq!(request.encoding, encoding, "{request:?}");
-            assert_eq!(request.answered, Answered::Grpc(tonic::Code::Ok));
+            assert_eq!(request.replied, Replied::Grpc(tonic::Code::Ok));
         }
     }
 }

@@ -11,10 +11,10 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
 };
 
-/// A client's certificate and key.
+/// The certificate and key of a client.
 pub(super) type Identity<'a> = Option<(&'a Path, &'a Path)>;
 
-/// A request for this many spans, named `span 0` and so on.
+/// Returns a request with this many spans, named `span 0` and so on.
 pub(super) fn request(spans: u8) -> ExportTraceServiceRequest {
     let span = |index: u8| Span {
         trace_id: vec![7; 16],
@@ -46,8 +46,8 @@ pub(super) fn client() -> reqwest::Client {
     client_with(None, None)
 }
 
-/// A client that trusts one authority. One without is made the same way, since reqwest without a
-/// provider of its own panics even for a client that will never do TLS.
+/// Returns a client that trusts one authority. The TLS provider is set even without one: otherwise reqwest
+/// panics.
 pub(super) fn client_with(ca: Option<&Path>, identity: Identity<'_>) -> reqwest::Client {
     let mut roots = RootCertStore::empty();
     if let Some(ca) = ca {

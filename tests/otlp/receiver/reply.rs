@@ -2,17 +2,17 @@ use std::time::Duration;
 
 use prost::Message;
 
-use super::Behaviour;
+use super::MockResponse;
 
-/// What to answer, before a protocol puts it into its own words.
+/// A response, independent of the protocol.
 #[derive(Clone, Debug)]
-pub(super) enum Answer {
-    /// Everything, or all but some, was taken.
+pub(super) enum Reply {
+    /// All records were accepted, or a part of them.
     Success {
         partial: Option<(i64, String)>,
     },
-    /// A success by its status, with no proper response in its body.
-    Garbage(Vec<u8>),
+    /// A success by its status, with any body.
+    Malformed(Vec<u8>),
     Status {
         status: u16,
         message: String,
@@ -21,7 +21,7 @@ pub(super) enum Answer {
     Redirect(String),
 }
 
-impl Answer {
+impl Reply {
     pub(super) fn status(status: u16, message: impl Into<String>) -> Self {
         Self::Status {
             status,
@@ -30,35 +30,35 @@ impl Answer {
         }
     }
 
-    /// Returns the answer that a behaviour stands for, or none if it is not to answer.
-    pub(super) fn of(behaviour: Behaviour) -> Option<Self> {
-        const TOLD: &str = "the receiver was told to answer so";
-        Some(match behaviour {
-            Behaviour::Accept => Self::Success { partial: None },
-            Behaviour::PartialSuccess { rejected, message } => Self::Success {
+    /// Returns the reply; `None` if the receiver does not respond.
+    pub(super) fn of(response: MockResponse) -> Option<Self> {
+        const MESSAGE: &str = "the configured message";
+        Some(match response {
+            MockResponse::Accept => Self::Success { partial: None },
+            MockResponse::PartialSuccess { rejected, message } => Self::Success {
                 partial: Some((rejected, message)),
             },
-            Behaviour::Status(status) => Self::status(status, TOLD),
-            Behaviour::StatusWithRetryAfter(status, delay) => Self::Status {
+            MockResponse::Status(status) => Self::status(status, MESSAGE),
+            MockResponse::StatusWithRetryAfter(status, delay) => Self::Status {
                 status,
-                message: TOLD.to_owned(),
+                message: MESSAGE.to_owned(),
                 retry_after: Some(delay),
             },
-            Behaviour::Body200(body) => Self::Garbage(body),
-            Behaviour::Redirect(location) => Self::Redirect(location),
-            Behaviour::Hang | Behaviour::CloseMidway => return None,
+            MockResponse::Body200(body) => Self::Malformed(body),
+            MockResponse::Redirect(location) => Self::Redirect(location),
+            MockResponse::Hang | MockResponse::CloseMidway => return None,
         })
     }
 }
 
-/// The response of any signal: the three differ in names alone, which protobuf does not write.
+/// The response of any signal. The three differ only in their names, which protobuf does not encode.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ExportResponse {
     #[prost(message, optional, tag = "1")]
     pub(super) partial_success: Option<PartialSuccess>,
 }
 
-/// How much was not taken, and why.
+/// The number of rejected records, and the reason.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct PartialSuccess {
     #[prost(int64, tag = "1")]
@@ -67,7 +67,7 @@ pub(super) struct PartialSuccess {
     pub(super) error_message: String,
 }
 
-/// `google.rpc.Status`, which both transports explain failures with.
+/// `google.rpc.Status`, the body of failures over both transports.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct RpcStatus {
     #[prost(int32, tag = "1")]

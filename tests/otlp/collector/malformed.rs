@@ -1,29 +1,29 @@
-//! A success by its status, and no OTLP behind it.
+//! A success by its status, with a body that is not OTLP.
 
 use codex_telemetry::otlp::Signal;
 
 use crate::{
-    receiver::Behaviour,
+    receiver::MockResponse,
     rig::{PATIENCE, Wire, calls, only},
 };
 
 #[test]
-fn garbage_behind_a_200_is_no_failure_but_is_told() {
+fn a_malformed_body_with_status_200_is_a_problem_and_fails_nothing() {
     for wire in [Wire::Http, Wire::Json] {
         let receiver = wire.receiver();
         let page = b"<html>\xff it works! </html>".to_vec();
-        receiver.behave_next(1, Behaviour::Body200(page));
+        receiver.respond_next(1, MockResponse::Body200(page));
         let endpoint = receiver.endpoint();
         let sink = only(Signal::Traces, wire.config(&endpoint));
         calls(sink.clone(), 2);
-        // The status is the protocol's answer, and it says that the data is taken.
+        // By the protocol, status 200 means that the data was accepted.
         assert_eq!(sink.flush(PATIENCE), Ok(()), "{wire:?}");
         let traces = sink.stats().traces;
         assert_eq!((traces.exported, traces.failed), (2, 0), "{wire:?}");
         let problem = sink.problem(Signal::Traces).expect("a problem");
         assert!(problem.contains(&endpoint), "{wire:?} {problem}");
         assert!(problem.contains("not OTLP"), "{wire:?} {problem}");
-        // Until it is made good.
+        // A success clears the problem.
         calls(sink.clone(), 1);
         assert_eq!(sink.flush(PATIENCE), Ok(()), "{wire:?}");
         assert_eq!(sink.problem(Signal::Traces), None, "{wire:?}");
@@ -32,10 +32,10 @@ fn garbage_behind_a_200_is_no_failure_but_is_told() {
 }
 
 #[test]
-fn an_empty_200_is_a_success() {
+fn an_empty_body_with_status_200_is_a_success() {
     for wire in [Wire::Http, Wire::Json] {
         let receiver = wire.receiver();
-        receiver.behave(Behaviour::Body200(Vec::new()));
+        receiver.respond_with(MockResponse::Body200(Vec::new()));
         let sink = only(Signal::Traces, wire.config(&receiver.endpoint()));
         calls(sink.clone(), 2);
         assert_eq!(sink.flush(PATIENCE), Ok(()), "{wire:?}");
@@ -44,9 +44,9 @@ fn an_empty_200_is_a_success() {
 }
 
 #[test]
-fn an_endless_page_is_not_read_to_its_end() {
+fn a_large_body_is_not_read_completely() {
     let receiver = Wire::Http.receiver();
-    receiver.behave_next(1, Behaviour::Body200(vec![b'x'; 16 << 20]));
+    receiver.respond_next(1, MockResponse::Body200(vec![b'x'; 16 << 20]));
     let sink = only(Signal::Traces, Wire::Http.config(&receiver.endpoint()));
     calls(sink.clone(), 1);
     assert_eq!(sink.flush(PATIENCE), Ok(()));
@@ -56,13 +56,13 @@ fn an_endless_page_is_not_read_to_its_end() {
 
 #[cfg(feature = "grpc")]
 #[test]
-fn garbage_over_grpc_is_a_failure_that_is_not_tried_again() {
+fn a_malformed_body_over_grpc_is_a_rejection() {
     let receiver = Wire::Grpc.receiver();
-    receiver.behave_next(1, Behaviour::Body200(vec![0xff; 20]));
+    receiver.respond_next(1, MockResponse::Body200(vec![0xff; 20]));
     let sink = only(Signal::Traces, Wire::Grpc.config(&receiver.endpoint()));
     calls(sink.clone(), 2);
-    let told = sink.flush(PATIENCE).unwrap_err();
-    assert_eq!(told.failed(Signal::Traces), 2, "{told}");
+    let undelivered = sink.flush(PATIENCE).unwrap_err();
+    assert_eq!(undelivered.failed(Signal::Traces), 2, "{undelivered}");
     assert_eq!(receiver.requests().len(), 1);
     calls(sink.clone(), 1);
     assert_eq!(sink.flush(PATIENCE), Ok(()));

@@ -1,4 +1,4 @@
-//! Starting, stopping, waiting, and endpoints where there is no receiver.
+//! Starting, stopping and waiting, and endpoints without a receiver.
 
 use std::{
     io::ErrorKind,
@@ -34,7 +34,7 @@ fn panic_message(panics: impl FnOnce()) -> String {
 }
 
 #[tokio::test]
-async fn a_stopped_receiver_refuses_and_a_restarted_one_has_kept_everything() {
+async fn a_stopped_receiver_refuses_connections_and_a_restarted_one_keeps_its_records() {
     let receiver = Receiver::http();
     let client = client();
     let endpoint = receiver.endpoint();
@@ -47,7 +47,7 @@ async fn a_stopped_receiver_refuses_and_a_restarted_one_has_kept_everything() {
             connect(&endpoint).unwrap_err(),
             ErrorKind::ConnectionRefused
         );
-        // Refused, or cut off if the pool has not noticed yet that its connection is closed.
+        // Refused, or closed if the pool still has the connection.
         post(&client, &receiver, body).await.unwrap_err();
         receiver.restart();
         assert_eq!(receiver.endpoint(), endpoint);
@@ -72,7 +72,7 @@ fn dropping_a_receiver_closes_its_port_and_its_connections() {
 }
 
 #[test]
-fn a_closed_port_refuses_and_a_blackhole_connects_and_keeps_silent() {
+fn a_closed_port_refuses_connections_and_a_blackhole_does_not_respond() {
     let closed = closed_port();
     assert_eq!(connect(&closed).unwrap_err(), ErrorKind::ConnectionRefused);
     assert_ne!(closed, closed_port());
@@ -102,7 +102,7 @@ fn waiting_ends_as_soon_as_the_condition_holds() {
 }
 
 #[tokio::test]
-async fn waiting_in_vain_says_what_for_and_what_came_instead() {
+async fn a_failed_wait_reports_the_condition_and_the_records() {
     let receiver = Receiver::http();
     let sent = post(&client(), &receiver, request(1).encode_to_vec()).await;
     assert_eq!(sent.unwrap(), 200);
@@ -119,7 +119,7 @@ async fn waiting_in_vain_says_what_for_and_what_came_instead() {
 }
 
 #[tokio::test]
-async fn dropping_a_receiver_that_could_not_decode_fails_the_test() {
+async fn dropping_a_receiver_with_decode_failures_panics() {
     let receiver = Receiver::http();
     let sent = post(&client(), &receiver, b"no protobuf".to_vec()).await;
     assert_eq!(sent.unwrap(), 400);

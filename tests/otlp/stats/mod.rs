@@ -1,0 +1,7 @@
+//! The stats add up, whatever the exporters do, and with many threads.
+
+mod flush;
+mod metrics;
+mod panics;
+mod queue;
+mod threads;
