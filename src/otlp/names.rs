@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn the_documentation_has_every_metric() {
         let page = include_str!("../../docs/otlp.md");
-        let (_, page) = page.split_once("## What goes out").unwrap();
+        let (_, page) = page.split_once("## Exported data").unwrap();
         for (name, unit) in [
             (TURN_DURATION.name, TURN_DURATION.unit),
             (TOOL_DURATION.name, TOOL_DURATION.unit),

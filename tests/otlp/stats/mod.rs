@@ -1,6 +1,8 @@
 //! The stats add up, whatever the exporters do, and with many threads.
 
 mod flush;
+#[cfg(feature = "json")]
+mod json;
 mod metrics;
 mod panics;
 mod queue;
