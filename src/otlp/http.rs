@@ -188,33 +188,45 @@ fn partial_success(body: &[u8]) -> Option<PartialSuccess> {
     })
 }
 
-/// Returns the message in a body: that of a `google.rpc.Status`, or else the longest readable part.
+/// Returns the message in a body: that of a `google.rpc.Status` in protobuf, or else the longest readable
+/// part.
 fn message(body: &[u8]) -> String {
-    if let Some(message) = status_message(body) {
-        return message.trim().to_owned();
-    }
-    let text = String::from_utf8_lossy(body);
+    // A status has an optional code (field 1), then the message (field 2). Its length is skipped here if it
+    // is a readable character; a longer one is not readable.
+    let status = match body {
+        [0x08, _code, status @ ..] => status,
+        status => status,
+    };
+    let text = match status {
+        [0x12, length @ 0..0x80, text @ ..] => text.get(..(*length).into()).unwrap_or(text),
+        _ => body,
+    };
+    let text = String::from_utf8_lossy(text);
     let readable = text
         .split(|c: char| c.is_control() && c != '\n' || c == char::REPLACEMENT_CHARACTER)
         .max_by_key(|part| part.len());
     readable.unwrap_or_default().trim().to_owned()
 }
 
-/// Returns the message of a `google.rpc.Status` in protobuf: an optional code (field 1, a varint), then
-/// the message (field 2, a length and a string).
-fn status_message(body: &[u8]) -> Option<&str> {
-    let after_code = match body {
-        [0x08, rest @ ..] => varint(rest)?.1,
-        _ => body,
-    };
-    let (length, rest) = varint(after_code.strip_prefix(&[0x12])?)?;
-    std::str::from_utf8(rest.get(..length)?).ok()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn varint(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    // Four bytes are enough for the length of any body that is read.
-    let last = bytes.iter().take(4).position(|byte| byte & 0x80 == 0)?;
-    let (number, rest) = bytes.split_at(last + 1);
-    let add = |sum, byte: &u8| sum << 7 | usize::from(byte & 0x7f);
-    Some((number.iter().rev().fold(0, add), rest))
+    #[test]
+    fn the_message_of_a_status_or_of_a_page_is_readable() {
+        let long = "x".repeat(300);
+        for (body, expected) in [
+            (&b"\x12\x02no"[..], "no"),
+            (
+                b"\x08\x07\x12\x21a message of thirty-three letters",
+                "a message of thirty-three letters",
+            ),
+            (&[b"\x08\x07\x12\xac\x02", long.as_bytes()].concat(), &*long),
+            (b"<html>\xff it works! </html>", "it works! </html>"),
+            (b" plain\ntext ", "plain\ntext"),
+            (b"", ""),
+        ] {
+            assert_eq!(message(body), expected);
+        }
+    }
 }

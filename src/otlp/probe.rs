@@ -25,6 +25,41 @@ use crate::event::id;
 /// The name of the span of a probe.
 const SPAN: &str = "codex.telemetry.probe";
 
+/// Parts of gRPC errors and of timeouts, in lower case.
+const RESPONSE_ERRORS: &[(&str, ProbeErrorKind)] = &[
+    ("code: unauthenticated", ProbeErrorKind::Unauthorized),
+    ("code: permissiondenied", ProbeErrorKind::Unauthorized),
+    ("code: unimplemented", ProbeErrorKind::NotFound),
+    ("failed to decode protobuf", ProbeErrorKind::WrongProtocol),
+    ("invalid compression flag", ProbeErrorKind::WrongProtocol),
+    ("grpc-status header missing", ProbeErrorKind::WrongProtocol),
+    ("timed out", ProbeErrorKind::Timeout),
+    ("no response within", ProbeErrorKind::Timeout),
+    ("timeout expired", ProbeErrorKind::Timeout),
+    ("code: deadlineexceeded", ProbeErrorKind::Timeout),
+];
+
+/// Parts of connection errors, in lower case.
+const CONNECTION_ERRORS: &[(&str, ProbeErrorKind)] = &[
+    ("dns error", ProbeErrorKind::Dns),
+    ("failed to lookup", ProbeErrorKind::Dns),
+    ("name or service not known", ProbeErrorKind::Dns),
+    ("connection refused", ProbeErrorKind::Refused),
+    ("certificate", ProbeErrorKind::Tls),
+    ("tls", ProbeErrorKind::Tls),
+    ("fatal alert", ProbeErrorKind::Tls),
+    ("unknownissuer", ProbeErrorKind::Tls),
+    ("corrupt message", ProbeErrorKind::Tls),
+    ("invalid http version", ProbeErrorKind::WrongProtocol),
+    (
+        "unexpected message from connection",
+        ProbeErrorKind::WrongProtocol,
+    ),
+    ("http2 error", ProbeErrorKind::WrongProtocol),
+    ("h2 protocol error", ProbeErrorKind::WrongProtocol),
+    ("frame with invalid size", ProbeErrorKind::WrongProtocol),
+];
+
 /// The error of a [`probe`]: why the receiver did not accept the span, and what to check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeError {
@@ -200,73 +235,17 @@ fn kind_of_response(response: &str) -> ProbeErrorKind {
 }
 
 fn kind_of_error(text: &str) -> ProbeErrorKind {
-    use ProbeErrorKind as Kind;
-    let contains = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
-    // First what can be told from a gRPC code, then connection errors.
-    for (kind, parts) in [
-        (
-            Kind::Unauthorized,
-            &["code: unauthenticated", "code: permissiondenied"][..],
-        ),
-        (Kind::NotFound, &["code: unimplemented"]),
-        (
-            Kind::WrongProtocol,
-            &[
-                "failed to decode protobuf",
-                "invalid compression flag",
-                "grpc-status header missing",
-            ],
-        ),
-        (
-            Kind::Timeout,
-            &[
-                "timed out",
-                "no response within",
-                "timeout expired",
-                "code: deadlineexceeded",
-            ],
-        ),
-    ] {
-        if contains(parts) {
-            return kind;
-        }
-    }
-    if contains(&["grpc code: "]) && !contains(&["transport error", "h2 protocol error"]) {
-        // Another code of the receiver.
-        return Kind::Other;
-    }
-    for (kind, parts) in [
-        (
-            Kind::Dns,
-            &["dns error", "failed to lookup", "name or service not known"][..],
-        ),
-        (Kind::Refused, &["connection refused"]),
-        (
-            Kind::Tls,
-            &[
-                "certificate",
-                "tls",
-                "fatal alert",
-                "unknownissuer",
-                "corrupt message",
-            ],
-        ),
-        (
-            Kind::WrongProtocol,
-            &[
-                "invalid http version",
-                "unexpected message from connection",
-                "http2 error",
-                "h2 protocol error",
-                "frame with invalid size",
-            ],
-        ),
-    ] {
-        if contains(parts) {
-            return kind;
-        }
-    }
-    Kind::Other
+    let find = |table: &[(&str, ProbeErrorKind)]| {
+        let found = table.iter().find(|(part, _)| text.contains(part));
+        found.map(|(_, kind)| *kind)
+    };
+    // A gRPC error with another code is the receiver's, unless the connection broke.
+    let is_response = text.contains("grpc code: ")
+        && !text.contains("transport error")
+        && !text.contains("h2 protocol error");
+    find(RESPONSE_ERRORS)
+        .or_else(|| find(CONNECTION_ERRORS).filter(|_| !is_response))
+        .unwrap_or(ProbeErrorKind::Other)
 }
 
 // === impl ProbeError ===
