@@ -25,6 +25,9 @@ pub(super) const CUSTOM: &str = "the custom exporter";
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// An exporter that was built, and its HTTP client if it uses HTTP.
+type Built<E> = Result<(Box<E>, Option<Client>), BoxError>;
+
 /// The exporter of one signal, and what determines the outcome of its exports.
 pub(super) struct Exporter<E: ?Sized> {
     destination: String,
@@ -104,10 +107,7 @@ impl<E: ?Sized> Exporter<E> {
         Self::new(CUSTOM.to_owned(), None, Ok(exporter))
     }
 
-    fn build(
-        config: &SignalConfig,
-        build: fn(&SignalConfig) -> Result<(Box<E>, Option<Client>), BoxError>,
-    ) -> Self {
+    fn build(config: &SignalConfig, build: fn(&SignalConfig) -> Built<E>) -> Self {
         let destination = config.endpoint().to_string();
         match build(config) {
             Ok((exporter, client)) => Self::new(destination, client, Ok(exporter)),

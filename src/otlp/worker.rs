@@ -8,7 +8,7 @@ use std::{
 };
 
 use opentelemetry::InstrumentationScope;
-use opentelemetry_sdk::{Resource, logs::LogBatch};
+use opentelemetry_sdk::{Resource, logs::LogBatch, metrics::Temporality};
 use tokio::{
     runtime,
     sync::mpsc::UnboundedReceiver,
@@ -161,53 +161,68 @@ impl Worker {
         let resource = Resource::builder_empty()
             .with_attributes(config.resource_attributes().to_vec())
             .build();
-        let capacity = config.queue_capacity();
-        let pipeline = |signal| Pipeline::new(signal, &shared.counters, capacity);
         let mut worker = Self {
-            shared: shared.clone(),
+            shared,
             pipelines: Vec::new(),
             metrics: None,
             events: Vec::new(),
         };
-        let batch_size = config.batch_size();
-
-        if let Some(mut exporter) = choose(exporters.spans, config.traces(), exporter::spans) {
-            match exporter.get_mut() {
-                Ok(exporter) => exporter.set_resource(&resource),
-                Err(problem) => warn_unexported(Signal::Traces, problem),
-            }
-            let (pipeline, scope) = (pipeline(Signal::Traces), scope.clone());
-            worker.pipelines.push(Rc::clone(&pipeline));
-            spawn_local(async move {
-                let export = async |batch: &[Event]| {
-                    let spans = batch.iter().map(|event| span::span(event, &scope));
-                    let spans = spans.collect();
-                    exporter.export(|exporter| exporter.export(spans)).await
-                };
-                pipeline.export_events(batch_size, export).await;
-            });
+        if let Some(exporter) = choose(exporters.spans, config.traces(), exporter::spans) {
+            worker.start_traces(exporter, config, &resource, scope.clone());
+        }
+        if let Some(exporter) = choose(exporters.logs, config.logs(), exporter::logs) {
+            worker.start_logs(exporter, config, &resource, scope.clone());
         }
         if let Some(exporter) = choose(exporters.metrics, config.metrics(), exporter::metrics) {
-            worker.start_metrics(exporter, config, resource.clone(), scope.clone());
-        }
-        if let Some(mut exporter) = choose(exporters.logs, config.logs(), exporter::logs) {
-            match exporter.get_mut() {
-                Ok(exporter) => exporter.set_resource(&resource),
-                Err(problem) => warn_unexported(Signal::Logs, problem),
-            }
-            let (pipeline, records) = (pipeline(Signal::Logs), LogRecords::new());
-            worker.pipelines.push(Rc::clone(&pipeline));
-            spawn_local(async move {
-                let export = async |batch: &[Event]| {
-                    let batch: Vec<_> = batch.iter().map(|event| records.record(event)).collect();
-                    let batch: Vec<_> = batch.iter().map(|record| (record, &scope)).collect();
-                    let batch = LogBatch::new(&batch);
-                    exporter.export(|exporter| exporter.export(batch)).await
-                };
-                pipeline.export_events(batch_size, export).await;
-            });
+            worker.start_metrics(exporter, config, resource, scope);
         }
         worker
+    }
+
+    fn start_traces(
+        &mut self,
+        mut exporter: Exporter<dyn ExportSpans>,
+        config: &OtlpConfig,
+        resource: &Resource,
+        scope: InstrumentationScope,
+    ) {
+        match exporter.get_mut() {
+            Ok(exporter) => exporter.set_resource(resource),
+            Err(problem) => warn_unexported(Signal::Traces, problem),
+        }
+        let (pipeline, batch_size) = (self.pipeline(Signal::Traces, config), config.batch_size());
+        spawn_local(async move {
+            let export = async |batch: &[Event]| {
+                let spans = batch.iter().map(|event| span::span(event, &scope));
+                let spans = spans.collect();
+                exporter.export(|exporter| exporter.export(spans)).await
+            };
+            pipeline.export_events(batch_size, export).await;
+        });
+    }
+
+    fn start_logs(
+        &mut self,
+        mut exporter: Exporter<dyn ExportLogs>,
+        config: &OtlpConfig,
+        resource: &Resource,
+        scope: InstrumentationScope,
+    ) {
+        match exporter.get_mut() {
+            Ok(exporter) => exporter.set_resource(resource),
+            Err(problem) => warn_unexported(Signal::Logs, problem),
+        }
+        let (pipeline, batch_size) = (self.pipeline(Signal::Logs, config), config.batch_size());
+        let records = LogRecords::new();
+        spawn_local(async move {
+            let export = async |batch: &[Event]| {
+                let batch: Vec<_> = batch.iter().map(|event| records.record(event)).collect();
+                let batch: Vec<_> = batch.iter().map(|record| (record, &scope)).collect();
+                let batch = LogBatch::new(&batch);
+                exporter.export(|exporter| exporter.export(batch)).await
+            };
+            pipeline.export_events(batch_size, export).await;
+        });
     }
 
     fn start_metrics(
@@ -221,15 +236,15 @@ impl Worker {
             Ok(exporter) => exporter.temporality(),
             Err(problem) => {
                 warn_unexported(Signal::Metrics, problem);
-                opentelemetry_sdk::metrics::Temporality::Cumulative
+                Temporality::Cumulative
             }
         };
         let metrics = Rc::new(Metrics::new(resource, scope, temporality, &self.shared));
-        let counters = &self.shared.counters;
-        let pipeline = Pipeline::new(Signal::Metrics, counters, config.queue_capacity());
         self.metrics = Some(Rc::clone(&metrics));
-        self.pipelines.push(Rc::clone(&pipeline));
-        let interval = config.metric_interval();
+        let (pipeline, interval) = (
+            self.pipeline(Signal::Metrics, config),
+            config.metric_interval(),
+        );
         spawn_local(async move {
             let export = async || match metrics.collect() {
                 Ok(totals) => exporter.export(|exporter| exporter.export(&totals)).await,
@@ -237,6 +252,13 @@ impl Worker {
             };
             pipeline.export_totals(interval, export).await;
         });
+    }
+
+    /// Adds a pipeline.
+    fn pipeline(&mut self, signal: Signal, config: &OtlpConfig) -> Rc<Pipeline> {
+        let pipeline = Pipeline::new(signal, &self.shared.counters, config.queue_capacity());
+        self.pipelines.push(Rc::clone(&pipeline));
+        pipeline
     }
 
     /// Processes events and commands until a shutdown.

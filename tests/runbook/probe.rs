@@ -5,14 +5,14 @@ use std::{process::Command, thread};
 use crate::{
     notation::line_matches,
     page::table,
-    receiver::{Behaviour, Receiver, closed_port},
+    receiver::{MockResponse, Receiver, closed_port},
     tools::examples,
 };
 
 #[test]
 fn each_row_is_what_the_probe_says_then() {
     let refusing = Receiver::http();
-    refusing.behave(Behaviour::Status(401));
+    refusing.respond_with(MockResponse::Status(401));
     let taking = Receiver::http();
     let grpc = Receiver::grpc();
     let endpoints = [

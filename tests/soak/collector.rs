@@ -9,7 +9,7 @@ use std::{
 
 use fastrand::Rng;
 
-use crate::receiver::{Behaviour, Receiver};
+use crate::receiver::{MockResponse, Receiver};
 
 /// Makes a receiver come and go, and err, until it is told to behave.
 pub(crate) struct Storm {
@@ -30,23 +30,23 @@ impl Storm {
                     (calm, rng.u8(..9), rng.i64(..100))
                 };
                 while let (false, kind, count) = calm(100) {
-                    receiver.behave(match kind {
-                        0 => Behaviour::Status(503),
-                        1 => Behaviour::StatusWithRetryAfter(429, Duration::from_secs(1)),
-                        2 => Behaviour::Status(400),
-                        3 => Behaviour::PartialSuccess {
+                    receiver.respond_with(match kind {
+                        0 => MockResponse::Status(503),
+                        1 => MockResponse::StatusWithRetryAfter(429, Duration::from_secs(1)),
+                        2 => MockResponse::Status(400),
+                        3 => MockResponse::PartialSuccess {
                             rejected: count,
                             message: "some of it".to_owned(),
                         },
-                        4 => Behaviour::CloseMidway,
-                        5 => Behaviour::Hang,
+                        4 => MockResponse::CloseMidway,
+                        5 => MockResponse::Hang,
                         6 => {
                             receiver.stop();
                             calm(200);
                             receiver.restart();
-                            Behaviour::Accept
+                            MockResponse::Accept
                         }
-                        _ => Behaviour::Accept,
+                        _ => MockResponse::Accept,
                     });
                 }
             })
@@ -61,6 +61,6 @@ impl Storm {
     pub(crate) fn calm(self) {
         drop(self.end);
         self.thread.join().unwrap();
-        self.receiver.behave(Behaviour::Accept);
+        self.receiver.respond_with(MockResponse::Accept);
     }
 }

@@ -140,12 +140,18 @@ impl Environment {
         if traces.is_none() && metrics.is_none() && logs.is_none() {
             return None;
         }
-        let (has_traces, has_metrics) = (traces.is_some(), metrics.is_some());
+        let mut limits = self.limits();
+        if metrics.is_some()
+            && let Some(interval) = self.read("OTEL_METRIC_EXPORT_INTERVAL", parse_millis)
+        {
+            limits.metric_interval = interval;
+        }
+        let sampler = traces.as_ref().map(|_| self.sampler());
         Some(OtlpConfig {
             signals,
             resource: self.resource(),
-            sampler: has_traces.then(|| self.sampler()).unwrap_or_default(),
-            limits: self.limits(has_metrics),
+            sampler: sampler.unwrap_or_default(),
+            limits,
         })
     }
 
@@ -265,7 +271,7 @@ impl Environment {
         sampler
     }
 
-    fn limits(&mut self, has_metrics: bool) -> Limits {
+    fn limits(&mut self) -> Limits {
         const BATCH_SIZE: &str = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE";
         let mut limits = Limits::default();
         if let Some(capacity) = self.read("OTEL_BSP_MAX_QUEUE_SIZE", parse_count) {
@@ -281,8 +287,6 @@ impl Environment {
         if let Some(delay) = self.read("OTEL_BSP_SCHEDULE_DELAY", parse_millis) {
             limits.schedule_delay = delay;
         }
-        let interval = has_metrics.then(|| self.read("OTEL_METRIC_EXPORT_INTERVAL", parse_millis));
-        limits.metric_interval = interval.flatten().unwrap_or(limits.metric_interval);
         limits
     }
 
