@@ -1,4 +1,4 @@
-use std::{fmt, future::Future, pin::Pin};
+use std::{future::Future, pin::Pin};
 
 use opentelemetry_otlp::{LogExporter, MetricExporter, SpanExporter};
 use opentelemetry_sdk::{
@@ -158,14 +158,6 @@ impl<E: ?Sized> Exporter<E> {
             .await;
         let diagnostics = self.diagnostics.take();
         ExportOutcome::new(&self.destination, result, take_exchange(), diagnostics)
-    }
-}
-
-impl<E: ?Sized> fmt::Debug for Exporter<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exporter")
-            .field("destination", &self.destination)
-            .finish_non_exhaustive()
     }
 }
 

@@ -157,7 +157,7 @@ fn is_retryable_grpc(error: &str, has_retry_after: bool) -> bool {
             "Unavailable" | "DeadlineExceeded" | "Cancelled" | "Aborted" | "OutOfRange"
             | "DataLoss",
         ) => true,
-        // The protocol allows a retry only if the receiver says when.
+        // The protocol allows a retry only with a retry delay from the receiver.
         Some("ResourceExhausted") if has_retry_after => true,
         // A broken connection has the code `Unknown`. The text after the code is the client's: the
         // receiver's message is in the diagnostics.

@@ -247,7 +247,7 @@ impl Handle {
                     Undelivered::default()
                 }
             };
-            // Without a response, the counters tell what was not delivered.
+            // Without a response, the counters show what was not delivered.
             let after = self.stats();
             for signal in Signal::ALL {
                 let failed = after.of(signal).failed - before.of(signal).failed;

@@ -59,7 +59,7 @@ pub(super) struct Exporters {
 
 struct Worker {
     shared: Shared,
-    /// One for each exported signal.
+    /// One for each exported signal, in the order of [`Signal::ALL`].
     pipelines: Vec<Rc<Pipeline>>,
     metrics: Option<Rc<Metrics>>,
     /// The events that were taken out of the queue.
@@ -121,7 +121,7 @@ pub(super) fn run(
 // === impl Shared ===
 
 impl Shared {
-    /// Closes the queue and counts pending records as failed: nobody exports them.
+    /// Closes the queue and counts pending records as failed. They are not exported any more.
     pub(super) fn fail_pending(&self, reason: &str) {
         let closing = &self.counters.closing;
         let _closing = closing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -170,11 +170,11 @@ impl Worker {
         if let Some(exporter) = choose(exporters.spans, config.traces(), exporter::spans) {
             worker.start_traces(exporter, config, &resource, scope.clone());
         }
-        if let Some(exporter) = choose(exporters.logs, config.logs(), exporter::logs) {
-            worker.start_logs(exporter, config, &resource, scope.clone());
-        }
         if let Some(exporter) = choose(exporters.metrics, config.metrics(), exporter::metrics) {
-            worker.start_metrics(exporter, config, resource, scope);
+            worker.start_metrics(exporter, config, resource.clone(), scope.clone());
+        }
+        if let Some(exporter) = choose(exporters.logs, config.logs(), exporter::logs) {
+            worker.start_logs(exporter, config, &resource, scope);
         }
         worker
     }

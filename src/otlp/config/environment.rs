@@ -11,23 +11,17 @@ use super::{
 
 const IGNORED: &str = "the variable is ignored";
 
-/// A setting that has three variables. The first one that is set takes precedence: the variable of this
-/// crate, the standard variable of the signal, the standard variable of all signals.
-#[derive(Clone, Copy)]
-struct Setting {
-    crate_variable: &'static str,
-    /// The end of the standard variables: `OTEL_EXPORTER_OTLP_…` and `OTEL_EXPORTER_OTLP_TRACES_…`.
-    standard: &'static str,
-}
+/// A setting with a variable of this crate, and with standard variables that end in this word.
+type Setting = (&'static str, &'static str);
 
-const ENDPOINT: Setting = Setting::new("CODEX_OTLP_ENDPOINT", "ENDPOINT");
-const HEADERS: Setting = Setting::new("CODEX_OTLP_HEADERS", "HEADERS");
-const PROTOCOL: Setting = Setting::new("CODEX_OTLP_PROTOCOL", "PROTOCOL");
-const TIMEOUT: Setting = Setting::new("CODEX_OTLP_TIMEOUT", "TIMEOUT");
-const COMPRESSION: Setting = Setting::new("CODEX_OTLP_COMPRESSION", "COMPRESSION");
-const CA: Setting = Setting::new("CODEX_OTLP_CACERTFILE", "CERTIFICATE");
-const CERTIFICATE: Setting = Setting::new("CODEX_OTLP_CERTFILE", "CLIENT_CERTIFICATE");
-const KEY: Setting = Setting::new("CODEX_OTLP_KEYFILE", "CLIENT_KEY");
+const ENDPOINT: Setting = ("CODEX_OTLP_ENDPOINT", "ENDPOINT");
+const HEADERS: Setting = ("CODEX_OTLP_HEADERS", "HEADERS");
+const PROTOCOL: Setting = ("CODEX_OTLP_PROTOCOL", "PROTOCOL");
+const TIMEOUT: Setting = ("CODEX_OTLP_TIMEOUT", "TIMEOUT");
+const COMPRESSION: Setting = ("CODEX_OTLP_COMPRESSION", "COMPRESSION");
+const CA: Setting = ("CODEX_OTLP_CACERTFILE", "CERTIFICATE");
+const CERTIFICATE: Setting = ("CODEX_OTLP_CERTFILE", "CLIENT_CERTIFICATE");
+const KEY: Setting = ("CODEX_OTLP_KEYFILE", "CLIENT_KEY");
 
 /// A configuration from environment variables, with a warning for each invalid variable.
 ///
@@ -76,10 +70,10 @@ impl OtlpConfig {
         K: Into<OsString>,
         V: Into<OsString>,
     {
+        // No variable of a setting has a name that is not UTF-8.
         let variables = variables.into_iter().filter_map(|(name, value)| {
             let name = name.into().into_string().ok()?;
-            let is_relevant = name.starts_with("CODEX_OTLP_") || name.starts_with("OTEL_");
-            is_relevant.then(|| (name, value.into()))
+            Some((name, value.into()))
         });
         let mut environment = Environment {
             variables: variables.collect(),
@@ -90,31 +84,6 @@ impl OtlpConfig {
             config,
             warnings: environment.warnings,
         }
-    }
-}
-
-// === impl Setting ===
-
-impl Setting {
-    const fn new(crate_variable: &'static str, standard: &'static str) -> Self {
-        Self {
-            crate_variable,
-            standard,
-        }
-    }
-
-    /// Returns the variables in their order of precedence.
-    fn variables(self, signal: Signal) -> [String; 3] {
-        [
-            self.crate_variable.to_owned(),
-            self.signal_variable(signal),
-            format!("OTEL_EXPORTER_OTLP_{}", self.standard),
-        ]
-    }
-
-    fn signal_variable(self, signal: Signal) -> String {
-        let signal = signal.as_str().to_ascii_uppercase();
-        format!("OTEL_EXPORTER_OTLP_{signal}_{}", self.standard)
     }
 }
 
@@ -196,7 +165,7 @@ impl Environment {
         let protocol = self.read_setting(PROTOCOL, signal, Protocol::parse);
         let protocol = protocol.unwrap_or_default();
         let endpoint = match endpoint {
-            Some((name, endpoint)) if name == ENDPOINT.signal_variable(signal) => endpoint,
+            Some((name, endpoint)) if name == variables(ENDPOINT, signal)[1] => endpoint,
             Some((_, base)) => base.for_signal(signal, protocol),
             None => Endpoint::local(signal, protocol),
         };
@@ -305,7 +274,7 @@ impl Environment {
         setting: Setting,
         signal: Signal,
     ) -> Option<(String, Result<&str, InvalidValue>)> {
-        let mut variables = setting.variables(signal).into_iter();
+        let mut variables = variables(setting, signal).into_iter();
         variables.find_map(|name| self.get(&name).map(|value| (name, value)))
     }
 
@@ -337,7 +306,7 @@ impl Environment {
         signal: Signal,
         parse: fn(&str) -> Result<T, InvalidValue>,
     ) -> Option<(String, T)> {
-        let mut variables = setting.variables(signal).into_iter();
+        let mut variables = variables(setting, signal).into_iter();
         variables.find_map(|name| self.read(&name, parse).map(|value| (name, value)))
     }
 
@@ -353,6 +322,17 @@ impl Environment {
             });
         }
     }
+}
+
+/// Returns the variables of a setting in their order of precedence: that of this crate, the standard one of
+/// the signal, the standard one of all signals.
+fn variables((crate_variable, standard): Setting, signal: Signal) -> [String; 3] {
+    let signal = signal.as_str().to_ascii_uppercase();
+    [
+        crate_variable.to_owned(),
+        format!("OTEL_EXPORTER_OTLP_{signal}_{standard}"),
+        format!("OTEL_EXPORTER_OTLP_{standard}"),
+    ]
 }
 
 fn parse_count(text: &str) -> Result<usize, InvalidValue> {

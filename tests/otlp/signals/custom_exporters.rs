@@ -11,8 +11,11 @@ use opentelemetry_sdk::{
     trace::{SpanData, SpanExporter},
 };
 
-use super::support::{Calls, PATIENCE, millis, start_time};
-use crate::receiver::{Receiver, closed_port};
+use super::support::{Calls, millis, start_time};
+use crate::{
+    receiver::{Receiver, closed_port},
+    rig::PATIENCE,
+};
 
 /// An exporter of all signals that records a text for each record.
 #[derive(Clone, Debug, Default)]

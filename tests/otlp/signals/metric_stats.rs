@@ -33,7 +33,7 @@ fn failures_are_in_the_next_successful_export_of_metrics() {
     let rig = Rig::new();
     rig.receiver.respond_with(MockResponse::Status(400));
     rig.calls.ok(Operation::Tool, "ls", 1);
-    rig.sink.flush(super::support::PATIENCE).unwrap_err();
+    rig.sink.flush(crate::rig::PATIENCE).unwrap_err();
     rig.receiver.respond_with(MockResponse::Accept);
     rig.calls.ok(Operation::Tool, "ls", 1);
     let failed = rig.flush().wait_for_metric("codex.telemetry.failed");

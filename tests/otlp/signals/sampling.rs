@@ -4,9 +4,8 @@ use codex_telemetry::{
     CallContext, FanOut, Operation, OtlpConfig, OtlpSink, otlp::config::Sampler,
 };
 
-use super::support::{Calls, PATIENCE, Rig};
-
-use crate::checked::MemorySink;
+use super::support::{Calls, Rig};
+use crate::{checked::MemorySink, rig::PATIENCE};
 
 fn rig(sampler: Sampler) -> Rig {
     Rig::with(|config| config.sampler(sampler))

@@ -13,10 +13,7 @@ use codex_telemetry::{
 use futures_util::FutureExt as _;
 use tower::{Layer as _, Service as _, service_fn};
 
-use crate::{checked::Checked, receiver::Receiver};
-
-/// A timeout that no successful flush or shutdown reaches.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+use crate::{checked::Checked, receiver::Receiver, rig::PATIENCE};
 
 pub(crate) type Done = Result<(), &'static str>;
 type Work<'a> = Box<dyn FnOnce(CallContext) -> Done + 'a>;

@@ -11,10 +11,7 @@ use codex_telemetry::{
     event::names, otlp::config::OtlpConfigBuilder,
 };
 
-use crate::{
-    receiver::Receiver,
-    signals::support::{Calls, PATIENCE},
-};
+use crate::{receiver::Receiver, rig::PATIENCE, signals::support::Calls};
 
 /// A line for each span, log record and data point.
 #[derive(Debug, PartialEq)]

@@ -8,7 +8,7 @@ use codex_telemetry::{
 use super::content::make_calls;
 use crate::{
     receiver::{Receiver, Request},
-    signals::support::PATIENCE,
+    rig::PATIENCE,
 };
 
 fn paths(requests: &[Request]) -> Vec<&str> {

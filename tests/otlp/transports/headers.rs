@@ -8,7 +8,7 @@ use codex_telemetry::{
 use super::content::{exported, make_calls};
 use crate::{
     receiver::{MockResponse, Receiver, closed_port},
-    signals::support::PATIENCE,
+    rig::PATIENCE,
 };
 
 pub(super) fn receivers() -> Vec<(Protocol, Receiver)> {

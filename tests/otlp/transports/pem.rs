@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     receiver::{Pki, Tls},
-    signals::support::PATIENCE,
+    rig::PATIENCE,
 };
 
 /// A description, the invalid file, and the configuration that uses it.

@@ -13,7 +13,7 @@ use codex_telemetry::{
 
 use crate::{
     receiver::{MockResponse, Pki, Receiver, Tls, blackhole, closed_port},
-    signals::support::PATIENCE,
+    rig::PATIENCE,
 };
 
 /// Probes an endpoint, and asserts that an error contains the endpoint and no secret.

@@ -10,7 +10,7 @@ use codex_telemetry::otlp::{
 use super::probe::probed;
 use crate::{
     receiver::{MockResponse, Pki, Receiver, Tls, blackhole, closed_port},
-    signals::support::PATIENCE,
+    rig::PATIENCE,
 };
 
 #[track_caller]

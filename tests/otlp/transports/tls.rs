@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     receiver::{Pki, Receiver, Tls},
-    signals::support::PATIENCE,
+    rig::PATIENCE,
 };
 
 /// Returns the protocols with a receiver for each.
