@@ -1,7 +1,7 @@
-//! Export over OTLP, configured in code: probe the way, make calls, flush, and read the books.
+//! Export over OTLP, configured in code: probe the endpoint, make calls, shut down, and print the stats.
 //!
-//! Run with `cargo run --example otlp -- [ENDPOINT]`; the endpoint is `http://127.0.0.1:4318` by default.
-//! Without a collector there it says what is wrong, and the calls do not notice.
+//! Run with `cargo run --example otlp -- [ENDPOINT]`. The default endpoint is `http://127.0.0.1:4318`.
+//! Without a collector, it prints the problem, and the calls are not affected.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -33,18 +33,19 @@ fn main() -> ExitCode {
 
     let sink = OtlpSink::start(config);
     match sink.probe(Duration::from_secs(5)) {
-        Ok(()) => println!("probe: the receiver took a span"),
+        Ok(()) => println!("probe: the receiver accepted a span"),
         Err(error) => println!("probe: {error}"),
     }
 
-    // The sink needs no runtime of the application's; this one is for the tools.
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime can be had");
+    // This runtime is for the tools: the sink does not need it.
+    let runtime = tokio::runtime::Runtime::new().expect("the runtime starts");
     runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).expect("signals can be listened for");
+        let mut terminate =
+            signal(SignalKind::terminate()).expect("the signal handler is installed");
         tokio::select! {
             () = call_tools(&sink) => {}
-            // What was accepted until then still goes out, below.
-            _ = terminate.recv() => println!("told to end"),
+            // The shutdown below exports what was accepted until then.
+            _ = terminate.recv() => println!("terminated"),
         }
     });
 

@@ -1,9 +1,6 @@
-use std::{fmt, future::Future, pin::Pin};
+use std::{future::Future, pin::Pin};
 
-use opentelemetry_otlp::{
-    Compression, LogExporter, MetricExporter, Protocol as OtlpProtocol, RetryPolicy, SpanExporter,
-    WithExportConfig, WithHttpConfig,
-};
+use opentelemetry_otlp::{LogExporter, MetricExporter, SpanExporter};
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkResult,
@@ -13,31 +10,38 @@ use opentelemetry_sdk::{
 };
 use tracing::{Dispatch, instrument::WithSubscriber};
 
+#[cfg(feature = "grpc")]
+use super::{config::Protocol, grpc};
 use super::{
-    config::{Protocol, SignalConfig},
-    delivery::{Delivery, judge},
-    ear::Ear,
-    http::Client,
+    config::SignalConfig,
+    diagnostics::Collector,
+    http::{self, Client},
+    outcome::ExportOutcome,
 };
+use crate::BoxError;
+
+/// The destination of a custom exporter, in problems.
+pub(super) const CUSTOM: &str = "the custom exporter";
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// One signal's exporter, and what is needed to judge its exports.
+/// An exporter that was built, and its HTTP client if it uses HTTP.
+type Built<E> = Result<(Box<E>, Option<Client>), BoxError>;
+
+/// The exporter of one signal, and what determines the outcome of its exports.
 pub(super) struct Exporter<E: ?Sized> {
-    name: String,
+    destination: String,
+    /// The HTTP client of an exporter that uses HTTP.
     client: Option<Client>,
-    ear: Ear,
-    /// The ear as a subscriber, made once: making one has `tracing` look at every callsite anew.
-    listening: Dispatch,
-    /// Why it could not be started.
-    broken: Option<String>,
-    pub(super) exporter: Box<E>,
+    diagnostics: Collector,
+    /// Created once: for each new one, `tracing` checks all callsites again.
+    dispatch: Dispatch,
+    /// The exporter, or why it could not be built.
+    exporter: Result<Box<E>, String>,
 }
 
-/// In the place of an exporter that could not be started.
-pub(super) struct Nothing;
+// The SDK's traits return futures of unnamed types, so they are not dyn compatible. These are.
 
-/// The SDK's exporters have futures of their own types, so their traits cannot be objects; these can.
 pub(super) trait ExportSpans: Send + Sync {
     fn export(&self, batch: Vec<SpanData>) -> BoxFuture<'_, OTelSdkResult>;
     fn set_resource(&mut self, resource: &Resource);
@@ -53,101 +57,111 @@ pub(super) trait ExportMetrics: Send + Sync {
     fn temporality(&self) -> Temporality;
 }
 
+/// Builds the exporter of spans. Call it in the runtime that will run the exports.
+pub(super) fn spans(config: &SignalConfig) -> Exporter<dyn ExportSpans> {
+    Exporter::build(config, |config| {
+        let builder = SpanExporter::builder();
+        #[cfg(feature = "grpc")]
+        if config.protocol == Protocol::Grpc {
+            let exporter = grpc::configure(builder.with_tonic(), config)?.build()?;
+            return Ok((Box::new(exporter), None));
+        }
+        let (builder, client) = http::configure(builder.with_http(), config)?;
+        Ok((Box::new(builder.build()?), Some(client)))
+    })
+}
+
+/// Builds the exporter of log records, as [`spans`].
+pub(super) fn logs(config: &SignalConfig) -> Exporter<dyn ExportLogs> {
+    Exporter::build(config, |config| {
+        let builder = LogExporter::builder();
+        #[cfg(feature = "grpc")]
+        if config.protocol == Protocol::Grpc {
+            let exporter = grpc::configure(builder.with_tonic(), config)?.build()?;
+            return Ok((Box::new(exporter), None));
+        }
+        let (builder, client) = http::configure(builder.with_http(), config)?;
+        Ok((Box::new(builder.build()?), Some(client)))
+    })
+}
+
+/// Builds the exporter of metrics, as [`spans`].
+pub(super) fn metrics(config: &SignalConfig) -> Exporter<dyn ExportMetrics> {
+    Exporter::build(config, |config| {
+        let builder = MetricExporter::builder().with_temporality(Temporality::Cumulative);
+        #[cfg(feature = "grpc")]
+        if config.protocol == Protocol::Grpc {
+            let exporter = grpc::configure(builder.with_tonic(), config)?.build()?;
+            return Ok((Box::new(exporter), None));
+        }
+        let (builder, client) = http::configure(builder.with_http(), config)?;
+        Ok((Box::new(builder.build()?), Some(client)))
+    })
+}
+
+// === impl Exporter ===
+
 impl<E: ?Sized> Exporter<E> {
-    fn new(name: String, client: Option<Client>, exporter: Box<E>) -> Self {
-        let ear = Ear::default();
+    /// Wraps a custom exporter of the application.
+    pub(super) fn custom(exporter: Box<E>) -> Self {
+        Self::new(CUSTOM.to_owned(), None, Ok(exporter))
+    }
+
+    fn build(config: &SignalConfig, build: fn(&SignalConfig) -> Built<E>) -> Self {
+        let destination = config.endpoint().to_string();
+        match build(config) {
+            Ok((exporter, client)) => Self::new(destination, client, Ok(exporter)),
+            Err(error) => {
+                let problem = format!("{destination}: {error}");
+                Self::new(destination, None, Err(problem))
+            }
+        }
+    }
+
+    fn new(destination: String, client: Option<Client>, exporter: Result<Box<E>, String>) -> Self {
+        let diagnostics = Collector::default();
         Self {
-            name,
+            destination,
             client,
-            listening: Dispatch::new(ear.clone()),
-            ear,
-            broken: None,
+            dispatch: Dispatch::new(diagnostics.clone()),
+            diagnostics,
             exporter,
         }
     }
 
-    /// An exporter of the application's own.
-    pub(super) fn own(exporter: Box<E>) -> Self {
-        Self::new("the application's exporter".to_owned(), None, exporter)
-    }
-
-    /// An exporter that could not be started, which refuses everything for that reason.
-    pub(super) fn broken(why: String, nothing: Box<E>) -> Self {
-        Self {
-            broken: Some(why),
-            ..Self::own(nothing)
+    /// Returns the exporter, or why it could not be built.
+    pub(super) fn get_mut(&mut self) -> Result<&mut E, &str> {
+        match &mut self.exporter {
+            Ok(exporter) => Ok(&mut **exporter),
+            Err(problem) => Err(problem),
         }
     }
 
-    /// Runs one export, and tells what became of it.
-    pub(super) async fn run(&self, export: impl Future<Output = OTelSdkResult>) -> Delivery {
-        if let Some(problem) = self.broken.clone() {
-            return Delivery::Refused { problem };
-        }
-        // What an export that was given up on has left behind.
-        self.ear.take();
-        if let Some(client) = &self.client {
-            client.take_exchange();
-        }
-        let result = export.with_subscriber(self.listening.clone()).await;
-        let exchange = self.client.as_ref().and_then(Client::take_exchange);
-        judge(&self.name, result, exchange, self.ear.take())
-    }
-}
-
-/// Builds the exporters of a signal: over HTTP with a client of ours, over gRPC where that is compiled
-/// in. Must run inside the runtime that will run the exports.
-macro_rules! build {
-    ($config:expr, $builder:expr) => {{
-        let config: &SignalConfig = $config;
-        let name = config.endpoint().to_string();
-        match config.protocol {
-            #[cfg(feature = "grpc")]
-            Protocol::Grpc => {
-                let exporter = super::grpc::configure($builder.with_tonic(), config)?.build();
-                let exporter = exporter.map_err(|error| format!("{name}: {error}"))?;
-                (name, None, exporter)
+    /// Runs one export and returns its outcome. An exporter that could not be built rejects everything.
+    pub(super) async fn export<'a>(
+        &'a self,
+        export: impl FnOnce(&'a E) -> BoxFuture<'a, OTelSdkResult>,
+    ) -> ExportOutcome {
+        let exporter = match &self.exporter {
+            Ok(exporter) => exporter,
+            Err(problem) => {
+                let problem = problem.clone();
+                return ExportOutcome::Rejected { problem };
             }
-            _ => {
-                let client = Client::new(config).map_err(|why| format!("{name}: {why}"))?;
-                let mut builder = $builder
-                    .with_http()
-                    .with_http_client(client.clone())
-                    .with_endpoint(config.endpoint.as_str())
-                    .with_protocol(match config.protocol {
-                        Protocol::HttpJson => OtlpProtocol::HttpJson,
-                        _ => OtlpProtocol::HttpBinary,
-                    })
-                    .with_timeout(config.timeout)
-                    // The lane tries again, for as long as there is room to wait.
-                    .with_retry_policy(RetryPolicy::disabled());
-                if config.gzip {
-                    builder = builder.with_compression(Compression::Gzip);
-                }
-                let exporter = builder
-                    .build()
-                    .map_err(|error| format!("{name}: {error}"))?;
-                (name, Some(client), exporter)
-            }
-        }
-    }};
+        };
+        // A panicking export may have left something behind.
+        self.diagnostics.take();
+        let take_exchange = || self.client.as_ref().and_then(Client::take_exchange);
+        take_exchange();
+        let result = export(exporter)
+            .with_subscriber(self.dispatch.clone())
+            .await;
+        let diagnostics = self.diagnostics.take();
+        ExportOutcome::new(&self.destination, result, take_exchange(), diagnostics)
+    }
 }
 
-pub(super) fn spans(config: &SignalConfig) -> Result<Exporter<dyn ExportSpans>, String> {
-    let (name, client, exporter) = build!(config, SpanExporter::builder());
-    Ok(Exporter::new(name, client, Box::new(exporter)))
-}
-
-pub(super) fn logs(config: &SignalConfig) -> Result<Exporter<dyn ExportLogs>, String> {
-    let (name, client, exporter) = build!(config, LogExporter::builder());
-    Ok(Exporter::new(name, client, Box::new(exporter)))
-}
-
-pub(super) fn metrics(config: &SignalConfig) -> Result<Exporter<dyn ExportMetrics>, String> {
-    let builder = MetricExporter::builder().with_temporality(Temporality::Cumulative);
-    let (name, client, exporter) = build!(config, builder);
-    Ok(Exporter::new(name, client, Box::new(exporter)))
-}
+// === impl ExportSpans, ExportLogs, ExportMetrics ===
 
 impl<E: opentelemetry_sdk::trace::SpanExporter> ExportSpans for E {
     fn export(&self, batch: Vec<SpanData>) -> BoxFuture<'_, OTelSdkResult> {
@@ -176,39 +190,5 @@ impl<E: opentelemetry_sdk::metrics::exporter::PushMetricExporter> ExportMetrics 
 
     fn temporality(&self) -> Temporality {
         opentelemetry_sdk::metrics::exporter::PushMetricExporter::temporality(self)
-    }
-}
-
-impl ExportSpans for Nothing {
-    fn export(&self, _: Vec<SpanData>) -> BoxFuture<'_, OTelSdkResult> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn set_resource(&mut self, _: &Resource) {}
-}
-
-impl ExportLogs for Nothing {
-    fn export<'a>(&'a self, _: LogBatch<'a>) -> BoxFuture<'a, OTelSdkResult> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn set_resource(&mut self, _: &Resource) {}
-}
-
-impl ExportMetrics for Nothing {
-    fn export<'a>(&'a self, _: &'a ResourceMetrics) -> BoxFuture<'a, OTelSdkResult> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn temporality(&self) -> Temporality {
-        Temporality::Cumulative
-    }
-}
-
-impl<E: ?Sized> fmt::Debug for Exporter<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exporter")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
     }
 }

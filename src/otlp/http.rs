@@ -9,104 +9,140 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use opentelemetry_http::{HttpClient, HttpError};
+use opentelemetry_otlp::{
+    Compression, Protocol as OtlpProtocol, RetryPolicy, WithExportConfig, WithHttpConfig,
+};
 
 use super::{
-    config::SignalConfig,
-    delivery::{Exchange, Partial},
+    config::{Protocol, SignalConfig},
+    outcome::{HttpExchange, PartialSuccess},
     tls,
 };
 use crate::event::error_text;
 
-/// How much of an answer is read: a partial success is short, and a stranger's page is not wanted.
-const MOST_READ: usize = 64 * 1024;
+/// How much of a response is read, in bytes. A partial success is short, and other pages are not needed.
+const MAX_BODY: usize = 64 * 1024;
 
-/// The HTTP client of one signal's exporter. It keeps what came back last, of which the exporter itself
-/// tells little more than whether it was good.
+/// The HTTP client of one exporter. It keeps the latest exchange: the exporter itself returns little more
+/// than whether it succeeded.
 #[derive(Clone)]
 pub(super) struct Client {
     client: reqwest::Client,
     headers: HeaderMap,
-    last: Arc<Mutex<Option<Exchange>>>,
+    exchange: Arc<Mutex<Option<HttpExchange>>>,
 }
 
+/// Configures an exporter over HTTP.
+pub(super) fn configure<B>(builder: B, config: &SignalConfig) -> Result<(B, Client), String>
+where
+    B: WithExportConfig + WithHttpConfig,
+{
+    let client = Client::new(config)?;
+    let mut builder = builder
+        .with_http_client(client.clone())
+        .with_endpoint(config.endpoint.as_str())
+        .with_protocol(match config.protocol {
+            Protocol::HttpJson => OtlpProtocol::HttpJson,
+            _ => OtlpProtocol::HttpBinary,
+        })
+        .with_timeout(config.timeout)
+        // The pipeline retries.
+        .with_retry_policy(RetryPolicy::disabled());
+    if config.gzip {
+        builder = builder.with_compression(Compression::Gzip);
+    }
+    Ok((builder, client))
+}
+
+/// Returns the headers of every request. The configuration marks their values as sensitive.
+pub(super) fn headers(config: &SignalConfig) -> HeaderMap {
+    let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+    let mut headers = HeaderMap::new();
+    headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
+    for (name, value) in config.headers.iter() {
+        // Not `extend`, which would keep the existing value as well.
+        headers.insert(name, value.clone());
+    }
+    headers
+}
+
+// === impl Client ===
+
 impl Client {
-    pub(super) fn new(config: &SignalConfig) -> Result<Self, String> {
-        let builder = reqwest::Client::builder()
+    fn new(config: &SignalConfig) -> Result<Self, String> {
+        let client = reqwest::Client::builder()
             .timeout(config.timeout)
-            // OTLP knows no redirects; one would be somebody else's page.
+            // OTLP has no redirects.
             .redirect(reqwest::redirect::Policy::none())
             .http1_only()
-            // Also without TLS: left alone, the client looks for a provider of the process's, and
-            // panics where there is none.
-            .tls_backend_preconfigured(if config.endpoint.as_str().starts_with("https:") {
+            // Also without TLS: otherwise the client uses the default provider of the process, and
+            // panics if there is none.
+            .tls_backend_preconfigured(if config.endpoint.is_https() {
                 tls::client_config(&config.tls)?
             } else {
                 tls::unused()?
-            });
-        let client = builder.build().map_err(|error| {
-            format!("the HTTP client could not be built: {}", error_text(&error))
-        })?;
+            })
+            .build()
+            .map_err(|error| {
+                let error = error_text(&error);
+                format!("the HTTP client could not be built: {error}")
+            })?;
         Ok(Self {
             client,
             headers: headers(config),
-            last: Arc::default(),
+            exchange: Arc::default(),
         })
     }
 
-    /// Gives what came back last, and forgets it.
-    pub(super) fn take_exchange(&self) -> Option<Exchange> {
-        self.last().take()
+    /// Returns the latest exchange and forgets it.
+    pub(super) fn take_exchange(&self) -> Option<HttpExchange> {
+        let mut exchange = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
+        exchange.take()
+    }
+
+    fn set_exchange(&self, exchange: HttpExchange) {
+        *self.exchange.lock().unwrap_or_else(PoisonError::into_inner) = Some(exchange);
     }
 
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        self.exchange(request).await.map_err(|error| {
+            // The URL may contain a password.
+            let error = error_text(&error.without_url());
+            let exchange = HttpExchange::NoResponse {
+                error: error.clone(),
+            };
+            self.set_exchange(exchange);
+            error.into()
+        })
+    }
+
+    async fn exchange(&self, request: Request<Bytes>) -> reqwest::Result<Response<Bytes>> {
         let (parts, body) = request.into_parts();
-        // The exporter reads headers from the environment by itself, and those would win. So the
-        // request is made of its bare necessities and of what the configuration says.
+        // The exporter adds headers from the environment, and gives them precedence. So only the
+        // configured headers and those of the body are sent.
         let mut headers = self.headers.clone();
         for name in [header::CONTENT_TYPE, header::CONTENT_ENCODING] {
             if let Some(value) = parts.headers.get(&name) {
                 headers.insert(name, value.clone());
             }
         }
-        let sent = self
-            .client
-            .request(parts.method, parts.uri.to_string())
-            .headers(headers)
-            .body(body)
-            .send();
-        let mut answer = match sent.await {
-            Ok(answer) => answer,
-            Err(error) => return Err(self.lost(error)),
-        };
-        let mut read = BytesMut::new();
-        loop {
-            match answer.chunk().await {
-                Ok(Some(chunk)) if read.len() < MOST_READ => read.extend_from_slice(&chunk),
-                Ok(_) => break,
-                Err(error) => return Err(self.lost(error)),
-            }
+        let request = self.client.request(parts.method, parts.uri.to_string());
+        let mut response = request.headers(headers).body(body).send().await?;
+        let mut body = BytesMut::new();
+        while body.len() < MAX_BODY
+            && let Some(chunk) = response.chunk().await?
+        {
+            body.extend_from_slice(&chunk);
         }
-        *self.last() = Some(Exchange::Answer {
-            status: answer.status().as_u16(),
-            retry_after: retry_after(answer.headers()),
-            partial: partial_success(&read),
-            words: words(&read),
+        self.set_exchange(HttpExchange::Response {
+            status: response.status().as_u16(),
+            retry_after: retry_after(response.headers()),
+            partial_success: partial_success(&body),
+            message: message(&body),
         });
-        let mut response = Response::new(read.freeze());
-        *response.status_mut() = answer.status();
-        Ok(response)
-    }
-
-    fn lost(&self, error: reqwest::Error) -> HttpError {
-        // The address may hold a password.
-        let error = error.without_url();
-        let why = error_text(&error);
-        *self.last() = Some(Exchange::Lost { why: why.clone() });
-        why.into()
-    }
-
-    fn last(&self) -> std::sync::MutexGuard<'_, Option<Exchange>> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut converted = Response::new(body.freeze());
+        *converted.status_mut() = response.status();
+        Ok(converted)
     }
 }
 
@@ -129,67 +165,68 @@ impl fmt::Debug for Client {
     }
 }
 
-/// The headers of every request; their values are marked as secrets by the configuration.
-pub(super) fn headers(config: &SignalConfig) -> HeaderMap {
-    let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
-    let mut headers = HeaderMap::new();
-    headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
-    for (name, value) in config.headers.iter() {
-        // Not `extend`, which would add to what is there.
-        headers.insert(name, value.clone());
-    }
-    headers
-}
-
-/// Seconds, or nothing: a date would need the receiver's clock.
+/// Returns the `Retry-After` header in seconds. A date is ignored: it needs the receiver's clock.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
     value.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// A partial success told in JSON, which the exporter cannot read when it is written as the mapping of
-/// protobuf to JSON asks, with its count as a text.
-fn partial_success(body: &[u8]) -> Option<Partial> {
-    let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let partial = answer.get("partialSuccess")?;
+/// Returns a partial success in JSON. The exporter does not accept its count as a string, which is how
+/// protobuf's JSON mapping writes 64-bit integers.
+fn partial_success(body: &[u8]) -> Option<PartialSuccess> {
+    let response: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let partial = response.get("partialSuccess")?;
     let counts = ["rejectedSpans", "rejectedLogRecords", "rejectedDataPoints"];
     let rejected = counts.iter().find_map(|key| match partial.get(key)? {
         serde_json::Value::String(count) => count.parse().ok(),
         count => count.as_u64(),
     });
-    let words = partial.get("errorMessage").and_then(|words| words.as_str());
-    Some(Partial {
+    let message = partial.get("errorMessage").and_then(|text| text.as_str());
+    Some(PartialSuccess {
         rejected: rejected.unwrap_or_default(),
-        words: words.unwrap_or_default().to_owned(),
+        message: message.unwrap_or_default().to_owned(),
     })
 }
 
-/// The receiver's words, as far as they are any.
-fn words(body: &[u8]) -> String {
-    if let Some(message) = status_message(body) {
-        return message.trim().to_owned();
-    }
-    let text = String::from_utf8_lossy(body);
+/// Returns the message in a body: that of a `google.rpc.Status` in protobuf, or else the longest readable
+/// part.
+fn message(body: &[u8]) -> String {
+    // A status has an optional code (field 1), then the message (field 2). Its length is skipped here if it
+    // is a readable character; a longer one is not readable.
+    let status = match body {
+        [0x08, _code, status @ ..] => status,
+        status => status,
+    };
+    let text = match status {
+        [0x12, length @ 0..0x80, text @ ..] => text.get(..(*length).into()).unwrap_or(text),
+        _ => body,
+    };
+    let text = String::from_utf8_lossy(text);
     let readable = text
         .split(|c: char| c.is_control() && c != '\n' || c == char::REPLACEMENT_CHARACTER)
         .max_by_key(|part| part.len());
     readable.unwrap_or_default().trim().to_owned()
 }
 
-/// The message of a `google.rpc.Status` in protobuf: after a code, perhaps, a 2, a length, and a text.
-fn status_message(body: &[u8]) -> Option<&str> {
-    let after_code = match body {
-        [0x08, rest @ ..] => varint(rest)?.1,
-        _ => body,
-    };
-    let (length, rest) = varint(after_code.strip_prefix(&[0x12])?)?;
-    std::str::from_utf8(rest.get(..length)?).ok()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn varint(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    // No answer that is read is so long that four bytes would not do.
-    let last = bytes.iter().take(4).position(|byte| byte & 0x80 == 0)?;
-    let (number, rest) = bytes.split_at(last + 1);
-    let add = |sum, byte: &u8| sum << 7 | usize::from(byte & 0x7f);
-    Some((number.iter().rev().fold(0, add), rest))
+    #[test]
+    fn the_message_of_a_status_or_of_a_page_is_readable() {
+        let long = "x".repeat(300);
+        for (body, expected) in [
+            (&b"\x12\x02no"[..], "no"),
+            (
+                b"\x08\x07\x12\x21a message of thirty-three letters",
+                "a message of thirty-three letters",
+            ),
+            (&[b"\x08\x07\x12\xac\x02", long.as_bytes()].concat(), &*long),
+            (b"<html>\xff it works! </html>", "it works! </html>"),
+            (b" plain\ntext ", "plain\ntext"),
+            (b"", ""),
+        ] {
+            assert_eq!(message(body), expected);
+        }
+    }
 }

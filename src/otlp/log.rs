@@ -5,32 +5,30 @@ use std::{
 };
 
 use opentelemetry::{
-    InstrumentationScope, Value,
+    Array, Value,
     logs::{AnyValue, LogRecord, Logger, LoggerProvider, Severity},
 };
-use opentelemetry_sdk::logs::{LogBatch, SdkLogRecord, SdkLogger, SdkLoggerProvider};
+use opentelemetry_sdk::logs::{SdkLogRecord, SdkLogger, SdkLoggerProvider};
 
 use super::{names, span};
 use crate::event::{Event, EventKind};
 
-/// Makes log records of events, one of each.
+/// Converts events to log records.
 pub(super) struct LogRecords {
-    /// Only to make records: the SDK has no other way. It has no processor and emits nothing.
+    /// Only creates records, for which the SDK has no other way. It has no processor and emits nothing.
     logger: SdkLogger,
-    scope: InstrumentationScope,
 }
 
 impl LogRecords {
-    pub(super) fn new(scope: InstrumentationScope) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             logger: SdkLoggerProvider::builder().build().logger(names::SCOPE),
-            scope,
         }
     }
 
     pub(super) fn record(&self, event: &Event) -> SdkLogRecord {
         let mut record = self.logger.create_log_record();
-        let name = for_ever(event.name());
+        let name = intern(event.name());
         record.set_event_name(name);
         record.set_body(AnyValue::from(name));
         record.set_timestamp(event.time());
@@ -57,33 +55,23 @@ impl LogRecords {
         }
         record
     }
-
-    /// Runs `export` on the records as the SDK's exporters take them.
-    pub(super) async fn batch<T>(
-        &self,
-        records: &[SdkLogRecord],
-        export: impl AsyncFnOnce(LogBatch<'_>) -> T,
-    ) -> T {
-        let scoped: Vec<_> = records.iter().map(|record| (record, &self.scope)).collect();
-        export(LogBatch::new(&scoped)).await
-    }
 }
 
-/// An event's name as long-lived as the SDK wants it. That of an application's own operation is made at
-/// run time and kept from then on: there are no more of them than operations in its source, times three.
-fn for_ever(name: Cow<'static, str>) -> &'static str {
-    static KEPT: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
+/// Returns an event's name with the static lifetime that the SDK requires. The name of a custom operation
+/// is created at run time and then kept: there are three for each such operation in the source.
+fn intern(name: Cow<'static, str>) -> &'static str {
+    static NAMES: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
     let name = match name {
         Cow::Borrowed(name) => return name,
         Cow::Owned(name) => name,
     };
-    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-    let kept = kept.get_or_insert_default();
-    if let Some(name) = kept.get(name.as_str()) {
+    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    let names = names.get_or_insert_default();
+    if let Some(name) = names.get(name.as_str()) {
         return name;
     }
     let name = &*name.leak();
-    kept.insert(name);
+    names.insert(name);
     name
 }
 
@@ -93,18 +81,10 @@ fn any_value(value: Value) -> AnyValue {
         Value::I64(value) => value.into(),
         Value::F64(value) => value.into(),
         Value::String(value) => AnyValue::String(value),
-        Value::Array(array) => any_list(array),
+        Value::Array(Array::Bool(values)) => values.into_iter().collect(),
+        Value::Array(Array::I64(values)) => values.into_iter().collect(),
+        Value::Array(Array::F64(values)) => values.into_iter().collect(),
+        Value::Array(Array::String(values)) => values.into_iter().collect(),
         other => AnyValue::String(other.as_str().into_owned().into()),
-    }
-}
-
-fn any_list(array: opentelemetry::Array) -> AnyValue {
-    use opentelemetry::Array;
-    match array {
-        Array::Bool(values) => values.into_iter().collect(),
-        Array::I64(values) => values.into_iter().collect(),
-        Array::F64(values) => values.into_iter().collect(),
-        Array::String(values) => values.into_iter().collect(),
-        other => AnyValue::String(other.to_string().into()),
     }
 }

@@ -1,7 +1,7 @@
 use std::sync::{Arc, Weak};
 
 use opentelemetry::{
-    InstrumentationScope, KeyValue,
+    InstrumentationScope, KeyValue, Value,
     metrics::{Counter, Histogram, Meter, MeterProvider, UpDownCounter},
 };
 use opentelemetry_sdk::{
@@ -14,19 +14,20 @@ use opentelemetry_sdk::{
 };
 
 use super::{
-    books::{Books, Stats},
     config::Signal,
     names,
-    queue::{Queue, step},
+    queue::active_delta,
+    stats::{SignalStats, Stats},
+    worker::Shared,
 };
 use crate::event::{ErrorClass, Event, Operation, names as attribute};
 
-/// The instruments, and what they have measured so far.
+/// The instruments and their totals.
 ///
-/// They are written on the export thread alone, so no caller waits for the SDK's locks.
+/// Only the export thread records on them, so callers do not wait for the SDK's locks.
 pub(super) struct Metrics {
     reader: SharedReader,
-    /// Ends the pipeline that the reader reads from when it is dropped.
+    /// Dropping it ends what the reader reads from.
     _provider: SdkMeterProvider,
     turns: Histogram<f64>,
     tools: Histogram<f64>,
@@ -38,7 +39,7 @@ pub(super) struct Metrics {
     active: UpDownCounter<i64>,
 }
 
-/// The SDK takes its reader away; this one can be kept as well.
+/// A reader that can be cloned: the SDK takes ownership of its reader.
 #[derive(Clone, Debug)]
 struct SharedReader(Arc<ManualReader>);
 
@@ -47,8 +48,7 @@ impl Metrics {
         resource: Resource,
         scope: InstrumentationScope,
         temporality: Temporality,
-        queue: &Arc<Queue>,
-        books: &Arc<Books>,
+        shared: &Shared,
     ) -> Self {
         let reader = ManualReader::builder().with_temporality(temporality);
         let reader = SharedReader(Arc::new(reader.build()));
@@ -57,14 +57,14 @@ impl Metrics {
             .with_reader(reader.clone())
             .build();
         let meter = provider.meter_with_scope(scope);
-        observe_books(&meter, queue, books);
+        observe_stats(&meter, shared);
         Self {
             reader,
             _provider: provider,
-            turns: seconds(&meter, &names::TURN_DURATION),
-            tools: seconds(&meter, &names::TOOL_DURATION),
-            cleanups: seconds(&meter, &names::CLEANUP_DURATION),
-            others: seconds(&meter, &names::OTHER_DURATION),
+            turns: duration(&meter, &names::TURN_DURATION),
+            tools: duration(&meter, &names::TOOL_DURATION),
+            cleanups: duration(&meter, &names::CLEANUP_DURATION),
+            others: duration(&meter, &names::OTHER_DURATION),
             tokens: meter
                 .u64_histogram(names::TOKEN_USAGE.name)
                 .with_unit(names::TOKEN_USAGE.unit)
@@ -74,41 +74,41 @@ impl Metrics {
             cleaned: meter
                 .u64_counter(names::CLEANED_COUNT)
                 .with_unit("{attachment}")
-                .with_description("How many staged attachments were removed.")
+                .with_description("Number of staged attachments that were removed.")
                 .build(),
             cleaned_size: meter
                 .u64_counter(names::CLEANED_SIZE)
                 .with_unit("By")
-                .with_description("How many bytes of staged attachments were removed.")
+                .with_description("Size of the staged attachments that were removed.")
                 .build(),
             active: meter
                 .i64_up_down_counter(names::ACTIVE)
                 .with_unit("{call}")
-                .with_description("How many calls are under way.")
+                .with_description("Number of active calls.")
                 .build(),
         }
     }
 
     pub(super) fn measure(&self, event: &Event) {
-        self.under_way(event.operation(), step(event));
+        self.add_active(event.operation(), active_delta(event));
         if event.kind().is_terminal() {
             self.measure_end(event);
         }
     }
 
-    /// Moves the number of calls that are under way.
-    pub(super) fn under_way(&self, operation: Operation, step: i64) {
+    /// Changes the number of active calls.
+    pub(super) fn add_active(&self, operation: Operation, delta: i64) {
         let operation = KeyValue::new(names::OPERATION, operation.as_str());
-        self.active.add(step, &[operation]);
+        self.active.add(delta, &[operation]);
     }
 
-    /// All that was measured, ready to be exported.
+    /// Returns the totals for an export.
     pub(super) fn collect(&self) -> Result<ResourceMetrics, String> {
         let mut metrics = ResourceMetrics::default();
-        match self.reader.collect(&mut metrics) {
-            Ok(()) => Ok(metrics),
-            Err(error) => Err(format!("the metrics could not be collected: {error}")),
-        }
+        let collected = self.reader.collect(&mut metrics);
+        collected
+            .map(|()| metrics)
+            .map_err(|error| format!("the metrics could not be collected: {error}"))
     }
 
     fn measure_end(&self, event: &Event) {
@@ -135,16 +135,11 @@ impl Metrics {
                 &self.tools
             }
             Operation::AttachmentCleanup => {
-                let total = |key| u64::try_from(count(event, key)).unwrap_or_default();
-                let by_originator: Vec<_> = labels
-                    .iter()
-                    .filter(|label| label.key.as_str() == names::ORIGINATOR)
-                    .cloned()
-                    .collect();
-                self.cleaned
-                    .add(total(attribute::CLEANUP_REMOVED), &by_originator);
+                let labels = originator(&labels);
+                let count = |key| count(event, key).unwrap_or_default();
+                self.cleaned.add(count(attribute::CLEANUP_REMOVED), &labels);
                 self.cleaned_size
-                    .add(total(attribute::CLEANUP_BYTES), &by_originator);
+                    .add(count(attribute::CLEANUP_BYTES), &labels);
                 &self.cleanups
             }
             other @ (Operation::Approval | Operation::Custom(_)) => {
@@ -161,24 +156,19 @@ impl Metrics {
             (attribute::INPUT_TOKENS, "input"),
             (attribute::OUTPUT_TOKENS, "output"),
         ] {
-            if event.attribute(key).is_none() {
+            let Some(tokens) = count(event, key) else {
                 continue;
-            }
-            let mut labels: Vec<_> = labels
-                .iter()
-                .filter(|label| label.key.as_str() == names::ORIGINATOR)
-                .cloned()
-                .collect();
+            };
+            let mut labels = originator(labels);
             labels.push(KeyValue::new(names::TOKEN_TYPE, kind));
             labels.push(KeyValue::new(names::OPERATION_NAME, names::INVOKE_AGENT));
             labels.push(KeyValue::new(names::PROVIDER_NAME, names::PROVIDER));
-            let tokens = u64::try_from(count(event, key)).unwrap_or_default();
             self.tokens.record(tokens, &labels);
         }
     }
 }
 
-fn seconds(meter: &Meter, histogram: &names::Histogram) -> Histogram<f64> {
+fn duration(meter: &Meter, histogram: &names::Histogram) -> Histogram<f64> {
     meter
         .f64_histogram(histogram.name)
         .with_unit(histogram.unit)
@@ -187,35 +177,44 @@ fn seconds(meter: &Meter, histogram: &names::Histogram) -> Histogram<f64> {
         .build()
 }
 
-/// The name of a tool as a label. One that no tool has is not one of a small set, nor is one of which it
-/// is not known, because the call was denied before anyone looked for the tool and recorded its type.
+/// Returns the originator among the labels.
+fn originator(labels: &[KeyValue]) -> Vec<KeyValue> {
+    let labels = labels.iter();
+    let labels = labels.filter(|label| label.key.as_str() == names::ORIGINATOR);
+    labels.cloned().collect()
+}
+
+/// Returns the name of a tool as a label. Unknown names get the same label, so that there are not too
+/// many. After a denied approval, the name is known only if the tool was looked up and recorded its type.
 fn tool_label(event: &Event) -> Option<&str> {
-    let looked_for = event.attribute(attribute::TOOL_TYPE).is_some();
+    let is_known = event.attribute(attribute::TOOL_TYPE).is_some();
     match event.error_class() {
         Some(ErrorClass::ToolNotFound) => Some(names::OTHER_TOOL),
-        Some(ErrorClass::ApprovalDenied) if !looked_for => Some(names::OTHER_TOOL),
+        Some(ErrorClass::ApprovalDenied) if !is_known => Some(names::OTHER_TOOL),
         _ => event.call_name(),
     }
 }
 
-fn count(event: &Event, key: &str) -> i64 {
-    match event.attribute(key) {
-        Some(opentelemetry::Value::I64(count)) => *count,
-        _ => 0,
+/// Returns the count in an attribute; `None` if it was not recorded.
+fn count(event: &Event, key: &str) -> Option<u64> {
+    match event.attribute(key)? {
+        Value::I64(count) => Some(u64::try_from(*count).unwrap_or_default()),
+        _ => Some(0),
     }
 }
 
-/// The books go out as metrics themselves.
-fn observe_books(meter: &Meter, queue: &Arc<Queue>, books: &Arc<Books>) {
-    for (name, description, of) in [
+/// Exports the counters of the sink as metrics.
+fn observe_stats(meter: &Meter, shared: &Shared) {
+    type Count = fn(SignalStats) -> u64;
+    let counters: [(_, _, Count); 4] = [
         (
             names::ACCEPTED,
-            "Records that the exporter took in.",
-            (|stats| stats.accepted) as fn(super::books::SignalStats) -> u64,
+            "Records that the queue accepted.",
+            |stats| stats.accepted,
         ),
         (
             names::EXPORTED,
-            "Records that the receiver took.",
+            "Records that the receiver accepted.",
             |stats| stats.exported,
         ),
         (
@@ -225,21 +224,22 @@ fn observe_books(meter: &Meter, queue: &Arc<Queue>, books: &Arc<Books>) {
         ),
         (
             names::DROPPED,
-            "Records that were not taken in, because the queue was full.",
+            "Records that were dropped because the queue was full.",
             |stats| stats.dropped,
         ),
-    ] {
-        let (queue, books) = (Arc::clone(queue), Arc::clone(books));
+    ];
+    for (name, description, count) in counters {
+        let Shared { queue, counters } = shared.clone();
         meter
             .u64_observable_counter(name)
             .with_unit("{record}")
             .with_description(description)
             .with_callback(move |observer| {
-                let stats = Stats::new(&queue, &books);
+                let stats = Stats::new(&queue, &counters);
                 for signal in Signal::ALL {
-                    if books.of(signal).on {
+                    if counters.of(signal).is_enabled() {
                         let label = KeyValue::new(names::SIGNAL, signal.as_str());
-                        observer.observe(of(stats.of(signal)), &[label]);
+                        observer.observe(count(stats.of(signal)), &[label]);
                     }
                 }
             })

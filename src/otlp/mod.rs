@@ -1,49 +1,46 @@
-//! Export over OTLP: calls as spans, as metrics, and as log records.
+//! A sink that exports calls over OTLP, as spans, metrics and log records.
 //!
-//! [`from_env`] gives a sink as the environment says, or none. In two halves: the caller's moves an event
-//! into a bounded queue, and an export thread with a runtime of its own does the rest.
+//! [`from_env`] returns a sink that is configured by the environment. The sink has two halves: `emit` moves
+//! an event into a bounded queue, and an export thread with a runtime of its own exports it.
 //!
 //! ```text
-//! emit(event) ──► Queue (bounded, a shard for each thread)
-//!                   │ taken whole, by count or by clock
+//! emit(event) ──► queue (bounded, sharded by thread)
+//!                   │ a shard is taken as a whole: when it holds a batch, and at each delay
 //!                   ▼
-//!              export thread ──► traces:  Event ─► SpanData      ─► exporter ─► receiver
-//!                            ──► logs:    Event ─► SdkLogRecord  ─► exporter ─► receiver
-//!                            ──► metrics: Event ─► instruments, totals at an interval ─► exporter
+//!              export thread ──► traces pipeline:  Event ─► SpanData     ─► exporter ─► receiver
+//!                            ──► logs pipeline:    Event ─► SdkLogRecord ─► exporter ─► receiver
+//!                            ──► metrics pipeline: Event ─► instruments, totals at an interval ─► exporter
 //!                   │
 //!                   ▼
-//!              Books: accepted, exported, failed, dropped, by signal
+//!              stats: accepted, exported, failed, dropped, by signal
 //! ```
 //!
-//! Each signal has a lane of its own, so that one receiver that hangs does not hold up the others.
+//! Each signal has a pipeline of its own: a receiver that hangs does not delay the other signals.
 
-mod books;
 pub mod config;
-mod delivery;
-mod ear;
-mod env;
-mod export_thread;
+mod diagnostics;
 mod exporter;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod http;
-mod lane;
 mod log;
 mod metrics;
 mod names;
+mod outcome;
+mod pipeline;
 mod probe;
 mod queue;
-mod report;
 mod sink;
 mod span;
+mod stats;
 mod tls;
+mod undelivered;
 mod worker;
 
 pub use self::{
-    books::{SignalStats, Stats},
     config::{OtlpConfig, Signal},
-    env::from_env,
     probe::{ProbeError, ProbeErrorKind, probe},
-    report::Undelivered,
-    sink::{OtlpSink, OtlpSinkBuilder},
+    sink::{OtlpSink, OtlpSinkBuilder, from_env},
+    stats::{SignalStats, Stats},
+    undelivered::Undelivered,
 };

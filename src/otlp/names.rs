@@ -1,5 +1,5 @@
-//! Names and boundaries that OpenTelemetry's semantic conventions give, and the crate's own beside
-//! them. The conventions for generative AI are in development: this is the one place to follow them.
+//! The names and histogram boundaries of OpenTelemetry's semantic conventions, and those of this crate.
+//! The conventions for generative AI are in development: changes belong here.
 
 /// The name of the instrumentation scope.
 pub(super) const SCOPE: &str = env!("CARGO_PKG_NAME");
@@ -25,46 +25,46 @@ pub(super) const DURATION_MS: &str = "codex.duration_ms";
 pub(super) const OPERATION: &str = "codex.operation";
 pub(super) const SIGNAL: &str = "codex.telemetry.signal";
 
-/// What a tool is called on a metric when no tool has the name: a model may invent any.
+/// The name of unknown tools on metrics: a model may invent any name.
 pub(super) const OTHER_TOOL: &str = "_OTHER";
 
-/// A histogram: its name, its unit, what it tells, and its boundaries.
+/// The definition of a histogram.
 pub(super) struct Histogram {
     pub(super) name: &'static str,
     pub(super) unit: &'static str,
     pub(super) description: &'static str,
-    /// The lowest boundary, the factor from one to the next, and how many there are.
+    /// The lowest boundary, the factor between two of them, and their number.
     pub(super) boundaries: (f64, f64, u32),
 }
 
 pub(super) const TURN_DURATION: Histogram = Histogram {
     name: "gen_ai.invoke_agent.duration",
     unit: "s",
-    description: "How long turns took.",
+    description: "Duration of turns.",
     boundaries: (0.1, 2.0, 13),
 };
 pub(super) const TOOL_DURATION: Histogram = Histogram {
     name: "gen_ai.execute_tool.duration",
     unit: "s",
-    description: "How long tool calls took.",
+    description: "Duration of tool calls.",
     boundaries: (0.01, 2.0, 14),
 };
 pub(super) const CLEANUP_DURATION: Histogram = Histogram {
     name: "codex.attachment.cleanup.duration",
     unit: "s",
-    description: "How long sweeps over staged attachments took.",
+    description: "Duration of cleanups of staged attachments.",
     boundaries: (0.01, 2.0, 14),
 };
 pub(super) const OTHER_DURATION: Histogram = Histogram {
     name: "codex.call.duration",
     unit: "s",
-    description: "How long calls of the application's own operations took.",
+    description: "Duration of approvals and of calls of custom operations.",
     boundaries: (0.01, 2.0, 14),
 };
 pub(super) const TOKEN_USAGE: Histogram = Histogram {
     name: "gen_ai.client.token.usage",
     unit: "{token}",
-    description: "How many tokens turns used.",
+    description: "Number of tokens that turns used.",
     boundaries: (1.0, 4.0, 14),
 };
 
@@ -81,7 +81,7 @@ impl Histogram {
         let (lowest, factor, count) = self.boundaries;
         (0..count)
             .map(|step| {
-                // Whole thousandths, so that 0.01 doubled is 0.02 and not a hair beside it.
+                // Rounded, so that 0.01 doubled is exactly 0.02.
                 (lowest * factor.powi(i32::try_from(step).unwrap_or(i32::MAX)) * 1e3).round() / 1e3
             })
             .collect()
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn boundaries_are_those_of_the_conventions() {
+    fn boundaries_match_the_conventions() {
         let turns = [
             0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4, 204.8, 409.6,
         ];
@@ -107,9 +107,9 @@ mod tests {
     }
 
     #[test]
-    fn every_metric_has_its_row_on_the_page() {
+    fn the_documentation_has_every_metric() {
         let page = include_str!("../../docs/otlp.md");
-        let (_, page) = page.split_once("## What goes out").unwrap();
+        let (_, page) = page.split_once("## Exported data").unwrap();
         for (name, unit) in [
             (TURN_DURATION.name, TURN_DURATION.unit),
             (TOOL_DURATION.name, TOOL_DURATION.unit),

@@ -13,36 +13,35 @@ use opentelemetry::TraceId;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::{
-    books::{Account, Books, Stats},
-    config::{Endpoint, OtlpConfig, Sampler, Signal, SignalConfig},
-    export_thread,
-    exporter::{ExportLogs, ExportMetrics, ExportSpans, Exporter},
+    config::{ConfigWithWarnings, Endpoint, OtlpConfig, Sampler, Signal, SignalConfig},
+    exporter::{CUSTOM, ExportLogs, ExportMetrics, ExportSpans, Exporter},
     probe::{ProbeError, probe},
     queue::Queue,
-    report::Undelivered,
-    worker::{Command, Exporters, Request, Shared},
+    stats::{Counters, Stats},
+    undelivered::Undelivered,
+    worker::{self, Command, Exporters, Request, Shared},
 };
 use crate::{event::Event, sink::Sink};
 
-/// How long the last handle waits, when it is dropped, for what is under way.
-const ON_DROP: Duration = Duration::from_secs(2);
-/// How much longer than its deadline an answer of the export thread is waited for.
+/// How long the drop of the last handle waits for pending records.
+const DROP_TIMEOUT: Duration = Duration::from_secs(2);
+/// How much longer than its deadline a caller waits for the export thread.
 const GRACE: Duration = Duration::from_millis(500);
-/// Thirty years, for a deadline that no clock can tell.
+/// Thirty years, for a deadline that a clock cannot represent.
 const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
-/// Exports events over OTLP: calls as spans, as metrics, and as log records.
+/// A sink that exports calls over OTLP as spans, metrics and log records.
 ///
-/// The caller's half moves the event into a bounded queue and returns; when the queue is full the event
-/// is dropped and counted. A thread of the sink's own, with a runtime of its own, does the rest; so the
-/// sink works from any executor, or from none.
+/// [`emit`](Sink::emit) moves the event into a bounded queue and returns. If the queue is full, the sink
+/// drops the event and counts it. A thread with a runtime of its own exports the events, so the sink works
+/// with any executor, or without one.
 ///
-/// Clones share the queue, the thread and the books.
+/// Clones share the queue, the thread and the counters.
 ///
 /// ```
 /// use codex_telemetry::{OtlpSink, TimingLayer};
 ///
-/// // Off, unless CODEX_OTLP_ENDPOINT or a standard endpoint is set.
+/// // `None`, unless CODEX_OTLP_ENDPOINT or a standard endpoint is set.
 /// let sink = codex_telemetry::otlp::from_env();
 /// let layer = TimingLayer::new(sink);
 /// # let _ = layer;
@@ -50,8 +49,8 @@ const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 ///
 /// # At exit
 ///
-/// Call [`shutdown`](Self::shutdown) and look at what it says. When the last clone is dropped without
-/// it, the drop waits up to two seconds for what is under way.
+/// Call [`shutdown`](Self::shutdown) and check its result. If the last clone is dropped without a
+/// shutdown, the drop blocks for up to two seconds while pending records are exported.
 #[derive(Clone)]
 pub struct OtlpSink(Arc<Handle>);
 
@@ -59,34 +58,63 @@ struct Handle {
     shared: Shared,
     config: OtlpConfig,
     sampler: Sampler,
-    /// The signals that go to exporters of the application's own.
-    own: Vec<Signal>,
-    /// Off once the sink is shut down.
-    on: AtomicBool,
+    /// The signals of custom exporters.
+    custom: Vec<Signal>,
+    /// False after a shutdown.
+    is_enabled: AtomicBool,
     commands: UnboundedSender<Command>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// Sets up an [`OtlpSink`].
+/// Builds an [`OtlpSink`] with custom exporters.
 #[must_use = "a builder does nothing until it is started"]
 pub struct OtlpSinkBuilder {
     config: OtlpConfig,
     exporters: Exporters,
 }
 
+/// Returns a sink that is configured by the environment, or `None` if the export is off. `None` is a
+/// disabled sink.
+///
+/// Does not fail and does not block. It logs a warning for each invalid variable, and ignores the
+/// variable. See [`config`](super::config) for the variables.
+///
+/// ```
+/// use codex_telemetry::{TimingLayer, otlp};
+/// use std::time::Duration;
+///
+/// let sink = otlp::from_env();
+/// let layer = TimingLayer::new(sink.clone());
+/// // … at exit:
+/// if let Some(sink) = sink
+///     && let Err(undelivered) = sink.shutdown(Duration::from_secs(5))
+/// {
+///     eprintln!("{undelivered}");
+/// }
+/// # let _ = layer;
+/// ```
+#[must_use]
+pub fn from_env() -> Option<OtlpSink> {
+    let ConfigWithWarnings { config, warnings } = OtlpConfig::from_env();
+    for warning in &warnings {
+        tracing::warn!(target: "codex_telemetry", "{warning}");
+    }
+    config.map(OtlpSink::start)
+}
+
 // === impl OtlpSink ===
 
 impl OtlpSink {
-    /// Starts an export as `config` says.
+    /// Starts a sink.
     ///
-    /// Neither fails nor blocks: the exporters are built on the export thread, and one that cannot be is
-    /// a warning, and its signal is counted as failed.
+    /// Does not fail and does not block: the export thread builds the exporters. If one cannot be built,
+    /// the sink logs a warning and counts the records of its signal as failed.
     #[must_use]
     pub fn start(config: OtlpConfig) -> Self {
         Self::builder(config).start()
     }
 
-    /// Returns a builder, for exporters of the application's own.
+    /// Returns a builder, which takes custom exporters.
     pub fn builder(config: OtlpConfig) -> OtlpSinkBuilder {
         OtlpSinkBuilder {
             config,
@@ -94,71 +122,72 @@ impl OtlpSink {
         }
     }
 
-    /// Returns the books: what became of everything that was handed to the sink.
+    /// Returns the counters of accepted, exported, failed and dropped records.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.0.stats()
     }
 
-    /// Returns where a signal is sent, without secrets; `None` when it is off, or goes to an exporter of
-    /// the application's own.
+    /// Returns the endpoint of a signal, without secrets. Returns `None` if the signal is not exported,
+    /// or has a custom exporter.
     #[must_use]
     pub fn endpoint(&self, signal: Signal) -> Option<&Endpoint> {
-        let config = of(&self.0.config, signal).filter(|_| !self.0.own.contains(&signal));
+        let config = self.0.config.signal(signal);
+        let config = config.filter(|_| !self.0.custom.contains(&signal));
         config.map(SignalConfig::endpoint)
     }
 
-    /// Sends one span by the way that traces go, beside those that are under way, and says what is
-    /// wrong; see [`probe`](super::probe()).
+    /// Exports one test span to the endpoint of traces, independently of pending records. See
+    /// [`probe`](super::probe()).
     ///
     /// # Errors
     ///
-    /// [`ProbeError`] says what is wrong, and where.
-    pub fn probe(&self, within: Duration) -> Result<(), ProbeError> {
-        probe(&self.0.config, within)
+    /// Returns a [`ProbeError`] if the span was not accepted.
+    pub fn probe(&self, timeout: Duration) -> Result<(), ProbeError> {
+        probe(&self.0.config, timeout)
     }
 
-    /// Returns the last thing that went wrong with a signal and was not made good since.
+    /// Returns the latest problem of a signal, until an export succeeds.
     #[must_use]
     pub fn problem(&self, signal: Signal) -> Option<Arc<str>> {
-        self.0.shared.books.of(signal).last_problem()
+        self.0.shared.counters.of(signal).problem()
     }
 
-    /// Exports what was accepted so far, and waits for it.
+    /// Exports all records that were accepted so far.
     ///
-    /// Blocks the thread for as long as `within`: from async code, call it on a blocking thread.
+    /// Blocks the thread for at most `timeout`. From async code, call it on a blocking thread.
     ///
     /// # Errors
     ///
-    /// [`Undelivered`] tells how many records were not delivered by then, and why.
-    pub fn flush(&self, within: Duration) -> Result<(), Undelivered> {
-        self.0.ask(within, Command::Flush)
+    /// Returns [`Undelivered`] if records failed or are still pending.
+    pub fn flush(&self, timeout: Duration) -> Result<(), Undelivered> {
+        self.0.request(timeout, Command::Flush)
     }
 
-    /// Takes no more events, exports what was accepted, and ends the export thread.
+    /// Closes the queue, exports all accepted records and ends the export thread.
     ///
-    /// Blocks the thread for as long as `within`. What is not delivered by then is counted as failed. A
-    /// second shutdown finds nothing to do.
+    /// Blocks the thread for at most `timeout`, then counts pending records as failed. A second shutdown
+    /// does nothing.
     ///
     /// # Errors
     ///
-    /// [`Undelivered`] tells how many records were not delivered, and why; also of those that failed
-    /// earlier, unless a flush has told of them.
-    pub fn shutdown(&self, within: Duration) -> Result<(), Undelivered> {
-        self.0.shutdown(within)
+    /// Returns [`Undelivered`] if records failed or are still pending. It includes earlier failures that no
+    /// flush has reported.
+    pub fn shutdown(&self, timeout: Duration) -> Result<(), Undelivered> {
+        self.0.shutdown(timeout)
     }
 }
 
 impl Sink for OtlpSink {
     #[inline]
     fn emit(&self, event: Event) {
-        // A call that began before a shutdown is told to its end, even if only as dropped.
+        // Also after a shutdown: the queue counts the event as dropped.
         self.0.shared.queue.push(event);
     }
 
     #[inline]
     fn enabled(&self) -> bool {
-        self.0.on.load(Relaxed)
+        self.0.is_enabled.load(Relaxed)
     }
 
     #[inline]
@@ -170,7 +199,7 @@ impl Sink for OtlpSink {
 impl fmt::Debug for OtlpSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OtlpSink")
-            .field("on", &self.0.on)
+            .field("is_enabled", &self.0.is_enabled)
             .field("stats", &self.stats())
             .finish_non_exhaustive()
     }
@@ -179,73 +208,69 @@ impl fmt::Debug for OtlpSink {
 // === impl Handle ===
 
 impl Handle {
-    fn shutdown(&self, within: Duration) -> Result<(), Undelivered> {
-        if !self.on.swap(false, Relaxed) {
+    fn shutdown(&self, timeout: Duration) -> Result<(), Undelivered> {
+        if !self.is_enabled.swap(false, Relaxed) {
             return Ok(());
         }
-        // What comes from here on would be neither in the answer nor on its way.
+        // Closed first: the response would not include later events.
         self.shared.queue.close();
-        let told = self.ask(within, Command::Shutdown);
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(thread) = thread
-            && !told.as_ref().is_err_and(Undelivered::is_unanswered)
+        let delivered = self.request(timeout, Command::Shutdown);
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = thread.take()
+            && !delivered.as_ref().is_err_and(Undelivered::is_timed_out)
         {
-            // It has answered, so it is at its end.
+            // The thread ends right after its response.
             let _ = thread.join();
         }
-        told
+        delivered
     }
 
-    fn ask(&self, within: Duration, command: fn(Request) -> Command) -> Result<(), Undelivered> {
+    fn request(
+        &self,
+        timeout: Duration,
+        command: fn(Request) -> Command,
+    ) -> Result<(), Undelivered> {
         let before = self.stats();
-        let (answer, told) = mpsc::channel();
+        let (response, delivered) = mpsc::channel();
         let now = Instant::now();
-        let deadline = now.checked_add(within).unwrap_or(now + FOR_EVER);
-        let told = match self.commands.send(command(Request { deadline, answer })) {
-            Ok(()) => told.recv_timeout(within.saturating_add(GRACE)),
-            // The thread is gone: it was shut down before, or could not be started.
+        let deadline = now.checked_add(timeout).unwrap_or(now + FOR_EVER);
+        let delivered = match self.commands.send(command(Request { deadline, response })) {
+            Ok(()) => delivered.recv_timeout(timeout.saturating_add(GRACE)),
+            // The thread has ended, or was never started.
             Err(_) => Err(RecvTimeoutError::Disconnected),
         };
-        told.unwrap_or_else(|error| {
-            let report = match error {
-                RecvTimeoutError::Timeout => Undelivered::unanswered(),
+        delivered.unwrap_or_else(|error| {
+            let mut undelivered = match error {
+                RecvTimeoutError::Timeout => Undelivered::timed_out(),
                 RecvTimeoutError::Disconnected => {
-                    self.shared.give_up("the export thread has ended");
+                    self.shared.fail_pending("the export thread has ended");
                     Undelivered::default()
                 }
             };
-            self.complete(report, &before)
+            // Without a response, the counters show what was not delivered.
+            let after = self.stats();
+            for signal in Signal::ALL {
+                let failed = after.of(signal).failed - before.of(signal).failed;
+                let pending = after.of(signal).pending();
+                let reason = self.shared.counters.of(signal).reason(failed, pending);
+                undelivered.add(signal, failed, pending, reason);
+            }
+            undelivered.into_result()
         })
     }
 
-    /// What the books say, when the export thread says nothing.
-    fn complete(&self, mut report: Undelivered, before: &Stats) -> Result<(), Undelivered> {
-        let after = self.stats();
-        for signal in Signal::ALL {
-            let failed = after.of(signal).failed - before.of(signal).failed;
-            let pending = after.of(signal).pending();
-            let why = self.shared.books.of(signal).why(failed, pending);
-            report.add(signal, failed, pending, why);
-        }
-        report.into_result()
-    }
-
     fn stats(&self) -> Stats {
-        Stats::new(&self.shared.queue, &self.shared.books)
+        Stats::new(&self.shared.queue, &self.shared.counters)
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if let Err(_undelivered) = self.shutdown(ON_DROP) {
+        if let Err(undelivered) = self.shutdown(DROP_TIMEOUT) {
             tracing::warn!(
                 target: "codex_telemetry",
                 "the OTLP sink was dropped before everything was delivered; call \
-                 `OtlpSink::shutdown` with more time: {_undelivered}"
+                 `OtlpSink::shutdown` with more time: {undelivered}"
             );
         }
     }
@@ -254,94 +279,84 @@ impl Drop for Handle {
 // === impl OtlpSinkBuilder ===
 
 impl OtlpSinkBuilder {
-    /// Exports spans by an exporter of the application's own, whatever the configuration says of traces.
+    /// Sets a custom exporter of spans. It replaces the configured one, and exports spans even if the
+    /// configuration disables traces.
     ///
-    /// Such an exporter is dropped at the end and not shut down: one that holds things back is the
-    /// application's to flush. This goes for those below as well.
+    /// The sink does not shut a custom exporter down, but drops it. If the exporter buffers, the
+    /// application has to flush it.
     pub fn span_exporter(
         mut self,
         exporter: impl opentelemetry_sdk::trace::SpanExporter + 'static,
     ) -> Self {
         let exporter: Box<dyn ExportSpans> = Box::new(exporter);
-        self.exporters.spans = Some(Exporter::own(exporter));
+        self.exporters.spans = Some(Exporter::custom(exporter));
         self
     }
 
-    /// Exports log records by an exporter of the application's own, whatever the configuration says of
-    /// logs.
+    /// Sets a custom exporter of log records, as [`span_exporter`](Self::span_exporter) does of spans.
     pub fn log_exporter(
         mut self,
         exporter: impl opentelemetry_sdk::logs::LogExporter + 'static,
     ) -> Self {
         let exporter: Box<dyn ExportLogs> = Box::new(exporter);
-        self.exporters.logs = Some(Exporter::own(exporter));
+        self.exporters.logs = Some(Exporter::custom(exporter));
         self
     }
 
-    /// Exports metrics by an exporter of the application's own, whatever the configuration says of
-    /// metrics. Its temporality should be cumulative: the totals of an export that fails are not kept for
-    /// the next one otherwise.
+    /// Sets a custom exporter of metrics, as [`span_exporter`](Self::span_exporter) does of spans.
+    ///
+    /// Use cumulative temporality. With another one, the measurements of a failed export are lost.
     pub fn metric_exporter(
         mut self,
         exporter: impl opentelemetry_sdk::metrics::exporter::PushMetricExporter,
     ) -> Self {
         let exporter: Box<dyn ExportMetrics> = Box::new(exporter);
-        self.exporters.metrics = Some(Exporter::own(exporter));
+        self.exporters.metrics = Some(Exporter::custom(exporter));
         self
     }
 
-    /// Starts the export thread.
+    /// Starts the sink and its export thread.
     ///
-    /// When no thread can be had the sink is off, after a warning.
+    /// If the thread cannot be started, the sink logs a warning and is disabled.
     #[must_use]
     pub fn start(self) -> OtlpSink {
         let Self { config, exporters } = self;
-        let mut own = Signal::ALL.to_vec();
-        own.retain(|signal| match signal {
+        let mut custom = Signal::ALL.to_vec();
+        custom.retain(|signal| match signal {
             Signal::Traces => exporters.spans.is_some(),
             Signal::Metrics => exporters.metrics.is_some(),
             Signal::Logs => exporters.logs.is_some(),
         });
-        let account = |signal| {
-            let config = of(&config, signal).map(|config| config.endpoint().to_string());
-            let own = own.contains(&signal);
-            Account::new(if own {
-                Some("the application's exporter".to_owned())
-            } else {
-                config
-            })
+        let destination = |signal| {
+            if custom.contains(&signal) {
+                return Some(CUSTOM.to_owned());
+            }
+            Some(config.signal(signal)?.endpoint().to_string())
         };
         let shared = Shared {
             queue: Arc::new(Queue::new(config.queue_capacity(), config.batch_size())),
-            books: Arc::new(Books {
-                traces: account(Signal::Traces),
-                metrics: account(Signal::Metrics),
-                logs: account(Signal::Logs),
-                ..Books::default()
-            }),
+            counters: Arc::new(Counters::new(destination)),
         };
-        let sampler = config.sampler();
         let (commands, received) = unbounded_channel();
-        let spawned = thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("codex-telemetry-otlp".to_owned())
             .spawn({
                 let (shared, config) = (shared.clone(), config.clone());
-                move || export_thread::run(shared, config, exporters, received)
-            });
-        let thread = spawned
+                move || worker::run(shared, &config, exporters, received)
+            })
             .inspect_err(|error| {
                 tracing::warn!(
                     target: "codex_telemetry",
-                    "the OTLP sink is off, its thread could not be started: {error}"
+                    "the OTLP sink is disabled: its thread could not be started: {error}"
                 );
             })
             .ok();
         OtlpSink(Arc::new(Handle {
             shared,
+            sampler: config.sampler(),
             config,
-            sampler,
-            own,
-            on: AtomicBool::new(thread.is_some()),
+            custom,
+            is_enabled: AtomicBool::new(thread.is_some()),
             commands,
             thread: Mutex::new(thread),
         }))
@@ -353,13 +368,5 @@ impl fmt::Debug for OtlpSinkBuilder {
         f.debug_struct("OtlpSinkBuilder")
             .field("config", &self.config)
             .finish_non_exhaustive()
-    }
-}
-
-fn of(config: &OtlpConfig, signal: Signal) -> Option<&SignalConfig> {
-    match signal {
-        Signal::Traces => config.traces(),
-        Signal::Metrics => config.metrics(),
-        Signal::Logs => config.logs(),
     }
 }

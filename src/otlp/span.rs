@@ -9,7 +9,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use super::names;
 use crate::event::{Event, Operation, millis};
 
-/// The span of a call, made of its terminal event.
+/// Returns the span of a call, for its terminal event.
 pub(super) fn span(event: &Event, scope: &InstrumentationScope) -> SpanData {
     let mut events = SpanEvents::default();
     events.events = event.span_events().to_vec();
@@ -33,7 +33,7 @@ pub(super) fn span(event: &Event, scope: &InstrumentationScope) -> SpanData {
 
 fn kind(operation: Operation) -> SpanKind {
     match operation {
-        // The agent is a process of its own.
+        // The agent is another process.
         Operation::Turn => SpanKind::Client,
         _ => SpanKind::Internal,
     }
@@ -58,7 +58,7 @@ fn status(event: &Event) -> Status {
     }
 }
 
-/// What a call is known by, wherever it is told: on its span and in its log records.
+/// Returns the attributes of an event, for its span and its log record.
 pub(super) fn attributes(event: &Event) -> Vec<KeyValue> {
     let mut attributes = Attributes(Vec::with_capacity(12 + event.attributes().len()));
     match event.operation() {
@@ -92,16 +92,13 @@ pub(super) fn attributes(event: &Event) -> Vec<KeyValue> {
         event.outcome().map(|outcome| outcome.as_str()),
     );
     attributes.some(names::ERROR_TYPE, event.error_type());
-    let own = attributes.0.len();
-    for (at, attribute) in event.attributes().iter().enumerate() {
-        // A key may be recorded again; a span holds it once, with its newest value. Those above are
-        // facts of the call, which nothing recorded replaces.
-        let (own, later) = (&attributes.0[..own], &event.attributes()[at + 1..]);
-        if !own
-            .iter()
-            .chain(later)
-            .any(|other| other.key == attribute.key)
-        {
+    let fixed = attributes.0.len();
+    for (index, attribute) in event.attributes().iter().enumerate() {
+        // If a key was recorded more than once, the latest value is exported. Recorded values do not
+        // replace the attributes above.
+        let (fixed, later) = (&attributes.0[..fixed], &event.attributes()[index + 1..]);
+        let mut others = fixed.iter().chain(later);
+        if !others.any(|other| other.key == attribute.key) {
             attributes.0.push(attribute.clone());
         }
     }

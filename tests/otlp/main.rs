@@ -1,12 +1,12 @@
-//! The OTLP sink against a receiver of our own that decodes what it gets and misbehaves on demand.
+//! The OTLP sink with a mock receiver, which decodes requests and fails in configured ways.
 
-mod books;
 #[path = "../support/checked/mod.rs"]
 mod checked;
 mod collector;
 mod lifecycle;
 mod receiver;
-mod receiver_works;
+mod receiver_self_test;
 mod rig;
 mod signals;
+mod stats;
 mod transports;

@@ -1,33 +1,33 @@
-//! The builder makes what the variables make, and tells what it cannot use.
+//! The builder builds the same configuration as the variables, and reports invalid values.
 
 use std::time::Duration;
 
 use codex_telemetry::otlp::config::{
-    OtlpConfig, OtlpConfigBuilder, Protocol, Sampler, Setup, Signal,
+    ConfigWithWarnings, OtlpConfig, OtlpConfigBuilder, Protocol, Sampler, Signal,
 };
 use opentelemetry::KeyValue;
 
 use crate::support::fact_of;
 
 fn facts<const N: usize>(builder: OtlpConfigBuilder, facts: [&str; N]) -> [String; N] {
-    let config = builder.build().expect("all of it is usable");
-    let setup = Setup {
+    let config = builder.build().expect("all values are valid");
+    let with_warnings = ConfigWithWarnings {
         config: Some(config),
         warnings: Vec::new(),
     };
-    facts.map(|fact| fact_of(&setup, fact))
+    facts.map(|fact| fact_of(&with_warnings, fact))
 }
 
 #[test]
-fn without_a_word_it_is_what_enable_is() {
-    let setup = OtlpConfig::from_variables([("CODEX_OTLP_ENABLE", "1")]);
-    let enabled = setup.config.expect("it is on");
-    let built = OtlpConfig::builder().build().expect("nothing is wrong");
+fn the_default_is_the_same_as_that_of_an_enabled_environment() {
+    let with_warnings = OtlpConfig::from_variables([("CODEX_OTLP_ENABLE", "1")]);
+    let enabled = with_warnings.config.expect("it is enabled");
+    let built = OtlpConfig::builder().build().expect("all values are valid");
     assert_eq!(format!("{built:?}"), format!("{enabled:?}"));
 }
 
 #[test]
-fn what_is_said_is_in_the_configuration() {
+fn the_configuration_has_the_values_of_the_builder() {
     let second = Duration::from_secs(1);
     let builder = OtlpConfig::builder()
         .endpoint("https://h/p/")
@@ -69,7 +69,7 @@ fn what_is_said_is_in_the_configuration() {
 }
 
 #[test]
-fn signals_are_on_by_name_or_by_an_endpoint_of_their_own() {
+fn a_signal_is_enabled_by_name_or_by_its_own_endpoint() {
     let builder = OtlpConfig::builder;
     let logs = builder().signal_endpoint(Signal::Logs, "http://h");
     assert_eq!(facts(logs.clone(), ["signals"]), ["logs"]);
@@ -88,58 +88,52 @@ fn signals_are_on_by_name_or_by_an_endpoint_of_their_own() {
 }
 
 #[test]
-fn the_first_value_that_is_not_usable_is_told() {
+fn the_first_invalid_value_is_reported() {
     let b = OtlpConfig::builder;
     let long = Duration::MAX;
     for (builder, error) in [
         (
             b().endpoint("h"),
-            "endpoint: it begins with neither http:// nor https://",
+            "endpoint: invalid URL: expected http:// or https://",
         ),
         (
             b().signal_endpoint(Signal::Logs, "http://"),
-            "signal_endpoint: not a URL",
+            "signal_endpoint: invalid URL: malformed",
         ),
-        (
-            b().header("a b", "c"),
-            "header: has a name that no header can have",
-        ),
-        (
-            b().header("a", "\n"),
-            "header: has a value that no header can have",
-        ),
+        (b().header("a b", "c"), "header: invalid header name"),
+        (b().header("a", "\n"), "header: invalid header value"),
         (
             b().timeout(Duration::ZERO),
-            "timeout: zero, or longer than 2147483647 ms",
+            "timeout: invalid duration: expected more than 0 and at most 2147483647 ms",
         ),
         (
             b().schedule_delay(long),
-            "schedule_delay: zero, or longer than 2147483647 ms",
+            "schedule_delay: invalid duration: expected more than 0 and at most 2147483647 ms",
         ),
         (
             b().metric_interval(long),
-            "metric_interval: zero, or longer than 2147483647 ms",
+            "metric_interval: invalid duration: expected more than 0 and at most 2147483647 ms",
         ),
         (
             b().queue_capacity(0),
-            "queue_capacity: no whole number from 1 to 1048576",
+            "queue_capacity: invalid number: expected a whole number from 1 to 1048576",
         ),
         (
             b().batch_size(usize::MAX),
-            "batch_size: no whole number from 1 to 1048576",
+            "batch_size: invalid number: expected a whole number from 1 to 1048576",
         ),
         (
             b().queue_capacity(5).batch_size(6),
-            "batch_size: more than the queue holds",
+            "batch_size: larger than the queue",
         ),
         (
             b().sampler(Sampler::TraceIdRatio(f64::NAN)),
-            "sampler: no number from 0 to 1",
+            "sampler: invalid ratio: expected a number from 0 to 1",
         ),
-        (b().signals([]), "signals: there is none to export"),
+        (b().signals([]), "signals: expected at least one signal"),
         (
             b().timeout(long).endpoint("h"),
-            "timeout: zero, or longer than 2147483647 ms",
+            "timeout: invalid duration: expected more than 0 and at most 2147483647 ms",
         ),
     ] {
         let found = builder.build().expect_err(error);
@@ -149,7 +143,7 @@ fn the_first_value_that_is_not_usable_is_told() {
 }
 
 #[test]
-fn grpc_needs_its_feature() {
+fn grpc_requires_its_feature() {
     let built = OtlpConfig::builder().protocol(Protocol::Grpc).build();
     assert_eq!(built.is_ok(), cfg!(feature = "grpc"));
 }

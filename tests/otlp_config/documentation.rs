@@ -1,4 +1,4 @@
-//! The table of `docs/otlp.md` is the table of these tests.
+//! The table of variables in `docs/otlp.md` matches the code.
 
 use std::collections::BTreeSet;
 
@@ -8,12 +8,12 @@ use crate::support::{ON, fact_of};
 
 const PAGE: &str = include_str!("../../docs/otlp.md");
 
-/// The cells of the table of variables.
+/// Returns the cells of the table of variables.
 fn rows() -> Vec<Vec<&'static str>> {
     let section = PAGE
         .split("\n## ")
         .find(|text| text.starts_with("Variables\n"));
-    let table = section.expect("there is a table");
+    let table = section.expect("the page has the table");
     let rows = table.lines().filter(|line| line.starts_with("| `"));
     rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect())
         .collect()
@@ -24,9 +24,9 @@ fn name(cell: &str) -> &str {
 }
 
 #[test]
-fn every_default_is_as_documented() {
-    let setup = OtlpConfig::from_variables([ON]);
-    let mut asked = 0;
+fn the_documented_defaults_are_those_of_the_code() {
+    let with_warnings = OtlpConfig::from_variables([ON]);
+    let mut checked = 0;
     for row in rows() {
         let fact = match name(row[0]) {
             "CODEX_OTLP_SIGNALS" => "signals",
@@ -38,14 +38,14 @@ fn every_default_is_as_documented() {
             "OTEL_METRIC_EXPORT_INTERVAL" => "interval",
             _ => continue,
         };
-        asked += 1;
-        assert_eq!(fact_of(&setup, fact), name(row[2]), "{fact}");
+        checked += 1;
+        assert_eq!(fact_of(&with_warnings, fact), name(row[2]), "{fact}");
     }
-    assert_eq!(asked, 7);
+    assert_eq!(checked, 7);
 }
 
 #[test]
-fn every_variable_is_read_and_has_a_row_of_its_own() {
+fn every_documented_variable_is_read_and_has_one_row() {
     let rows = rows();
     let names: BTreeSet<_> = rows.iter().map(|row| name(row[0])).collect();
     assert_eq!(names.len(), 19);
@@ -58,12 +58,12 @@ fn every_variable_is_read_and_has_a_row_of_its_own() {
             }
         }
         for variable in variables {
-            assert!(is_read(&variable), "{variable} changes nothing");
+            assert!(is_read(&variable), "{variable} has no effect");
         }
     }
 }
 
-/// Whether any value of the variable changes what comes out.
+/// Returns whether a value of the variable changes the result.
 fn is_read(variable: &str) -> bool {
     let values = [
         "http://h",

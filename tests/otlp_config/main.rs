@@ -1,14 +1,14 @@
-//! The configuration of the export over OTLP is what `docs/otlp.md` says, row by row.
+//! The OTLP configuration reads variables and builder values as `docs/otlp.md` documents.
 #![cfg(feature = "otlp")]
 
-mod any_variables;
-mod bad_connections;
-mod bad_endpoints;
-mod bad_values;
+mod arbitrary_variables;
 mod builder;
 mod documentation;
-mod good_values;
+mod invalid_connections;
+mod invalid_endpoints;
+mod invalid_values;
 mod precedence;
 mod secrets;
 mod support;
 mod switch;
+mod valid_values;

@@ -1,11 +1,12 @@
-//! Ours, then the standard's of the signal, then the standard's, then the default.
+//! The order of precedence: the crate's variable, the standard variable of the signal, the standard
+//! variable of all signals, the default.
 
 use codex_telemetry::otlp::config::OtlpConfig;
 
 use crate::support::{ON, Row, check, fact_of};
 
-/// A setting: its fact, the end of its standard names, ours, and a value and what it comes to for ours,
-/// for that of the signal, for that of all; then the default.
+/// A setting: its fact, the end of its standard variables, the crate's variable, for each variable in order
+/// of precedence a value and what is read from it, and the default.
 type Setting<'a> = (&'a str, &'a str, &'a str, [(&'a str, &'a str); 3], &'a str);
 
 const SETTINGS: &[Setting<'_>] = &[
@@ -51,8 +52,8 @@ const SETTINGS: &[Setting<'_>] = &[
 ];
 
 #[test]
-fn each_setting_is_of_the_first_variable_that_is_set() {
-    for (fact, end, ours, [first, second, third], default) in SETTINGS {
+fn the_first_variable_that_is_set_takes_precedence() {
+    for (fact, end, crate_variable, [first, second, third], default) in SETTINGS {
         for (signal, upper) in [
             ("traces", "TRACES"),
             ("metrics", "METRICS"),
@@ -60,20 +61,24 @@ fn each_setting_is_of_the_first_variable_that_is_set() {
         ] {
             let of_signal = format!("OTEL_EXPORTER_OTLP_{upper}_{end}");
             let of_all = format!("OTEL_EXPORTER_OTLP_{end}");
-            let variables = [(*ours, first.0), (&of_signal, second.0), (&of_all, third.0)];
+            let variables = [
+                (*crate_variable, first.0),
+                (&of_signal, second.0),
+                (&of_all, third.0),
+            ];
             let expected = [first.1, second.1, third.1, default];
             for (skipped, expected) in expected.into_iter().enumerate() {
-                // A variable is out of the way if it is unset, and if it is empty.
+                // The first ones are skipped if they are unset, and if they are blank.
                 let unset = variables[skipped..].iter().copied();
                 let empty = variables[..skipped].iter().map(|(name, _)| (*name, " "));
                 for variables in [
                     unset.clone().chain([ON]).collect::<Vec<_>>(),
                     unset.chain(empty).chain([ON]).collect(),
                 ] {
-                    let setup = OtlpConfig::from_variables(variables.clone());
-                    let found = fact_of(&setup, &format!("{signal} {fact}"));
+                    let with_warnings = OtlpConfig::from_variables(variables.clone());
+                    let found = fact_of(&with_warnings, &format!("{signal} {fact}"));
                     assert_eq!(found, expected, "{signal} {fact} of {variables:?}");
-                    assert!(setup.warnings.is_empty(), "{:?}", setup.warnings);
+                    assert_eq!(with_warnings.warnings, []);
                 }
             }
         }
@@ -81,8 +86,8 @@ fn each_setting_is_of_the_first_variable_that_is_set() {
 }
 
 #[test]
-fn an_endpoint_is_of_the_first_variable_that_is_set() {
-    let ours = ("CODEX_OTLP_ENDPOINT", "http://ours/p/");
+fn the_endpoint_of_a_signal_is_used_without_a_path() {
+    let of_crate = ("CODEX_OTLP_ENDPOINT", "http://crate/p/");
     let of_signal = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://signal/p/");
     let of_all = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://all/p");
     let row = |case: &str, variables: &[(&str, &str)], traces: &str, metrics: &str| {
@@ -94,19 +99,19 @@ fn an_endpoint_is_of_the_first_variable_that_is_set() {
         }]);
     };
     row(
-        "ours wins over that of the signal",
-        &[ours, of_signal, of_all],
-        "http://ours/p/v1/traces",
-        "http://ours/p/v1/metrics",
+        "the crate's variable",
+        &[of_crate, of_signal, of_all],
+        "http://crate/p/v1/traces",
+        "http://crate/p/v1/metrics",
     );
     row(
-        "that of the signal is used as it is",
+        "the variable of the signal",
         &[of_signal, of_all],
         "http://all/p/v1/traces",
         "http://signal/p/",
     );
     row(
-        "that of all gets the path",
+        "the variable of all signals",
         &[of_all],
         "http://all/p/v1/traces",
         "http://all/p/v1/metrics",
@@ -114,25 +119,25 @@ fn an_endpoint_is_of_the_first_variable_that_is_set() {
 }
 
 #[test]
-fn a_client_certificate_and_its_key_are_looked_up_each_on_its_own() {
+fn a_client_certificate_and_its_key_are_read_independently() {
     check(&[
         Row {
-            case: "ours",
+            case: "the crate's variables",
             variables: &[
                 ON,
-                ("CODEX_OTLP_CERTFILE", "ours.pem"),
-                ("CODEX_OTLP_KEYFILE", "ours.key"),
+                ("CODEX_OTLP_CERTFILE", "crate.pem"),
+                ("CODEX_OTLP_KEYFILE", "crate.key"),
                 ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "all.pem"),
                 ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "traces.key"),
             ],
             facts: &[
-                ("traces certificate", "ours.pem"),
-                ("traces key", "ours.key"),
+                ("traces certificate", "crate.pem"),
+                ("traces key", "crate.key"),
             ],
             warnings: &[],
         },
         Row {
-            case: "of a signal and of all",
+            case: "variables of one signal and of all",
             variables: &[
                 ON,
                 ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "all.pem"),
@@ -152,7 +157,7 @@ fn a_client_certificate_and_its_key_are_looked_up_each_on_its_own() {
 }
 
 #[test]
-fn the_name_of_the_service_wins_over_that_among_the_attributes() {
+fn the_service_name_takes_precedence_over_the_resource_attributes() {
     let attributes = ("OTEL_RESOURCE_ATTRIBUTES", "service.name=attribute,a=b");
     let name = ("OTEL_SERVICE_NAME", " a name ");
     let row = |case: &str, variables: &[(&str, &str)], service: &str| {
@@ -179,20 +184,20 @@ fn the_name_of_the_service_wins_over_that_among_the_attributes() {
 }
 
 #[test]
-fn the_applications_attributes_win_over_the_environments() {
+fn attributes_of_the_application_take_precedence_over_the_environment() {
     let variables = [
         ON,
-        ("OTEL_SERVICE_NAME", "theirs"),
+        ("OTEL_SERVICE_NAME", "environment"),
         ("OTEL_RESOURCE_ATTRIBUTES", "a=b,c=d"),
     ];
-    let mut setup = OtlpConfig::from_variables(variables);
-    setup.config = setup.config.map(|config| {
-        let own = [("service.name", "own"), ("a", "own")];
+    let mut with_warnings = OtlpConfig::from_variables(variables);
+    with_warnings.config = with_warnings.config.map(|config| {
+        let attributes = [("service.name", "application"), ("a", "application")];
         config.with_resource_attributes(
-            own.map(|(key, value)| opentelemetry::KeyValue::new(key, value)),
+            attributes.map(|(key, value)| opentelemetry::KeyValue::new(key, value)),
         )
     });
-    assert_eq!(fact_of(&setup, "service.name"), "own");
-    assert_eq!(fact_of(&setup, "a"), "own");
-    assert_eq!(fact_of(&setup, "c"), "d");
+    assert_eq!(fact_of(&with_warnings, "service.name"), "application");
+    assert_eq!(fact_of(&with_warnings, "a"), "application");
+    assert_eq!(fact_of(&with_warnings, "c"), "d");
 }

@@ -1,4 +1,4 @@
-//! No secret is shown, whether it is in its place or in a wrong one.
+//! Secrets are not shown, not even if they are in the wrong variable.
 
 use codex_telemetry::otlp::config::OtlpConfig;
 
@@ -47,24 +47,24 @@ const VALUES: &[&str] = &[
 ];
 
 #[test]
-fn no_variable_shows_a_secret() {
+fn the_value_of_a_variable_is_not_shown() {
     for variable in VARIABLES {
         for value in VALUES {
             for on in [ON, ("CODEX_OTLP_UNKNOWN", SECRET)] {
                 let sampler = ("OTEL_TRACES_SAMPLER", "traceidratio");
-                let setup = OtlpConfig::from_variables([on, sampler, (variable, value)]);
-                let mut shown = format!("{setup:?} {setup:#?}");
-                for warning in &setup.warnings {
+                let with_warnings = OtlpConfig::from_variables([on, sampler, (variable, value)]);
+                let mut shown = format!("{with_warnings:?} {with_warnings:#?}");
+                for warning in &with_warnings.warnings {
                     shown += &format!("{warning} {}", warning.variable());
                 }
-                let config = setup.config.iter();
+                let config = with_warnings.config.iter();
                 for signal in
                     config.flat_map(|config| [config.traces(), config.metrics(), config.logs()])
                 {
                     let Some(signal) = signal else { continue };
                     shown += &format!("{} {:?}", signal.endpoint(), signal.endpoint());
                 }
-                // The name of a header is none, and is not meant to hold one.
+                // The name of a header is not a secret.
                 let shown = shown.replace("\"s3cret\": ***", "");
                 assert!(!shown.contains(SECRET), "{variable}={value}: {shown}");
             }
@@ -73,7 +73,7 @@ fn no_variable_shows_a_secret() {
 }
 
 #[test]
-fn the_builder_shows_no_secret() {
+fn the_values_of_the_builder_are_not_shown() {
     for value in VALUES {
         let builder = OtlpConfig::builder().endpoint(value);
         assert!(!format!("{builder:?} {builder:#?}").contains(SECRET));
@@ -86,7 +86,10 @@ fn the_builder_shows_no_secret() {
         let builder = OtlpConfig::builder()
             .header("api-key", value)
             .header(value, "ä");
-        let error = builder.clone().build().expect_err("the last value is bad");
+        let error = builder
+            .clone()
+            .build()
+            .expect_err("the last value is invalid");
         let shown = format!("{builder:?} {error} {error:?}");
         assert!(!shown.contains(SECRET), "{shown}");
     }

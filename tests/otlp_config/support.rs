@@ -1,9 +1,9 @@
-use codex_telemetry::otlp::config::{OtlpConfig, Setup, Signal, SignalConfig};
+use codex_telemetry::otlp::config::{ConfigWithWarnings, OtlpConfig, Signal, SignalConfig};
 
-/// What switches the export on in rows that are about something else.
+/// Enables the export in cases that are about something else.
 pub(crate) const ON: (&str, &str) = ("CODEX_OTLP_ENABLE", "1");
 
-/// A case: its name, the variables, facts about what they come to, and the warnings.
+/// A case: its name, the variables, properties of their configuration, and the warnings.
 pub(crate) struct Row<'a> {
     pub(crate) case: &'a str,
     pub(crate) variables: &'a [(&'a str, &'a str)],
@@ -11,13 +11,13 @@ pub(crate) struct Row<'a> {
     pub(crate) warnings: &'a [&'a str],
 }
 
-/// Tells all rows that do not hold, not the first alone.
+/// Checks all rows, and fails with all that are wrong.
 pub(crate) fn check(rows: &[Row<'_>]) {
     let mut wrong = Vec::new();
     for row in rows {
-        let setup = OtlpConfig::from_variables(row.variables.iter().copied());
+        let with_warnings = OtlpConfig::from_variables(row.variables.iter().copied());
         for (fact, expected) in row.facts {
-            let found = fact_of(&setup, fact);
+            let found = fact_of(&with_warnings, fact);
             if found != *expected {
                 wrong.push(format!(
                     "{}: {fact} is {found:?}, not {expected:?}",
@@ -25,10 +25,14 @@ pub(crate) fn check(rows: &[Row<'_>]) {
                 ));
             }
         }
-        let warnings: Vec<_> = setup.warnings.iter().map(ToString::to_string).collect();
+        let warnings: Vec<_> = with_warnings
+            .warnings
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         if warnings != row.warnings {
             wrong.push(format!(
-                "{}: warns {warnings:#?}, not {:#?}",
+                "{}: the warnings are {warnings:#?}, not {:#?}",
                 row.case, row.warnings
             ));
         }
@@ -36,10 +40,10 @@ pub(crate) fn check(rows: &[Row<'_>]) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A variable with a bad value, what is wrong with it and what comes of it, and a fact.
-pub(crate) type BadValue<'a> = (&'a str, &'a str, &'a str, (&'a str, &'a str));
+/// A variable, its invalid value, the warning, and a property of the configuration.
+pub(crate) type InvalidCase<'a> = (&'a str, &'a str, &'a str, (&'a str, &'a str));
 
-pub(crate) fn check_bad(cases: &[BadValue<'_>]) {
+pub(crate) fn check_invalid(cases: &[InvalidCase<'_>]) {
     for (variable, value, warning, fact) in cases {
         check(&[Row {
             case: &format!("{variable}={value}"),
@@ -50,19 +54,16 @@ pub(crate) fn check_bad(cases: &[BadValue<'_>]) {
     }
 }
 
-/// `signals`, `traces endpoint`, `queue` and so on, as a text.
-pub(crate) fn fact_of(setup: &Setup, fact: &str) -> String {
-    let Some(config) = &setup.config else {
+/// Returns a property of the configuration as a text: `signals`, `traces endpoint`, `queue` and so on.
+pub(crate) fn fact_of(with_warnings: &ConfigWithWarnings, fact: &str) -> String {
+    let Some(config) = &with_warnings.config else {
         return "off".to_owned();
     };
     if let Some((signal, fact)) = fact.split_once(' ') {
-        let signal = match signal {
-            "traces" => config.traces(),
-            "metrics" => config.metrics(),
-            "logs" => config.logs(),
-            _ => panic!("no signal {signal}"),
-        };
-        return signal.map_or("off".to_owned(), |signal| signal_fact(signal, fact));
+        let known = |known: &Signal| known.as_str() == signal;
+        let signal = Signal::ALL.into_iter().find(known);
+        let config = config.signal(signal.expect("it is a signal"));
+        return config.map_or("off".to_owned(), |signal| signal_fact(signal, fact));
     }
     match fact {
         "signals" => signals(config).join(","),
@@ -80,14 +81,9 @@ pub(crate) fn fact_of(setup: &Setup, fact: &str) -> String {
 }
 
 fn signals(config: &OtlpConfig) -> Vec<&'static str> {
-    let on = |signal: &Signal| match signal {
-        Signal::Traces => config.traces().is_some(),
-        Signal::Metrics => config.metrics().is_some(),
-        Signal::Logs => config.logs().is_some(),
-    };
     Signal::ALL
         .into_iter()
-        .filter(on)
+        .filter(|signal| config.signal(*signal).is_some())
         .map(Signal::as_str)
         .collect()
 }
@@ -105,6 +101,6 @@ fn signal_fact(signal: &SignalConfig, fact: &str) -> String {
         "ca" => file(signal.tls().ca_file()),
         "certificate" => file(signal.tls().certificate_file()),
         "key" => file(signal.tls().key_file()),
-        _ => panic!("no fact {fact}"),
+        _ => panic!("unknown fact {fact}"),
     }
 }

@@ -1,17 +1,17 @@
-//! What switches the export on and off.
+//! Variables that enable and disable the export.
 
 use codex_telemetry::otlp::config::OtlpConfig;
 
 use crate::support::{Row, check};
 
-const OURS: (&str, &str) = ("CODEX_OTLP_ENDPOINT", "http://ours:1");
+const CRATE: (&str, &str) = ("CODEX_OTLP_ENDPOINT", "http://crate:1");
 const STANDARD: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://standard:2");
-const OF_TRACES: (&str, &str) = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://traces:3/t");
-const OF_LOGS: (&str, &str) = ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://logs:4");
+const TRACES: (&str, &str) = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://traces:3/t");
+const LOGS: (&str, &str) = ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://logs:4");
 const DISABLED: (&str, &str) = ("OTEL_SDK_DISABLED", "True");
 const ALL: &str = "traces,metrics,logs";
 
-/// A case: its name, the variables, and the signals that are on.
+/// A case: its name, the variables, and the enabled signals.
 type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
 fn check_signals(cases: &[Case<'_>]) {
@@ -26,19 +26,19 @@ fn check_signals(cases: &[Case<'_>]) {
 }
 
 #[test]
-fn an_endpoint_switches_on_and_nothing_else_does() {
+fn only_an_endpoint_enables_the_export() {
     check_signals(&[
         ("nothing", &[], "off"),
-        ("ours", &[OURS], ALL),
-        ("the standard's", &[STANDARD], ALL),
-        ("the standard's of a signal", &[OF_TRACES], "traces"),
-        ("of two signals", &[OF_TRACES, OF_LOGS], "traces,logs"),
-        ("ours beside one of a signal", &[OURS, OF_TRACES], ALL),
+        ("the crate's", &[CRATE], ALL),
+        ("the standard", &[STANDARD], ALL),
+        ("the standard of a signal", &[TRACES], "traces"),
+        ("of two signals", &[TRACES, LOGS], "traces,logs"),
+        ("the crate's and one of a signal", &[CRATE, TRACES], ALL),
         ("empty", &[("CODEX_OTLP_ENDPOINT", "")], "off"),
         ("blank", &[("OTEL_EXPORTER_OTLP_ENDPOINT", " \t")], "off"),
         ("another setting", &[("CODEX_OTLP_HEADERS", "a=b")], "off"),
         (
-            "a bad value of another setting",
+            "an invalid value of another setting",
             &[("CODEX_OTLP_TIMEOUT", "x")],
             "off",
         ),
@@ -47,17 +47,17 @@ fn an_endpoint_switches_on_and_nothing_else_does() {
 }
 
 #[test]
-fn enable_decides_before_all_else() {
+fn the_enable_variable_takes_precedence_over_all_others() {
     let off = ["0", "false", "no", "off", "OFF", " False "];
     let on = ["1", "true", "yes", "on", "Yes", " ON\n"];
     for value in off {
         let enable = ("CODEX_OTLP_ENABLE", value);
-        let bad = ("CODEX_OTLP_TIMEOUT", "not looked at");
+        let invalid = ("CODEX_OTLP_TIMEOUT", "not read");
         check_signals(&[
-            ("off with our endpoint", &[enable, OURS], "off"),
+            ("off with the crate's endpoint", &[enable, CRATE], "off"),
             (
                 "off with all",
-                &[enable, OURS, STANDARD, OF_TRACES, bad],
+                &[enable, CRATE, STANDARD, TRACES, invalid],
                 "off",
             ),
         ]);
@@ -67,39 +67,35 @@ fn enable_decides_before_all_else() {
         check_signals(&[
             ("on", &[enable], ALL),
             ("on, though disabled", &[enable, DISABLED], ALL),
-            (
-                "on, with an endpoint of one signal",
-                &[enable, OF_TRACES],
-                ALL,
-            ),
+            ("on, with an endpoint of one signal", &[enable, TRACES], ALL),
         ]);
     }
     check_signals(&[("empty", &[("CODEX_OTLP_ENABLE", ""), STANDARD], ALL)]);
 }
 
 #[test]
-fn the_standards_switch_is_second() {
+fn the_standard_switch_disables_the_export() {
     check_signals(&[
-        ("disabled, ours", &[DISABLED, OURS], "off"),
-        ("disabled, the standard's", &[DISABLED, STANDARD], "off"),
-        ("false", &[("OTEL_SDK_DISABLED", "FALSE"), OURS], ALL),
-        ("empty", &[("OTEL_SDK_DISABLED", ""), OURS], ALL),
+        ("disabled, the crate's endpoint", &[DISABLED, CRATE], "off"),
+        (
+            "disabled, the standard endpoint",
+            &[DISABLED, STANDARD],
+            "off",
+        ),
+        ("false", &[("OTEL_SDK_DISABLED", "FALSE"), CRATE], ALL),
+        ("empty", &[("OTEL_SDK_DISABLED", ""), CRATE], ALL),
     ]);
 }
 
 #[test]
-fn signals_narrow_down() {
+fn the_signals_variable_selects_signals() {
     let signals = |value| ("CODEX_OTLP_SIGNALS", value);
     check_signals(&[
-        ("one", &[OURS, signals("metrics")], "metrics"),
-        ("two", &[OURS, signals(" LOGS , traces,")], "traces,logs"),
-        ("all", &[OURS, signals("logs,metrics,traces")], ALL),
-        ("empty", &[OURS, signals("")], ALL),
-        (
-            "one without an endpoint",
-            &[OF_TRACES, signals("logs")],
-            "off",
-        ),
+        ("one", &[CRATE, signals("metrics")], "metrics"),
+        ("two", &[CRATE, signals(" LOGS , traces,")], "traces,logs"),
+        ("all", &[CRATE, signals("logs,metrics,traces")], ALL),
+        ("empty", &[CRATE, signals("")], ALL),
+        ("one without an endpoint", &[TRACES, signals("logs")], "off"),
         (
             "enabled",
             &[("CODEX_OTLP_ENABLE", "1"), signals("logs")],
@@ -109,7 +105,7 @@ fn signals_narrow_down() {
 }
 
 #[test]
-fn the_default_endpoint_is_that_of_the_protocol() {
+fn the_default_endpoint_is_on_this_machine() {
     check(&[
         Row {
             case: "HTTP",
@@ -122,8 +118,8 @@ fn the_default_endpoint_is_that_of_the_protocol() {
             warnings: &[],
         },
         Row {
-            case: "beside an endpoint of one signal",
-            variables: &[("CODEX_OTLP_ENABLE", "1"), OF_TRACES],
+            case: "with an endpoint of one signal",
+            variables: &[("CODEX_OTLP_ENABLE", "1"), TRACES],
             facts: &[
                 ("traces endpoint", "http://traces:3/t"),
                 ("logs endpoint", "http://localhost:4318/v1/logs"),
@@ -135,7 +131,7 @@ fn the_default_endpoint_is_that_of_the_protocol() {
 
 #[test]
 #[cfg(feature = "grpc")]
-fn over_grpc_no_path_is_appended() {
+fn grpc_appends_no_path() {
     check(&[
         Row {
             case: "the default",
@@ -144,27 +140,27 @@ fn over_grpc_no_path_is_appended() {
             warnings: &[],
         },
         Row {
-            case: "one that is given",
-            variables: &[OURS, ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "gRPC")],
+            case: "a given endpoint",
+            variables: &[CRATE, ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "gRPC")],
             facts: &[
-                ("logs endpoint", "http://ours:1"),
-                ("traces endpoint", "http://ours:1/v1/traces"),
+                ("logs endpoint", "http://crate:1"),
+                ("traces endpoint", "http://crate:1/v1/traces"),
             ],
             warnings: &[],
         },
     ]);
 }
 
-/// The one test that looks at the process, which has no such variables in it: it sets none.
+/// The only test that reads the environment of the process. It sets no variable.
 #[test]
-fn the_process_is_asked_for_its_variables() {
-    let ours = |(name, _): &(std::ffi::OsString, _)| {
+fn from_env_reads_the_environment_of_the_process() {
+    let is_relevant = |(name, _): &(std::ffi::OsString, _)| {
         let name = name.to_string_lossy();
         name.starts_with("CODEX_OTLP_") || name.starts_with("OTEL_")
     };
-    if !std::env::vars_os().any(|variable| ours(&variable)) {
-        let setup = OtlpConfig::from_env();
-        assert!(setup.config.is_none());
-        assert!(setup.warnings.is_empty());
+    if !std::env::vars_os().any(|variable| is_relevant(&variable)) {
+        let with_warnings = OtlpConfig::from_env();
+        assert!(with_warnings.config.is_none());
+        assert!(with_warnings.warnings.is_empty());
     }
 }

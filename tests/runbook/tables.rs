@@ -7,7 +7,7 @@ use codex_telemetry::{ErrorClass, OtlpConfig};
 use crate::{
     page::table,
     pattern::line_matches,
-    receiver::{Behaviour, Receiver, closed_port},
+    receiver::{MockResponse, Receiver, closed_port},
     tools::examples,
 };
 
@@ -25,7 +25,7 @@ fn every_class_is_in_the_table_of_classes_once() {
 #[test]
 fn every_row_about_the_probe_is_the_message_of_the_probe() {
     let refusing = Receiver::http();
-    refusing.behave(Behaviour::Status(401));
+    refusing.respond_with(MockResponse::Status(401));
     let accepting = Receiver::http();
     let grpc = Receiver::grpc();
     let endpoints = [

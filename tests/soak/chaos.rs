@@ -9,7 +9,7 @@ use std::{
 
 use fastrand::Rng;
 
-use crate::receiver::{Behaviour, Receiver};
+use crate::receiver::{MockResponse, Receiver};
 
 /// A thread that makes a receiver fail, hang and restart at random.
 pub(crate) struct Chaos {
@@ -31,23 +31,23 @@ impl Chaos {
                     (stop, rng.u8(..9), rng.i64(..100))
                 };
                 while let (false, kind, count) = pause(100) {
-                    receiver.behave(match kind {
-                        0 => Behaviour::Status(503),
-                        1 => Behaviour::StatusWithRetryAfter(429, Duration::from_secs(1)),
-                        2 => Behaviour::Status(400),
-                        3 => Behaviour::PartialSuccess {
+                    receiver.respond_with(match kind {
+                        0 => MockResponse::Status(503),
+                        1 => MockResponse::StatusWithRetryAfter(429, Duration::from_secs(1)),
+                        2 => MockResponse::Status(400),
+                        3 => MockResponse::PartialSuccess {
                             rejected: count,
                             message: "some of it".to_owned(),
                         },
-                        4 => Behaviour::CloseMidway,
-                        5 => Behaviour::Hang,
+                        4 => MockResponse::CloseMidway,
+                        5 => MockResponse::Hang,
                         6 => {
                             receiver.stop();
                             pause(200);
                             receiver.restart();
-                            Behaviour::Accept
+                            MockResponse::Accept
                         }
-                        _ => Behaviour::Accept,
+                        _ => MockResponse::Accept,
                     });
                 }
             })
@@ -63,6 +63,6 @@ impl Chaos {
     pub(crate) fn stop(self) {
         drop(self.stop);
         self.thread.join().unwrap();
-        self.receiver.behave(Behaviour::Accept);
+        self.receiver.respond_with(MockResponse::Accept);
     }
 }

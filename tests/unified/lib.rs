@@ -1,1 +1,1 @@
-//! Holds nothing; see `tests/`.
+//! Empty: the tests are in `tests/`.

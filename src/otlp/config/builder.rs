@@ -4,19 +4,17 @@ use opentelemetry::KeyValue;
 
 use super::{
     ConfigError, Endpoint, OtlpConfig, Protocol, Sampler, Signal, SignalConfig, Tls,
-    connection::Target,
-    flaw::Flaw,
+    error::InvalidValue,
     headers::Headers,
-    limits::{self, REQUEST_TIMEOUT},
-    resource::Resource,
+    otlp_config::{Limits, Resource},
     sampler,
     signal::ClientFiles,
 };
 
-/// Builds an [`OtlpConfig`] without any environment.
+/// Builds an [`OtlpConfig`] without reading the environment.
 ///
-/// Without an endpoint it is the collector on this machine. What cannot be used is told by
-/// [`build`](Self::build), the first of it.
+/// Without an endpoint, all signals go to a collector on this machine. [`build`](Self::build) reports the
+/// first invalid value.
 ///
 /// ```
 /// use std::time::Duration;
@@ -33,7 +31,7 @@ use super::{
 ///     .service_name("release-bot")
 ///     .sampler(Sampler::ParentBasedTraceIdRatio(0.1))
 ///     .build()?;
-/// let traces = config.traces().expect("they are on");
+/// let traces = config.traces().expect("traces are enabled");
 /// assert_eq!(traces.endpoint().to_string(), "https://collector.example:4318/otlp/v1/traces");
 /// assert!(config.logs().is_none());
 /// # Ok::<(), codex_telemetry::otlp::config::ConfigError>(())
@@ -51,52 +49,54 @@ pub struct OtlpConfigBuilder {
     signals: Option<Vec<Signal>>,
     resource: Resource,
     sampler: Sampler,
-    limits: limits::Limits,
+    limits: Limits,
     batch_size: Option<usize>,
     error: Option<ConfigError>,
 }
 
 impl OtlpConfig {
-    /// Returns a builder, which asks no environment.
+    /// Returns a builder, which does not read the environment.
     pub fn builder() -> OtlpConfigBuilder {
         OtlpConfigBuilder::default()
     }
 }
 
 impl OtlpConfigBuilder {
-    /// Sets the endpoint of all signals; over HTTP, `/v1/traces` and so on is appended to it.
+    /// Sets the base URL of all signals. Over HTTP, `/v1/traces`, `/v1/metrics` or `/v1/logs` is
+    /// appended.
     pub fn endpoint(mut self, url: &str) -> Self {
-        self.endpoint = self.checked("endpoint", Endpoint::parse(url));
+        self.endpoint = self.check("endpoint", Endpoint::parse(url));
         self
     }
 
-    /// Sets the endpoint of one signal, to be used as it is. Without an [`endpoint`](Self::endpoint)
-    /// besides, only the signals are on that have one of their own.
+    /// Sets the URL of one signal. Nothing is appended to it.
+    ///
+    /// Without an [`endpoint`](Self::endpoint), only signals with a URL of their own are exported.
     pub fn signal_endpoint(mut self, signal: Signal, url: &str) -> Self {
-        if let Some(endpoint) = self.checked("signal_endpoint", Endpoint::parse(url)) {
+        if let Some(endpoint) = self.check("signal_endpoint", Endpoint::parse(url)) {
             self.signal_endpoints.retain(|(of, _)| *of != signal);
             self.signal_endpoints.push((signal, endpoint));
         }
         self
     }
 
-    /// Adds a header to every request; the value is taken as it is, and is a secret.
+    /// Adds a header to every request. The value is not percent-decoded, and is treated as a secret.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let inserted = self.headers.insert(name, value);
-        self.checked("header", inserted);
+        self.check("header", inserted);
         self
     }
 
     /// Sets the protocol.
     pub fn protocol(mut self, protocol: Protocol) -> Self {
-        let protocol = self.checked("protocol", protocol.available());
+        let protocol = self.check("protocol", protocol.supported());
         self.protocol = protocol.unwrap_or_default();
         self
     }
 
-    /// Sets how long one request may take.
+    /// Sets the time limit of one request.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = self.checked("timeout", limits::check_duration(timeout));
+        self.timeout = self.check("timeout", Limits::check_duration(timeout));
         self
     }
 
@@ -106,13 +106,13 @@ impl OtlpConfigBuilder {
         self
     }
 
-    /// Sets the file of the authorities to trust instead of the system's, in PEM.
+    /// Sets the PEM file of the root certificates to trust instead of those of the system.
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.tls.ca = Some(path.into());
         self
     }
 
-    /// Sets the files of the client's certificate and of its private key, in PEM.
+    /// Sets the PEM files of the client certificate and of its private key.
     pub fn client_certificate_file(
         mut self,
         certificate: impl Into<PathBuf>,
@@ -125,56 +125,59 @@ impl OtlpConfigBuilder {
         self
     }
 
-    /// Sets which signals are exported; all are, unless it is said.
+    /// Sets the signals to export. The default is all of them.
     pub fn signals(mut self, signals: impl IntoIterator<Item = Signal>) -> Self {
         self.signals = Some(signals.into_iter().collect());
         self
     }
 
-    /// Sets the `service.name` of the resource.
+    /// Sets the resource attribute `service.name`.
     pub fn service_name(mut self, name: impl Into<String>) -> Self {
         self.resource.set_service_name(name);
         self
     }
 
-    /// Adds an attribute of the resource.
+    /// Adds a resource attribute.
     pub fn resource_attribute(mut self, attribute: KeyValue) -> Self {
         self.resource.set(attribute);
         self
     }
 
-    /// Sets which traces are exported.
+    /// Sets the sampler.
     pub fn sampler(mut self, mut sampler: Sampler) -> Self {
         let ratio = sampler.ratio_mut().map_or(1.0, |ratio| *ratio);
-        self.checked("sampler", sampler::check_ratio(ratio));
+        self.check("sampler", sampler::check_ratio(ratio));
         self.sampler = sampler;
         self
     }
 
-    /// Sets how many events may wait for the export.
+    /// Sets the maximum number of events in the queue.
     pub fn queue_capacity(mut self, events: usize) -> Self {
-        let checked = self.checked("queue_capacity", limits::check_count(events));
-        self.limits.queue_capacity = checked.unwrap_or(self.limits.queue_capacity);
+        if let Some(events) = self.check("queue_capacity", Limits::check_count(events)) {
+            self.limits.queue_capacity = events;
+        }
         self
     }
 
-    /// Sets how many spans or log records go into one request at most.
+    /// Sets the maximum number of spans or log records in one request.
     pub fn batch_size(mut self, records: usize) -> Self {
-        self.batch_size = self.checked("batch_size", limits::check_count(records));
+        self.batch_size = self.check("batch_size", Limits::check_count(records));
         self
     }
 
     /// Sets how long spans and log records wait for a batch to fill.
     pub fn schedule_delay(mut self, delay: Duration) -> Self {
-        let checked = self.checked("schedule_delay", limits::check_duration(delay));
-        self.limits.schedule_delay = checked.unwrap_or(self.limits.schedule_delay);
+        if let Some(delay) = self.check("schedule_delay", Limits::check_duration(delay)) {
+            self.limits.schedule_delay = delay;
+        }
         self
     }
 
-    /// Sets how often metrics are exported.
+    /// Sets the interval between two exports of metrics.
     pub fn metric_interval(mut self, interval: Duration) -> Self {
-        let checked = self.checked("metric_interval", limits::check_duration(interval));
-        self.limits.metric_interval = checked.unwrap_or(self.limits.metric_interval);
+        if let Some(interval) = self.check("metric_interval", Limits::check_duration(interval)) {
+            self.limits.metric_interval = interval;
+        }
         self
     }
 
@@ -182,55 +185,65 @@ impl OtlpConfigBuilder {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for the first value that cannot be used: a URL, header, ratio or number out of
-    /// bounds, gRPC without the feature `grpc`, a batch larger than the queue, or no signal at all.
+    /// Returns a [`ConfigError`] for the first invalid value: a URL, a header, a ratio, a number or a
+    /// duration, gRPC without the crate feature `grpc`, a batch size above the queue capacity, or no
+    /// signal at all.
     pub fn build(mut self) -> Result<OtlpConfig, ConfigError> {
-        let capacity = self.limits.queue_capacity;
-        if self.batch_size.is_some_and(|size| size > capacity) {
-            self.checked::<()>("batch_size", Err("more than the queue holds".into()));
+        let mut limits = self.limits;
+        if self
+            .batch_size
+            .is_some_and(|size| size > limits.queue_capacity)
+        {
+            self.check::<()>("batch_size", Err("larger than the queue".into()));
         }
-        if let Some(error) = self.error.take() {
-            return Err(error);
+        limits.batch_size = self.batch_size.unwrap_or(limits.batch_size);
+        limits.batch_size = limits.batch_size.min(limits.queue_capacity);
+        let signals = Signal::ALL.map(|signal| self.signal(signal));
+        if signals.iter().all(Option::is_none) {
+            self.check::<()>("signals", Err("expected at least one signal".into()));
         }
-        let mut config = OtlpConfig::of_signals(|signal| self.signal(signal))
-            .ok_or_else(|| ConfigError::new("signals", "there is none to export".into()))?;
-        config.resource = self.resource;
-        config.sampler = self.sampler;
-        let batch_size = self.batch_size.unwrap_or(self.limits.batch_size);
-        config.limits = self.limits;
-        config.limits.batch_size = batch_size.min(capacity);
-        Ok(config)
+        match self.error {
+            Some(error) => Err(error),
+            None => Ok(OtlpConfig {
+                signals,
+                resource: self.resource,
+                sampler: self.sampler,
+                limits,
+            }),
+        }
     }
 
     fn signal(&self, signal: Signal) -> Option<SignalConfig> {
-        let wanted = self.signals.as_ref();
-        if wanted.is_some_and(|wanted| !wanted.contains(&signal)) {
+        let signals = self.signals.as_deref().unwrap_or(&Signal::ALL);
+        if !signals.contains(&signal) {
             return None;
         }
         let own = self.signal_endpoints.iter().find(|(of, _)| *of == signal);
-        let target = match (own, &self.endpoint) {
-            (Some((_, own)), _) => Target::Exactly(own.clone()),
-            (None, Some(base)) => Target::Below(base.clone()),
-            (None, None) if self.signal_endpoints.is_empty() => Target::Default,
+        let endpoint = match (own, &self.endpoint) {
+            (Some((_, own)), _) => own.clone(),
+            (None, Some(base)) => base.for_signal(signal, self.protocol),
+            (None, None) if self.signal_endpoints.is_empty() => {
+                Endpoint::local(signal, self.protocol)
+            }
             (None, None) => return None,
         };
         Some(SignalConfig {
-            endpoint: target.endpoint(signal, self.protocol),
+            endpoint,
             headers: self.headers.clone(),
             protocol: self.protocol,
-            timeout: self.timeout.unwrap_or(REQUEST_TIMEOUT),
+            timeout: self.timeout.unwrap_or(Limits::REQUEST_TIMEOUT),
             gzip: self.gzip,
             tls: self.tls.clone(),
         })
     }
 
-    /// Keeps the first flaw for `build`.
-    fn checked<T>(&mut self, setting: &'static str, value: Result<T, Flaw>) -> Option<T> {
-        value
-            .map_err(|flaw| {
-                self.error
-                    .get_or_insert_with(|| ConfigError::new(setting, flaw))
-            })
-            .ok()
+    /// Returns a valid value. Keeps the first invalid one for `build`.
+    fn check<T>(&mut self, setting: &'static str, value: Result<T, InvalidValue>) -> Option<T> {
+        let invalid = match value {
+            Ok(value) => return Some(value),
+            Err(invalid) => invalid,
+        };
+        self.error.get_or_insert(ConfigError { setting, invalid });
+        None
     }
 }

@@ -3,14 +3,13 @@ use std::fmt;
 use http::{Uri, uri::Scheme};
 use reqwest::Url;
 
-use super::{Protocol, Signal, flaw::Flaw};
+use super::{Protocol, Signal, error::InvalidValue};
 
-/// Longer is no URL that a person meant.
 const MAX_LEN: usize = 4096;
 
-/// A URL that OTLP is sent to.
+/// A URL that OTLP requests are sent to.
 ///
-/// It shows itself with `***` for a user and password and for a query:
+/// `Display` and `Debug` show `***` instead of user and password, and instead of the query:
 ///
 /// ```
 /// use codex_telemetry::otlp::config::{OtlpConfig, Signal};
@@ -27,40 +26,44 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    pub(super) fn parse(text: &str) -> Result<Self, Flaw> {
+    pub(super) fn parse(text: &str) -> Result<Self, InvalidValue> {
+        Self::check(text)
+            .map(|url| Self { url })
+            .map_err(|why| format!("invalid URL: {why}").into())
+    }
+
+    /// Returns the URL with its scheme in lower case, or why it is invalid.
+    fn check(text: &str) -> Result<String, &'static str> {
         if text.len() > MAX_LEN {
-            return Err("longer than 4096 bytes".into());
+            return Err("longer than 4096 bytes");
         }
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err("a character in it belongs into no URL".into());
+            return Err("unexpected character");
         }
-        // It would be cut off, and with it the host of `http://user:1#2@host`.
+        // The URL would end there, and the host would be wrong in `http://user:1#2@host`.
         if text.contains('#') {
-            return Err("a `#` in it; in a password, write %23".into());
+            return Err("unexpected `#` (in a password, write %23)");
         }
-        let uri: Uri = text.parse().map_err(|_| "not a URL")?;
+        let uri: Uri = text.parse().map_err(|_| "malformed")?;
         if !matches!(uri.scheme(), Some(scheme) if [Scheme::HTTP, Scheme::HTTPS].contains(scheme)) {
-            return Err("it begins with neither http:// nor https://".into());
+            return Err("expected http:// or https://");
         }
         if uri.host().is_none_or(str::is_empty) {
-            return Err("it has no host".into());
+            return Err("missing host");
         }
         let authority = uri.authority().map_or("", |authority| authority.as_str());
         if authority.ends_with(':') || uri.port_u16() == Some(0) {
-            return Err("it has no usable port".into());
+            return Err("invalid port");
         }
-        // The HTTP client reads URLs by this, which knows more of hosts and ports, and forgives more of
-        // the rest: what either of them refuses is refused.
-        Url::parse(text).map_err(|_| "its host or port is not usable")?;
-        // The scheme alone may be written in either case, and whoever asks for TLS looks at it.
-        let (scheme, rest) = text.split_once("://").ok_or("not a URL")?;
-        let scheme = scheme.to_ascii_lowercase();
-        Ok(Self {
-            url: format!("{scheme}://{rest}"),
-        })
+        // The HTTP client uses this parser, which is stricter about hosts and ports and more lenient
+        // about the rest. A URL has to pass both.
+        Url::parse(text).map_err(|_| "invalid host or port")?;
+        // The check for TLS compares the scheme in lower case.
+        let (scheme, rest) = text.split_once("://").ok_or("malformed")?;
+        Ok(format!("{}://{rest}", scheme.to_ascii_lowercase()))
     }
 
-    /// The URL of a signal below this one; gRPC has its own paths, which the client knows.
+    /// Returns the endpoint of a signal below this base URL. gRPC appends no path.
     pub(super) fn for_signal(&self, signal: Signal, protocol: Protocol) -> Self {
         if protocol == Protocol::Grpc {
             return self.clone();
@@ -75,15 +78,25 @@ impl Endpoint {
         }
     }
 
-    pub(super) fn default_of(protocol: Protocol) -> Self {
-        Self {
-            url: protocol.default_endpoint().to_owned(),
-        }
+    /// Returns the endpoint of a signal at a collector on this machine.
+    pub(super) fn local(signal: Signal, protocol: Protocol) -> Self {
+        let base = Self {
+            url: match protocol {
+                Protocol::Grpc => "http://localhost:4317".to_owned(),
+                Protocol::HttpProtobuf | Protocol::HttpJson => "http://localhost:4318".to_owned(),
+            },
+        };
+        base.for_signal(signal, protocol)
     }
 
-    /// The whole URL, secrets and all.
+    /// Returns the whole URL, including secrets.
     pub(crate) fn as_str(&self) -> &str {
         &self.url
+    }
+
+    /// Returns whether the connection uses TLS.
+    pub(crate) fn is_https(&self) -> bool {
+        self.url.starts_with("https:")
     }
 }
 
@@ -114,8 +127,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_path_of_a_signal_comes_after_exactly_one_slash_and_before_the_query() {
-        for (base, whole) in [
+    fn the_signal_path_is_appended_with_one_slash_and_before_the_query() {
+        for (base, expected) in [
             ("http://h", "http://h/v1/logs"),
             ("http://h/", "http://h/v1/logs"),
             ("http://h:1/a", "http://h:1/a/v1/logs"),
@@ -126,14 +139,14 @@ mod tests {
         ] {
             let base = Endpoint::parse(base).unwrap();
             let endpoint = base.for_signal(Signal::Logs, Protocol::HttpJson);
-            assert_eq!(endpoint.as_str(), whole);
+            assert_eq!(endpoint.as_str(), expected);
             assert!(endpoint.as_str().parse::<Uri>().is_ok());
             assert_eq!(base.for_signal(Signal::Logs, Protocol::Grpc), base);
         }
     }
 
     #[test]
-    fn what_may_be_secret_is_not_shown_but_used() {
+    fn secrets_are_hidden_and_still_used() {
         for (url, shown) in [
             ("http://u:s3cret@h:1/p?k=s3cret", "http://***@h:1/p?***"),
             ("https://s3cret@[::1]/?s3cret", "https://***@[::1]/?***"),

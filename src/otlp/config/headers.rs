@@ -1,66 +1,54 @@
-use std::{fmt, slice};
+use std::{borrow::Cow, fmt, slice};
 
 use http::{HeaderName, HeaderValue};
+use opentelemetry::KeyValue;
+use percent_encoding::percent_decode_str;
 
-use super::flaw::{Flaw, percent_decode};
+use super::error::InvalidValue;
 
-/// The headers of each request, in the order in which they were given. `Debug` shows their names alone.
+/// The headers of each request, in the order in which they were set. `Debug` shows only their names.
 #[derive(Clone, Default)]
 pub(crate) struct Headers(Vec<(HeaderName, HeaderValue)>);
 
 impl Headers {
-    /// Reads `name=value,name=value`, values percent-encoded; what is not usable is left out, and told.
-    pub(super) fn parse(text: &str) -> (Self, Option<Flaw>) {
+    /// Parses `name=value,name=value` with percent-encoded values. Leaves out invalid pairs and returns
+    /// what is wrong with the first of them.
+    pub(super) fn parse(text: &str) -> (Self, Option<InvalidValue>) {
         let mut headers = Self::default();
-        let mut flaws = Vec::new();
-        for (index, pair) in text.split(',').map(str::trim).enumerate() {
-            if pair.is_empty() {
-                continue;
-            }
-            if let Err(flaw) = headers.parse_pair(pair) {
-                flaws.push((index + 1, flaw));
-            }
+        let mut first_invalid = None;
+        for pair in pairs(text) {
+            let inserted = pair.and_then(|(position, name, value)| {
+                // A pair without a value is probably the base64 of a token without its name, which
+                // `Debug` would show as a name.
+                let value = Some(value).filter(|value| !value.trim_matches('=').trim().is_empty());
+                value
+                    .ok_or("missing value".into())
+                    .and_then(|value| percent_decode(value))
+                    .and_then(|value| headers.insert(name, &value))
+                    .map_err(|invalid| at(position, &invalid))
+            });
+            first_invalid = first_invalid.or(inserted.err());
         }
-        let flaw = flaws.first().map(|(position, flaw)| match flaws.len() - 1 {
-            0 => format!("pair {position} {flaw}"),
-            more => format!("pair {position} {flaw}, and {more} more cannot be used"),
-        });
-        (headers, flaw.map(Flaw::from))
+        (headers, first_invalid)
     }
 
-    fn parse_pair(&mut self, pair: &str) -> Result<(), Flaw> {
-        let (name, value) = pair.split_once('=').ok_or("has no `=`")?;
-        // More likely the base64 of a token without its name, which would be shown as a name.
-        if value.trim_matches('=').trim().is_empty() {
-            return Err("has no value".into());
-        }
-        let value = percent_decode(value.trim())
-            .ok_or("has a malformed percent escape (a `%` itself is written %25)")?;
-        self.insert(name.trim(), &value)
-    }
-
-    /// Adds a header; the last of a name counts.
-    pub(super) fn insert(&mut self, name: &str, value: &str) -> Result<(), Flaw> {
-        // It gives the name in lower case, which HTTP/2 asks for.
-        let name = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| "has a name that no header can have")?;
-        // `HeaderValue` takes any byte from 0x80 on, gRPC does not.
+    /// Sets a header, and replaces one with the same name.
+    pub(super) fn insert(&mut self, name: &str, value: &str) -> Result<(), InvalidValue> {
+        // `HeaderName` converts to lower case, which HTTP/2 requires.
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "invalid header name")?;
+        // `HeaderValue` accepts bytes from 0x80 on, gRPC does not.
         let ascii = Some(value).filter(|value| value.is_ascii());
         let value = ascii.and_then(|value| HeaderValue::from_str(value).ok());
-        let mut value = value.ok_or("has a value that no header can have")?;
+        let mut value = value.ok_or("invalid header value")?;
         value.set_sensitive(true);
         self.0.retain(|(other, _)| *other != name);
         self.0.push((name, value));
         Ok(())
     }
 
-    /// The names and their values, which are secrets.
+    /// Returns the names and the values. The values are secrets.
     pub(crate) fn iter(&self) -> slice::Iter<'_, (HeaderName, HeaderValue)> {
         self.0.iter()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }
 
@@ -71,6 +59,50 @@ impl fmt::Debug for Headers {
     }
 }
 
+/// Parses the resource attributes `key=value,key=value`, which have the same format as headers. An
+/// invalid pair invalidates all, as the OpenTelemetry specification requires.
+pub(super) fn parse_attributes(text: &str) -> Result<Vec<KeyValue>, InvalidValue> {
+    pairs(text)
+        .map(|pair| {
+            let (position, key, value) = pair?;
+            let invalid = |invalid: InvalidValue| at(position, &invalid);
+            let key = percent_decode(key).map_err(invalid)?;
+            if key.is_empty() {
+                return Err(invalid("missing key".into()));
+            }
+            Ok(KeyValue::new(key, percent_decode(value).map_err(invalid)?))
+        })
+        .collect()
+}
+
+/// Splits `name=value,name=value`. Each pair has its position, counted from 1.
+fn pairs(text: &str) -> impl Iterator<Item = Result<(usize, &str, &str), InvalidValue>> {
+    let parts = (1..).zip(text.split(',').map(str::trim));
+    parts
+        .filter(|(_, part)| !part.is_empty())
+        .map(|(position, part)| match part.split_once('=') {
+            Some((name, value)) => Ok((position, name.trim(), value.trim())),
+            None => Err(at(position, "missing `=`")),
+        })
+}
+
+fn at(position: usize, invalid: &str) -> InvalidValue {
+    format!("invalid pair {position}: {invalid}").into()
+}
+
+/// Decodes percent-encoding. A malformed escape is an error, because a literal `%` and a mistyped escape
+/// look the same.
+fn percent_decode(text: &str) -> Result<String, InvalidValue> {
+    let hex = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
+    let bytes = text.as_bytes();
+    let valid = bytes.iter().enumerate().all(|(index, &byte)| {
+        byte != b'%' || (hex(bytes.get(index + 1)) && hex(bytes.get(index + 2)))
+    });
+    let decoded = percent_decode_str(text).decode_utf8().ok();
+    let decoded = decoded.filter(|_| valid).map(Cow::into_owned);
+    decoded.ok_or("malformed percent-encoding (write % as %25)".into())
+}
+
 #[cfg(test)]
 mod tests {
     use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -78,7 +110,7 @@ mod tests {
 
     use super::*;
 
-    fn pairs(headers: &Headers) -> Vec<(&str, &str)> {
+    fn to_pairs(headers: &Headers) -> Vec<(&str, &str)> {
         let pairs = headers.iter();
         pairs
             .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
@@ -86,8 +118,17 @@ mod tests {
     }
 
     #[test]
-    fn names_are_lower_case_and_values_are_decoded() {
-        for (text, read) in [
+    fn a_malformed_escape_is_an_error() {
+        assert_eq!(percent_decode("a%20b%2C+").as_deref(), Ok("a b,+"));
+        assert_eq!(percent_decode("%C3%A4").as_deref(), Ok("ä"));
+        for invalid in ["%", "a%2", "%zz", "100%sure", "%FF", "%ä"] {
+            assert!(percent_decode(invalid).is_err(), "{invalid}");
+        }
+    }
+
+    #[test]
+    fn names_become_lower_case_and_values_are_decoded() {
+        for (text, expected) in [
             ("a=1,b=2", &[("a", "1"), ("b", "2")][..]),
             (" A = 1 ,, b=2,", &[("a", "1"), ("b", "2")]),
             (
@@ -99,14 +140,14 @@ mod tests {
             ("k=1,K=2", &[("k", "2")]),
             (",", &[]),
         ] {
-            let (headers, flaw) = Headers::parse(text);
-            assert_eq!(pairs(&headers), read, "{text}");
-            assert_eq!(flaw, None, "{text}");
+            let (headers, invalid) = Headers::parse(text);
+            assert_eq!(to_pairs(&headers), expected, "{text}");
+            assert_eq!(invalid, None, "{text}");
         }
     }
 
     #[test]
-    fn a_pair_that_is_not_usable_is_told_by_its_position_and_the_rest_is_used() {
+    fn an_invalid_pair_is_reported_by_position_and_the_others_are_used() {
         for (text, position) in [
             ("zzz,k=v", 1),
             ("k=v,=zzz", 2),
@@ -118,21 +159,17 @@ mod tests {
             ("k=v,z=%C3%A4zzz", 2),
             ("k=v,zäz=zzz,zzz", 2),
         ] {
-            let (headers, flaw) = Headers::parse(text);
-            assert_eq!(pairs(&headers), [("k", "v")], "{text}");
-            let flaw = flaw.unwrap();
-            assert!(flaw.starts_with(&format!("pair {position} ")), "{flaw}");
-            assert!(!flaw.contains('z'), "{flaw}");
+            let (headers, invalid) = Headers::parse(text);
+            assert_eq!(to_pairs(&headers), [("k", "v")], "{text}");
+            let invalid = invalid.unwrap();
+            let start = format!("invalid pair {position}: ");
+            assert!(invalid.starts_with(&start), "{invalid}");
+            assert!(!invalid.contains('z'), "{invalid}");
         }
-        let (_, flaw) = Headers::parse("a,b,c");
-        assert_eq!(
-            flaw.as_deref(),
-            Some("pair 1 has no `=`, and 2 more cannot be used")
-        );
     }
 
     #[test]
-    fn a_value_is_not_shown() {
+    fn debug_shows_no_value() {
         let (headers, _) = Headers::parse("k=s3cret");
         assert_eq!(format!("{headers:?}"), r#"{"k": ***}"#);
         let sensitive = format!("{:?}", headers.iter().next());
@@ -141,33 +178,59 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_headers_that_are_written_by_the_rules_are_read_back(
+        fn any_well_formed_headers_are_parsed(
             given in vec(("[a-z!#+.^_|~-]{1,8}", "[!-~]( {0,2}[!-~]){0,6}"), 0..6),
         ) {
             let text = given.iter().map(|(name, value)| {
                 format!(" {name} = {} ", utf8_percent_encode(value, NON_ALPHANUMERIC))
             });
-            let (headers, flaw) = Headers::parse(&text.collect::<Vec<_>>().join(","));
-            prop_assert_eq!(flaw, None);
-            // The last of a name counts, and stands where it was given.
-            let lasting = given.iter().enumerate().filter(|(at, (name, _))| {
-                !given[at + 1..].iter().any(|(later, _)| later == name)
+            let (headers, invalid) = Headers::parse(&text.collect::<Vec<_>>().join(","));
+            prop_assert_eq!(invalid, None);
+            // The last one of a name replaces the others, and keeps its own position.
+            let expected = given.iter().enumerate().filter(|(index, (name, _))| {
+                !given[index + 1..].iter().any(|(later, _)| later == name)
             });
-            let lasting = lasting.map(|(_, (name, value))| (&**name, &**value));
-            prop_assert_eq!(pairs(&headers), lasting.collect::<Vec<_>>());
+            let expected = expected.map(|(_, (name, value))| (&**name, &**value));
+            prop_assert_eq!(to_pairs(&headers), expected.collect::<Vec<_>>());
         }
 
         #[test]
-        fn any_text_is_read_as_far_as_it_goes_and_never_repeated(text in "[ZQäß€%=, \\x00-\\x1f]{0,40}") {
-            let (headers, flaw) = Headers::parse(&text);
+        fn any_text_is_parsed_without_a_panic_and_errors_do_not_repeat_it(
+            text in "[ZQäß€%=, \\x00-\\x1f]{0,40}",
+        ) {
+            let (headers, invalid) = Headers::parse(&text);
             let given = text.split(',').filter(|pair| !pair.trim().is_empty()).count();
             prop_assert!(headers.iter().len() <= given);
-            prop_assert!(flaw.is_some() || headers.is_empty() == (given == 0));
+            prop_assert!(invalid.is_some() || headers.0.is_empty() == (given == 0));
             for (name, value) in headers.iter() {
                 prop_assert!(!name.as_str().is_empty() && value.to_str().is_ok());
             }
-            let flaw = flaw.unwrap_or_default();
-            prop_assert!(!flaw.contains(['Z', 'Q', 'ä', 'ß', '€']), "{flaw}");
+            let invalid = invalid.unwrap_or_default();
+            prop_assert!(!invalid.contains(['Z', 'Q', 'ä', 'ß', '€']), "{invalid}");
+        }
+
+        #[test]
+        fn any_well_formed_attributes_are_parsed(given in vec((".{1,8}", ".{0,8}"), 0..6)) {
+            let encoded = |part: &str| utf8_percent_encode(part, NON_ALPHANUMERIC).to_string();
+            let text = given.iter().map(|(key, value)| {
+                format!(" {} = {} ", encoded(key), encoded(value))
+            });
+            let parsed = parse_attributes(&text.collect::<Vec<_>>().join(",")).unwrap();
+            let given = given.into_iter().map(|(key, value)| KeyValue::new(key, value));
+            prop_assert_eq!(parsed, given.collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn any_attributes_are_parsed_completely_or_rejected_without_repeating_them(
+            text in "[ZQäß€%=, \\x00-\\x1f]{0,40}",
+        ) {
+            let given = text.split(',').filter(|entry| !entry.trim().is_empty()).count();
+            match parse_attributes(&text) {
+                Ok(parsed) => prop_assert_eq!(parsed.len(), given),
+                Err(invalid) => {
+                    prop_assert!(!invalid.contains(['Z', 'Q', 'ä', 'ß', '€']), "{invalid}");
+                }
+            }
         }
     }
 }

@@ -1,28 +1,20 @@
 #![doc = include_str!("../../../docs/otlp.md")]
 
 mod builder;
-mod connection;
 mod endpoint;
 mod environment;
-mod flaw;
+mod error;
 mod headers;
-mod limits;
-mod protocol;
-mod reader;
-mod resolved;
-mod resource;
+mod otlp_config;
 mod sampler;
 mod signal;
-mod variables;
-mod warning;
 
 pub use self::{
     builder::OtlpConfigBuilder,
     endpoint::Endpoint,
-    environment::Setup,
-    protocol::Protocol,
-    resolved::OtlpConfig,
+    environment::ConfigWithWarnings,
+    error::{ConfigError, ConfigWarning},
+    otlp_config::OtlpConfig,
     sampler::Sampler,
-    signal::{Signal, SignalConfig, Tls},
-    warning::{ConfigError, ConfigWarning},
+    signal::{Protocol, Signal, SignalConfig, Tls},
 };

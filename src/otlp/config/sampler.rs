@@ -1,55 +1,55 @@
 use opentelemetry::trace::TraceId;
 
-use super::flaw::Flaw;
+use super::error::InvalidValue;
 
-/// Which traces are exported. Metrics and logs do not ask it.
+/// A sampler: decides which traces are exported. Metrics and logs are not sampled.
 ///
 /// ```
 /// use codex_telemetry::otlp::config::{OtlpConfig, Sampler};
 ///
-/// let setup = OtlpConfig::from_variables([
+/// let with_warnings = OtlpConfig::from_variables([
 ///     ("CODEX_OTLP_ENABLE", "1"),
 ///     ("OTEL_TRACES_SAMPLER", "traceidratio"),
 ///     ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
 /// ]);
-/// let config = setup.config.expect("it was switched on");
+/// let config = with_warnings.config.expect("it is enabled");
 /// assert_eq!(config.sampler(), Sampler::TraceIdRatio(0.25));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Sampler {
-    /// Every span.
+    /// Exports every span.
     AlwaysOn,
-    /// No span.
+    /// Exports no span.
     AlwaysOff,
-    /// This share of the traces, 0 to 1, chosen by their ids.
+    /// Exports this share of the traces, 0 to 1, by trace id.
     TraceIdRatio(f64),
-    /// As the parent was sampled; every span without a parent.
+    /// Follows the decision of the parent. Exports spans without a parent.
     #[default]
     ParentBasedAlwaysOn,
-    /// As the parent was sampled; no span without a parent.
+    /// Follows the decision of the parent. Does not export spans without a parent.
     ParentBasedAlwaysOff,
-    /// As the parent was sampled; this share of the traces without a parent, 0 to 1.
+    /// Follows the decision of the parent. Exports this share of the traces without a parent, 0 to 1.
     ParentBasedTraceIdRatio(f64),
 }
 
 impl Sampler {
-    /// Whether the span is exported. No parent is `None`.
+    /// Returns whether the span is exported. `parent_sampled` is `None` without a parent.
     pub(crate) fn sample(self, trace_id: TraceId, parent_sampled: Option<bool>) -> bool {
         match self {
             Self::AlwaysOn => true,
             Self::AlwaysOff => false,
-            Self::TraceIdRatio(ratio) => within(ratio, trace_id),
+            Self::TraceIdRatio(ratio) => is_below(ratio, trace_id),
             Self::ParentBasedAlwaysOn => parent_sampled.unwrap_or(true),
             Self::ParentBasedAlwaysOff => parent_sampled.unwrap_or(false),
             Self::ParentBasedTraceIdRatio(ratio) => {
-                parent_sampled.unwrap_or_else(|| within(ratio, trace_id))
+                parent_sampled.unwrap_or_else(|| is_below(ratio, trace_id))
             }
         }
     }
 
-    /// The sampler of a name, one of a ratio with all of it.
-    pub(super) fn parse(text: &str) -> Result<Self, Flaw> {
+    /// Parses the name of a sampler. The ratio is 1.
+    pub(super) fn parse(text: &str) -> Result<Self, InvalidValue> {
         Ok(match &*text.to_ascii_lowercase() {
             "always_on" => Self::AlwaysOn,
             "always_off" => Self::AlwaysOff,
@@ -57,11 +57,17 @@ impl Sampler {
             "parentbased_always_on" => Self::ParentBasedAlwaysOn,
             "parentbased_always_off" => Self::ParentBasedAlwaysOff,
             "parentbased_traceidratio" => Self::ParentBasedTraceIdRatio(1.0),
-            _ => return Err("not a sampler that this crate knows".into()),
+            _ => {
+                return Err(
+                    "unknown sampler: expected always_on, always_off, traceidratio, \
+                     parentbased_always_on, parentbased_always_off or parentbased_traceidratio"
+                        .into(),
+                );
+            }
         })
     }
 
-    /// The ratio of a sampler that has one.
+    /// Returns the ratio, if the sampler has one.
     pub(super) fn ratio_mut(&mut self) -> Option<&mut f64> {
         match self {
             Self::TraceIdRatio(ratio) | Self::ParentBasedTraceIdRatio(ratio) => Some(ratio),
@@ -70,27 +76,23 @@ impl Sampler {
     }
 }
 
-pub(super) fn parse_ratio(text: &str) -> Result<f64, Flaw> {
-    check_ratio(text.parse().unwrap_or(f64::NAN))
-}
-
-pub(super) fn check_ratio(ratio: f64) -> Result<f64, Flaw> {
+pub(super) fn check_ratio(ratio: f64) -> Result<f64, InvalidValue> {
     if (0.0..=1.0).contains(&ratio) {
         Ok(ratio)
     } else {
-        Err("no number from 0 to 1".into())
+        Err("invalid ratio: expected a number from 0 to 1".into())
     }
 }
 
-/// As the SDK's `TraceIdRatioBased` does it, so that a trace which goes through both is cut once: the low
-/// 63 bits of the id are a number below the ratio's share of all of them.
-fn within(ratio: f64, trace_id: TraceId) -> bool {
+/// Returns whether the low 63 bits of the id, as a number, are below this share of all such numbers. The
+/// SDK's `TraceIdRatioBased` decides in the same way, so both sample the same traces.
+fn is_below(ratio: f64, trace_id: TraceId) -> bool {
     if ratio >= 1.0 {
         return true;
     }
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "the fraction is meant to go; it is below 2^63"
+        reason = "the fraction is not needed, and the number is below 2^63"
     )]
     let bound = (ratio.max(0.0) * (1_u64 << 63) as f64) as u64;
     let [.., a, b, c, d, e, f, g, h] = trace_id.to_bytes();
@@ -104,7 +106,7 @@ mod tests {
     use opentelemetry_sdk::trace::{Sampler as SdkSampler, SamplingDecision, ShouldSample as _};
 
     #[test]
-    fn a_ratio_decides_as_the_sdk_does() {
+    fn a_ratio_samples_the_same_traces_as_the_sdk() {
         let mut random = fastrand::Rng::with_seed(1);
         let edges = [0, 1, 2, u64::MAX / 2, 1 << 63, u64::MAX - 1, u64::MAX].map(u128::from);
         let ids = edges.into_iter().chain((0..2000).map(|_| random.u128(..)));
@@ -133,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parent_decides_for_the_samplers_that_ask_it() {
+    fn parent_based_samplers_follow_the_parent() {
         use Sampler::*;
         for (sampler, none, sampled, unsampled) in [
             (AlwaysOn, true, true, true),

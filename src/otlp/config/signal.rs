@@ -4,9 +4,9 @@ use std::{
     time::Duration,
 };
 
-use super::{Endpoint, Protocol, headers::Headers};
+use super::{Endpoint, error::InvalidValue, headers::Headers};
 
-/// What OTLP carries.
+/// A kind of telemetry data that OTLP transports.
 ///
 /// ```
 /// use codex_telemetry::otlp::config::Signal;
@@ -15,18 +15,37 @@ use super::{Endpoint, Protocol, headers::Headers};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Signal {
-    /// Spans, one a call.
+    /// Spans: one for each call.
     Traces,
     /// Histograms and counters.
     Metrics,
-    /// Log records, one an event.
+    /// Log records: one for each event.
     Logs,
 }
 
-/// Where one signal goes, and how.
+/// The OTLP transport protocol and encoding.
 ///
-/// All that it shows is safe to show: the endpoint without user, password and query, the headers by their
-/// names alone.
+/// ```
+/// use codex_telemetry::otlp::config::Protocol;
+///
+/// assert_eq!(Protocol::default().as_str(), "http/protobuf");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// gRPC. Requires the crate feature `grpc`.
+    Grpc,
+    /// Protobuf over HTTP, the default.
+    #[default]
+    HttpProtobuf,
+    /// JSON over HTTP.
+    HttpJson,
+}
+
+/// Where and how one signal is exported.
+///
+/// `Debug` and the getters expose no secrets: the endpoint hides user, password and query, and headers
+/// show their names only.
 ///
 /// ```
 /// use codex_telemetry::otlp::config::OtlpConfig;
@@ -35,7 +54,7 @@ pub enum Signal {
 ///     .endpoint("https://collector:4318")
 ///     .header("api-key", "s3cret")
 ///     .build()?;
-/// let traces = config.traces().expect("all signals are on");
+/// let traces = config.traces().expect("all signals are enabled");
 /// assert_eq!(traces.endpoint().to_string(), "https://collector:4318/v1/traces");
 /// assert!(traces.header_names().eq(["api-key"]));
 /// assert!(!format!("{config:?}").contains("s3cret"));
@@ -51,13 +70,13 @@ pub struct SignalConfig {
     pub(crate) tls: Tls,
 }
 
-/// The files of a TLS connection, in PEM. They are named here and read when the exporter is built.
+/// The PEM files of a TLS connection. The exporter reads them when the sink starts.
 ///
 /// ```
 /// use codex_telemetry::otlp::config::OtlpConfig;
 ///
 /// let config = OtlpConfig::builder().ca_file("/etc/collector/ca.pem").build()?;
-/// let tls = config.logs().expect("all signals are on").tls();
+/// let tls = config.logs().expect("all signals are enabled").tls();
 /// assert_eq!(tls.ca_file(), Some("/etc/collector/ca.pem".as_ref()));
 /// assert_eq!(tls.certificate_file(), None);
 /// # Ok::<(), codex_telemetry::otlp::config::ConfigError>(())
@@ -68,7 +87,7 @@ pub struct Tls {
     pub(crate) client: Option<ClientFiles>,
 }
 
-/// A client's certificate and its key: one is of no use without the other.
+/// The files of a client certificate and its private key, which are required together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClientFiles {
     pub(crate) certificate: PathBuf,
@@ -78,10 +97,10 @@ pub(crate) struct ClientFiles {
 // === impl Signal ===
 
 impl Signal {
-    /// All of them.
+    /// All signals.
     pub const ALL: [Self; 3] = [Self::Traces, Self::Metrics, Self::Logs];
 
-    /// Returns the name, as `CODEX_OTLP_SIGNALS` has it.
+    /// Returns the name that `CODEX_OTLP_SIGNALS` uses.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -98,16 +117,52 @@ impl fmt::Display for Signal {
     }
 }
 
+// === impl Protocol ===
+
+impl Protocol {
+    /// Returns the name that the environment variables use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::HttpProtobuf => "http/protobuf",
+            Self::HttpJson => "http/json",
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Result<Self, InvalidValue> {
+        [Self::Grpc, Self::HttpProtobuf, Self::HttpJson]
+            .into_iter()
+            .find(|protocol| text.eq_ignore_ascii_case(protocol.as_str()))
+            .ok_or("invalid protocol: expected grpc, http/protobuf or http/json".into())
+            .and_then(Self::supported)
+    }
+
+    /// Rejects a protocol that this build does not support.
+    pub(super) fn supported(self) -> Result<Self, InvalidValue> {
+        if self == Self::Grpc && !cfg!(feature = "grpc") {
+            return Err("unsupported protocol grpc: it requires the crate feature `grpc`".into());
+        }
+        Ok(self)
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 // === impl SignalConfig ===
 
 impl SignalConfig {
-    /// Returns the URL that is sent to.
+    /// Returns the URL that requests are sent to.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// Returns the names of the headers that go with each request; their values are secrets.
+    /// Returns the names of the headers of each request. Their values are secrets.
     pub fn header_names(&self) -> impl Iterator<Item = &str> {
         self.headers.iter().map(|(name, _)| name.as_str())
     }
@@ -118,7 +173,7 @@ impl SignalConfig {
         self.protocol
     }
 
-    /// Returns how long one request may take.
+    /// Returns the time limit of one request.
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.timeout
@@ -130,7 +185,7 @@ impl SignalConfig {
         self.gzip
     }
 
-    /// Returns the files of the TLS connection, which an `http` endpoint does not use.
+    /// Returns the files of the TLS connection. An `http` endpoint ignores them.
     #[must_use]
     pub fn tls(&self) -> &Tls {
         &self.tls
@@ -140,19 +195,19 @@ impl SignalConfig {
 // === impl Tls ===
 
 impl Tls {
-    /// Returns the file of the authorities to trust instead of the system's.
+    /// Returns the file of the trusted root certificates. `None` means those of the system.
     #[must_use]
     pub fn ca_file(&self) -> Option<&Path> {
         self.ca.as_deref()
     }
 
-    /// Returns the file of the client's certificate.
+    /// Returns the file of the client certificate.
     #[must_use]
     pub fn certificate_file(&self) -> Option<&Path> {
         Some(&self.client.as_ref()?.certificate)
     }
 
-    /// Returns the file of the client's private key.
+    /// Returns the file of the client certificate's private key.
     #[must_use]
     pub fn key_file(&self) -> Option<&Path> {
         Some(&self.client.as_ref()?.key)

@@ -1,36 +1,36 @@
-//! A collector that accepts and never answers.
+//! A collector that accepts connections and never responds.
 
 use std::time::{Duration, Instant};
 
 use codex_telemetry::{OtlpSink, otlp::Signal};
 
 use crate::{
-    receiver::{Behaviour, blackhole},
-    rig::{PATIENCE, Wire, all_arrived, calls, emit, only},
+    receiver::{MockResponse, blackhole},
+    rig::{PATIENCE, Wire, assert_all_exported, calls, emit, only},
 };
 
-/// A deadline, and how late an answer may be on a busy machine.
+/// A deadline, and how late a call may return on a busy machine.
 const DEADLINE: Duration = Duration::from_millis(400);
 const SLACK: Duration = Duration::from_secs(5);
 
-/// As good as never.
+/// A timeout that no test reaches.
 const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[test]
-fn calls_go_on_while_no_export_ever_comes_back() {
+fn calls_do_not_wait_for_a_hanging_collector() {
     for &wire in Wire::TRANSPORTS {
         let receiver = wire.receiver();
-        receiver.behave(Behaviour::Hang);
+        receiver.respond_with(MockResponse::Hang);
         let config = wire.eager(&receiver.endpoint()).timeout(NEVER);
         let sink = OtlpSink::start(config.queue_capacity(1000).build().unwrap());
         calls(sink.clone(), 1);
         receiver.wait_for_requests(2);
-        // None of the requests is ever answered: a call that waited for one would not end.
+        // No request gets a response: a call that waited for one would not end.
         calls(sink.clone(), 50_000);
         let stats = sink.stats();
         assert_eq!(stats.logs.accepted + stats.logs.dropped, 100_002);
         assert_eq!(stats.logs.exported, 0, "{wire:?} {stats}");
-        // The queue, what waits behind it, and what is under way.
+        // The queue, the buffer behind it, and the active batch.
         assert!(stats.logs.pending() <= 3000, "{wire:?} {stats}");
         assert!(stats.traces.pending() <= 3000, "{wire:?} {stats}");
         sink.shutdown(DEADLINE).unwrap_err();
@@ -38,29 +38,36 @@ fn calls_go_on_while_no_export_ever_comes_back() {
 }
 
 #[test]
-fn a_flush_and_a_shutdown_keep_their_deadlines_and_say_what_is_under_way() {
+fn a_flush_and_a_shutdown_return_at_their_deadline_with_the_pending_records() {
     for &wire in Wire::TRANSPORTS {
         let receiver = wire.receiver();
-        receiver.behave(Behaviour::Hang);
+        receiver.respond_with(MockResponse::Hang);
         let endpoint = receiver.endpoint();
         let config = wire.config(&endpoint).timeout(NEVER);
         let sink = OtlpSink::start(config.build().unwrap());
         calls(sink.clone(), 7);
         for ask in [OtlpSink::flush, OtlpSink::shutdown] {
             let asked = Instant::now();
-            let told = ask(&sink, DEADLINE).unwrap_err();
+            let undelivered = ask(&sink, DEADLINE).unwrap_err();
             let took = asked.elapsed();
             assert!(took >= DEADLINE, "{wire:?}: gave up after {took:?}");
             assert!(took < DEADLINE + SLACK, "{wire:?}: {took:?}");
-            let pending = Signal::ALL.map(|signal| told.pending(signal));
-            assert_eq!(pending, [7, 14, 14], "{wire:?} {told}");
+            let pending = Signal::ALL.map(|signal| undelivered.pending(signal));
+            assert_eq!(pending, [7, 14, 14], "{wire:?} {undelivered}");
             for signal in Signal::ALL {
-                let problem = told.problem(signal).unwrap_or_default();
-                assert!(problem.contains(&endpoint), "{wire:?} {signal}: {told}");
+                let problem = undelivered.problem(signal).unwrap_or_default();
+                assert!(
+                    problem.contains(&endpoint),
+                    "{wire:?} {signal}: {undelivered}"
+                );
             }
         }
         let again = Instant::now();
-        assert_eq!(sink.shutdown(NEVER), Ok(()), "there is nothing left to do");
+        assert_eq!(
+            sink.shutdown(NEVER),
+            Ok(()),
+            "the sink is shut down already"
+        );
         assert!(again.elapsed() < SLACK);
         let logs = sink.stats().logs;
         assert_eq!((logs.failed, logs.pending()), (14, 0), "{wire:?}");
@@ -68,44 +75,48 @@ fn a_flush_and_a_shutdown_keep_their_deadlines_and_say_what_is_under_way() {
 }
 
 #[test]
-fn a_receiver_that_never_reads_is_told_by_its_endpoint_and_the_time_it_had() {
+fn a_receiver_that_never_reads_is_reported_as_a_timeout() {
     for &wire in Wire::TRANSPORTS {
         let (_listener, endpoint) = blackhole();
         let config = wire.config(&endpoint).timeout(Duration::from_millis(200));
         let sink = only(Signal::Traces, config);
         calls(sink.clone(), 1);
-        let told = sink.shutdown(Duration::from_secs(2)).unwrap_err();
-        assert_eq!(told.pending(Signal::Traces), 1, "{wire:?} {told}");
-        let problem = told.problem(Signal::Traces).unwrap_or_default();
-        assert!(problem.contains(&endpoint), "{wire:?} {told}");
+        let undelivered = sink.shutdown(Duration::from_secs(2)).unwrap_err();
+        assert_eq!(
+            undelivered.pending(Signal::Traces),
+            1,
+            "{wire:?} {undelivered}"
+        );
+        let problem = undelivered.problem(Signal::Traces).unwrap_or_default();
+        assert!(problem.contains(&endpoint), "{wire:?} {undelivered}");
         let why = problem.to_ascii_lowercase();
         assert!(
             why.contains("timed out") || why.contains("timeout") || why.contains("within"),
-            "{wire:?} {told}"
+            "{wire:?} {undelivered}"
         );
     }
 }
 
 #[test]
-fn a_request_that_got_no_answer_is_sent_again_and_delivered_when_the_receiver_recovers() {
+fn a_request_without_a_response_is_retried_until_the_receiver_recovers() {
     for &wire in Wire::TRANSPORTS {
         let receiver = wire.receiver();
-        receiver.behave_next(3, Behaviour::Hang);
+        receiver.respond_next(3, MockResponse::Hang);
         let config = wire
             .config(&receiver.endpoint())
             .timeout(Duration::from_secs(1));
         let sink = OtlpSink::start(config.build().unwrap());
         calls(sink.clone(), 4);
         assert_eq!(sink.flush(PATIENCE), Ok(()), "{wire:?}");
-        all_arrived(&sink, 4);
+        assert_all_exported(&sink, 4);
         assert_eq!(receiver.spans().len(), 4);
     }
 }
 
 #[test]
-fn a_signal_whose_receiver_hangs_does_not_hold_up_the_others() {
+fn a_hanging_receiver_of_one_signal_does_not_delay_the_others() {
     let (good, bad) = (Wire::Http.receiver(), Wire::Http.receiver());
-    bad.behave(Behaviour::Hang);
+    bad.respond_with(MockResponse::Hang);
     let config = Wire::Http
         .eager(&good.endpoint())
         .signal_endpoint(Signal::Traces, &(bad.endpoint() + "/v1/traces"))
@@ -115,17 +126,17 @@ fn a_signal_whose_receiver_hangs_does_not_hold_up_the_others() {
     bad.wait_for_requests(1);
     calls(sink.clone(), 3);
     good.wait_for_logs(12);
-    let told = sink.flush(DEADLINE).unwrap_err();
+    let undelivered = sink.flush(DEADLINE).unwrap_err();
     assert_eq!(
-        Signal::ALL.map(|signal| told.pending(signal)),
+        Signal::ALL.map(|signal| undelivered.pending(signal)),
         [6, 0, 0],
-        "{told}"
+        "{undelivered}"
     );
     assert_eq!(sink.stats().metrics.exported, 12);
 }
 
 #[test]
-fn what_comes_after_a_shutdown_is_dropped_and_counted() {
+fn events_after_a_shutdown_are_dropped_and_counted() {
     let receiver = Wire::Http.receiver();
     let sink = only(Signal::Logs, Wire::Http.config(&receiver.endpoint()));
     emit(&sink, 2);
@@ -133,27 +144,31 @@ fn what_comes_after_a_shutdown_is_dropped_and_counted() {
     emit(&sink, 3);
     let logs = sink.stats().logs;
     assert_eq!((logs.accepted, logs.exported, logs.dropped), (4, 4, 6));
-    assert_eq!(sink.flush(PATIENCE), Ok(()), "none of it is under way");
+    assert_eq!(sink.flush(PATIENCE), Ok(()), "nothing is pending");
     assert_eq!(receiver.logs().len(), 4);
 }
 
 #[test]
-fn what_comes_during_a_shutdown_is_dropped_unless_its_answer_speaks_of_it() {
+fn events_during_a_shutdown_are_reported_or_dropped() {
     let receiver = Wire::Http.receiver();
-    receiver.behave(Behaviour::Hang);
+    receiver.respond_with(MockResponse::Hang);
     let config = Wire::Http.config(&receiver.endpoint()).timeout(NEVER);
     let sink = only(Signal::Logs, config);
     emit(&sink, 2);
-    let told = std::thread::scope(|scope| {
+    let undelivered = std::thread::scope(|scope| {
         let shutdown = scope.spawn(|| sink.shutdown(Duration::from_secs(1)));
-        // A call that began before tells its end when it comes.
+        // Calls may end during a shutdown.
         while !shutdown.is_finished() {
             emit(&sink, 1);
         }
         shutdown.join().unwrap().unwrap_err()
     });
     let logs = sink.stats().logs;
-    assert_eq!(told.pending(Signal::Logs), logs.accepted, "{told} {logs:?}");
+    assert_eq!(
+        undelivered.pending(Signal::Logs),
+        logs.accepted,
+        "{undelivered} {logs:?}"
+    );
     assert_eq!((logs.failed, logs.pending()), (logs.accepted, 0));
     assert!(logs.dropped > 0, "{logs:?}");
 }

@@ -1,9 +1,9 @@
-//! What becomes of calls and records when the collector misbehaves.
+//! Calls and records when the collector fails.
 
-mod absent;
-mod answers;
-mod garbage;
 mod hanging;
+mod malformed;
 mod overflow;
 mod partial;
 mod retries;
+mod statuses;
+mod unavailable;

@@ -1,57 +1,72 @@
-//! Partial success counts as what it is.
+//! Partial success: some records are rejected, the others are accepted.
 
 use codex_telemetry::otlp::Signal;
 
 use crate::{
-    receiver::Behaviour,
+    receiver::MockResponse,
     rig::{PATIENCE, Wire, calls, only},
 };
 
-fn partial(rejected: i64, message: &str) -> Behaviour {
+fn partial(rejected: i64, message: &str) -> MockResponse {
     let message = message.to_owned();
-    Behaviour::PartialSuccess { rejected, message }
+    MockResponse::PartialSuccess { rejected, message }
 }
 
 #[test]
-fn what_a_partial_success_rejects_has_failed_and_the_rest_is_exported() {
+fn rejected_records_of_a_partial_success_fail_and_the_others_are_exported() {
     for &wire in Wire::ALL {
         let receiver = wire.receiver();
-        receiver.behave_next(1, partial(3, "the quota is used up"));
+        receiver.respond_next(1, partial(3, "the quota is used up"));
         let endpoint = receiver.endpoint();
         let sink = only(Signal::Traces, wire.config(&endpoint));
         calls(sink.clone(), 10);
-        let told = sink.flush(PATIENCE).unwrap_err();
-        assert_eq!(told.failed(Signal::Traces), 3, "{wire:?} {told}");
-        assert_eq!(told.pending(Signal::Traces), 0, "{wire:?} {told}");
-        let problem = told.problem(Signal::Traces).unwrap_or_default();
-        assert!(problem.contains("the quota is used up"), "{wire:?} {told}");
-        assert!(problem.contains(&endpoint), "{wire:?} {told}");
+        let undelivered = sink.flush(PATIENCE).unwrap_err();
+        assert_eq!(
+            undelivered.failed(Signal::Traces),
+            3,
+            "{wire:?} {undelivered}"
+        );
+        assert_eq!(
+            undelivered.pending(Signal::Traces),
+            0,
+            "{wire:?} {undelivered}"
+        );
+        let problem = undelivered.problem(Signal::Traces).unwrap_or_default();
+        assert!(
+            problem.contains("the quota is used up"),
+            "{wire:?} {undelivered}"
+        );
+        assert!(problem.contains(&endpoint), "{wire:?} {undelivered}");
         let traces = sink.stats().traces;
         assert_eq!((traces.accepted, traces.exported), (10, 7), "{wire:?}");
         assert_eq!((traces.failed, traces.pending()), (3, 0), "{wire:?}");
         assert_eq!(receiver.spans().len(), 7, "{wire:?}");
-        assert_eq!(receiver.requests().len(), 1, "it is not tried again");
+        assert_eq!(receiver.requests().len(), 1, "it is not retried");
     }
 }
 
 #[test]
-fn log_records_that_are_rejected_have_failed_too() {
+fn rejected_log_records_fail() {
     for &wire in Wire::ALL {
         let receiver = wire.receiver();
-        receiver.behave_next(1, partial(1, "too long"));
+        receiver.respond_next(1, partial(1, "too long"));
         let sink = only(Signal::Logs, wire.config(&receiver.endpoint()));
         calls(sink.clone(), 2);
-        let told = sink.flush(PATIENCE).unwrap_err();
-        assert_eq!(told.failed(Signal::Logs), 1, "{wire:?} {told}");
+        let undelivered = sink.flush(PATIENCE).unwrap_err();
+        assert_eq!(
+            undelivered.failed(Signal::Logs),
+            1,
+            "{wire:?} {undelivered}"
+        );
         assert_eq!(sink.stats().logs.exported, 3, "{wire:?}");
     }
 }
 
 #[test]
-fn a_warning_that_rejects_nothing_is_told_and_fails_nothing() {
+fn a_partial_success_without_rejected_records_is_a_problem_and_fails_nothing() {
     for &wire in Wire::ALL {
         let receiver = wire.receiver();
-        receiver.behave_next(1, partial(0, "this endpoint moves next week"));
+        receiver.respond_next(1, partial(0, "this endpoint moves next week"));
         let sink = only(Signal::Traces, wire.config(&receiver.endpoint()));
         calls(sink.clone(), 2);
         assert_eq!(sink.flush(PATIENCE), Ok(()), "{wire:?}");
@@ -62,11 +77,11 @@ fn a_warning_that_rejects_nothing_is_told_and_fails_nothing() {
 }
 
 #[test]
-fn a_count_that_cannot_be_is_bounded_by_what_was_sent() {
+fn an_impossible_rejected_count_is_limited_to_the_batch() {
     for (rejected, failed) in [(1_000_000, 2), (-5, 0)] {
         for &wire in Wire::ALL {
             let receiver = wire.receiver();
-            receiver.behave_next(1, partial(rejected, "nonsense"));
+            receiver.respond_next(1, partial(rejected, "nonsense"));
             let sink = only(Signal::Traces, wire.config(&receiver.endpoint()));
             calls(sink.clone(), 2);
             let _ = sink.flush(PATIENCE);
@@ -78,13 +93,13 @@ fn a_count_that_cannot_be_is_bounded_by_what_was_sent() {
 }
 
 #[test]
-fn data_points_that_are_rejected_are_told() {
+fn rejected_data_points_are_a_problem() {
     for &wire in Wire::ALL {
         let receiver = wire.receiver();
-        receiver.behave(partial(2, "too many series"));
+        receiver.respond_with(partial(2, "too many series"));
         let sink = only(Signal::Metrics, wire.config(&receiver.endpoint()));
         calls(sink.clone(), 2);
-        // Points are not records: the books cannot say which records they were.
+        // The stats count measurements, not data points.
         let _ = sink.flush(PATIENCE);
         let problem = sink.problem(Signal::Metrics).unwrap_or_default();
         assert!(problem.contains("too many series"), "{wire:?} {problem}");

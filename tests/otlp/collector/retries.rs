@@ -1,16 +1,16 @@
-//! When a retry comes.
+//! The delays between retries.
 
 use std::time::Duration;
 
 use codex_telemetry::otlp::Signal;
 
 use crate::{
-    receiver::{Behaviour, Receiver},
+    receiver::{MockResponse, Receiver},
     rig::{PATIENCE, Wire, calls, only},
 };
 
-/// How long it was between one request and the next.
-fn pauses(receiver: &Receiver) -> Vec<Duration> {
+/// Returns the times between the requests.
+fn delays(receiver: &Receiver) -> Vec<Duration> {
     let requests = receiver.requests();
     let pairs = requests.windows(2);
     pairs
@@ -19,82 +19,82 @@ fn pauses(receiver: &Receiver) -> Vec<Duration> {
 }
 
 #[test]
-fn a_retry_comes_no_sooner_than_the_receiver_asked_for_even_when_somebody_waits() {
-    let asked = Duration::from_secs(1);
+fn a_retry_respects_retry_after_even_during_a_flush() {
+    let retry_after = Duration::from_secs(1);
     for status in [429, 503] {
         let receiver = Receiver::http();
-        receiver.behave_next(1, Behaviour::StatusWithRetryAfter(status, asked));
+        receiver.respond_next(1, MockResponse::StatusWithRetryAfter(status, retry_after));
         let sink = only(Signal::Traces, Wire::Http.config(&receiver.endpoint()));
         calls(sink.clone(), 1);
         assert_eq!(sink.flush(PATIENCE), Ok(()), "{status}");
-        let pauses = pauses(&receiver);
-        assert_eq!(pauses.len(), 1, "{status}");
-        assert!(pauses[0] >= asked, "{status}: {pauses:?}");
+        let delays = delays(&receiver);
+        assert_eq!(delays.len(), 1, "{status}");
+        assert!(delays[0] >= retry_after, "{status}: {delays:?}");
         assert_eq!(receiver.spans().len(), 1);
     }
 }
 
 #[test]
-fn metrics_come_no_sooner_than_the_receiver_asked_for_either() {
-    let asked = Duration::from_secs(1);
+fn a_retry_of_metrics_respects_retry_after() {
+    let retry_after = Duration::from_secs(1);
     let receiver = Receiver::http();
-    receiver.behave_next(1, Behaviour::StatusWithRetryAfter(503, asked));
+    receiver.respond_next(1, MockResponse::StatusWithRetryAfter(503, retry_after));
     let sink = only(Signal::Metrics, Wire::Http.config(&receiver.endpoint()));
     calls(sink.clone(), 1);
     assert_eq!(sink.flush(PATIENCE), Ok(()));
-    let pauses = pauses(&receiver);
-    assert!(pauses[0] >= asked, "{pauses:?}");
+    let delays = delays(&receiver);
+    assert!(delays[0] >= retry_after, "{delays:?}");
     assert_eq!(sink.stats().metrics.exported, 2);
 }
 
 #[test]
-fn a_receiver_that_asks_for_no_pause_is_not_hammered() {
+fn a_retry_after_of_zero_gets_the_usual_delay() {
     let receiver = Receiver::http();
-    receiver.behave_next(
+    receiver.respond_next(
         3,
-        Behaviour::StatusWithRetryAfter(503, Duration::from_secs(0)),
+        MockResponse::StatusWithRetryAfter(503, Duration::from_secs(0)),
     );
     let sink = only(Signal::Traces, Wire::Http.eager(&receiver.endpoint()));
     calls(sink.clone(), 1);
     receiver.wait_for_spans(1);
-    for pause in pauses(&receiver) {
-        assert!(pause >= Duration::from_millis(50), "{pause:?}");
+    for delay in delays(&receiver) {
+        assert!(delay >= Duration::from_millis(50), "{delay:?}");
     }
 }
 
 #[test]
-fn pauses_grow_while_nobody_waits() {
+fn delays_between_retries_double() {
     let receiver = Receiver::http();
-    receiver.behave_next(4, Behaviour::Status(503));
+    receiver.respond_next(4, MockResponse::Status(503));
     let sink = only(Signal::Traces, Wire::Http.eager(&receiver.endpoint()));
     calls(sink.clone(), 1);
     receiver.wait_for_spans(1);
-    // 100 ms and its doubles, each give or take a fifth.
-    for (pause, least) in pauses(&receiver).into_iter().zip([80, 160, 320, 640]) {
-        assert!(pause >= Duration::from_millis(least), "{pause:?}");
+    // 100 ms, doubled each time, plus or minus 20 %.
+    for (delay, least) in delays(&receiver).into_iter().zip([80, 160, 320, 640]) {
+        assert!(delay >= Duration::from_millis(least), "{delay:?}");
     }
 }
 
 #[test]
-fn a_flush_asks_again_soon_however_long_the_pauses_had_become() {
+fn a_flush_retries_soon_after_long_delays() {
     let receiver = Receiver::http();
-    receiver.behave(Behaviour::Status(503));
+    receiver.respond_with(MockResponse::Status(503));
     let sink = only(Signal::Traces, Wire::Http.eager(&receiver.endpoint()));
     calls(sink.clone(), 1);
-    // The pause is 3.2 seconds by now, and the next two would be 6.4 and 12.8.
+    // The delay is 3.2 seconds now, and the next two would be 6.4 and 12.8.
     receiver.wait_for_requests(6);
-    receiver.behave_next(3, Behaviour::Status(503));
-    receiver.behave(Behaviour::Accept);
-    // Those three and one that is taken: 22 seconds at the pace so far.
+    receiver.respond_next(3, MockResponse::Status(503));
+    receiver.respond_with(MockResponse::Accept);
+    // Three failures and a success: 22 seconds without the flush.
     assert_eq!(sink.flush(Duration::from_secs(8)), Ok(()));
     assert_eq!(receiver.requests().len(), 10);
 }
 
 #[test]
-fn a_connection_that_is_cut_midway_is_tried_again_and_nothing_is_lost_or_doubled() {
+fn a_broken_connection_is_retried_without_loss_or_duplicates() {
     for &wire in Wire::TRANSPORTS {
         let receiver = wire.receiver();
-        receiver.behave_next(2, Behaviour::CloseMidway);
+        receiver.respond_next(2, MockResponse::CloseMidway);
         let sink = only(Signal::Traces, wire.config(&receiver.endpoint()));
         calls(sink.clone(), 5);
         assert_eq!(sink.flush(PATIENCE), Ok(()), "{wire:?}");
@@ -105,14 +105,18 @@ fn a_connection_that_is_cut_midway_is_tried_again_and_nothing_is_lost_or_doubled
 }
 
 #[test]
-fn a_failed_export_of_metrics_is_made_good_by_the_totals_of_the_next() {
+fn the_next_export_of_metrics_includes_those_of_a_failed_one() {
     for &wire in Wire::TRANSPORTS {
         let receiver = wire.receiver();
-        receiver.behave_next(1, Behaviour::Status(400));
+        receiver.respond_next(1, MockResponse::Status(400));
         let sink = only(Signal::Metrics, wire.config(&receiver.endpoint()));
         calls(sink.clone(), 3);
-        let told = sink.flush(PATIENCE).unwrap_err();
-        assert_eq!(told.failed(Signal::Metrics), 6, "{wire:?} {told}");
+        let undelivered = sink.flush(PATIENCE).unwrap_err();
+        assert_eq!(
+            undelivered.failed(Signal::Metrics),
+            6,
+            "{wire:?} {undelivered}"
+        );
         calls(sink.clone(), 2);
         assert_eq!(sink.flush(PATIENCE), Ok(()), "{wire:?}");
         let durations = receiver.metric("gen_ai.execute_tool.duration").unwrap();
@@ -124,16 +128,16 @@ fn a_failed_export_of_metrics_is_made_good_by_the_totals_of_the_next() {
 
 #[cfg(feature = "grpc")]
 #[test]
-fn over_grpc_a_retry_comes_no_sooner_than_the_receiver_asked_for() {
-    let asked = Duration::from_secs(1);
-    // Of these two, the first may be tried again only because there is a RetryInfo.
+fn a_retry_over_grpc_respects_retry_info() {
+    let retry_after = Duration::from_secs(1);
+    // 429 is retryable only with a `RetryInfo`.
     for status in [429, 503] {
         let receiver = Receiver::grpc();
-        receiver.behave_next(1, Behaviour::StatusWithRetryAfter(status, asked));
+        receiver.respond_next(1, MockResponse::StatusWithRetryAfter(status, retry_after));
         let sink = only(Signal::Traces, Wire::Grpc.config(&receiver.endpoint()));
         calls(sink.clone(), 1);
         assert_eq!(sink.flush(PATIENCE), Ok(()), "{status}");
-        let pauses = pauses(&receiver);
-        assert!(pauses[0] >= asked, "{status}: {pauses:?}");
+        let delays = delays(&receiver);
+        assert!(delays[0] >= retry_after, "{status}: {delays:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! The last clone is dropped: what is under way is waited for, and nothing panics or gets stuck.
+//! Dropping the last clone exports pending records, and does not panic or hang.
 
 use std::{
     sync::mpsc,
@@ -10,7 +10,7 @@ use codex_telemetry::OtlpSink;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
-    receiver::{Behaviour, Receiver},
+    receiver::{MockResponse, Receiver},
     rig::{PATIENCE, Wire, calls},
 };
 
@@ -19,13 +19,13 @@ fn start(receiver: &Receiver, wire: Wire) -> OtlpSink {
     OtlpSink::start(config.build().unwrap())
 }
 
-/// Drops a sink with two calls under way in each of these ways, and asserts that they arrived by then.
-fn dropped(how: impl Fn(OtlpSink)) {
+/// Drops a sink with the pending records of two calls, and asserts that the receiver has them.
+fn assert_exported_by(drop_sink: impl Fn(OtlpSink)) {
     for &wire in Wire::TRANSPORTS {
         let receiver = wire.receiver();
         let sink = start(&receiver, wire);
         calls(sink.clone(), 2);
-        how(sink);
+        drop_sink(sink);
         assert_eq!(receiver.spans().len(), 2, "{wire:?}");
         assert_eq!(receiver.logs().len(), 4, "{wire:?}");
         assert!(receiver.metric("gen_ai.execute_tool.duration").is_some());
@@ -40,21 +40,21 @@ fn runtimes() -> [Runtime; 2] {
 }
 
 #[test]
-fn dropping_a_sink_outside_of_any_runtime_delivers_what_is_under_way() {
-    dropped(drop);
+fn dropping_a_sink_without_a_runtime_exports_pending_records() {
+    assert_exported_by(drop);
 }
 
 #[test]
-fn dropping_a_sink_inside_of_a_runtime_delivers_what_is_under_way() {
+fn dropping_a_sink_in_a_runtime_exports_pending_records() {
     for runtime in runtimes() {
-        dropped(|sink| runtime.block_on(async move { drop(sink) }));
+        assert_exported_by(|sink| runtime.block_on(async move { drop(sink) }));
     }
 }
 
 #[test]
-fn dropping_a_sink_in_a_task_delivers_what_is_under_way() {
+fn dropping_a_sink_in_a_task_exports_pending_records() {
     for runtime in runtimes() {
-        dropped(|sink| {
+        assert_exported_by(|sink| {
             let task = runtime.spawn(async move { drop(sink) });
             runtime.block_on(task).unwrap();
         });
@@ -62,29 +62,29 @@ fn dropping_a_sink_in_a_task_delivers_what_is_under_way() {
 }
 
 #[test]
-fn dropping_a_sink_with_a_task_that_is_aborted_delivers_what_is_under_way() {
+fn dropping_a_sink_with_an_aborted_task_exports_pending_records() {
     for runtime in runtimes() {
-        dropped(|sink| {
+        assert_exported_by(|sink| {
             let (started, starts) = tokio::sync::oneshot::channel();
             let task = runtime.spawn(async move {
                 let _held = sink;
                 let _ = started.send(());
                 std::future::pending::<()>().await;
             });
-            let told = runtime.block_on(async {
+            let aborted = runtime.block_on(async {
                 starts.await.unwrap();
                 task.abort();
                 task.await
             });
-            assert!(told.unwrap_err().is_cancelled());
+            assert!(aborted.unwrap_err().is_cancelled());
         });
     }
 }
 
 #[test]
-fn dropping_a_sink_with_the_runtime_that_holds_it_delivers_what_is_under_way() {
+fn dropping_a_sink_with_its_runtime_exports_pending_records() {
     for kind in 0..2 {
-        dropped(|sink| {
+        assert_exported_by(|sink| {
             let runtime = runtimes().into_iter().nth(kind).unwrap();
             runtime.spawn(async move {
                 let _held = sink;
@@ -96,47 +96,47 @@ fn dropping_a_sink_with_the_runtime_that_holds_it_delivers_what_is_under_way() {
 }
 
 #[test]
-fn dropping_a_sink_while_its_thread_panics_delivers_what_is_under_way() {
-    dropped(|sink| {
+fn dropping_a_sink_in_a_panicking_thread_exports_pending_records() {
+    assert_exported_by(|sink| {
         let panicked = thread::spawn(move || {
             let _held = sink;
-            panic!("as the test wants it");
+            panic!("a panic that the test expects");
         });
         assert!(panicked.join().is_err());
     });
 }
 
 #[test]
-fn a_drop_does_not_wait_for_a_collector_that_hangs() {
+fn a_drop_waits_two_seconds_at_most_for_a_hanging_collector() {
     for runtime in runtimes() {
         let receiver = Receiver::http();
-        receiver.behave(Behaviour::Hang);
+        receiver.respond_with(MockResponse::Hang);
         let sink = start(&receiver, Wire::Http);
         calls(sink.clone(), 1);
         let began = Instant::now();
         runtime.block_on(async move { drop(sink) });
-        // Two seconds as documented, and what a busy machine makes of them.
+        // Two seconds as documented, and more on a busy machine.
         assert!(began.elapsed() < Duration::from_secs(10));
     }
 }
 
 #[test]
-fn a_drop_after_a_shutdown_has_nothing_to_wait_for() {
+fn a_drop_after_a_shutdown_does_not_wait() {
     let receiver = Receiver::http();
-    receiver.behave(Behaviour::Hang);
+    receiver.respond_with(MockResponse::Hang);
     let sink = start(&receiver, Wire::Http);
     calls(sink.clone(), 1);
     sink.shutdown(Duration::from_millis(50)).unwrap_err();
-    let (dropped, told) = mpsc::channel();
+    let (dropped, is_dropped) = mpsc::channel();
     thread::spawn(move || {
         drop(sink);
         dropped.send(()).unwrap();
     });
-    told.recv_timeout(PATIENCE).unwrap();
+    is_dropped.recv_timeout(PATIENCE).unwrap();
 }
 
 #[test]
-fn dropping_one_clone_ends_nothing() {
+fn dropping_one_clone_does_not_shut_down() {
     let receiver = Receiver::http();
     let sink = start(&receiver, Wire::Http);
     drop(sink.clone());

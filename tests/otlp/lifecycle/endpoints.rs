@@ -1,4 +1,4 @@
-//! An endpoint that is no good changes nothing of what a program does.
+//! An invalid or unreachable endpoint does not change the behavior of a program.
 
 use std::{
     process::Output,
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::receiver::{blackhole, closed_port};
 
-/// How long `exec` waits for its export at the end.
+/// How long `exec` waits for the export when it exits.
 const AT_EXIT: Duration = Duration::from_secs(5);
 
 const GOOD: &str = r#"
@@ -22,8 +22,8 @@ const GOOD: &str = r#"
 const FAILING: &str =
     r#"echo '{"type":"turn.failed","error":{"message":"rate limit exceeded"}}'; exit 1"#;
 
-/// What the events say, without what is never the same twice.
-fn told(output: &Output) -> Vec<serde_json::Value> {
+/// Returns the events without ids and times.
+fn comparable_events(output: &Output) -> Vec<serde_json::Value> {
     let mut events = events(&output.stdout);
     for event in &mut events {
         let event = event.as_object_mut().unwrap();
@@ -38,16 +38,16 @@ fn told(output: &Output) -> Vec<serde_json::Value> {
     events
 }
 
-/// Runs a good turn and a failing one, and asserts that they are as they are without any export;
-/// returns what was said about it.
-fn changes_nothing(endpoint: &str) -> String {
+/// Runs a successful and a failing turn, and asserts that their events are the same as without an export.
+/// Returns standard error.
+fn assert_same_events(endpoint: &str) -> String {
     thread::scope(|scope| {
-        let good = scope.spawn(|| changes_nothing_of(endpoint, GOOD, 0));
-        changes_nothing_of(endpoint, FAILING, 1) + &good.join().unwrap()
+        let good = scope.spawn(|| assert_same_events_of(endpoint, GOOD, 0));
+        assert_same_events_of(endpoint, FAILING, 1) + &good.join().unwrap()
     })
 }
 
-fn changes_nothing_of(endpoint: &str, script: &str, code: i32) -> String {
+fn assert_same_events_of(endpoint: &str, script: &str, code: i32) -> String {
     let plain = exec(script)
         .env_remove("CODEX_OTLP_ENDPOINT")
         .arg("do it")
@@ -58,10 +58,10 @@ fn changes_nothing_of(endpoint: &str, script: &str, code: i32) -> String {
     let took = began.elapsed();
     assert_eq!(plain.status.code(), Some(code), "{plain:?}");
     assert_eq!(output.status.code(), Some(code), "{output:?}");
-    assert_eq!(told(&output), told(&plain));
+    assert_eq!(comparable_events(&output), comparable_events(&plain));
     let events = events(&output.stdout);
     assert_eq!(names(&events).len(), 2);
-    // A turn that had waited for its export would have taken at least as long.
+    // The turn did not wait for its export.
     let duration = events[1]["duration_ms"].as_f64().unwrap();
     assert!(duration < AT_EXIT.as_secs_f64() * 1e3, "{output:?}");
     assert!(took < AT_EXIT + Duration::from_secs(30), "{took:?}");
@@ -69,7 +69,7 @@ fn changes_nothing_of(endpoint: &str, script: &str, code: i32) -> String {
 }
 
 #[test]
-fn an_endpoint_that_is_nonsense_changes_nothing_and_is_warned_of() {
+fn an_invalid_endpoint_changes_no_event_and_causes_a_warning() {
     let secret = "hunter2";
     for nonsense in [
         "nonsense",
@@ -78,26 +78,29 @@ fn an_endpoint_that_is_nonsense_changes_nothing_and_is_warned_of() {
         "\u{1f980}",
         "ftp://u:hunter2@h",
     ] {
-        let said = changes_nothing(nonsense);
-        assert!(said.contains("CODEX_OTLP_ENDPOINT"), "{nonsense}: {said}");
-        assert!(!said.contains(secret), "{nonsense}: {said}");
+        let stderr = assert_same_events(nonsense);
+        assert!(
+            stderr.contains("CODEX_OTLP_ENDPOINT"),
+            "{nonsense}: {stderr}"
+        );
+        assert!(!stderr.contains(secret), "{nonsense}: {stderr}");
     }
 }
 
 #[test]
-fn a_closed_port_changes_nothing_and_is_told_at_the_end() {
+fn a_closed_port_changes_no_event_and_is_reported_at_exit() {
     let endpoint = closed_port();
-    let said = changes_nothing(&endpoint);
-    assert!(said.contains("not everything was delivered"), "{said}");
-    assert!(said.contains(&endpoint), "{said}");
-    let lower = said.to_ascii_lowercase();
-    assert!(lower.contains("connection refused"), "{said}");
+    let stderr = assert_same_events(&endpoint);
+    assert!(stderr.contains("not everything was delivered"), "{stderr}");
+    assert!(stderr.contains(&endpoint), "{stderr}");
+    let lower_case = stderr.to_ascii_lowercase();
+    assert!(lower_case.contains("connection refused"), "{stderr}");
 }
 
 #[test]
-fn a_server_that_hangs_changes_nothing_and_is_told_at_the_end() {
+fn a_hanging_server_changes_no_event_and_is_reported_at_exit() {
     let (_listener, endpoint) = blackhole();
-    let said = changes_nothing(&endpoint);
-    assert!(said.contains("not everything was delivered"), "{said}");
-    assert!(said.contains(&endpoint), "{said}");
+    let stderr = assert_same_events(&endpoint);
+    assert!(stderr.contains("not everything was delivered"), "{stderr}");
+    assert!(stderr.contains(&endpoint), "{stderr}");
 }

@@ -1,4 +1,4 @@
-//! A short program delivers what it has to say before it ends.
+//! A short program exports everything before it exits.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -13,15 +13,15 @@ use crate::receiver::{Receiver, Value};
 const FAILING: &str =
     r#"echo '{"type":"turn.failed","error":{"message":"rate limit exceeded"}}'; exit 1"#;
 
-/// A command that runs one turn, and exports to the endpoint what `exec` is told to.
+/// Returns a command that runs one turn and exports it to the endpoint.
 pub(super) fn exec_to(endpoint: &str, script: &str) -> Command {
     let mut command = exec(script);
     command.env("CODEX_OTLP_ENDPOINT", endpoint).arg("do it");
     command
 }
 
-/// Asserts that one turn's span, its logs and its metrics have come.
-fn one_turn_has_come(receiver: &Receiver, error_type: &str) {
+/// Asserts that the receiver has the span, the logs and the metrics of one turn.
+fn assert_one_turn(receiver: &Receiver, error_type: &str) {
     let spans = receiver.spans();
     assert_eq!(spans.len(), 1, "{spans:?}");
     let text = |text: &str| Value::String(text.to_owned());
@@ -39,25 +39,25 @@ fn one_turn_has_come(receiver: &Receiver, error_type: &str) {
 }
 
 #[test]
-fn a_program_of_one_failing_turn_delivers_its_span_metrics_and_logs() {
+fn a_program_with_one_failing_turn_exports_its_span_metrics_and_logs() {
     let receiver = Receiver::http();
     let output = exec_to(&receiver.endpoint(), FAILING).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let events = events(&output.stdout);
     assert_eq!(names(&events), ["codex.turn.start", "codex.turn.exception"]);
-    one_turn_has_come(&receiver, "rate_limit");
-    // The same call is known by the same ids on both ways.
+    assert_one_turn(&receiver, "rate_limit");
+    // The events and the spans have the same ids.
     let spans = receiver.spans();
     assert_eq!(events[1]["trace_id"], spans[0].trace_id.as_str());
     assert_eq!(events[1]["span_id"], spans[0].span_id.as_str());
 }
 
 #[test]
-fn a_program_that_is_told_to_end_delivers_the_turn_that_it_gave_up() {
+fn a_terminated_program_exports_its_cancelled_turn() {
     let receiver = Receiver::http();
     let script = r#"
         echo '{"type":"item.completed","item":{"id":"i","type":"error","message":"here"}}'
-        sleep 303.511
+        sleep 300
     "#;
     let mut child = exec_to(&receiver.endpoint(), script)
         .stdout(Stdio::null())
@@ -70,5 +70,5 @@ fn a_program_that_is_told_to_end_delivers_the_turn_that_it_gave_up() {
     assert_eq!(line, "here\n");
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(143));
-    one_turn_has_come(&receiver, "cancelled");
+    assert_one_turn(&receiver, "cancelled");
 }

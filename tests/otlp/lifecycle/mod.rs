@@ -1,9 +1,9 @@
-//! From any executor or none, to the end of the sink and of the process.
+//! The sink in different executors, and at the end of the sink and of the process.
 
+mod disabled;
 mod dropping;
 mod endpoints;
 mod exit;
 mod runtimes;
-mod silence;
 #[path = "../../examples/support.rs"]
 mod support;

@@ -1,4 +1,4 @@
-//! The sink asks for no executor, and takes any.
+//! The sink works with any executor, and without one.
 
 use std::thread;
 
@@ -9,7 +9,7 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 use crate::{
     checked::Checked,
     receiver::Receiver,
-    rig::{PATIENCE, Wire, all_arrived, block_on, calls},
+    rig::{PATIENCE, Wire, assert_all_exported, block_on, calls},
 };
 
 fn start(wire: Wire) -> (Receiver, OtlpSink) {
@@ -18,13 +18,13 @@ fn start(wire: Wire) -> (Receiver, OtlpSink) {
     (receiver, OtlpSink::start(config))
 }
 
-/// One call that gives way to others in its middle.
+/// Makes one call that yields once.
 async fn call(sink: OtlpSink) {
     let sink = Checked::over(sink);
     let service = TimingLayer::new(sink.clone()).layer(service_fn(async |_: Call<()>| {
-        let mut gave_way = false;
+        let mut has_yielded = false;
         std::future::poll_fn(|context| {
-            if std::mem::replace(&mut gave_way, true) {
+            if std::mem::replace(&mut has_yielded, true) {
                 return std::task::Poll::Ready(());
             }
             context.waker().wake_by_ref();
@@ -42,7 +42,7 @@ fn current_thread() -> Runtime {
 }
 
 #[test]
-fn a_sink_may_be_started_used_and_ended_inside_of_any_runtime() {
+fn a_sink_works_in_any_tokio_runtime() {
     for runtime in [current_thread, || Runtime::new().unwrap()] {
         for &wire in Wire::TRANSPORTS {
             let runtime = runtime();
@@ -50,12 +50,12 @@ fn a_sink_may_be_started_used_and_ended_inside_of_any_runtime() {
                 let (receiver, sink) = start(wire);
                 call(sink.clone()).await;
                 tokio::spawn(call(sink.clone())).await.unwrap();
-                // Each blocks this thread, and needs nothing of the runtime's.
+                // Blocks the thread of the runtime, and does not need the runtime.
                 assert_eq!(sink.flush(PATIENCE), Ok(()), "{wire:?}");
                 assert_eq!(receiver.spans().len(), 2);
                 call(sink.clone()).await;
                 assert_eq!(sink.shutdown(PATIENCE), Ok(()), "{wire:?}");
-                all_arrived(&sink, 3);
+                assert_all_exported(&sink, 3);
             });
         }
     }
@@ -69,19 +69,19 @@ fn a_flush_may_run_on_a_blocking_thread_of_any_runtime() {
             call(sink.clone()).await;
             let flushing = sink.clone();
             let flush = tokio::task::spawn_blocking(move || flushing.flush(PATIENCE));
-            // The runtime has its thread for itself meanwhile.
+            // The runtime runs other calls meanwhile.
             call(sink.clone()).await;
             assert_eq!(flush.await.unwrap(), Ok(()));
             let ending = sink.clone();
             let end = tokio::task::spawn_blocking(move || ending.shutdown(PATIENCE));
             assert_eq!(end.await.unwrap(), Ok(()));
-            all_arrived(&sink, 2);
+            assert_all_exported(&sink, 2);
         });
     }
 }
 
 #[test]
-fn a_sink_works_from_executors_that_are_not_tokio_s() {
+fn a_sink_works_with_other_executors() {
     for &wire in Wire::TRANSPORTS {
         let (receiver, sink) = start(wire);
         block_on(call(sink.clone()));
@@ -89,12 +89,12 @@ fn a_sink_works_from_executors_that_are_not_tokio_s() {
         assert_eq!(block_on(async { sink.flush(PATIENCE) }), Ok(()));
         assert_eq!(receiver.spans().len(), 2);
         assert_eq!(sink.shutdown(PATIENCE), Ok(()));
-        all_arrived(&sink, 2);
+        assert_all_exported(&sink, 2);
     }
 }
 
 #[test]
-fn a_sink_works_from_plain_threads() {
+fn a_sink_works_without_an_executor() {
     for &wire in Wire::TRANSPORTS {
         let (_receiver, sink) = start(wire);
         thread::scope(|scope| {
@@ -103,7 +103,7 @@ fn a_sink_works_from_plain_threads() {
             }
         });
         assert_eq!(sink.shutdown(PATIENCE), Ok(()), "{wire:?}");
-        all_arrived(&sink, 100);
+        assert_all_exported(&sink, 100);
     }
 }
 
@@ -121,7 +121,7 @@ fn a_sink_outlives_the_runtime_that_it_was_started_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_stands_still_in_the_application_does_not_stop_the_export() {
+async fn a_paused_clock_of_the_application_does_not_stop_the_export() {
     let (receiver, sink) = start(Wire::Http);
     call(sink.clone()).await;
     assert_eq!(sink.shutdown(PATIENCE), Ok(()));

@@ -9,14 +9,14 @@ use hyper::{
     body::{Body, Bytes, Frame},
 };
 
-/// A response body that is there at once, with the trailers that gRPC ends with.
+/// A complete response body, with the trailers of gRPC.
 #[derive(Debug, Default)]
-pub(super) struct Reply {
+pub(super) struct ReplyBody {
     data: Option<Bytes>,
     trailers: Option<HeaderMap>,
 }
 
-impl Reply {
+impl ReplyBody {
     pub(super) fn new(data: impl Into<Bytes>) -> Self {
         Self {
             data: Some(data.into()).filter(|data: &Bytes| !data.is_empty()),
@@ -30,7 +30,7 @@ impl Reply {
     }
 }
 
-impl Body for Reply {
+impl Body for ReplyBody {
     type Data = Bytes;
     type Error = Infallible;
 

@@ -15,12 +15,12 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    body::Reply,
+    body::ReplyBody,
     handler::{Incoming, Protocol, handle},
     state::Shared,
 };
 
-/// What every connection of a receiver is served with.
+/// The configuration of every connection of a receiver.
 #[derive(Clone)]
 pub(super) struct Serving {
     pub(super) protocol: Protocol,
@@ -31,25 +31,25 @@ pub(super) struct Serving {
 type Failure = Box<dyn Error + Send + Sync>;
 
 impl Serving {
-    /// Serves a connection until its client closes it, or a request cuts it.
+    /// Serves a connection until the client or a response closes it.
     pub(super) async fn serve(self, stream: TcpStream) {
-        let cut = Arc::new(Notify::new());
+        let close = Arc::new(Notify::new());
         tokio::select! {
-            // Dropping the connection is what cuts it.
-            () = cut.notified() => {}
-            served = self.serve_stream(stream, &cut) => if let Err(error) = served {
+            // Dropping the connection closes it.
+            () = close.notified() => {}
+            served = self.serve_stream(stream, &close) => if let Err(error) = served {
                 self.shared.connection_failed(error.to_string());
             }
         }
     }
 
-    async fn serve_stream(&self, stream: TcpStream, cut: &Arc<Notify>) -> Result<(), Failure> {
+    async fn serve_stream(&self, stream: TcpStream, close: &Arc<Notify>) -> Result<(), Failure> {
         match &self.tls {
-            None => self.serve_http(stream, cut).await,
+            None => self.serve_http(stream, close).await,
             Some(tls) => {
                 let accepted = tls.accept(stream).await;
                 let stream = accepted.map_err(|error| format!("TLS: {error}"))?;
-                self.serve_http(stream, cut).await
+                self.serve_http(stream, close).await
             }
         }
     }
@@ -57,11 +57,11 @@ impl Serving {
     async fn serve_http(
         &self,
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-        cut: &Arc<Notify>,
+        close: &Arc<Notify>,
     ) -> Result<(), Failure> {
         let (shared, protocol) = (&self.shared, self.protocol);
         let service = service_fn(move |request| {
-            answer(request, protocol, Arc::clone(shared), Arc::clone(cut))
+            respond(request, protocol, Arc::clone(shared), Arc::clone(close))
         });
         let stream = TokioIo::new(stream);
         match protocol {
@@ -78,12 +78,12 @@ impl Serving {
     }
 }
 
-async fn answer(
+async fn respond(
     request: hyper::Request<body::Incoming>,
     protocol: Protocol,
     shared: Arc<Shared>,
-    cut: Arc<Notify>,
-) -> Result<Response<Reply>, Infallible> {
+    close: Arc<Notify>,
+) -> Result<Response<ReplyBody>, Infallible> {
     let (head, body) = request.into_parts();
     match to_bytes(Body::new(body), usize::MAX).await {
         Ok(body) => {
@@ -92,11 +92,11 @@ async fn answer(
                 body,
                 protocol,
             };
-            handle(request, &shared, &cut).await
+            handle(request, &shared, &close).await
         }
         Err(error) => {
             shared.connection_failed(format!("{}: {error}", head.uri.path()));
-            cut.notify_one();
+            close.notify_one();
             pending().await
         }
     }

@@ -1,33 +1,33 @@
-//! OTLP over gRPC, framed by hand: a server's framework would answer an unknown method or a body
-//! that does not decode without telling, and would hide the connection that is to be cut.
+//! OTLP over gRPC, framed by hand. A server framework would respond to an unknown method or an invalid body
+//! by itself, and would hide the connection, which has to be closed.
 
 use hyper::{HeaderMap, Response, header::CONTENT_TYPE, header::HeaderValue};
 use prost::Message as _;
 use tonic::{Code, Status};
 
 use super::{
-    answer::{Answer, Any, RpcStatus},
-    body::Reply,
+    body::ReplyBody,
     handler::Incoming,
     http::{self, partial_success},
     payload::{Payload, Signal, decompress},
+    reply::{Any, Reply, RpcStatus},
     request::{Encoding, Format},
 };
 
-/// Returns what the request carries, or how it is to be refused.
-pub(super) fn decode(request: &Incoming) -> Result<(Signal, Payload), Answer> {
+/// Returns the payload of the request, or the reply that rejects it.
+pub(super) fn decode(request: &Incoming) -> Result<(Signal, Payload), Reply> {
     let path = request.head.uri.path();
     let signal = Signal::of_method(path)
-        .ok_or_else(|| Answer::status(404, format!("there is no method {path}")))?;
+        .ok_or_else(|| Reply::status(404, format!("there is no method {path}")))?;
     let payload = unframe(&request.body, &request.encoding())
         .and_then(|message| signal.decode(&message, Format::Protobuf));
     match payload {
         Ok(payload) => Ok((signal, payload)),
-        Err(error) => Err(Answer::status(400, error)),
+        Err(error) => Err(Reply::status(400, error)),
     }
 }
 
-/// Returns the one message of a unary request: a flag, four bytes of length, and so many bytes.
+/// Returns the message of a unary request: a flag, four bytes of length, and the message.
 fn unframe(body: &[u8], encoding: &Encoding) -> Result<Vec<u8>, String> {
     let (prefix, message) = body
         .split_at_checked(5)
@@ -48,15 +48,15 @@ fn frame(message: &[u8]) -> Vec<u8> {
     [&[0], &length.to_be_bytes()[..], message].concat()
 }
 
-/// Returns the response, and the code that it carries unless it is none of gRPC's.
-pub(super) fn render(answer: Answer, signal: Signal) -> (Response<Reply>, Option<Code>) {
-    match answer {
-        Answer::Success { partial } => (
+/// Returns the response, and its code if it is a gRPC response.
+pub(super) fn render(reply: Reply, signal: Signal) -> (Response<ReplyBody>, Option<Code>) {
+    match reply {
+        Reply::Success { partial } => (
             ok(&partial_success(partial).encode_to_vec()),
             Some(Code::Ok),
         ),
-        Answer::Garbage(body) => (ok(&body), Some(Code::Ok)),
-        Answer::Status {
+        Reply::Malformed(body) => (ok(&body), Some(Code::Ok)),
+        Reply::Status {
             status,
             message,
             retry_after,
@@ -72,14 +72,14 @@ pub(super) fn render(answer: Answer, signal: Signal) -> (Response<Reply>, Option
             let status = Status::with_details(code, message, details);
             (status.into_http(), Some(code))
         }
-        // A proxy in the way would answer so, in plain HTTP.
-        Answer::Redirect(_) => (http::render(answer, signal, Format::Protobuf), None),
+        // As a proxy responds, without gRPC.
+        Reply::Redirect(_) => (http::render(reply, signal, Format::Protobuf), None),
     }
 }
 
-fn ok(message: &[u8]) -> Response<Reply> {
+fn ok(message: &[u8]) -> Response<ReplyBody> {
     let trailers = HeaderMap::from_iter([(Status::GRPC_STATUS, HeaderValue::from_static("0"))]);
-    let body = Reply::new(frame(message)).with_trailers(trailers);
+    let body = ReplyBody::new(frame(message)).with_trailers(trailers);
     let mut response = Response::new(body);
     let content_type = HeaderValue::from_static("application/grpc");
     response.headers_mut().insert(CONTENT_TYPE, content_type);

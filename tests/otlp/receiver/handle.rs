@@ -9,19 +9,19 @@ use std::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    Behaviour, LogRecord, Metric, Request, Span, Tls, connection::Serving, handler::Protocol,
+    LogRecord, Metric, MockResponse, Request, Span, Tls, connection::Serving, handler::Protocol,
     port::Port, server::Server, state::Shared,
 };
 
 /// How long the `wait_for_*` methods wait.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A receiver of OTLP on loopback, which stops when dropped.
+/// A mock OTLP receiver on loopback. Dropping it stops it.
 ///
 /// # Panics
 ///
-/// Dropping it panics if a request's body did not decode and nobody has
-/// [taken](Self::take_decode_failures) that failure.
+/// Dropping it panics if a request did not decode, unless the failure was
+/// [taken](Self::take_decode_failures).
 pub(crate) struct Receiver {
     shared: Arc<Shared>,
     port: Port,
@@ -31,22 +31,22 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    /// Receives HTTP, protobuf or JSON.
+    /// Starts a receiver of OTLP/HTTP.
     pub(crate) fn http() -> Self {
         Self::start(Protocol::Http, None)
     }
 
-    /// Receives HTTP over TLS.
+    /// Starts a receiver of OTLP/HTTP with TLS.
     pub(crate) fn https(tls: Tls) -> Self {
         Self::start(Protocol::Http, Some(tls.acceptor(b"http/1.1")))
     }
 
-    /// Receives gRPC.
+    /// Starts a receiver of OTLP/gRPC.
     pub(crate) fn grpc() -> Self {
         Self::start(Protocol::Grpc, None)
     }
 
-    /// Receives gRPC over TLS.
+    /// Starts a receiver of OTLP/gRPC with TLS.
     pub(crate) fn grpcs(tls: Tls) -> Self {
         Self::start(Protocol::Grpc, Some(tls.acceptor(b"h2")))
     }
@@ -63,7 +63,7 @@ impl Receiver {
         receiver
     }
 
-    /// Returns the base URL, without a path or a slash at its end.
+    /// Returns the base URL, without a path and without a trailing slash.
     pub(crate) fn endpoint(&self) -> String {
         let port = self.port.number();
         match self.tls {
@@ -72,59 +72,58 @@ impl Receiver {
         }
     }
 
-    /// Treats requests so from now on, after those of [`behave_next`](Self::behave_next).
-    pub(crate) fn behave(&self, behaviour: Behaviour) {
-        self.shared.lock().behaviour = behaviour;
+    /// Sets the response to all requests after those of [`respond_next`](Self::respond_next).
+    pub(crate) fn respond_with(&self, response: MockResponse) {
+        self.shared.lock().response = response;
     }
 
-    /// Treats the next `count` requests so, after those that earlier calls said it of.
-    pub(crate) fn behave_next(&self, count: usize, behaviour: Behaviour) {
-        self.shared.lock().next.extend(repeat_n(behaviour, count));
+    /// Sets the response to the next `count` requests after those of earlier calls.
+    pub(crate) fn respond_next(&self, count: usize, response: MockResponse) {
+        self.shared.lock().next.extend(repeat_n(response, count));
     }
 
-    /// Returns every request whose body was read, in the order they came.
+    /// Returns all requests whose body was read, in order.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.shared.lock().requests.clone()
     }
 
-    /// Returns every span taken.
+    /// Returns all accepted spans.
     pub(crate) fn spans(&self) -> Vec<Span> {
         self.shared.lock().received.spans.clone()
     }
 
-    /// Returns every metric taken, as many times as it was sent, the newest last.
+    /// Returns all accepted metrics of all requests, in order.
     pub(crate) fn metrics(&self) -> Vec<Metric> {
         self.shared.lock().received.metrics.clone()
     }
 
-    /// Returns the newest state of a metric.
+    /// Returns the latest state of a metric.
     pub(crate) fn metric(&self, name: &str) -> Option<Metric> {
         let state = self.shared.lock();
-        let mut newest_first = state.received.metrics.iter().rev();
-        newest_first.find(|metric| metric.name == name).cloned()
+        let mut latest_first = state.received.metrics.iter().rev();
+        latest_first.find(|metric| metric.name == name).cloned()
     }
 
-    /// Returns every log record taken.
+    /// Returns all accepted log records.
     pub(crate) fn logs(&self) -> Vec<LogRecord> {
         self.shared.lock().received.logs.clone()
     }
 
-    /// Returns how many connections were accepted, also those that came no further.
+    /// Returns the number of accepted connections, including those without a request.
     pub(crate) fn connections(&self) -> usize {
         self.shared.lock().connections
     }
 
-    /// Returns what went wrong below the requests: TLS handshakes, and connections that ended in
-    /// the middle of a request.
+    /// Returns the failures of connections: TLS handshakes, and incomplete requests.
     pub(crate) fn connection_failures(&self) -> Vec<String> {
         self.shared.lock().connection_failures.clone()
     }
 
-    /// Waits until the condition holds, and tries it after each change.
+    /// Waits until the condition holds. Checks it after each change.
     ///
     /// # Panics
     ///
-    /// If it does not hold in time; the message says `what` was awaited and what came instead.
+    /// Panics if it does not hold in time. The message has `what` and a summary of what was received.
     #[track_caller]
     pub(crate) fn wait_until(
         &self,
@@ -137,7 +136,7 @@ impl Receiver {
         assert!(came, "{what}: not within {within:?}; so far\n{summary}");
     }
 
-    /// Waits for at least so many spans, and returns all.
+    /// Waits for at least `count` spans, and returns all.
     #[track_caller]
     pub(crate) fn wait_for_spans(&self, count: usize) -> Vec<Span> {
         let came = |receiver: &Self| receiver.shared.lock().received.spans.len() >= count;
@@ -145,7 +144,7 @@ impl Receiver {
         self.spans()
     }
 
-    /// Waits for at least so many log records, and returns all.
+    /// Waits for at least `count` log records, and returns all.
     #[track_caller]
     pub(crate) fn wait_for_logs(&self, count: usize) -> Vec<LogRecord> {
         let came = |receiver: &Self| receiver.shared.lock().received.logs.len() >= count;
@@ -153,15 +152,15 @@ impl Receiver {
         self.logs()
     }
 
-    /// Waits for a metric, and returns its newest state.
+    /// Waits for a metric, and returns its latest state.
     #[track_caller]
     pub(crate) fn wait_for_metric(&self, name: &str) -> Metric {
         let came = |receiver: &Self| receiver.metric(name).is_some();
         self.wait_until(&format!("metric {name}"), PATIENCE, came);
-        self.metric(name).expect("a metric that has come stays")
+        self.metric(name).expect("received metrics are kept")
     }
 
-    /// Waits for at least so many requests, whatever became of them, and returns all.
+    /// Waits for at least `count` requests, and returns all.
     #[track_caller]
     pub(crate) fn wait_for_requests(&self, count: usize) -> Vec<Request> {
         let came = |receiver: &Self| receiver.shared.lock().requests.len() >= count;
@@ -169,9 +168,9 @@ impl Receiver {
         self.requests()
     }
 
-    /// Stops to listen and closes every connection, until [`restart`](Self::restart).
+    /// Closes the listener and all connections, until [`restart`](Self::restart).
     ///
-    /// The port refuses connections meanwhile and is given to nobody else.
+    /// Meanwhile, the port is reserved and refuses connections.
     pub(crate) fn stop(&self) {
         let server = self.server().take();
         if let Some(server) = server {
@@ -179,7 +178,7 @@ impl Receiver {
         }
     }
 
-    /// Listens again, on the same port and with all that was received.
+    /// Listens on the same port again. Keeps what was received.
     pub(crate) fn restart(&self) {
         let mut server = self.server();
         assert!(server.is_none(), "the receiver runs already");
@@ -195,7 +194,7 @@ impl Receiver {
         self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asserts that the body of every request so far could be decoded.
+    /// Asserts that all requests so far were decoded.
     #[track_caller]
     pub(crate) fn assert_all_decoded(&self) {
         let failures = self.take_decode_failures();
@@ -205,7 +204,7 @@ impl Receiver {
         );
     }
 
-    /// Returns the decode failures so far and forgets them.
+    /// Returns the decode failures and clears them.
     pub(crate) fn take_decode_failures(&self) -> Vec<String> {
         take(&mut self.shared.lock().decode_failures)
     }

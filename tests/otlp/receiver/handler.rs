@@ -4,23 +4,23 @@ use hyper::{Response, body::Bytes, header, http::request::Parts};
 use tokio::sync::Notify;
 
 use super::{
-    Behaviour,
-    answer::Answer,
-    body::Reply,
+    MockResponse,
+    body::ReplyBody,
     grpc, http,
     payload::{Payload, Signal},
-    request::{Answered, Encoding, Format, Request},
+    reply::Reply,
+    request::{Encoding, Format, Replied, Request},
     state::Shared,
 };
 
-/// What the requests of a receiver are written in.
+/// The protocol of a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protocol {
     Http,
     Grpc,
 }
 
-/// A request that was read to its end.
+/// A request that was read completely.
 #[derive(Debug)]
 pub(super) struct Incoming {
     pub(super) head: Parts,
@@ -28,59 +28,58 @@ pub(super) struct Incoming {
     pub(super) protocol: Protocol,
 }
 
-/// Answers a request as told, or cuts its connection, or never answers.
+/// Responds to a request, closes its connection, or never responds.
 pub(super) async fn handle(
     request: Incoming,
     shared: &Shared,
-    cut: &Notify,
-) -> Result<Response<Reply>, Infallible> {
+    close: &Notify,
+) -> Result<Response<ReplyBody>, Infallible> {
     let decoded = match request.protocol {
         Protocol::Http => http::decode(&request),
         Protocol::Grpc => grpc::decode(&request),
     };
     let (signal, payload) = match decoded {
         Ok(decoded) => decoded,
-        Err(refusal) => return Ok(refuse(&request, refusal, shared)),
+        Err(rejection) => return Ok(reject(&request, rejection, shared)),
     };
-    let behaviour = shared.next_behaviour();
-    let payload = take(payload, &behaviour);
-    let cuts = matches!(behaviour, Behaviour::CloseMidway);
-    if let Some(answer) = Answer::of(behaviour) {
-        let (response, answered) = request.render(answer, signal);
-        shared.record(request.record(answered), payload);
+    let response = shared.next_response();
+    let payload = accepted(payload, &response);
+    let closes = matches!(response, MockResponse::CloseMidway);
+    if let Some(reply) = Reply::of(response) {
+        let (response, replied) = request.render(reply, signal);
+        shared.record(request.record(replied), payload);
         return Ok(response);
     }
-    shared.record(request.record(Answered::Nothing), payload);
-    if cuts {
-        cut.notify_one();
+    shared.record(request.record(Replied::Nothing), payload);
+    if closes {
+        close.notify_one();
     }
     pending().await
 }
 
-/// Returns what is left of the data after a behaviour has had its way with it.
-fn take(mut payload: Payload, behaviour: &Behaviour) -> Payload {
-    if !behaviour.takes_data() {
+/// Returns the records that a response accepts.
+fn accepted(mut payload: Payload, response: &MockResponse) -> Payload {
+    if !response.accepts_records() {
         return Payload::default();
     }
-    if let Behaviour::PartialSuccess { rejected, .. } = behaviour {
+    if let MockResponse::PartialSuccess { rejected, .. } = response {
         payload.reject(*rejected);
     }
     payload
 }
 
-fn refuse(request: &Incoming, refusal: Answer, shared: &Shared) -> Response<Reply> {
-    // A wrong path or method is for a test to notice among the requests; a right one with a wrong
-    // body is a defect of the sender whatever the test looks for.
-    if let Answer::Status {
+fn reject(request: &Incoming, rejection: Reply, shared: &Shared) -> Response<ReplyBody> {
+    // A test can check the path and the method. An invalid body is a defect of the sender in any test.
+    if let Reply::Status {
         status: 400 | 415,
         message,
         ..
-    } = &refusal
+    } = &rejection
     {
         shared.decode_failed(format!("{}: {message}", request.head.uri.path()));
     }
-    let (response, answered) = request.render(refusal, Signal::Traces);
-    shared.record(request.record(answered), Payload::default());
+    let (response, replied) = request.render(rejection, Signal::Traces);
+    shared.record(request.record(replied), Payload::default());
     response
 }
 
@@ -102,26 +101,23 @@ impl Incoming {
         self.head.headers.get(name)?.to_str().ok()
     }
 
-    fn render(&self, answer: Answer, signal: Signal) -> (Response<Reply>, Answered) {
+    fn render(&self, reply: Reply, signal: Signal) -> (Response<ReplyBody>, Replied) {
         match self.protocol {
             Protocol::Http => {
                 let format = self.format().unwrap_or(Format::Protobuf);
-                let response = http::render(answer, signal, format);
+                let response = http::render(reply, signal, format);
                 let status = response.status().as_u16();
-                (response, Answered::Http(status))
+                (response, Replied::Http(status))
             }
             Protocol::Grpc => {
-                let (response, code) = grpc::render(answer, signal);
+                let (response, code) = grpc::render(reply, signal);
                 let status = response.status().as_u16();
-                (
-                    response,
-                    code.map_or(Answered::Http(status), Answered::Grpc),
-                )
+                (response, code.map_or(Replied::Http(status), Replied::Grpc))
             }
         }
     }
 
-    pub(super) fn record(&self, answered: Answered) -> Request {
+    pub(super) fn record(&self, replied: Replied) -> Request {
         let mut headers = BTreeMap::<String, String>::new();
         for (name, value) in &self.head.headers {
             let value = String::from_utf8_lossy(value.as_bytes());
@@ -137,7 +133,7 @@ impl Incoming {
             format: self.format(),
             body_bytes: self.body.len(),
             received_at: Instant::now(),
-            answered,
+            replied,
         }
     }
 }

@@ -8,41 +8,43 @@ use prost::Message as _;
 use serde_json::json;
 
 use super::{
-    answer::{Answer, ExportResponse, PartialSuccess, RpcStatus},
-    body::Reply,
+    body::ReplyBody,
     handler::Incoming,
     payload::{Payload, Signal, decompress},
+    reply::{ExportResponse, PartialSuccess, Reply, RpcStatus},
     request::Format,
 };
 
-/// Returns what the request carries, or how it is to be refused.
-pub(super) fn decode(request: &Incoming) -> Result<(Signal, Payload), Answer> {
+/// Returns the payload of the request, or the reply that rejects it.
+pub(super) fn decode(request: &Incoming) -> Result<(Signal, Payload), Reply> {
     let path = request.head.uri.path();
     let signal = Signal::of_path(path)
-        .ok_or_else(|| Answer::status(404, format!("there is nothing at {path}")))?;
+        .ok_or_else(|| Reply::status(404, format!("there is nothing at {path}")))?;
     if request.head.method != Method::POST {
-        return Err(Answer::status(405, "only POST is understood here"));
+        return Err(Reply::status(405, "expected POST"));
     }
     let format = request.format();
-    let format = format.ok_or_else(|| Answer::status(415, "the content type is not OTLP's"))?;
+    let format = format.ok_or_else(|| Reply::status(415, "the content type is not OTLP's"))?;
     let payload = decompress(&request.body, &request.encoding())
         .and_then(|body| signal.decode(&body, format));
     match payload {
         Ok(payload) => Ok((signal, payload)),
-        Err(error) => Err(Answer::status(400, error)),
+        Err(error) => Err(Reply::status(400, error)),
     }
 }
 
-pub(super) fn render(answer: Answer, signal: Signal, format: Format) -> Response<Reply> {
+pub(super) fn render(reply: Reply, signal: Signal, format: Format) -> Response<ReplyBody> {
     let response = Response::builder().header(CONTENT_TYPE, format.content_type());
-    let response = match answer {
-        Answer::Success { partial } => response.body(Reply::new(success(partial, signal, format))),
-        Answer::Garbage(body) => response.body(Reply::new(body)),
-        Answer::Redirect(location) => response
+    let response = match reply {
+        Reply::Success { partial } => {
+            response.body(ReplyBody::new(success(partial, signal, format)))
+        }
+        Reply::Malformed(body) => response.body(ReplyBody::new(body)),
+        Reply::Redirect(location) => response
             .status(StatusCode::TEMPORARY_REDIRECT)
             .header(LOCATION, location)
-            .body(Reply::default()),
-        Answer::Status {
+            .body(ReplyBody::default()),
+        Reply::Status {
             status,
             message,
             retry_after,
@@ -52,7 +54,7 @@ pub(super) fn render(answer: Answer, signal: Signal, format: Format) -> Response
                 let part = u64::from(delay.subsec_nanos() > 0);
                 response = response.header(RETRY_AFTER, delay.as_secs() + part);
             }
-            response.body(Reply::new(failure(message, format)))
+            response.body(ReplyBody::new(failure(message, format)))
         }
     };
     response.expect("a status and headers that HTTP knows")
@@ -62,7 +64,7 @@ fn success(partial: Option<(i64, String)>, signal: Signal, format: Format) -> Ve
     match (format, partial) {
         (Format::Json, None) => b"{}".to_vec(),
         (Format::Json, Some((rejected, message))) => {
-            // A 64-bit integer is a string in the JSON form of protobuf.
+            // Protobuf's JSON mapping writes 64-bit integers as strings.
             let rejected_items = rejected.to_string();
             let partial = json!({ signal.rejected(): rejected_items, "errorMessage": message });
             json!({ "partialSuccess": partial })

@@ -8,7 +8,7 @@ use super::{
     request::{Encoding, Format},
 };
 
-/// One of the three things that OTLP carries.
+/// A kind of data that OTLP transports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Signal {
     Traces,
@@ -16,7 +16,7 @@ pub(super) enum Signal {
     Logs,
 }
 
-/// Decoded items, of one request or of all so far.
+/// The decoded records of one or more requests.
 #[derive(Debug, Default)]
 pub(super) struct Payload {
     pub(super) spans: Vec<Span>,
@@ -46,7 +46,7 @@ impl Signal {
         })
     }
 
-    /// Returns the name that JSON gives to the number of rejected items.
+    /// Returns the JSON name of the number of rejected records.
     pub(super) fn rejected(self) -> &'static str {
         match self {
             Self::Traces => "rejectedSpans",
@@ -76,7 +76,7 @@ fn message<M: Message + Default + DeserializeOwned>(
     }
 }
 
-/// Returns the body as it was before compression.
+/// Returns the decompressed body.
 pub(super) fn decompress(body: &[u8], encoding: &Encoding) -> Result<Vec<u8>, String> {
     match encoding {
         Encoding::Identity => Ok(body.to_vec()),
@@ -88,7 +88,7 @@ pub(super) fn decompress(body: &[u8], encoding: &Encoding) -> Result<Vec<u8>, St
                 Err(error) => Err(format!("gzip: {error}")),
             }
         }
-        Encoding::Other(name) => Err(format!("encoding {name} is not understood here")),
+        Encoding::Other(name) => Err(format!("encoding {name} is not supported")),
     }
 }
 
@@ -101,8 +101,7 @@ impl Payload {
         self.logs.append(&mut other.logs);
     }
 
-    /// Drops this many items from the end: spans, log records, or data points, and a metric with
-    /// its last data point.
+    /// Removes the last `count` spans, log records or data points. Removes a metric with its last data point.
     pub(super) fn reject(&mut self, count: i64) {
         for _ in 0..count {
             if self.spans.pop().is_some() || self.logs.pop().is_some() {

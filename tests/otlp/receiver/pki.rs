@@ -9,20 +9,19 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
-/// Certificates for a receiver and its clients, as PEM files that go when this is dropped.
+/// The certificates of a receiver and its clients, as PEM files. Dropping it removes the files.
 ///
-/// Two authorities that know nothing of each other: ours signs the server and the good client, the
-/// stranger signs nothing but a client of its own.
+/// There are two independent authorities. One signs the server and a client, the other an untrusted client.
 #[derive(Debug)]
 pub(crate) struct Pki {
-    /// The authority that signed the server's certificate and the good client's.
+    /// The authority of the server and of the trusted client.
     pub(crate) ca: PathBuf,
     pub(crate) client_cert: PathBuf,
     pub(crate) client_key: PathBuf,
-    /// An authority that the server does not know, and that did not sign the server.
-    pub(crate) stranger_ca: PathBuf,
-    pub(crate) stranger_cert: PathBuf,
-    pub(crate) stranger_key: PathBuf,
+    /// The authority of the untrusted client.
+    pub(crate) untrusted_ca: PathBuf,
+    pub(crate) untrusted_cert: PathBuf,
+    pub(crate) untrusted_key: PathBuf,
     pub(super) server_cert: PathBuf,
     pub(super) server_key: PathBuf,
     directory: TempDir,
@@ -34,30 +33,30 @@ impl Pki {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let write = |name: &str, pem: &str| write(directory.path(), name, pem);
-        let ours = authority("receiver's authority");
-        let stranger = authority("stranger's authority");
-        let (server_cert, server_key) = leaf(&ours, ExtendedKeyUsagePurpose::ServerAuth);
-        let (client_cert, client_key) = leaf(&ours, ExtendedKeyUsagePurpose::ClientAuth);
-        let (stranger_cert, stranger_key) = leaf(&stranger, ExtendedKeyUsagePurpose::ClientAuth);
+        let trusted = authority("authority of the receiver");
+        let untrusted = authority("untrusted authority");
+        let (server_cert, server_key) = leaf(&trusted, ExtendedKeyUsagePurpose::ServerAuth);
+        let (client_cert, client_key) = leaf(&trusted, ExtendedKeyUsagePurpose::ClientAuth);
+        let (untrusted_cert, untrusted_key) = leaf(&untrusted, ExtendedKeyUsagePurpose::ClientAuth);
         Self {
-            ca: write("ca.pem", &ours.pem()),
+            ca: write("ca.pem", &trusted.pem()),
             client_cert: write("client.pem", &client_cert),
             client_key: write("client.key", &client_key),
-            stranger_ca: write("stranger-ca.pem", &stranger.pem()),
-            stranger_cert: write("stranger.pem", &stranger_cert),
-            stranger_key: write("stranger.key", &stranger_key),
+            untrusted_ca: write("untrusted-ca.pem", &untrusted.pem()),
+            untrusted_cert: write("untrusted.pem", &untrusted_cert),
+            untrusted_key: write("untrusted.key", &untrusted_key),
             server_cert: write("server.pem", &server_cert),
             server_key: write("server.key", &server_key),
             directory,
         }
     }
 
-    /// Writes a file of any text beside the certificates, for a file that is no certificate.
+    /// Writes a file with any text in the same directory.
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         write(self.directory.path(), name, text)
     }
 
-    /// Returns the path of a file that is not there.
+    /// Returns the path of a missing file.
     pub(crate) fn missing(&self) -> PathBuf {
         self.directory.path().join("missing.pem")
     }

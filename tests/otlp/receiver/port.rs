@@ -8,17 +8,17 @@ use std::{
 
 use tokio::net::TcpSocket;
 
-/// Far more than it takes.
+/// A timeout that no test reaches.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Sockets that keep [`closed_port`]s closed until the process ends.
 static CLOSED: Mutex<Vec<Port>> = Mutex::new(Vec::new());
 
-/// A port of loopback that nobody else is given for as long as this lives.
+/// A reserved port on loopback.
 #[derive(Debug)]
 pub(super) struct Port {
-    // Bound and never listening: connecting is refused, and neither a `bind` to port 0 nor an
-    // outgoing connection is handed the number while the receiver is stopped.
+    // Bound and never listening: connections are refused, and the system does not assign the port to
+    // another socket while the receiver is stopped.
     _reserved: TcpSocket,
     address: SocketAddr,
 }
@@ -36,11 +36,11 @@ impl Port {
         }
     }
 
-    /// Listens on the reserved port, which works beside the reservation since std sets
-    /// `SO_REUSEADDR` as well and the reservation does not listen.
+    /// Listens on the reserved port. This is possible because std sets `SO_REUSEADDR` as well, and the
+    /// reservation does not listen.
     ///
-    /// A child that another thread is just starting still has the last listener, until it has become
-    /// its program.
+    /// Retries while a child process that another thread is starting still has the last listener, which it
+    /// inherits until `exec`.
     pub(super) fn listen(&self) -> TcpListener {
         let deadline = Instant::now() + PATIENCE;
         let listener = loop {
@@ -62,7 +62,7 @@ impl Port {
     }
 }
 
-/// Returns an endpoint on which nothing listens, nor will while this process lives.
+/// Returns an endpoint on which nothing listens as long as this process runs.
 pub(crate) fn closed_port() -> String {
     let port = Port::reserve();
     let endpoint = format!("http://127.0.0.1:{}", port.number());
@@ -73,8 +73,7 @@ pub(crate) fn closed_port() -> String {
     endpoint
 }
 
-/// Returns an endpoint that lets clients connect and never reads what they send, and the listener
-/// that keeps it so.
+/// Returns an endpoint that accepts connections and never reads, and its listener.
 pub(crate) fn blackhole() -> (TcpListener, String) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port on loopback");
     let address = listener.local_addr().expect("the bound address");

@@ -1,22 +1,22 @@
 use std::{collections::BTreeMap, time::Instant};
 
-/// A request that came, whatever became of it.
+/// A received request.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
-    /// The path, which over gRPC names the method: `/package.Service/Export`.
+    /// The path. Over gRPC it is the method: `/package.Service/Export`.
     pub(crate) path: String,
     /// Header names in lower case; values of a repeated header are joined by `, `.
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) encoding: Encoding,
     pub(crate) format: Option<Format>,
-    /// How long the body was on the wire.
+    /// The size of the body on the wire.
     pub(crate) body_bytes: usize,
-    /// When the whole request was read.
+    /// When the request was read completely.
     pub(crate) received_at: Instant,
-    pub(crate) answered: Answered,
+    pub(crate) replied: Replied,
 }
 
-/// How a request's body was compressed.
+/// The compression of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
     Identity,
@@ -24,19 +24,19 @@ pub(crate) enum Encoding {
     Other(String),
 }
 
-/// How a request's messages were written.
+/// The encoding of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     Protobuf,
     Json,
 }
 
-/// What a request was answered.
+/// The status of the response to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answered {
+pub(crate) enum Replied {
     Http(u16),
     Grpc(tonic::Code),
-    /// Left hanging, or cut off.
+    /// There was no response.
     Nothing,
 }
 
@@ -48,11 +48,11 @@ impl Request {
         self.headers.get(name).map(String::as_str)
     }
 
-    /// Returns the HTTP status answered.
+    /// Returns the HTTP status of the response.
     pub(crate) fn status(&self) -> Option<u16> {
-        match self.answered {
-            Answered::Http(status) => Some(status),
-            Answered::Grpc(_) | Answered::Nothing => None,
+        match self.replied {
+            Replied::Http(status) => Some(status),
+            Replied::Grpc(_) | Replied::Nothing => None,
         }
     }
 }

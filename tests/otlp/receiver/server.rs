@@ -10,20 +10,20 @@ use tokio::{runtime, sync::oneshot};
 
 use super::connection::Serving;
 
-/// How long a server is given to stop: it has nothing to wait for.
+/// How long a server may take to stop. It has nothing to wait for.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
-/// A listening server on a thread of its own.
+/// A server on its own thread.
 #[derive(Debug)]
 pub(super) struct Server {
     stop: oneshot::Sender<()>,
-    /// Closes as the last thing of the thread.
+    /// Closed at the end of the thread.
     ended: mpsc::Receiver<()>,
     thread: JoinHandle<()>,
 }
 
 impl Server {
-    /// Starts to serve. The listener listens already, so clients can connect from now on.
+    /// Starts to serve. The listener is bound, so clients can connect immediately.
     pub(super) fn start(listener: TcpListener, serving: Serving) -> Self {
         let (stop, stopped) = oneshot::channel();
         let (ending, ended) = mpsc::channel();
@@ -71,7 +71,7 @@ async fn serve(listener: TcpListener, serving: Serving, stopped: oneshot::Receiv
         }
     };
     tokio::select! {
-        // Nothing is ever sent: the other end is dropped.
+        // The sender is dropped without a message.
         _ = stopped => {}
         () = accepting => {}
     }

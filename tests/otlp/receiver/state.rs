@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Behaviour, Request, payload::Payload};
+use super::{MockResponse, Request, payload::Payload};
 
-/// What the receiver's thread and its owner share.
+/// The state that the receiver's thread and its handle share.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     state: Mutex<State>,
@@ -16,10 +16,10 @@ pub(super) struct Shared {
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// Counts changes, so that a waiter who looks without the lock misses none.
+    /// Counts changes, so that `wait_until` misses none while it does not hold the lock.
     version: u64,
-    pub(super) behaviour: Behaviour,
-    pub(super) next: VecDeque<Behaviour>,
+    pub(super) response: MockResponse,
+    pub(super) next: VecDeque<MockResponse>,
     pub(super) requests: Vec<Request>,
     pub(super) received: Payload,
     pub(super) connections: usize,
@@ -31,14 +31,14 @@ pub(super) struct State {
 
 impl Shared {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // A test that panics in a `wait_until` closure is no reason to hide what it was about.
+        // The closure of `wait_until` may panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn next_behaviour(&self) -> Behaviour {
+    pub(super) fn next_response(&self) -> MockResponse {
         let mut state = self.lock();
         let next = state.next.pop_front();
-        next.unwrap_or_else(|| state.behaviour.clone())
+        next.unwrap_or_else(|| state.response.clone())
     }
 
     pub(super) fn record(&self, request: Request, payload: Payload) {
@@ -60,8 +60,8 @@ impl Shared {
         self.change(|state| state.connection_failures.push(failure));
     }
 
-    /// Waits until the condition holds, and returns whether it did. It is tried after each change,
-    /// and without the lock, since it looks at the receiver through its public methods.
+    /// Waits until the condition holds, and returns whether it did. Checks it after each change, without the
+    /// lock, because the condition calls methods of the receiver.
     pub(super) fn wait_until(&self, within: Duration, condition: impl Fn() -> bool) -> bool {
         let deadline = Instant::now() + within;
         loop {
@@ -93,7 +93,7 @@ impl Shared {
 // === impl State ===
 
 impl State {
-    /// Returns what has come so far, for the message of a test that waited in vain.
+    /// Returns a summary of what was received, for the message of a failed wait.
     pub(super) fn summary(&self) -> String {
         let Payload {
             spans,
@@ -110,8 +110,8 @@ impl State {
             self.requests.len(),
         );
         for request in &self.requests {
-            let (path, answered) = (&request.path, request.answered);
-            let _ = writeln!(text, "- {path}: {} bytes, {answered:?}", request.body_bytes);
+            let (path, replied) = (&request.path, request.replied);
+            let _ = writeln!(text, "- {path}: {} bytes, {replied:?}", request.body_bytes);
         }
         for failure in &self.decode_failures {
             let _ = writeln!(text, "did not decode: {failure}");

@@ -12,23 +12,23 @@ use tokio_rustls::{
 
 use super::Pki;
 
-/// How a receiver does TLS.
+/// The TLS configuration of a receiver.
 #[derive(Debug)]
 pub(crate) struct Tls(ServerConfig);
 
 impl Tls {
-    /// The server shows a certificate and asks for none.
+    /// The server has a certificate and does not require one of the client.
     pub(crate) fn server_only(pki: &Pki) -> Self {
         Self::new(pki, false)
     }
 
-    /// The server also demands a client certificate of its own authority.
+    /// The server also requires a client certificate of its own authority.
     pub(crate) fn mutual(pki: &Pki) -> Self {
         Self::new(pki, true)
     }
 
     fn new(pki: &Pki, mutual: bool) -> Self {
-        // The provider is named, since a test process has more than one in its tree and no default.
+        // The test process has several providers and no default.
         let provider = Arc::new(ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()

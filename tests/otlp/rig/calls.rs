@@ -6,8 +6,8 @@ use tower::{Layer as _, Service as _, service_fn};
 
 use crate::checked::Checked;
 
-/// Makes so many calls whose sink is `sink`, one after the other, without any runtime. Each has two
-/// events, of which the second is a span.
+/// Makes `count` calls one after the other, without a runtime. Each has two events, of which the second is
+/// a span.
 pub(crate) fn calls(sink: impl Sink + 'static, count: usize) {
     let sink = Checked::over(Arc::new(sink));
     let mut service = TimingLayer::new(sink.clone()).layer(service_fn(
@@ -15,23 +15,23 @@ pub(crate) fn calls(sink: impl Sink + 'static, count: usize) {
     ));
     for number in 0..count {
         let call = Call::new(Operation::Tool, number).with_name("t");
-        let answer = service.call(call).now_or_never();
-        assert_eq!(answer, Some(Ok(number)), "the call waited for something");
+        let response = service.call(call).now_or_never();
+        assert_eq!(response, Some(Ok(number)), "the call is pending");
     }
 }
 
-/// Returns the events of so many calls, for a sink to be given later.
+/// Returns the events of `count` calls.
 pub(crate) fn events(count: usize) -> Vec<Event> {
     let events = Arc::new(Mutex::new(Vec::new()));
-    let taken = Arc::clone(&events);
-    calls(move |event| taken.lock().unwrap().push(event), count);
+    let recorded = Arc::clone(&events);
+    calls(move |event| recorded.lock().unwrap().push(event), count);
     Arc::try_unwrap(events).map_or_else(
         |events| events.lock().unwrap().clone(),
         |events| events.into_inner().unwrap(),
     )
 }
 
-/// Hands the events of so many calls to a sink, also one that is off.
+/// Emits the events of `count` calls to a sink, even if it is disabled.
 pub(crate) fn emit(sink: &impl Sink, count: usize) {
     for event in events(count) {
         sink.emit(event);

@@ -10,10 +10,10 @@ use codex_telemetry::{
 
 use crate::receiver::Receiver;
 
-/// Far more than anything here takes, also on a busy machine.
+/// A timeout that no test reaches, even on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What is spoken on the way.
+/// The protocol of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wire {
     Http,
@@ -30,7 +30,7 @@ impl Wire {
         Self::Grpc,
     ];
 
-    /// The ones that differ in how they fail.
+    /// The protocols that fail in different ways.
     pub(crate) const TRANSPORTS: &[Self] = &[
         Self::Http,
         #[cfg(feature = "grpc")]
@@ -54,8 +54,8 @@ impl Wire {
         }
     }
 
-    /// A configuration by which nothing is exported that is less than a batch and that nobody asks for:
-    /// so what becomes of it is in the answer of who asks.
+    /// Returns a configuration that exports incomplete batches only on a flush, so that the flush reports
+    /// their outcome.
     pub(crate) fn config(self, endpoint: &str) -> OtlpConfigBuilder {
         OtlpConfig::builder()
             .endpoint(endpoint)
@@ -63,21 +63,21 @@ impl Wire {
             .schedule_delay(Duration::from_secs(3600))
     }
 
-    /// A configuration by which everything goes out by itself and soon.
+    /// Returns a configuration that exports everything after a short delay.
     pub(crate) fn eager(self, endpoint: &str) -> OtlpConfigBuilder {
         self.config(endpoint)
             .schedule_delay(Duration::from_millis(10))
     }
 }
 
-/// Starts a sink that exports one signal and nothing else.
+/// Starts a sink that exports one signal only.
 pub(crate) fn only(signal: Signal, config: OtlpConfigBuilder) -> OtlpSink {
     OtlpSink::start(config.signals([signal]).build().unwrap())
 }
 
-/// Asserts that every record that was accepted is exported, and that this is so many of each signal.
+/// Asserts that all records of `calls` calls were accepted and exported.
 #[track_caller]
-pub(crate) fn all_arrived(sink: &OtlpSink, calls: u64) {
+pub(crate) fn assert_all_exported(sink: &OtlpSink, calls: u64) {
     let stats = sink.stats();
     for (signal, expected) in [
         (Signal::Traces, calls),
@@ -91,10 +91,10 @@ pub(crate) fn all_arrived(sink: &OtlpSink, calls: u64) {
     }
 }
 
-/// How many records are under way when a sink has been shut down; it may well tell of failures before.
-pub(crate) fn left_at_the_end(sink: &OtlpSink, signal: Signal) -> u64 {
+/// Shuts a sink down, and returns the number of pending records. Ignores failed ones.
+pub(crate) fn pending_at_shutdown(sink: &OtlpSink, signal: Signal) -> u64 {
     match sink.shutdown(PATIENCE) {
         Ok(()) => 0,
-        Err(told) => told.pending(signal),
+        Err(undelivered) => undelivered.pending(signal),
     }
 }

@@ -14,7 +14,7 @@ impl Wake for Unpark {
     }
 }
 
-/// An executor that is nobody's: runs a future to its end on this thread.
+/// Runs a future to completion on this thread, without a runtime.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut future = pin!(future);

@@ -1,14 +1,13 @@
-//! What the tests of the sink's conduct share: quick configurations, calls, and exporters that do as
-//! they are told.
+//! Support for the tests of the sink: configurations, calls and custom exporters.
 
 mod calls;
 mod config;
+mod custom;
 mod executor;
-mod own;
 
 pub(crate) use self::{
     calls::{calls, emit, events},
-    config::{PATIENCE, Wire, all_arrived, left_at_the_end, only},
+    config::{PATIENCE, Wire, assert_all_exported, only, pending_at_shutdown},
+    custom::{Gate, Gated, Recorder, spans_only},
     executor::block_on,
-    own::{Counting, Gate, Gated, spans_only},
 };

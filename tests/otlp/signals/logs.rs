@@ -1,4 +1,4 @@
-//! Log records: one an event.
+//! Log records: one for each event.
 
 use codex_telemetry::{CallContext, Classification, ErrorClass, Operation, Originator};
 use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
@@ -12,7 +12,7 @@ const OPERATIONS: [Operation; 3] = [
 ];
 
 #[test]
-fn every_event_is_one_log_record_by_the_events_name() {
+fn every_event_is_one_log_record_with_its_name() {
     let rig = Rig::new();
     for operation in OPERATIONS {
         rig.calls.ok(operation, "x", 1);
@@ -46,7 +46,7 @@ fn every_event_is_one_log_record_by_the_events_name() {
 }
 
 #[test]
-fn an_event_of_the_applications_own_operation_has_its_name_too() {
+fn an_event_of_a_custom_operation_has_its_own_name() {
     let rig = Rig::new();
     rig.calls.ok(Operation::Custom("billing.sync"), "x", 1);
     let logs = rig.flush().logs();
@@ -56,7 +56,7 @@ fn an_event_of_the_applications_own_operation_has_its_name_too() {
 }
 
 #[test]
-fn a_log_record_is_a_warning_for_an_exception_and_information_otherwise() {
+fn a_log_record_has_severity_warn_for_an_exception_and_info_otherwise() {
     let rig = Rig::new();
     rig.calls.ok(Operation::Tool, "x", 1);
     drop(
@@ -64,15 +64,15 @@ fn a_log_record_is_a_warning_for_an_exception_and_information_otherwise() {
             .start(Operation::Tool, "x", CallContext::new(), |_| Ok(())),
     );
     let logs = rig.flush().logs();
-    let told = |at: usize| (logs[at].severity, &*logs[at].severity_text);
+    let severity = |at: usize| (logs[at].severity, &*logs[at].severity_text);
     for at in 0..3 {
-        assert_eq!(told(at), (SeverityNumber::Info, "INFO"));
+        assert_eq!(severity(at), (SeverityNumber::Info, "INFO"));
     }
-    assert_eq!(told(3), (SeverityNumber::Warn, "WARN"));
+    assert_eq!(severity(3), (SeverityNumber::Warn, "WARN"));
 }
 
 #[test]
-fn the_log_records_of_a_call_have_its_spans_context() {
+fn a_log_record_has_the_context_of_its_span() {
     let rig = Rig::new();
     rig.calls.ok(Operation::Turn, "x", 1);
     let receiver = rig.flush();
@@ -85,7 +85,7 @@ fn the_log_records_of_a_call_have_its_spans_context() {
 }
 
 #[test]
-fn a_log_records_time_is_its_events() {
+fn a_log_record_has_the_time_of_its_event() {
     let rig = Rig::new();
     rig.calls.ok(Operation::Turn, "x", 250);
     let logs = rig.flush().logs();
@@ -137,7 +137,7 @@ fn a_log_record_has_the_attributes_of_its_event() {
 }
 
 #[test]
-fn a_key_of_the_crates_own_that_was_recorded_stands_on_the_log_record_once() {
+fn a_recorded_value_does_not_replace_an_attribute_of_the_crate_on_a_log_record() {
     let rig = Rig::new();
     let work = |context: CallContext| {
         context.record("error.message", "recorded");

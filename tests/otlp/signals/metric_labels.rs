@@ -1,4 +1,4 @@
-//! What distinguishes the points of a metric, and what must not.
+//! The labels of metrics.
 
 use codex_telemetry::{CallContext, ErrorClass, Operation, Originator};
 
@@ -10,7 +10,7 @@ fn labels<const N: usize>(pairs: [(&str, &str); N]) -> Attributes {
     pairs.map(pair).into()
 }
 
-/// The labels of a metric's points, in an order of their own.
+/// Returns the labels of all points of a metric, sorted.
 fn all_labels(metric: &Metric) -> Vec<Attributes> {
     let mut all: Vec<_> = metric.points.iter().map(|p| p.attributes.clone()).collect();
     all.sort_by_key(|labels| format!("{labels:?}"));
@@ -27,7 +27,7 @@ fn fail(rig: &Rig, operation: Operation, name: &'static str, class: ErrorClass) 
 }
 
 #[test]
-fn turns_are_told_apart_by_agent_originator_and_error_type() {
+fn turns_have_the_labels_agent_originator_and_error_type() {
     let rig = Rig::new();
     rig.calls.ok(Operation::Turn, "reviewer", 1);
     fail(&rig, Operation::Turn, "reviewer", ErrorClass::RateLimit);
@@ -44,7 +44,7 @@ fn turns_are_told_apart_by_agent_originator_and_error_type() {
 }
 
 #[test]
-fn tool_calls_are_told_apart_by_tool_originator_and_error_type() {
+fn tool_calls_have_the_labels_tool_originator_and_error_type() {
     let rig = Rig::new();
     rig.calls.ok(Operation::Tool, "ls", 1);
     fail(&rig, Operation::Tool, "ls", ErrorClass::ToolFailed);
@@ -61,7 +61,7 @@ fn tool_calls_are_told_apart_by_tool_originator_and_error_type() {
 }
 
 #[test]
-fn cleanups_are_told_apart_by_originator_and_error_type() {
+fn cleanups_have_the_labels_originator_and_error_type() {
     let rig = Rig::new();
     fail(&rig, Operation::AttachmentCleanup, "", ErrorClass::Io);
     let name = "codex.attachment.cleanup.duration";
@@ -86,7 +86,7 @@ fn the_error_type_is_the_same_on_span_and_metric() {
 }
 
 #[test]
-fn tools_that_nobody_registered_are_one_on_metrics_and_keep_their_names_on_spans() {
+fn unknown_tools_share_a_label_on_metrics_and_keep_their_names_on_spans() {
     let rig = Rig::new();
     fail(&rig, Operation::Tool, "invented", ErrorClass::ToolNotFound);
     fail(&rig, Operation::Tool, "made up", ErrorClass::ToolNotFound);
@@ -100,7 +100,7 @@ fn tools_that_nobody_registered_are_one_on_metrics_and_keep_their_names_on_spans
 }
 
 #[test]
-fn ids_are_on_no_metric() {
+fn metrics_have_no_ids() {
     let rig = Rig::new();
     let operations = [
         Operation::Turn,

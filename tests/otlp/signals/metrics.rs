@@ -1,4 +1,4 @@
-//! The instruments: what they are, and what they measure.
+//! The instruments and their measurements.
 
 use codex_telemetry::{CallContext, ErrorClass, Operation, Originator, event::names};
 use opentelemetry_proto::tonic::metrics::v1::AggregationTemporality;
@@ -29,7 +29,7 @@ const TOKENS: [f64; 14] = [
     67_108_864.,
 ];
 
-/// A histogram of one point, and the point.
+/// Returns a histogram and its only point.
 #[track_caller]
 fn histogram(receiver: &Receiver, name: &str, unit: &str) -> (Metric, Histogram) {
     let metric = receiver.wait_for_metric(name);
@@ -53,7 +53,7 @@ fn total(metric: &Metric, unit: &str, monotonic: bool) -> i64 {
 }
 
 #[test]
-fn turns_are_a_histogram_of_seconds_with_the_boundaries_of_the_conventions() {
+fn durations_of_turns_have_the_boundaries_of_the_conventions() {
     let rig = Rig::new();
     rig.calls.ok(Operation::Turn, "reviewer", 1500);
     let (_, point) = histogram(rig.flush(), "gen_ai.invoke_agent.duration", "s");
@@ -63,7 +63,7 @@ fn turns_are_a_histogram_of_seconds_with_the_boundaries_of_the_conventions() {
 }
 
 #[test]
-fn tool_calls_are_a_histogram_of_seconds_with_the_boundaries_of_the_conventions() {
+fn durations_of_tool_calls_have_the_boundaries_of_the_conventions() {
     let rig = Rig::new();
     rig.calls.ok(Operation::Tool, "ls", 15);
     let (_, point) = histogram(rig.flush(), "gen_ai.execute_tool.duration", "s");
@@ -73,7 +73,7 @@ fn tool_calls_are_a_histogram_of_seconds_with_the_boundaries_of_the_conventions(
 }
 
 #[test]
-fn cleanups_and_operations_of_the_applications_own_have_the_tools_boundaries() {
+fn cleanups_and_custom_operations_have_the_boundaries_of_tools() {
     let rig = Rig::new();
     rig.calls.ok(Operation::AttachmentCleanup, "", 20);
     rig.calls.ok(Operation::Custom("billing.sync"), "x", 30);
@@ -101,7 +101,7 @@ fn totals_are_cumulative_over_exports() {
 }
 
 #[test]
-fn tokens_are_a_histogram_of_input_and_of_output() {
+fn tokens_are_a_histogram_by_input_and_output() {
     let rig = Rig::new();
     let work = |context: CallContext| {
         context.record(names::INPUT_TOKENS, 1200);
@@ -130,7 +130,7 @@ fn tokens_are_a_histogram_of_input_and_of_output() {
 }
 
 #[test]
-fn a_turn_that_told_of_no_tokens_is_not_a_turn_of_none() {
+fn a_turn_without_token_counts_is_not_in_the_token_histogram() {
     let rig = Rig::new();
     rig.calls.ok(Operation::Turn, "x", 1);
     let receiver = rig.flush();
@@ -164,7 +164,7 @@ fn cleaned_attachments_and_their_bytes_are_counted() {
 }
 
 #[test]
-fn calls_under_way_are_counted_up_and_down_to_nothing() {
+fn active_calls_are_counted_up_and_down() {
     let rig = Rig::new();
     let first = rig
         .calls
@@ -183,7 +183,7 @@ fn calls_under_way_are_counted_up_and_down_to_nothing() {
 }
 
 #[test]
-fn the_duration_of_a_failure_is_measured_too() {
+fn failed_calls_are_in_the_duration_histogram() {
     let rig = Rig::new();
     let work = |context: CallContext| {
         context.classify(ErrorClass::Timeout);

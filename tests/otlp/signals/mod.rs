@@ -1,10 +1,10 @@
-//! What calls become: spans, metrics and log records, as a receiver decodes them.
+//! The spans, metrics and log records of calls, as a receiver decodes them.
 
+mod custom_exporters;
 mod logs;
-mod metric_books;
 mod metric_labels;
+mod metric_stats;
 mod metrics;
-mod own_exporters;
 mod parents;
 mod sampling;
 mod span_attributes;

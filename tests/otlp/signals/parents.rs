@@ -1,4 +1,4 @@
-//! Ids that are chosen when a call opens, and parents of all kinds.
+//! The ids and parents of spans.
 
 use codex_telemetry::{CallContext, Operation};
 use opentelemetry::{
@@ -15,7 +15,7 @@ const HAS_IS_REMOTE: u32 = 0x100;
 const IS_REMOTE: u32 = 0x200;
 const SAMPLED: u32 = 1;
 
-/// The span of one call, and the trace context that its service saw.
+/// Returns the span of one call, and the context in its service.
 fn span_within(context: CallContext) -> (Span, CallContext) {
     let rig = Rig::new();
     let mut inside = None;
@@ -28,16 +28,16 @@ fn span_within(context: CallContext) -> (Span, CallContext) {
 }
 
 #[test]
-fn the_ids_of_a_span_are_those_that_the_service_saw() {
+fn a_span_has_the_ids_that_the_service_propagates() {
     let (span, inside) = span_within(CallContext::new());
-    let told = format!("00-{}-{}-01", span.trace_id, span.span_id);
-    assert_eq!(inside.traceparent(), Some(told));
+    let expected = format!("00-{}-{}-01", span.trace_id, span.span_id);
+    assert_eq!(inside.traceparent(), Some(expected));
     assert_eq!(span.parent_span_id, None);
     assert_eq!(span.flags, HAS_IS_REMOTE | SAMPLED);
 }
 
 #[test]
-fn a_call_within_a_call_is_its_child() {
+fn a_nested_call_is_a_child_span() {
     let rig = Rig::new();
     let calls = &rig.calls;
     let turn = |context: CallContext| {
@@ -63,7 +63,7 @@ fn a_call_within_a_call_is_its_child() {
 }
 
 #[test]
-fn a_traceparent_of_another_process_is_the_parent_and_remote() {
+fn a_traceparent_is_a_remote_parent() {
     let traceparent = format!("00-{TRACE}-{SPAN}-01");
     let state = "vendor=1,other=2";
     let (span, inside) =
@@ -77,7 +77,7 @@ fn a_traceparent_of_another_process_is_the_parent_and_remote() {
 }
 
 #[test]
-fn the_state_of_a_trace_goes_down_to_the_children_whose_parent_is_not_remote() {
+fn children_inherit_the_tracestate_and_have_a_local_parent() {
     let rig = Rig::new();
     let traceparent = format!("00-{TRACE}-{SPAN}-01");
     let context = CallContext::new().with_traceparent(&traceparent, Some("vendor=1"));
@@ -93,12 +93,12 @@ fn the_state_of_a_trace_goes_down_to_the_children_whose_parent_is_not_remote() {
 }
 
 #[test]
-fn a_text_that_is_no_traceparent_begins_a_new_trace() {
+fn an_invalid_traceparent_begins_a_new_trace() {
     let (span, _) = span_within(CallContext::new().with_traceparent("garbage", None));
     assert_eq!(span.parent_span_id, None);
 }
 
-/// A context of OpenTelemetry's own, as an application that traces by itself has it.
+/// Returns an OpenTelemetry context, as an instrumented application has it.
 fn context(remote: bool) -> Context {
     Context::new().with_remote_span_context(SpanContext::new(
         TraceId::from_hex(TRACE).unwrap(),
@@ -110,7 +110,7 @@ fn context(remote: bool) -> Context {
 }
 
 #[test]
-fn the_span_of_an_opentelemetry_context_is_the_parent() {
+fn a_span_of_an_opentelemetry_context_is_a_parent() {
     let context = context(true);
     let parent = context.span().span_context().clone();
     let (span, _) = span_within(CallContext::new().with_parent(parent));
@@ -129,7 +129,7 @@ fn a_parent_of_this_process_is_not_remote() {
 }
 
 #[test]
-fn an_opentelemetry_context_without_a_span_is_no_parent() {
+fn an_opentelemetry_context_without_a_span_is_not_a_parent() {
     let parent = Context::new().span().span_context().clone();
     let (span, _) = span_within(CallContext::new().with_parent(parent));
     assert_eq!(span.parent_span_id, None);

@@ -4,9 +4,8 @@ use codex_telemetry::{
     CallContext, FanOut, Operation, OtlpConfig, OtlpSink, otlp::config::Sampler,
 };
 
-use super::support::{Calls, PATIENCE, Rig};
-
-use crate::checked::MemorySink;
+use super::support::{Calls, Rig};
+use crate::{checked::MemorySink, rig::PATIENCE};
 
 fn rig(sampler: Sampler) -> Rig {
     Rig::with(|config| config.sampler(sampler))
@@ -17,10 +16,10 @@ fn parent(flags: &str) -> CallContext {
     CallContext::new().with_traceparent(&parent, None)
 }
 
-/// What a turn's service is told to hand on, and what a tool's is within it.
-fn told(calls: &Calls, context: CallContext) -> [String; 2] {
-    let mut told = [String::new(), String::new()];
-    let [outer, inner] = &mut told;
+/// Makes a turn with a tool call in it. Returns the traceparents that their services propagate.
+fn traceparents(calls: &Calls, context: CallContext) -> [String; 2] {
+    let mut traceparents = [String::new(), String::new()];
+    let [outer, inner] = &mut traceparents;
     let turn = |context: CallContext| {
         *outer = context.traceparent().unwrap();
         calls.run(Operation::Tool, "x", context.child(), |context| {
@@ -29,15 +28,15 @@ fn told(calls: &Calls, context: CallContext) -> [String; 2] {
         })
     };
     calls.run(Operation::Turn, "x", context, turn).unwrap();
-    told
+    traceparents
 }
 
 #[test]
-fn always_off_exports_no_span_and_says_so_downstream() {
+fn always_off_exports_no_span_and_propagates_unsampled() {
     let rig = rig(Sampler::AlwaysOff);
     for context in [CallContext::new(), parent("01")] {
-        for told in told(&rig.calls, context) {
-            assert!(told.ends_with("-00"), "{told}");
+        for traceparent in traceparents(&rig.calls, context) {
+            assert!(traceparent.ends_with("-00"), "{traceparent}");
         }
     }
     let receiver = rig.flush();
@@ -46,9 +45,9 @@ fn always_off_exports_no_span_and_says_so_downstream() {
 }
 
 #[test]
-fn metrics_and_logs_see_every_call_of_a_trace_that_is_not_sampled() {
+fn metrics_and_logs_include_unsampled_calls() {
     let rig = rig(Sampler::AlwaysOff);
-    told(&rig.calls, CallContext::new());
+    traceparents(&rig.calls, CallContext::new());
     let receiver = rig.flush();
     assert_eq!(receiver.logs().len(), 4);
     assert!(receiver.logs().iter().all(|log| log.flags == 0));
@@ -62,15 +61,15 @@ fn metrics_and_logs_see_every_call_of_a_trace_that_is_not_sampled() {
 }
 
 #[test]
-fn a_ratio_decides_the_same_for_parent_and_child() {
+fn a_ratio_samples_parent_and_child_alike() {
     let rig = rig(Sampler::TraceIdRatio(0.5));
     let mut sampled = 0;
     for _ in 0..64 {
-        let [outer, inner] = told(&rig.calls, CallContext::new());
+        let [outer, inner] = traceparents(&rig.calls, CallContext::new());
         assert_eq!(outer[53..], inner[53..]);
         sampled += usize::from(outer.ends_with("-01"));
     }
-    // Both kinds come, but for one try in 2^63.
+    // All traces are sampled, or none, with a probability of 2^-63.
     assert!((1..64).contains(&sampled));
     let spans = rig.flush().spans();
     assert_eq!(spans.len(), 2 * sampled);
@@ -82,7 +81,7 @@ fn a_ratio_decides_the_same_for_parent_and_child() {
 }
 
 #[test]
-fn a_remote_parent_decides_for_a_sampler_that_asks_it() {
+fn a_parent_based_sampler_follows_a_remote_parent() {
     for sampler in [
         Sampler::ParentBasedAlwaysOn,
         Sampler::ParentBasedAlwaysOff,
@@ -90,8 +89,11 @@ fn a_remote_parent_decides_for_a_sampler_that_asks_it() {
     ] {
         let rig = rig(sampler);
         for (flags, spans) in [("00", 0), ("01", 2)] {
-            for told in told(&rig.calls, parent(flags)) {
-                assert!(told.ends_with(&format!("-{flags}")), "{sampler:?} {told}");
+            for traceparent in traceparents(&rig.calls, parent(flags)) {
+                assert!(
+                    traceparent.ends_with(&format!("-{flags}")),
+                    "{sampler:?} {traceparent}"
+                );
             }
             assert_eq!(rig.flush().spans().len(), spans, "{sampler:?} {flags}");
         }
@@ -99,38 +101,38 @@ fn a_remote_parent_decides_for_a_sampler_that_asks_it() {
 }
 
 #[test]
-fn a_remote_parent_does_not_decide_for_a_sampler_that_asks_nobody() {
+fn another_sampler_ignores_a_remote_parent() {
     let rig = rig(Sampler::AlwaysOn);
-    for told in told(&rig.calls, parent("00")) {
-        assert!(told.ends_with("-01"), "{told}");
+    for traceparent in traceparents(&rig.calls, parent("00")) {
+        assert!(traceparent.ends_with("-01"), "{traceparent}");
     }
     assert_eq!(rig.flush().spans().len(), 2);
 }
 
 #[test]
-fn the_sampler_of_the_environment_is_the_sinks() {
+fn the_sink_uses_the_sampler_of_the_environment() {
     let receiver = crate::receiver::Receiver::http();
-    let setup = OtlpConfig::from_variables([
+    let with_warnings = OtlpConfig::from_variables([
         ("CODEX_OTLP_ENDPOINT", &*receiver.endpoint()),
         ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
         ("OTEL_TRACES_SAMPLER_ARG", "0"),
     ]);
-    let sink = OtlpSink::start(setup.config.unwrap());
+    let sink = OtlpSink::start(with_warnings.config.unwrap());
     let calls = Calls::new(sink.clone());
-    told(&calls, CallContext::new());
-    told(&calls, parent("01"));
+    traceparents(&calls, CallContext::new());
+    traceparents(&calls, parent("01"));
     sink.shutdown(PATIENCE).unwrap();
     assert_eq!(receiver.spans().len(), 2);
     assert_eq!(receiver.logs().len(), 8);
 }
 
 #[test]
-fn an_export_beside_another_sink_decides_for_both() {
+fn the_sampler_applies_to_all_sinks_of_a_fan_out() {
     let rig = rig(Sampler::AlwaysOff);
     let memory = MemorySink::new();
     let both = FanOut::new().with(memory.clone()).with(rig.sink.clone());
-    for told in told(&Calls::new(both), CallContext::new()) {
-        assert!(told.ends_with("-00"), "{told}");
+    for traceparent in traceparents(&Calls::new(both), CallContext::new()) {
+        assert!(traceparent.ends_with("-00"), "{traceparent}");
     }
     assert_eq!(rig.flush().spans(), []);
     assert_eq!(memory.events().len(), 4);
@@ -138,11 +140,11 @@ fn an_export_beside_another_sink_decides_for_both() {
 }
 
 #[test]
-fn a_sink_that_was_shut_down_decides_no_more() {
+fn a_sink_that_was_shut_down_does_not_sample() {
     let rig = rig(Sampler::AlwaysOff);
     rig.sink.shutdown(PATIENCE).unwrap();
     let both = FanOut::new().with(MemorySink::new()).with(rig.sink.clone());
-    for told in told(&Calls::new(both), CallContext::new()) {
-        assert!(told.ends_with("-01"), "{told}");
+    for traceparent in traceparents(&Calls::new(both), CallContext::new()) {
+        assert!(traceparent.ends_with("-01"), "{traceparent}");
     }
 }

@@ -1,4 +1,4 @@
-//! A span's name, kind and attributes, by operation.
+//! The name, kind and attributes of a span, by operation.
 
 use codex_telemetry::{CallContext, Operation, Originator, event::names};
 use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
@@ -10,7 +10,7 @@ fn attributes<const N: usize>(pairs: [(&str, Value); N]) -> Attributes {
     pairs.map(|(key, value)| (key.to_owned(), value)).into()
 }
 
-/// The one span of one call.
+/// Returns the span of one call.
 fn span_of(operation: Operation, name: &'static str, record: impl FnOnce(&CallContext)) -> Span {
     let rig = Rig::new();
     let context = CallContext::new()
@@ -30,7 +30,7 @@ fn span_of(operation: Operation, name: &'static str, record: impl FnOnce(&CallCo
 }
 
 #[test]
-fn a_turn_is_a_client_span_with_what_the_conventions_ask_of_an_agent() {
+fn a_turn_is_a_client_span_with_the_attributes_of_the_conventions() {
     let span = span_of(Operation::Turn, "reviewer", |context| {
         context.record(names::REQUEST_MODEL, "gpt-5");
         context.record(names::INPUT_TOKENS, 1200);
@@ -62,7 +62,7 @@ fn a_turn_is_a_client_span_with_what_the_conventions_ask_of_an_agent() {
 }
 
 #[test]
-fn a_tool_call_is_an_internal_span_with_what_the_conventions_ask_of_a_tool() {
+fn a_tool_call_is_an_internal_span_with_the_attributes_of_the_conventions() {
     let span = span_of(Operation::Tool, "ls", |context| {
         context.record(names::TOOL_TYPE, "function");
     });
@@ -96,20 +96,20 @@ fn a_cleanup_is_an_internal_span_with_its_counts() {
 }
 
 #[test]
-fn an_operation_of_the_applications_own_is_an_internal_span_by_its_prefix() {
+fn a_custom_operation_is_an_internal_span() {
     let span = span_of(Operation::Custom("billing.sync"), "nightly", |_| {});
     assert_eq!(span.name, "billing.sync nightly");
     assert_eq!(span.kind, SpanKind::Internal);
 }
 
 #[test]
-fn a_span_without_a_name_is_called_by_its_operation_alone() {
+fn a_span_of_an_unnamed_call_has_the_name_of_its_operation() {
     assert_eq!(span_of(Operation::Turn, "", |_| {}).name, "invoke_agent");
     assert_eq!(span_of(Operation::Tool, "", |_| {}).name, "execute_tool");
 }
 
 #[test]
-fn a_span_begins_and_ends_when_its_call_did() {
+fn a_span_has_the_start_and_end_of_its_call() {
     let span = span_of(Operation::Tool, "ls", |context| context.add_event("retry"));
     assert_eq!(span.start_nanos, nanos(millis(0)));
     assert_eq!(span.end_nanos, nanos(millis(250)));
@@ -120,7 +120,7 @@ fn a_span_begins_and_ends_when_its_call_did() {
 }
 
 #[test]
-fn a_key_that_was_recorded_twice_stands_on_the_span_once_with_its_newest_value() {
+fn a_key_that_was_recorded_twice_has_its_latest_value() {
     let span = span_of(Operation::Tool, "ls", |context| {
         context.record("queue.depth", 1);
         context.record("queue.depth", 2);
@@ -129,7 +129,7 @@ fn a_key_that_was_recorded_twice_stands_on_the_span_once_with_its_newest_value()
 }
 
 #[test]
-fn a_key_of_the_crates_own_that_was_recorded_stands_on_the_span_once() {
+fn a_recorded_value_does_not_replace_an_attribute_of_the_crate_on_a_span() {
     let span = span_of(Operation::Tool, "ls", |context| {
         context.record("gen_ai.tool.name", "recorded");
         context.record("codex.outcome", "recorded");
@@ -139,7 +139,7 @@ fn a_key_of_the_crates_own_that_was_recorded_stands_on_the_span_once() {
 }
 
 #[test]
-fn a_span_holds_no_content_that_nobody_recorded() {
+fn a_span_contains_no_content() {
     let span = span_of(Operation::Turn, "reviewer", |_| {});
     let content = ["messages", "prompt", "arguments", "result", "instructions"];
     for key in span.attributes.keys() {
@@ -150,7 +150,7 @@ fn a_span_holds_no_content_that_nobody_recorded() {
 }
 
 #[test]
-fn spans_come_under_the_crates_scope_and_the_programs_resource() {
+fn spans_have_the_scope_of_the_crate_and_the_resource_of_the_program() {
     let rig = Rig::with(|config| config.service_name("release-bot"));
     rig.calls.ok(Operation::Tool, "ls", 1);
     let span = rig.flush().spans().remove(0);

@@ -1,4 +1,4 @@
-//! How a call ended, on its span.
+//! The outcome of a call on its span.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -19,7 +19,7 @@ fn ended(work: impl FnOnce(CallContext) -> Done) -> Span {
 }
 
 #[test]
-fn success_leaves_the_status_unset_and_has_no_error_type() {
+fn a_successful_call_has_status_unset_and_no_error_type() {
     let span = ended(|_| Ok(()));
     assert_eq!(span.status, StatusCode::Unset);
     assert_eq!(span.status_message, "");
@@ -28,7 +28,7 @@ fn success_leaves_the_status_unset_and_has_no_error_type() {
 }
 
 #[test]
-fn a_retry_that_was_handled_is_no_error_of_the_call() {
+fn a_recovered_error_is_not_an_error_of_the_call() {
     let span = ended(|context| {
         context.classify(ErrorClass::RateLimit);
         Ok(())
@@ -38,7 +38,7 @@ fn a_retry_that_was_handled_is_no_error_of_the_call() {
 }
 
 #[test]
-fn an_error_is_told_by_its_class_and_described_by_its_message() {
+fn an_error_has_its_class_and_its_message() {
     let span = ended(|context| {
         context.classify(Classification::from(ErrorClass::Io).with_message("disk on fire"));
         Err("disk on fire")
@@ -60,7 +60,7 @@ fn an_error_without_a_message_is_described_by_its_class() {
 }
 
 #[test]
-fn an_error_that_nobody_classified_is_other() {
+fn an_unclassified_error_is_other() {
     let span = ended(|_| Err("what was it?"));
     assert_eq!(span.status, StatusCode::Error);
     assert_eq!(span.attributes["error.type"], "other");
@@ -75,7 +75,7 @@ fn a_panic_is_an_error() {
 }
 
 #[test]
-fn a_call_that_was_dropped_is_an_error_by_cancellation() {
+fn a_dropped_call_is_a_cancelled_error() {
     let rig = Rig::new();
     drop(
         rig.calls
@@ -88,7 +88,7 @@ fn a_call_that_was_dropped_is_an_error_by_cancellation() {
 }
 
 #[test]
-fn a_further_attempt_is_told_and_a_first_one_is_not() {
+fn only_a_retry_has_an_attempt_attribute() {
     let rig = Rig::new();
     for attempt in [1, 2] {
         let context = CallContext::new().with_attempt(attempt);

@@ -1,4 +1,4 @@
-//! Calls to export, timed by a clock that stands still unless it is moved.
+//! Calls with a manual clock, and a sink that exports them to a receiver.
 
 use std::{
     future::Future,
@@ -13,36 +13,33 @@ use codex_telemetry::{
 use futures_util::FutureExt as _;
 use tower::{Layer as _, Service as _, service_fn};
 
-use crate::{checked::Checked, receiver::Receiver};
-
-/// How long a flush or a shutdown that is to succeed may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+use crate::{checked::Checked, receiver::Receiver, rig::PATIENCE};
 
 pub(crate) type Done = Result<(), &'static str>;
 type Work<'a> = Box<dyn FnOnce(CallContext) -> Done + 'a>;
 
-/// Makes calls through a layer of its own.
+/// Makes calls through a timing layer with a manual clock.
 pub(crate) struct Calls {
     layer: TimingLayer,
     manual: ManualClock,
     _checked: Checked<Arc<dyn Sink>>,
 }
 
-/// A receiver, a sink that exports to it, and calls to it.
+/// A receiver, a sink that exports to it, and calls to that sink.
 pub(crate) struct Rig {
     pub(crate) receiver: Receiver,
     pub(crate) sink: OtlpSink,
     pub(crate) calls: Calls,
 }
 
-/// When every call of [`Calls`] begins that the clock was not moved before.
-pub(crate) fn beginning() -> SystemTime {
+/// Returns the initial time of the clock of [`Calls`].
+pub(crate) fn start_time() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_700_000_000)
 }
 
-/// A moment so long after the [`beginning`], as OTLP writes it.
+/// Returns the time this long after [`start_time`], in the format of OTLP.
 pub(crate) fn nanos(after: Duration) -> u64 {
-    let since = beginning().duration_since(UNIX_EPOCH).unwrap() + after;
+    let since = start_time().duration_since(UNIX_EPOCH).unwrap() + after;
     u64::try_from(since.as_nanos()).unwrap()
 }
 
@@ -55,7 +52,7 @@ pub(crate) fn millis(millis: u64) -> Duration {
 impl Calls {
     pub(crate) fn new(sink: impl Sink + 'static) -> Self {
         let checked = Checked::over(Arc::new(sink) as Arc<dyn Sink>);
-        let (clock, manual) = Clock::manual(beginning());
+        let (clock, manual) = Clock::manual(start_time());
         Self {
             layer: TimingLayer::with_clock(checked.clone(), clock),
             manual,
@@ -67,7 +64,7 @@ impl Calls {
         self.manual.advance(millis(by));
     }
 
-    /// Makes a call, whose work is done when it is polled; an empty name is none.
+    /// Returns the future of a call that runs `work` when it is polled. An empty name means no name.
     pub(crate) fn start<'a>(
         &self,
         operation: Operation,
@@ -83,7 +80,7 @@ impl Calls {
         self.layer.layer(service_fn(inner)).call(call)
     }
 
-    /// Makes a call and sees it to its end.
+    /// Makes a call and returns its response.
     pub(crate) fn run(
         &self,
         operation: Operation,
@@ -92,10 +89,10 @@ impl Calls {
         work: impl FnOnce(CallContext) -> Done,
     ) -> Done {
         let call = self.start(operation, name, context, work);
-        call.now_or_never().expect("the work is done in one go")
+        call.now_or_never().expect("the work does not wait")
     }
 
-    /// Makes a call that takes so many milliseconds and ends well.
+    /// Makes a successful call that takes this many milliseconds.
     pub(crate) fn ok(&self, operation: Operation, name: &'static str, took: u64) {
         let work = |_| {
             self.advance(took);
@@ -124,7 +121,7 @@ impl Rig {
         }
     }
 
-    /// Exports all, after which the receiver has it.
+    /// Flushes the sink, and returns the receiver.
     #[track_caller]
     pub(crate) fn flush(&self) -> &Receiver {
         self.sink.flush(PATIENCE).unwrap();

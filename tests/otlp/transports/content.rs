@@ -1,4 +1,4 @@
-//! Calls of all kinds, and what a receiver got of them, without what is new each time.
+//! Calls of all kinds, and what a receiver decodes of them, without ids.
 
 use std::{
     collections::HashMap,
@@ -11,10 +11,7 @@ use codex_telemetry::{
     event::names, otlp::config::OtlpConfigBuilder,
 };
 
-use crate::{
-    receiver::Receiver,
-    signals::support::{Calls, PATIENCE},
-};
+use crate::{receiver::Receiver, rig::PATIENCE, signals::support::Calls};
 
 /// A line for each span, log record and data point.
 #[derive(Debug, PartialEq)]
@@ -24,10 +21,10 @@ pub(super) struct Content {
     points: Vec<String>,
 }
 
-/// How much [`make_calls`] comes to.
+/// The number of spans of [`make_calls`].
 pub(super) const SPANS: u64 = 7;
 
-/// Makes seven calls: a turn with three tool calls in it, and three more that end in other ways.
+/// Makes seven calls: a turn with three tool calls, a cleanup, a cancelled call and a panic.
 pub(super) fn make_calls(sink: impl Sink + 'static) {
     let calls = Calls::new(sink);
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -86,7 +83,7 @@ pub(super) fn make_calls(sink: impl Sink + 'static) {
     catch_unwind(AssertUnwindSafe(panics)).unwrap_err();
 }
 
-/// Makes the calls with a sink that exports to `receiver`, and returns what came there.
+/// Makes the calls with a sink that exports to `receiver`, and returns what it received.
 #[track_caller]
 pub(super) fn exported(
     receiver: &Receiver,
@@ -136,7 +133,7 @@ impl Content {
         });
         let logs = logs.collect();
         let mut points = Vec::new();
-        // The books count exports, of which there may be more or fewer.
+        // The counters of the sink depend on the number of exports.
         let metrics = receiver.metrics().into_iter();
         for metric in metrics.filter(|metric| !metric.name.starts_with("codex.telemetry.")) {
             for point in &metric.points {
@@ -155,11 +152,11 @@ impl Content {
     }
 
     #[track_caller]
-    pub(super) fn assert_whole(&self) {
+    pub(super) fn assert_complete(&self) {
         assert_eq!(self.spans.len(), 7, "{self:#?}");
         assert_eq!(self.logs.len(), 14, "{self:#?}");
-        // One turn, four kinds of tool calls, a cleanup, the application's own; input tokens; two of
-        // cleaned attachments; calls under way of four operations.
+        // One turn, four kinds of tool calls, a cleanup, a custom operation; input tokens; two for cleaned
+        // attachments; active calls of four operations.
         assert_eq!(self.points.len(), 7 + 1 + 2 + 4, "{self:#?}");
     }
 }

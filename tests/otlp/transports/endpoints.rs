@@ -1,4 +1,4 @@
-//! Where each signal goes.
+//! The endpoints of the signals.
 
 use codex_telemetry::{
     OtlpConfig, OtlpSink,
@@ -8,7 +8,7 @@ use codex_telemetry::{
 use super::content::make_calls;
 use crate::{
     receiver::{Receiver, Request},
-    signals::support::PATIENCE,
+    rig::PATIENCE,
 };
 
 fn paths(requests: &[Request]) -> Vec<&str> {
@@ -19,7 +19,7 @@ fn paths(requests: &[Request]) -> Vec<&str> {
 }
 
 #[test]
-fn the_path_of_each_signal_is_appended_to_a_base_once() {
+fn the_path_of_each_signal_is_appended_to_the_endpoint_once() {
     for slash in ["", "/"] {
         let receiver = Receiver::http();
         let endpoint = receiver.endpoint() + slash;
@@ -33,22 +33,22 @@ fn the_path_of_each_signal_is_appended_to_a_base_once() {
 }
 
 #[test]
-fn a_path_of_the_base_is_kept() {
+fn the_path_of_the_endpoint_is_kept() {
     let receiver = Receiver::http();
     let endpoint = receiver.endpoint() + "/otlp/";
     let config = OtlpConfig::builder().endpoint(&endpoint).build().unwrap();
     let sink = OtlpSink::start(config);
     make_calls(sink.clone());
-    // The receiver knows no such path.
+    // The receiver has no such path.
     let undelivered = sink.shutdown(PATIENCE).unwrap_err();
     let problem = undelivered.problem(Signal::Traces).unwrap();
-    assert!(problem.contains("it answered 404"), "{problem}");
+    assert!(problem.contains("responded with status 404"), "{problem}");
     let expected = ["/otlp/v1/logs", "/otlp/v1/metrics", "/otlp/v1/traces"];
     assert_eq!(paths(&receiver.requests()), expected);
 }
 
 #[test]
-fn each_signal_may_go_to_a_receiver_of_its_own_by_its_url_as_it_is() {
+fn each_signal_may_have_its_own_url() {
     let [traces, metrics, logs] = [(); 3].map(|()| Receiver::http());
     let url = |receiver: &Receiver, path| receiver.endpoint() + path;
     let config = OtlpConfig::builder()
@@ -66,14 +66,14 @@ fn each_signal_may_go_to_a_receiver_of_its_own_by_its_url_as_it_is() {
 }
 
 #[test]
-fn each_signal_may_speak_a_protocol_of_its_own() {
+fn each_signal_may_have_its_own_protocol_and_headers() {
     let receiver = Receiver::http();
-    let setup = OtlpConfig::from_variables([
+    let with_warnings = OtlpConfig::from_variables([
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &*receiver.endpoint()),
         ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "http/json"),
         ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "x-tenant=traces"),
     ]);
-    let config = setup.config.unwrap();
+    let config = with_warnings.config.unwrap();
     assert_eq!(config.logs().unwrap().protocol(), Protocol::HttpJson);
     let sink = OtlpSink::start(config);
     make_calls(sink.clone());
@@ -88,7 +88,7 @@ fn each_signal_may_speak_a_protocol_of_its_own() {
 }
 
 #[test]
-fn a_signal_that_is_off_sends_nothing_and_counts_nothing() {
+fn a_disabled_signal_sends_nothing_and_counts_nothing() {
     let receiver = Receiver::http();
     let config = OtlpConfig::builder().endpoint(&receiver.endpoint());
     let sink = OtlpSink::start(config.signals([Signal::Logs]).build().unwrap());
@@ -102,7 +102,7 @@ fn a_signal_that_is_off_sends_nothing_and_counts_nothing() {
 
 #[cfg(feature = "grpc")]
 #[test]
-fn grpc_has_paths_of_its_own() {
+fn grpc_uses_its_own_paths() {
     let receiver = Receiver::grpc();
     let config = OtlpConfig::builder().endpoint(&receiver.endpoint());
     let config = config.protocol(Protocol::Grpc).build().unwrap();

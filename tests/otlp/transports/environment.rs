@@ -1,39 +1,39 @@
-//! What the configuration says wins over what the exporters would read by themselves.
+//! The configuration takes precedence over the variables that the SDK's exporters read.
 
-use super::{alone::alone, content::exported, headers::receivers};
+use super::{content::exported, headers::receivers, subprocess::in_subprocess};
 use crate::receiver::{Encoding, Pki, Receiver, Tls};
 
 #[test]
-fn headers_of_the_configuration_win_over_those_of_the_process() {
-    let name = "environment::headers_of_the_configuration_win_over_those_of_the_process";
+fn configured_headers_replace_those_of_the_environment() {
+    let name = "environment::configured_headers_replace_those_of_the_environment";
     let variables = [
         (
             "OTEL_EXPORTER_OTLP_HEADERS",
-            "x-tenant=theirs,x-more=theirs",
+            "x-tenant=process,x-more=process",
         ),
         (
             "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
-            "x-tenant=theirs,x-more=theirs",
+            "x-tenant=process,x-more=process",
         ),
     ];
-    if alone(name, &variables).is_some() {
+    if in_subprocess(name, &variables).is_some() {
         return;
     }
     for (protocol, receiver) in receivers() {
         exported(&receiver, |config| {
-            config.protocol(protocol).header("x-tenant", "ours")
+            config.protocol(protocol).header("x-tenant", "config")
         });
         for request in receiver.requests() {
-            assert_eq!(request.header("x-tenant"), Some("ours"), "{protocol}");
+            assert_eq!(request.header("x-tenant"), Some("config"), "{protocol}");
             assert_eq!(request.header("x-more"), None, "{protocol}");
         }
     }
 }
 
 #[test]
-fn protocol_endpoint_and_timeout_of_the_configuration_win_over_those_of_the_process() {
+fn the_configuration_takes_precedence_over_the_environment_of_the_process() {
     let name = "environment::\
-        protocol_endpoint_and_timeout_of_the_configuration_win_over_those_of_the_process";
+        the_configuration_takes_precedence_over_the_environment_of_the_process";
     let variables = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"),
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:9"),
@@ -42,11 +42,11 @@ fn protocol_endpoint_and_timeout_of_the_configuration_win_over_those_of_the_proc
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "1"),
         ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta"),
         ("OTEL_EXPORTER_OTLP_INSECURE", "true"),
-        ("OTEL_SERVICE_NAME", "theirs"),
-        ("OTEL_RESOURCE_ATTRIBUTES", "service.name=theirs"),
+        ("OTEL_SERVICE_NAME", "process"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "service.name=process"),
         ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "1"),
     ];
-    if alone(name, &variables).is_some() {
+    if in_subprocess(name, &variables).is_some() {
         return;
     }
     let mut contents = Vec::new();
@@ -54,34 +54,34 @@ fn protocol_endpoint_and_timeout_of_the_configuration_win_over_those_of_the_proc
         contents.push(exported(&receiver, |config| config.protocol(protocol)));
     }
     for content in &contents {
-        content.assert_whole();
+        content.assert_complete();
         assert_eq!(content, &contents[0]);
-        assert!(!format!("{content:?}").contains("theirs"));
+        assert!(!format!("{content:?}").contains("process"));
         assert!(!format!("{content:?}").contains("Delta"));
     }
 }
 
 #[test]
-fn a_proxy_of_the_process_is_asked_for_no_address_that_it_does_not_serve() {
-    let name = "environment::a_proxy_of_the_process_is_asked_for_no_address_that_it_does_not_serve";
+fn the_no_proxy_variable_of_the_process_is_respected() {
+    let name = "environment::the_no_proxy_variable_of_the_process_is_respected";
     let variables = [
         ("HTTP_PROXY", "http://127.0.0.1:9"),
         ("http_proxy", "http://127.0.0.1:9"),
         ("NO_PROXY", "127.0.0.1"),
     ];
-    if alone(name, &variables).is_some() {
+    if in_subprocess(name, &variables).is_some() {
         return;
     }
     for (protocol, receiver) in receivers() {
-        exported(&receiver, |config| config.protocol(protocol)).assert_whole();
+        exported(&receiver, |config| config.protocol(protocol)).assert_complete();
     }
 }
 
 #[test]
-fn gzip_in_the_process_reaches_the_exporters_past_the_configuration_as_documented() {
-    let name = "environment::gzip_in_the_process_reaches_the_exporters_past_the_configuration_as_documented";
+fn gzip_in_the_environment_applies_despite_the_configuration() {
+    let name = "environment::gzip_in_the_environment_applies_despite_the_configuration";
     let variables = [("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")];
-    if alone(name, &variables).is_some() {
+    if in_subprocess(name, &variables).is_some() {
         return;
     }
     for (protocol, receiver) in receivers() {
@@ -93,11 +93,11 @@ fn gzip_in_the_process_reaches_the_exporters_past_the_configuration_as_documente
 }
 
 #[test]
-fn an_endpoint_without_tls_looks_at_no_file() {
+fn an_http_endpoint_reads_no_tls_file() {
     let pki = Pki::new();
     let receiver = Receiver::http();
     let content = exported(&receiver, |config| config.ca_file(pki.missing()));
-    content.assert_whole();
+    content.assert_complete();
     let receiver = Receiver::https(Tls::server_only(&pki));
-    exported(&receiver, |config| config.ca_file(&pki.ca)).assert_whole();
+    exported(&receiver, |config| config.ca_file(&pki.ca)).assert_complete();
 }

@@ -1,4 +1,4 @@
-//! Headers, which are credentials as a rule.
+//! Headers, which often contain credentials.
 
 use codex_telemetry::{
     OtlpConfig, OtlpSink,
@@ -7,8 +7,8 @@ use codex_telemetry::{
 
 use super::content::{exported, make_calls};
 use crate::{
-    receiver::{Behaviour, Receiver, closed_port},
-    signals::support::PATIENCE,
+    receiver::{MockResponse, Receiver, closed_port},
+    rig::PATIENCE,
 };
 
 pub(super) fn receivers() -> Vec<(Protocol, Receiver)> {
@@ -21,7 +21,7 @@ pub(super) fn receivers() -> Vec<(Protocol, Receiver)> {
 }
 
 #[test]
-fn headers_go_with_every_request_of_every_signal() {
+fn every_request_has_the_configured_headers() {
     for (protocol, receiver) in receivers() {
         exported(&receiver, |config| {
             let config = config.protocol(protocol);
@@ -38,50 +38,53 @@ fn headers_go_with_every_request_of_every_signal() {
 }
 
 #[test]
-fn the_crate_names_itself_as_the_user_agent() {
+fn the_default_user_agent_is_the_crate() {
     let agent = concat!("codex-telemetry/", env!("CARGO_PKG_VERSION"));
     for (protocol, receiver) in receivers() {
         exported(&receiver, |config| config.protocol(protocol));
         for request in receiver.requests() {
-            let told = request.header("user-agent").unwrap();
-            // gRPC's own library adds itself.
-            assert!(told.split(' ').next() == Some(agent), "{protocol}: {told}");
+            let user_agent = request.header("user-agent").unwrap();
+            // Tonic appends its own name.
+            assert!(
+                user_agent.split(' ').next() == Some(agent),
+                "{protocol}: {user_agent}"
+            );
         }
     }
 }
 
 #[test]
-fn a_user_agent_of_the_configuration_stands_alone() {
+fn a_configured_user_agent_replaces_the_default() {
     for (protocol, receiver) in receivers() {
         exported(&receiver, |config| {
             config.protocol(protocol).header("user-agent", "mine/1")
         });
         for request in receiver.requests() {
-            let told = request.header("user-agent").unwrap();
+            let user_agent = request.header("user-agent").unwrap();
             assert!(
-                told.split(' ').next() == Some("mine/1"),
-                "{protocol}: {told}"
+                user_agent.split(' ').next() == Some("mine/1"),
+                "{protocol}: {user_agent}"
             );
-            assert!(!told.contains("codex"), "{protocol}: {told}");
+            assert!(!user_agent.contains("codex"), "{protocol}: {user_agent}");
         }
     }
 }
 
 #[test]
-fn headers_do_not_replace_what_the_protocol_says_of_the_body() {
+fn a_configured_content_type_is_ignored() {
     for (protocol, receiver) in receivers() {
         let content = exported(&receiver, |config| {
             let config = config.protocol(protocol).gzip(true);
             config.header("content-type", "text/plain")
         });
-        content.assert_whole();
+        content.assert_complete();
     }
 }
 
 #[test]
-fn a_secret_is_in_no_text_of_the_sink_or_of_its_errors() {
+fn no_text_of_the_sink_or_its_errors_contains_a_secret() {
     for (protocol, receiver) in receivers() {
-        receiver.behave(Behaviour::Status(401));
+        receiver.respond_with(MockResponse::Status(401));
         let dead = closed_port();
         let endpoint = receiver.endpoint();
         for endpoint in [&endpoint, &dead] {
@@ -93,22 +96,22 @@ fn a_secret_is_in_no_text_of_the_sink_or_of_its_errors() {
                 .build()
                 .unwrap();
             let builder = OtlpSink::builder(config.clone());
-            let mut told = format!("{config:?} {builder:?}");
+            let mut shown = format!("{config:?} {builder:?}");
             let sink = builder.start();
             make_calls(sink.clone());
             let undelivered = sink
                 .shutdown(std::time::Duration::from_secs(1))
                 .unwrap_err();
-            told += &format!("{undelivered} {undelivered:?} {sink:?} {}", sink.stats());
+            shown += &format!("{undelivered} {undelivered:?} {sink:?} {}", sink.stats());
             let probed = sink.probe(PATIENCE).unwrap_err();
-            told += &format!("{probed} {probed:?}");
+            shown += &format!("{probed} {probed:?}");
             for signal in Signal::ALL {
-                let problem = sink.problem(signal).expect("it did not get through");
-                told += &format!("{problem} {:?}", sink.endpoint(signal));
+                let problem = sink.problem(signal).expect("the export fails");
+                shown += &format!("{problem} {:?}", sink.endpoint(signal));
             }
-            assert!(!told.contains("s3cret"), "{protocol}: {told}");
-            // Basic authentication, which a user and password in the URL become.
-            assert!(!told.contains("bWU6czNjcmV0"), "{protocol}: {told}");
+            assert!(!shown.contains("s3cret"), "{protocol}: {shown}");
+            // User and password of the URL, as basic authentication.
+            assert!(!shown.contains("bWU6czNjcmV0"), "{protocol}: {shown}");
         }
     }
 }

@@ -1,21 +1,21 @@
-//! Each protocol by each connection: the same arrives.
+//! The receiver decodes the same content for each protocol and each kind of connection.
 
 use codex_telemetry::otlp::config::{OtlpConfigBuilder, Protocol};
 
 use super::content::exported;
 use crate::receiver::{Encoding, Format, Pki, Receiver, Tls};
 
-/// Starts a receiver, with TLS or without.
+/// Starts a receiver with or without TLS.
 type Start = fn(Option<Tls>) -> Receiver;
 
 fn http(tls: Option<Tls>) -> Receiver {
     tls.map_or_else(Receiver::http, Receiver::https)
 }
 
-/// Exports over the protocol in every way, and compares with what comes over plain HTTP.
-fn the_same_comes(protocol: Protocol, format: Format, start: Start) {
+/// Exports over each kind of connection, and compares the content with that over plain HTTP.
+fn assert_same_content(protocol: Protocol, format: Format, start: Start) {
     let expected = exported(&Receiver::http(), |config| config);
-    expected.assert_whole();
+    expected.assert_complete();
     let pki = Pki::new();
     let plain = |config: OtlpConfigBuilder| config;
     let server = |config: OtlpConfigBuilder| config.ca_file(&pki.ca);
@@ -48,25 +48,25 @@ fn the_same_comes(protocol: Protocol, format: Format, start: Start) {
 }
 
 #[test]
-fn http_with_protobuf_brings_all_three_signals_plain_and_by_tls_and_gzip() {
-    the_same_comes(Protocol::HttpProtobuf, Format::Protobuf, http);
+fn http_protobuf_exports_all_signals_with_and_without_tls_and_gzip() {
+    assert_same_content(Protocol::HttpProtobuf, Format::Protobuf, http);
 }
 
 #[test]
-fn http_with_json_brings_all_three_signals_plain_and_by_tls_and_gzip() {
-    the_same_comes(Protocol::HttpJson, Format::Json, http);
+fn http_json_exports_all_signals_with_and_without_tls_and_gzip() {
+    assert_same_content(Protocol::HttpJson, Format::Json, http);
 }
 
 #[cfg(feature = "grpc")]
 #[test]
-fn grpc_brings_all_three_signals_plain_and_by_tls_and_gzip() {
-    the_same_comes(Protocol::Grpc, Format::Protobuf, |tls| {
+fn grpc_exports_all_signals_with_and_without_tls_and_gzip() {
+    assert_same_content(Protocol::Grpc, Format::Protobuf, |tls| {
         tls.map_or_else(Receiver::grpc, Receiver::grpcs)
     });
 }
 
 #[test]
-fn http_with_protobuf_is_the_default() {
+fn http_protobuf_is_the_default() {
     let receiver = Receiver::http();
     exported(&receiver, |config| config);
     for request in receiver.requests() {

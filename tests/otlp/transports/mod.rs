@@ -1,6 +1,5 @@
-//! The ways to a receiver: protocols, TLS, headers, endpoints, and the probe that tells what is wrong.
+//! Protocols, TLS, headers, endpoints, and the probe.
 
-mod alone;
 mod content;
 mod endpoints;
 mod environment;
@@ -10,4 +9,5 @@ mod pem;
 mod probe;
 #[cfg(feature = "grpc")]
 mod probe_grpc;
+mod subprocess;
 mod tls;

@@ -1,4 +1,4 @@
-//! Files of certificates and keys that are not there, or are none.
+//! Missing and invalid files of certificates and keys.
 
 use std::path::{Path, PathBuf};
 
@@ -8,16 +8,16 @@ use codex_telemetry::{
 };
 
 use super::{
-    alone::alone,
     content::{SPANS, make_calls},
+    subprocess::in_subprocess,
     tls::receivers,
 };
 use crate::{
     receiver::{Pki, Tls},
-    signals::support::PATIENCE,
+    rig::PATIENCE,
 };
 
-/// What is wrong, and the file that it is wrong with.
+/// A description, the invalid file, and the configuration that uses it.
 type Case<'a> = (
     &'a str,
     PathBuf,
@@ -48,16 +48,16 @@ fn cases<'a>(
 }
 
 #[test]
-fn a_file_that_cannot_be_used_is_warned_of_and_its_records_have_failed() {
-    let name = "pem::a_file_that_cannot_be_used_is_warned_of_and_its_records_have_failed";
-    if let Some(told) = alone(name, &[]) {
+fn an_invalid_file_causes_a_warning_and_fails_the_records() {
+    let name = "pem::an_invalid_file_causes_a_warning_and_fails_the_records";
+    if let Some(output) = in_subprocess(name, &[]) {
         for file in ["missing.pem", "empty.pem", "text.pem", "garbled.pem"] {
             let warned = |line: &str| line.contains("WARN") && line.contains(file);
-            assert!(told.lines().any(warned), "{file}: {told}");
+            assert!(output.lines().any(warned), "{file}: {output}");
         }
         return;
     }
-    // Warnings come from the export thread, so the subscriber is the whole process's.
+    // The export thread logs the warnings, so the subscriber is that of the process.
     tracing_subscriber::fmt().with_ansi(false).init();
     let pki = Pki::new();
     let ca = |file: &Path, config: OtlpConfigBuilder| config.ca_file(file);

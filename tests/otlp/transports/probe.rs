@@ -1,4 +1,4 @@
-//! The probe over HTTP: each thing that may be wrong has its kind.
+//! The kinds of errors of a probe over HTTP.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use codex_telemetry::{
 };
 
 use crate::{
-    receiver::{Behaviour, Pki, Receiver, Tls, blackhole, closed_port},
-    signals::support::PATIENCE,
+    receiver::{MockResponse, Pki, Receiver, Tls, blackhole, closed_port},
+    rig::PATIENCE,
 };
 
-/// Probes an endpoint, and asserts that what is told names it and no secret.
+/// Probes an endpoint, and asserts that an error contains the endpoint and no secret.
 #[track_caller]
 pub(super) fn probed(
     endpoint: &str,
@@ -44,9 +44,9 @@ fn kind(endpoint: &str) -> Kind {
 }
 
 #[track_caller]
-fn kind_of_answer(behaviour: Behaviour) -> Kind {
+fn kind_of_response(response: MockResponse) -> Kind {
     let receiver = Receiver::http();
-    receiver.behave(behaviour);
+    receiver.respond_with(response);
     kind(&receiver.endpoint())
 }
 
@@ -68,44 +68,44 @@ fn a_probe_that_succeeds_leaves_exactly_one_span() {
 }
 
 #[test]
-fn a_name_that_nobody_knows_is_told() {
+fn an_unknown_host_is_a_dns_error() {
     assert_eq!(kind("http://collector.invalid:4318"), Kind::Dns);
 }
 
 #[test]
-fn a_port_that_nobody_listens_on_is_told() {
+fn a_closed_port_is_refused() {
     assert_eq!(kind(&closed_port()), Kind::Refused);
 }
 
 #[test]
-fn credentials_that_are_refused_are_told() {
+fn rejected_credentials_are_unauthorized() {
     for status in [401, 403] {
-        let told = kind_of_answer(Behaviour::Status(status));
-        assert_eq!(told, Kind::Unauthorized, "{status}");
+        let kind = kind_of_response(MockResponse::Status(status));
+        assert_eq!(kind, Kind::Unauthorized, "{status}");
     }
 }
 
 #[test]
-fn a_path_or_method_that_is_not_there_is_told() {
+fn an_unknown_path_or_method_is_not_found() {
     let receiver = Receiver::http();
     assert_eq!(kind(&(receiver.endpoint() + "/elsewhere")), Kind::NotFound);
     assert_eq!(receiver.requests()[0].path, "/elsewhere/v1/traces");
     for status in [404, 405] {
-        let told = kind_of_answer(Behaviour::Status(status));
-        assert_eq!(told, Kind::NotFound, "{status}");
+        let kind = kind_of_response(MockResponse::Status(status));
+        assert_eq!(kind, Kind::NotFound, "{status}");
     }
 }
 
 #[test]
-fn an_answer_that_is_not_otlp_is_told() {
-    let page = Behaviour::Body200(b"<html>Welcome to nginx!</html>".to_vec());
-    assert_eq!(kind_of_answer(page), Kind::WrongProtocol);
-    let told = kind_of_answer(Behaviour::Status(415));
-    assert_eq!(told, Kind::WrongProtocol);
+fn a_response_that_is_not_otlp_is_a_wrong_protocol() {
+    let page = MockResponse::Body200(b"<html>Welcome to nginx!</html>".to_vec());
+    assert_eq!(kind_of_response(page), Kind::WrongProtocol);
+    let kind = kind_of_response(MockResponse::Status(415));
+    assert_eq!(kind, Kind::WrongProtocol);
 }
 
 #[test]
-fn a_receiver_of_another_protocol_is_told() {
+fn a_receiver_of_another_protocol_is_a_wrong_protocol() {
     let receiver = Receiver::grpc();
     for protocol in [Protocol::HttpProtobuf, Protocol::HttpJson] {
         let error = probed(&receiver.endpoint(), protocol, PATIENCE, |config| config);
@@ -115,46 +115,46 @@ fn a_receiver_of_another_protocol_is_told() {
 }
 
 #[test]
-fn a_receiver_that_does_not_answer_is_told() {
+fn a_receiver_that_does_not_respond_is_a_timeout() {
     let receiver = Receiver::http();
-    receiver.behave(Behaviour::Hang);
+    receiver.respond_with(MockResponse::Hang);
     let (_listener, silent) = blackhole();
     let short = Duration::from_millis(300);
     for endpoint in [&receiver.endpoint(), &silent] {
-        // By the deadline of the probe, and by that of a request.
-        let told = probed(endpoint, Protocol::HttpProtobuf, short, |config| config);
-        assert_eq!(told.unwrap_err().kind(), Kind::Timeout);
+        // The timeout of the probe, and that of a request.
+        let result = probed(endpoint, Protocol::HttpProtobuf, short, |config| config);
+        assert_eq!(result.unwrap_err().kind(), Kind::Timeout);
         let timeout = |config: OtlpConfigBuilder| config.timeout(short);
-        let told = probed(endpoint, Protocol::HttpProtobuf, PATIENCE, timeout);
-        let error = told.unwrap_err();
+        let result = probed(endpoint, Protocol::HttpProtobuf, PATIENCE, timeout);
+        let error = result.unwrap_err();
         assert_eq!(error.kind(), Kind::Timeout, "{error}");
     }
 }
 
 #[test]
-fn tls_that_does_not_come_about_is_told() {
+fn a_failed_handshake_is_a_tls_error() {
     let pki = Pki::new();
     let https = Receiver::https(Tls::server_only(&pki));
     let mutual = Receiver::https(Tls::mutual(&pki));
     let plain = Receiver::http();
     let over_tls = plain.endpoint().replace("http:", "https:");
     for (case, endpoint, ca) in [
-        ("an unknown authority", https.endpoint(), &pki.stranger_ca),
+        ("an unknown authority", https.endpoint(), &pki.untrusted_ca),
         ("no client certificate", mutual.endpoint(), &pki.ca),
         ("TLS to a plain port", over_tls, &pki.ca),
     ] {
         let trust = |config: OtlpConfigBuilder| config.ca_file(ca);
-        let told = probed(&endpoint, Protocol::HttpProtobuf, PATIENCE, trust);
-        let error = told.unwrap_err();
+        let result = probed(&endpoint, Protocol::HttpProtobuf, PATIENCE, trust);
+        let error = result.unwrap_err();
         assert_eq!(error.kind(), Kind::Tls, "{case}: {error}");
     }
 }
 
 #[test]
-fn a_port_of_tls_that_is_asked_in_the_plain_is_told() {
+fn plain_http_to_a_tls_port_is_a_wrong_protocol() {
     let pki = Pki::new();
     let https = Receiver::https(Tls::server_only(&pki));
-    // It answers in TLS, which is known for something else than HTTP, and for no more.
+    // The TLS alert of the receiver is not HTTP.
     let plainly = https.endpoint().replace("https:", "http:");
     let error = probed(&plainly, Protocol::HttpProtobuf, PATIENCE, |config| config);
     let error = error.unwrap_err();
@@ -163,29 +163,29 @@ fn a_port_of_tls_that_is_asked_in_the_plain_is_told() {
 }
 
 #[test]
-fn the_kind_does_not_come_from_the_name_of_the_endpoint() {
+fn the_kind_does_not_depend_on_the_name_of_the_endpoint() {
     let receiver = Receiver::http();
     let endpoint = receiver.endpoint() + "/tls/certificate/timed%20out";
     assert_eq!(kind(&endpoint), Kind::NotFound);
 }
 
 #[test]
-fn a_file_that_is_not_there_is_told() {
+fn a_missing_file_is_a_config_error() {
     let pki = Pki::new();
     let trust = |config: OtlpConfigBuilder| config.ca_file(pki.missing());
-    let told = probed(
+    let result = probed(
         "https://localhost:1",
         Protocol::HttpProtobuf,
         PATIENCE,
         trust,
     );
-    let error = told.unwrap_err();
+    let error = result.unwrap_err();
     assert_eq!(error.kind(), Kind::Config);
     assert!(error.to_string().contains("missing.pem"), "{error}");
 }
 
 #[test]
-fn traces_that_are_off_are_told() {
+fn disabled_traces_are_an_error() {
     let config = OtlpConfig::builder()
         .signals([Signal::Logs])
         .build()
@@ -195,10 +195,10 @@ fn traces_that_are_off_are_told() {
 }
 
 #[test]
-fn a_refusal_of_another_kind_is_told_in_the_receivers_words() {
+fn another_rejection_has_the_message_of_the_receiver() {
     let receiver = Receiver::http();
     let message = "no room for spans".to_owned();
-    receiver.behave(Behaviour::PartialSuccess {
+    receiver.respond_with(MockResponse::PartialSuccess {
         rejected: 1,
         message,
     });
@@ -211,7 +211,7 @@ fn a_refusal_of_another_kind_is_told_in_the_receivers_words() {
     let error = error.unwrap_err();
     assert_eq!(error.kind(), Kind::Other);
     assert!(error.to_string().contains("no room for spans"), "{error}");
-    receiver.behave(Behaviour::Status(503));
+    receiver.respond_with(MockResponse::Status(503));
     let error = probed(
         &receiver.endpoint(),
         Protocol::HttpProtobuf,
@@ -220,7 +220,7 @@ fn a_refusal_of_another_kind_is_told_in_the_receivers_words() {
     );
     let error = error.unwrap_err();
     assert_eq!(error.kind(), Kind::Other);
-    let words = ": it answered 503: the receiver was told to answer so; ";
-    assert!(error.to_string().contains(words), "{error}");
-    assert_eq!(kind_of_answer(Behaviour::CloseMidway), Kind::Other);
+    let message = ": the receiver responded with status 503: the configured message; ";
+    assert!(error.to_string().contains(message), "{error}");
+    assert_eq!(kind_of_response(MockResponse::CloseMidway), Kind::Other);
 }

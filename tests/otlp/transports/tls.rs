@@ -1,4 +1,4 @@
-//! TLS that is refused, by either side.
+//! TLS handshakes that either side rejects.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use codex_telemetry::{
 };
 
 use super::{
-    alone::alone,
     content::{SPANS, make_calls},
+    subprocess::in_subprocess,
 };
 use crate::{
     receiver::{Pki, Receiver, Tls},
-    signals::support::PATIENCE,
+    rig::PATIENCE,
 };
 
-/// The protocols, each with its receiver.
+/// Returns the protocols with a receiver for each.
 pub(super) fn receivers(tls: impl Fn() -> Tls) -> Vec<(Protocol, Receiver)> {
     vec![
         (Protocol::HttpProtobuf, Receiver::https(tls())),
@@ -28,9 +28,9 @@ pub(super) fn receivers(tls: impl Fn() -> Tls) -> Vec<(Protocol, Receiver)> {
     ]
 }
 
-/// Exports by a connection that does not come about, and returns what is told of it.
+/// Exports over a connection whose handshake fails, and returns the reported problem.
 #[track_caller]
-fn told_of(
+fn problem_of(
     protocol: Protocol,
     receiver: &Receiver,
     tls: impl FnOnce(OtlpConfigBuilder) -> OtlpConfigBuilder,
@@ -41,7 +41,7 @@ fn told_of(
     make_calls(sink.clone());
     let undelivered = sink.shutdown(Duration::from_secs(2)).unwrap_err();
     let refused = |receiver: &Receiver| !receiver.connection_failures().is_empty();
-    receiver.wait_until("a refused handshake", PATIENCE, refused);
+    receiver.wait_until("a failed handshake", PATIENCE, refused);
     assert_eq!(receiver.requests().len(), 0);
     let stats = sink.stats();
     for signal in Signal::ALL {
@@ -59,49 +59,49 @@ fn told_of(
 }
 
 #[test]
-fn a_receiver_of_an_unknown_authority_is_not_trusted_and_that_is_told() {
+fn a_receiver_with_an_unknown_authority_is_rejected_and_reported() {
     let pki = Pki::new();
     for (protocol, receiver) in receivers(|| Tls::server_only(&pki)) {
-        let problem = told_of(protocol, &receiver, |config| {
-            config.ca_file(&pki.stranger_ca)
+        let problem = problem_of(protocol, &receiver, |config| {
+            config.ca_file(&pki.untrusted_ca)
         });
         assert!(problem.contains("certificate"), "{protocol}: {problem}");
     }
 }
 
 #[test]
-fn the_systems_authorities_do_not_vouch_for_a_receiver_of_ours() {
+fn a_receiver_that_the_system_roots_do_not_trust_is_rejected() {
     let pki = Pki::new();
     for (protocol, receiver) in receivers(|| Tls::server_only(&pki)) {
-        told_of(protocol, &receiver, |config| config);
+        problem_of(protocol, &receiver, |config| config);
     }
 }
 
 #[test]
-fn a_receiver_that_demands_a_client_certificate_takes_nothing_without_one() {
+fn a_receiver_that_requires_a_client_certificate_rejects_missing_and_unknown_ones() {
     let pki = Pki::new();
     for (protocol, receiver) in receivers(|| Tls::mutual(&pki)) {
-        told_of(protocol, &receiver, |config| config.ca_file(&pki.ca));
+        problem_of(protocol, &receiver, |config| config.ca_file(&pki.ca));
         let stranger = |config: OtlpConfigBuilder| {
             let config = config.ca_file(&pki.ca);
-            config.client_certificate_file(&pki.stranger_cert, &pki.stranger_key)
+            config.client_certificate_file(&pki.untrusted_cert, &pki.untrusted_key)
         };
-        told_of(protocol, &receiver, stranger);
+        problem_of(protocol, &receiver, stranger);
     }
 }
 
 #[test]
-fn the_systems_authorities_are_trusted_when_no_other_is_named() {
+fn the_system_roots_are_trusted_by_default() {
     const ENDPOINT: &str = "CODEX_TELEMETRY_TEST_ENDPOINT";
     const PROTOCOL: &str = "CODEX_TELEMETRY_TEST_PROTOCOL";
-    let name = "tls::the_systems_authorities_are_trusted_when_no_other_is_named";
+    let name = "tls::the_system_roots_are_trusted_by_default";
     if let Ok(endpoint) = std::env::var(ENDPOINT) {
         let protocol = std::env::var(PROTOCOL).unwrap();
-        let setup = OtlpConfig::from_variables([
+        let with_warnings = OtlpConfig::from_variables([
             ("CODEX_OTLP_ENDPOINT", endpoint),
             ("CODEX_OTLP_PROTOCOL", protocol),
         ]);
-        let sink = OtlpSink::start(setup.config.unwrap());
+        let sink = OtlpSink::start(with_warnings.config.unwrap());
         make_calls(sink.clone());
         return sink.shutdown(PATIENCE).unwrap();
     }
@@ -112,7 +112,7 @@ fn the_systems_authorities_are_trusted_when_no_other_is_named() {
             (ENDPOINT, &receiver.endpoint()),
             (PROTOCOL, &protocol.to_string()),
         ];
-        alone(name, &variables).expect("this is the outer process");
+        in_subprocess(name, &variables).expect("this is the outer process");
         assert_eq!(receiver.spans().len(), 7, "{protocol}");
     }
 }

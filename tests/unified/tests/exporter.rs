@@ -1,5 +1,5 @@
-//! The OTLP sink beside reqwest with its default features and its blocking client, tonic, and all the HTTP
-//! clients that OpenTelemetry's exporters could choose from.
+//! The OTLP sink in a build with the default features of reqwest, its blocking client, tonic, and all HTTP
+//! clients of the OpenTelemetry exporters.
 
 mod receiver;
 
@@ -12,7 +12,7 @@ use tower::{ServiceBuilder, ServiceExt};
 
 use crate::receiver::Receiver;
 
-/// Far more than anything here takes, also on a busy machine.
+/// A timeout that no test reaches, even on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 async fn make_a_call(sink: &OtlpSink) {
@@ -29,11 +29,11 @@ fn sink(endpoint: &str, protocol: Protocol) -> OtlpSink {
         .protocol(protocol)
         .header("x-tenant", "blue")
         .build()
-        .expect("the configuration is right");
+        .expect("the configuration is valid");
     OtlpSink::start(config)
 }
 
-/// Checks that each signal went out once, with the one header that was configured.
+/// Asserts that each signal was exported once, with the configured header.
 fn assert_delivered(receiver: &Receiver) {
     let mut paths = Vec::new();
     for request in receiver.requests() {
@@ -49,7 +49,7 @@ fn assert_delivered(receiver: &Receiver) {
 }
 
 #[test]
-fn it_exports_without_a_runtime() {
+fn the_sink_exports_without_a_runtime() {
     let receiver = Receiver::start();
     let sink = sink(&receiver.url(), Protocol::HttpProtobuf);
     let runtime = tokio::runtime::Builder::new_current_thread().build();
@@ -59,7 +59,7 @@ fn it_exports_without_a_runtime() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn it_exports_and_is_dropped_inside_of_a_runtime_of_one_thread() {
+async fn the_sink_exports_and_is_dropped_in_a_current_thread_runtime() {
     let receiver = Receiver::start();
     let sink = sink(&receiver.url(), Protocol::HttpProtobuf);
     make_a_call(&sink).await;
@@ -69,47 +69,49 @@ async fn it_exports_and_is_dropped_inside_of_a_runtime_of_one_thread() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_exports_and_is_dropped_inside_of_a_runtime_of_many_threads() {
+async fn the_sink_exports_and_is_dropped_in_a_multi_thread_runtime() {
     let receiver = Receiver::start();
     let sink = sink(&receiver.url(), Protocol::HttpProtobuf);
     let task = tokio::spawn(async move {
         make_a_call(&sink).await;
         sink.shutdown(DEADLINE).expect("everything is delivered");
     });
-    task.await.expect("the task is well");
+    task.await.expect("the task does not panic");
     assert_delivered(&receiver);
 }
 
 #[test]
-fn the_applications_own_blocking_client_works_beside_it() {
+fn a_blocking_client_of_the_application_works_with_the_sink() {
     let receiver = Receiver::start();
     let sink = sink(&receiver.url(), Protocol::HttpProtobuf);
-    let answer = reqwest::blocking::get(receiver.url());
-    assert!(answer.expect("an answer").status().is_success());
-    sink.shutdown(DEADLINE)
-        .expect("there is nothing to deliver");
+    let response = reqwest::blocking::get(receiver.url());
+    assert!(response.expect("a response").status().is_success());
+    sink.shutdown(DEADLINE).expect("nothing is pending");
 }
 
 #[test]
-fn over_https_it_brings_its_own_provider_where_the_process_has_two_and_none_is_chosen() {
+fn the_sink_uses_its_own_tls_provider_if_the_process_has_no_default() {
     assert!(rustls::crypto::CryptoProvider::get_default().is_none());
     let receiver = Receiver::start();
     let url = receiver.url().replace("http:", "https:");
     let sink = sink(&url, Protocol::HttpProtobuf);
-    // The receiver speaks no TLS, so the probe fails, but by then the client has begun to.
+    // The receiver does not support TLS, so the probe fails after the first TLS record.
     assert!(sink.probe(DEADLINE).is_err());
-    assert!(receiver.heard(b"\x16\x03"), "no TLS record came");
+    assert!(receiver.has_received(b"\x16\x03"), "no TLS record");
     assert!(rustls::crypto::CryptoProvider::get_default().is_none());
     let _ = sink.shutdown(Duration::ZERO);
 }
 
 #[test]
-fn over_grpc_it_is_tonic_that_connects() {
+fn the_sink_connects_over_grpc_with_tonic() {
     let _: Option<tonic::transport::Channel> = None;
     let receiver = Receiver::start();
     let sink = sink(&receiver.url(), Protocol::Grpc);
-    // The receiver speaks no HTTP/2 either.
+    // The receiver does not support HTTP/2.
     assert!(sink.probe(DEADLINE).is_err());
-    assert!(receiver.heard(b"PRI * HTTP/2.0"), "no HTTP/2 preface came");
+    assert!(
+        receiver.has_received(b"PRI * HTTP/2.0"),
+        "no HTTP/2 preface"
+    );
     let _ = sink.shutdown(Duration::ZERO);
 }

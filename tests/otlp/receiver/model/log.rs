@@ -8,7 +8,7 @@ use super::{
     value::{Attributes, Value, attributes},
 };
 
-/// A log record, with the resource and scope it came under.
+/// A log record with its resource and scope.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct LogRecord {
     pub(crate) event_name: String,

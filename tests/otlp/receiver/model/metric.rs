@@ -8,14 +8,14 @@ use super::{
     value::{Attributes, Value, attributes},
 };
 
-/// A metric as one request brought it, with the resource and scope it came under.
+/// A metric of one request with its resource and scope.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Metric {
     pub(crate) name: String,
     pub(crate) description: String,
     pub(crate) unit: String,
     pub(crate) kind: MetricKind,
-    /// A gauge has none.
+    /// `None` for a gauge.
     pub(crate) temporality: Option<AggregationTemporality>,
     pub(crate) points: Vec<Point>,
     pub(crate) origin: Origin,
@@ -57,7 +57,7 @@ pub(crate) struct Histogram {
 // === impl Metric ===
 
 impl Metric {
-    /// Returns the point that has all of these attributes.
+    /// Returns the point with these attributes.
     pub(crate) fn point(&self, attributes: &[(&str, Value)]) -> Option<&Point> {
         self.points.iter().find(|point| {
             let has = |(name, value): &(&str, Value)| point.attribute(name) == Some(value);
@@ -82,7 +82,7 @@ impl Metric {
                 let points = histogram.data_points.into_iter().map(Point::histogram);
                 (MetricKind::Histogram, temporality, points.collect())
             }
-            data => return Err(format!("a kind of metric not expected here: {data:?}")),
+            data => return Err(format!("an unexpected kind of metric: {data:?}")),
         };
         let temporality = temporality.map(AggregationTemporality::try_from);
         Ok(Self {

@@ -1,4 +1,4 @@
-//! What was decoded, flattened: every item carries its own resource.
+//! Decoded records. Each has a copy of its resource and scope.
 
 mod log;
 mod metric;

@@ -2,7 +2,7 @@ use opentelemetry_proto::tonic::{common::v1::InstrumentationScope, resource::v1:
 
 use super::value::{Attributes, attributes};
 
-/// Where an item comes from.
+/// The resource and the scope of a record.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Origin {
     /// The resource's attributes.
@@ -46,8 +46,8 @@ impl Origin {
     }
 }
 
-/// Returns the identifier in hexadecimal, or none if it is not set. JSON and protobuf leave an
-/// unset one empty; all zeros, the other way to say it, is one that no exporter should write.
+/// Returns the id in hexadecimal; `None` if it is empty. An id of zeros is an error: exporters should leave
+/// it empty.
 pub(super) fn hex(id: &[u8], length: usize) -> Result<Option<String>, String> {
     if id.is_empty() {
         return Ok(None);

@@ -8,7 +8,7 @@ use super::{
     value::{Attributes, Value, attributes},
 };
 
-/// A span, with the resource and scope it came under.
+/// A span with its resource and scope.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Span {
     pub(crate) name: String,
@@ -28,7 +28,7 @@ pub(crate) struct Span {
     pub(crate) origin: Origin,
 }
 
-/// Something that happened during a span.
+/// A span event.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Event {
     pub(crate) name: String,

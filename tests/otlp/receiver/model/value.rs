@@ -5,7 +5,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 /// Attributes by name.
 pub(crate) type Attributes = BTreeMap<String, Value>;
 
-/// An attribute's value, which compares with plain Rust values.
+/// The value of an attribute. It can be compared with Rust values.
 #[derive(Clone, PartialEq)]
 pub(crate) enum Value {
     Empty,
@@ -58,8 +58,7 @@ impl Value {
     }
 }
 
-/// Returns the attributes by name, or an error if one has no name or comes twice, which the
-/// protocol forbids.
+/// Returns the attributes by name. A missing name and a duplicate are errors, as the protocol requires.
 pub(super) fn attributes(list: Vec<KeyValue>) -> Result<Attributes, String> {
     let mut map = Attributes::new();
     for KeyValue { key, value, .. } in list {

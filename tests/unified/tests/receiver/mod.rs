@@ -1,4 +1,4 @@
-//! A receiver on loopback that says yes to every HTTP/1.1 request, and hangs up on anything else.
+//! A receiver on loopback that accepts every HTTP/1.1 request, and closes other connections.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -14,39 +14,40 @@ pub struct Request {
     headers: Vec<(String, String)>,
 }
 
-/// Ends with the process.
+/// A receiver. Its thread runs until the process exits.
 #[derive(Debug)]
 pub struct Receiver {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
-    /// The first bytes of each connection that spoke no HTTP/1.1.
-    strange: Arc<Mutex<Vec<Vec<u8>>>>,
+    /// The first bytes of each connection that did not use HTTP/1.1.
+    other_protocols: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl Request {
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut named = self.headers.iter().filter(|(key, _)| key == name);
         let value = named.next().map(|(_, value)| value.as_str());
-        assert!(named.next().is_none(), "{name} came twice");
+        assert!(named.next().is_none(), "{name} is duplicated");
         value
     }
 }
 
 impl Receiver {
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback is available");
         let receiver = Self {
             address: listener.local_addr().expect("it is bound"),
             requests: Arc::default(),
-            strange: Arc::default(),
+            other_protocols: Arc::default(),
         };
         let requests = Arc::clone(&receiver.requests);
-        let strange = Arc::clone(&receiver.strange);
+        let other_protocols = Arc::clone(&receiver.other_protocols);
         thread::spawn(move || {
             for connection in listener.incoming() {
-                let (requests, strange) = (Arc::clone(&requests), Arc::clone(&strange));
-                // An error is a connection that the client closed.
-                thread::spawn(move || serve(connection?, &requests, &strange));
+                let (requests, other_protocols) =
+                    (Arc::clone(&requests), Arc::clone(&other_protocols));
+                // An error means that the client closed the connection.
+                thread::spawn(move || serve(connection?, &requests, &other_protocols));
             }
         });
         receiver
@@ -57,34 +58,39 @@ impl Receiver {
     }
 
     pub fn requests(&self) -> Vec<Request> {
-        self.requests.lock().expect("nobody panics").clone()
+        self.requests.lock().expect("no thread panics").clone()
     }
 
-    /// Whether a connection began with these bytes and no HTTP/1.1.
-    pub fn heard(&self, beginning: &[u8]) -> bool {
-        let strange = self.strange.lock().expect("nobody panics");
-        strange.iter().any(|bytes| bytes.starts_with(beginning))
+    /// Returns whether a connection began with these bytes instead of HTTP/1.1.
+    pub fn has_received(&self, prefix: &[u8]) -> bool {
+        let other_protocols = self.other_protocols.lock().expect("no thread panics");
+        other_protocols
+            .iter()
+            .any(|bytes| bytes.starts_with(prefix))
     }
 }
 
 fn serve(
     connection: TcpStream,
     requests: &Mutex<Vec<Request>>,
-    strange: &Mutex<Vec<Vec<u8>>>,
+    other_protocols: &Mutex<Vec<Vec<u8>>>,
 ) -> io::Result<()> {
     connection.set_read_timeout(Some(Duration::from_secs(60)))?;
     let mut reader = BufReader::new(connection);
     loop {
-        let beginning = reader.fill_buf()?.to_vec();
-        if beginning.is_empty() {
+        let prefix = reader.fill_buf()?.to_vec();
+        if prefix.is_empty() {
             return Ok(());
         }
-        if !beginning.starts_with(b"POST ") && !beginning.starts_with(b"GET ") {
-            strange.lock().expect("nobody panics").push(beginning);
+        if !prefix.starts_with(b"POST ") && !prefix.starts_with(b"GET ") {
+            other_protocols
+                .lock()
+                .expect("no thread panics")
+                .push(prefix);
             return Ok(());
         }
         let request = read_request(&mut reader)?;
-        requests.lock().expect("nobody panics").push(request);
+        requests.lock().expect("no thread panics").push(request);
         reader
             .get_mut()
             .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")?;

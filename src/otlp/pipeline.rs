@@ -1,0 +1,296 @@
+use std::{
+    any::Any,
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    rc::Rc,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep, sleep_until},
+};
+
+use super::{
+    config::Signal,
+    outcome::ExportOutcome,
+    stats::{Counters, SignalCounters},
+};
+use crate::event::Event;
+
+const FIRST_DELAY: Duration = Duration::from_millis(100);
+const MAX_DELAY: Duration = Duration::from_secs(30);
+/// The longest delay that a receiver can ask for. A longer one would outlast most programs.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
+
+/// The pipeline of one signal: the buffer of records that wait for their export, and its progress. Only
+/// the export thread uses it.
+///
+/// Records are acknowledged in the order in which they were received: each is exported or failed then.
+pub(super) struct Pipeline {
+    signal: Signal,
+    counters: Arc<Counters>,
+    buffer: RefCell<VecDeque<Event>>,
+    capacity: usize,
+    received: Cell<u64>,
+    acknowledged: Cell<u64>,
+    /// The acknowledged records that failed.
+    failed: Cell<u64>,
+    /// The records that were not received because the buffer was full.
+    dropped: Cell<u64>,
+    /// The failed and dropped records that a flush has reported.
+    reported: Cell<u64>,
+    buffered: Notify,
+    progress: Notify,
+    /// Somebody waits for the records, so retries come sooner.
+    flush_requested: Notify,
+}
+
+impl Pipeline {
+    pub(super) fn new(signal: Signal, counters: &Arc<Counters>, capacity: usize) -> Rc<Self> {
+        Rc::new(Self {
+            signal,
+            counters: Arc::clone(counters),
+            buffer: RefCell::default(),
+            capacity,
+            received: Cell::default(),
+            acknowledged: Cell::default(),
+            failed: Cell::default(),
+            dropped: Cell::default(),
+            reported: Cell::default(),
+            buffered: Notify::new(),
+            progress: Notify::new(),
+            flush_requested: Notify::new(),
+        })
+    }
+
+    pub(super) fn signal(&self) -> Signal {
+        self.signal
+    }
+
+    /// Buffers an event. If the buffer is full, drops the event and counts it as failed.
+    pub(super) fn push(&self, event: Event) {
+        let mut buffer = self.buffer.borrow_mut();
+        if buffer.len() < self.capacity {
+            buffer.push_back(event);
+            self.receive();
+        } else {
+            // Not acknowledged: that would acknowledge an older record instead.
+            self.dropped.set(self.dropped.get() + 1);
+            let problem = "the buffer is full: the receiver is slower than the calls";
+            self.counters().failed(1, problem);
+        }
+    }
+
+    /// Counts a record that is not in the buffer: metrics are in their instruments.
+    pub(super) fn receive(&self) {
+        self.received.set(self.received.get() + 1);
+    }
+
+    /// Wakes the export after a number of events were pushed.
+    pub(super) fn wake(&self) {
+        self.buffered.notify_one();
+    }
+
+    /// Asks for an early export or retry, if there are pending records.
+    pub(super) fn request_flush(&self) {
+        if self.pending(self.received.get()) > 0 {
+            self.flush_requested.notify_one();
+        }
+    }
+
+    pub(super) fn received(&self) -> u64 {
+        self.received.get()
+    }
+
+    pub(super) fn failed(&self) -> u64 {
+        self.failed.get()
+    }
+
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.get()
+    }
+
+    /// Returns how many of the first `target` records are not acknowledged yet.
+    pub(super) fn pending(&self, target: u64) -> u64 {
+        target.saturating_sub(self.acknowledged.get())
+    }
+
+    /// Returns the number of failed and dropped records that no flush has reported.
+    pub(super) fn unreported(&self) -> u64 {
+        (self.failed.get() + self.dropped.get()).saturating_sub(self.reported.get())
+    }
+
+    pub(super) fn report(&self, failed: u64) {
+        self.reported.set(self.reported.get() + failed);
+    }
+
+    /// Waits until the first `target` records are acknowledged.
+    pub(super) async fn acknowledged(&self, target: u64) {
+        loop {
+            let progress = self.progress.notified();
+            if self.pending(target) == 0 {
+                return;
+            }
+            progress.await;
+        }
+    }
+
+    /// Exports the buffer for ever, batch by batch. Retries each batch until it is accepted or rejected.
+    pub(super) async fn export_events(
+        &self,
+        batch_size: usize,
+        export: impl AsyncFn(&[Event]) -> ExportOutcome,
+    ) {
+        loop {
+            let batch = self.next_batch(batch_size).await;
+            let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
+            let mut delay = FIRST_DELAY;
+            let failed = loop {
+                match catch_panic(export(&batch)).await {
+                    ExportOutcome::Retryable {
+                        problem,
+                        retry_after,
+                    } => {
+                        self.counters().set_problem(Some(&problem));
+                        delay = self.wait_before_retry(delay, retry_after).await;
+                    }
+                    ExportOutcome::Accepted { rejected, problem } => {
+                        let rejected = rejected.min(count);
+                        self.counters().exported(count - rejected);
+                        match problem {
+                            Some(problem) if rejected > 0 => {
+                                self.counters().failed(rejected, &problem);
+                            }
+                            problem => self.counters().set_problem(problem.as_deref()),
+                        }
+                        break rejected;
+                    }
+                    ExportOutcome::Rejected { problem } => {
+                        self.counters().failed(count, &problem);
+                        break count;
+                    }
+                }
+            };
+            self.acknowledge(count, failed);
+        }
+    }
+
+    /// Exports cumulative totals for ever: at each interval, when a flush is requested, and soon after a
+    /// retryable failure. Each export includes what earlier ones did not deliver, so measurements fail
+    /// only when an export is rejected.
+    pub(super) async fn export_totals(
+        &self,
+        interval: Duration,
+        export: impl AsyncFn() -> ExportOutcome,
+    ) {
+        let mut delay = FIRST_DELAY;
+        loop {
+            tokio::select! {
+                () = sleep(interval) => {}
+                () = self.flush_requested.notified() => {}
+            }
+            let failed = loop {
+                if self.received() == 0 {
+                    break None;
+                }
+                let count = self.pending(self.received());
+                match catch_panic(export()).await {
+                    ExportOutcome::Retryable {
+                        problem,
+                        retry_after,
+                    } => {
+                        self.counters().set_problem(Some(&problem));
+                        delay = self.wait_before_retry(delay, retry_after).await;
+                    }
+                    ExportOutcome::Accepted { rejected, problem } => {
+                        // The receiver rejects data points, which are not measurements: they are
+                        // reported and not counted.
+                        let problem =
+                            problem.map(|problem| format!("{problem} ({rejected} data points)"));
+                        self.counters().set_problem(problem.as_deref());
+                        self.counters().exported(count);
+                        break Some((count, 0));
+                    }
+                    ExportOutcome::Rejected { problem } => {
+                        self.counters().failed(count, &problem);
+                        break Some((count, count));
+                    }
+                }
+            };
+            if let Some((count, failed)) = failed {
+                delay = FIRST_DELAY;
+                self.acknowledge(count, failed);
+            }
+        }
+    }
+
+    fn counters(&self) -> &SignalCounters {
+        self.counters.of(self.signal)
+    }
+
+    fn acknowledge(&self, count: u64, failed: u64) {
+        self.acknowledged.set(self.acknowledged.get() + count);
+        self.failed.set(self.failed.get() + failed);
+        self.progress.notify_waiters();
+    }
+
+    async fn next_batch(&self, size: usize) -> Vec<Event> {
+        loop {
+            {
+                let mut buffer = self.buffer.borrow_mut();
+                let count = buffer.len().min(size);
+                if count > 0 {
+                    return buffer.drain(..count).collect();
+                }
+            }
+            self.buffered.notified().await;
+        }
+    }
+
+    /// Waits before a retry, and returns the delay before the next one. Waits as long as the receiver
+    /// asked for, or else for `delay` plus or minus 20 %, so that many programs do not retry at once. A
+    /// flush request shortens `delay`, but not what the receiver asked for.
+    async fn wait_before_retry(&self, delay: Duration, retry_after: Option<Duration>) -> Duration {
+        let next = (delay * 2).min(MAX_DELAY);
+        // A receiver that asks for no delay gets the usual one, so that it is not overloaded.
+        if let Some(retry_after) = retry_after.filter(|after| !after.is_zero()) {
+            sleep(retry_after.min(MAX_RETRY_AFTER)).await;
+            return next;
+        }
+        let deadline = Instant::now() + delay.mul_f64(0.8 + 0.4 * fastrand::f64());
+        tokio::select! {
+            () = sleep_until(deadline) => next,
+            () = self.flush_requested.notified() => {
+                // Not at once: a receiver that is down would be called in a busy loop.
+                sleep_until(deadline.min(Instant::now() + FIRST_DELAY)).await;
+                FIRST_DELAY
+            }
+        }
+    }
+}
+
+/// Runs an export. A panic is a rejection: a custom exporter may panic, and the pipeline goes on.
+async fn catch_panic(export: impl Future<Output = ExportOutcome>) -> ExportOutcome {
+    let mut export = pin!(export);
+    poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| export.as_mut().poll(context)));
+        polled.unwrap_or_else(|panic| {
+            let problem = format!("the exporter panicked: {}", panic_message(&*panic));
+            Poll::Ready(ExportOutcome::Rejected { problem })
+        })
+    })
+    .await
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let message = panic.downcast_ref::<String>().map(String::as_str);
+    message
+        .or_else(|| panic.downcast_ref().copied())
+        .unwrap_or("no message")
+}

@@ -1,8 +1,0 @@
-mod error;
-mod kind;
-mod send;
-
-pub use self::{
-    error::{ProbeError, ProbeErrorKind},
-    send::probe,
-};

@@ -1,0 +1,9 @@
+//! The stats add up, whatever the exporters do, and with many threads.
+
+mod flush;
+#[cfg(feature = "json")]
+mod json;
+mod metrics;
+mod panics;
+mod queue;
+mod threads;
