@@ -55,7 +55,7 @@ struct Parameters {
 }
 
 /// What a service sets for the requests that do not set it themselves.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq)]
 pub(super) struct Defaults {
     pub(super) model: Option<String>,
     pub(super) working_directory: Option<PathBuf>,
@@ -246,6 +246,7 @@ impl TurnRequest {
     }
 
     /// Returns the changes to the environment, in the order in which they apply; `None` removes a variable.
+    #[must_use]
     pub fn environment(&self) -> impl DoubleEndedIterator<Item = (&OsStr, Option<&OsStr>)> {
         let changes = self.parameters.environment.iter();
         changes.map(|(key, value)| (&**key, value.as_deref()))
@@ -259,6 +260,10 @@ impl TurnRequest {
 
     /// Adds what the request does not set itself. Configuration and environment of the request apply last.
     pub(super) fn with_defaults(self, defaults: &Defaults) -> Self {
+        // Without a change, the prompt of a shared request is not copied.
+        if *defaults == Defaults::default() {
+            return self;
+        }
         let Defaults {
             model,
             working_directory,
