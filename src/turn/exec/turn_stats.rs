@@ -98,9 +98,11 @@ impl Drop for TurnStats {
                 self.context.record(name, number);
             }
         }
-        let stderr = self.stderr_text();
-        if !self.completed && !stderr.is_empty() {
-            self.context.record(names::STDERR_TAIL, stderr);
+        if !self.completed {
+            let stderr = self.stderr_text();
+            if !stderr.is_empty() {
+                self.context.record(names::STDERR_TAIL, stderr);
+            }
         }
     }
 }
