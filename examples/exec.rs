@@ -1,14 +1,14 @@
-//! One turn of the real Codex CLI: its events as JSON lines on standard output and nothing else there,
-//! its progress on standard error.
+//! Runs one turn of the real Codex CLI. Standard output has its events as JSON lines, and nothing else;
+//! standard error has its progress.
 //!
 //! ```text
 //! cargo run --example exec -- [OPTION]… PROMPT
 //! ```
 //!
-//! With `CODEX_OTLP_ENDPOINT` set, the same calls go out over OTLP as well; `--log` tells them in words, and
-//! `--timeline` shows a picture of them after the turn, both on standard error.
+//! With `CODEX_OTLP_ENDPOINT` set, the calls are also exported over OTLP. `--log` writes them as log lines,
+//! and `--timeline` draws them after the turn, both on standard error.
 //!
-//! Exit code: 0 when the turn succeeded, 1 when it failed, 2 on bad usage, 124 on timeout, 130 and 143
+//! Exit code: 0 when the turn completed, 1 when it failed, 2 on invalid usage, 124 on timeout, 130 and 143
 //! when a Ctrl-C or a SIGTERM cancelled it.
 
 use std::{
@@ -35,31 +35,31 @@ const USAGE: &str = "\
 usage: exec [OPTION]... PROMPT
 
   --codex PATH            the Codex CLI (default: CODEX_PATH, or codex on the PATH)
-  --log FILTER            what else to tell on standard error, such as codex_telemetry::events=debug
-                          (default: warnings, of which events are none)
+  --log FILTER            what to log on standard error, such as codex_telemetry::events=debug
+                          (default: warnings, without events)
   -c, --config KEY=VALUE  override a key of Codex's configuration; may be repeated
   --model M               the model
   --sandbox MODE          read-only, workspace-write or danger-full-access
-  --cd DIR                the directory to work in
+  --cd DIR                the working directory
   --skip-git-repo-check   allow a directory that is not a git repository
-  --resume ID             go on with a thread
+  --resume ID             resume a thread
   --originator NAME       who asks: cli (the default), sdk, or a name
-  --timeout SECONDS       give up after so long
-  --timeline              show what took how long, after the turn
+  --timeout SECONDS       cancel the turn after this time
+  --timeline              show the timeline after the turn
 ";
 
-/// The crate's own warnings, such as of an exporter that cannot start.
+/// The default filter: warnings of the crate, for example of an exporter that cannot start.
 const LOG: &str = "warn,codex_telemetry::events=off";
 
-/// How long the end of the program waits for the export.
-const EXPORT_WITHIN: Duration = Duration::from_secs(5);
+/// How long the program waits for the export before it exits.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = match Options::parse(std::env::args_os().skip(1)) {
         Ok(options) => options,
         Err(error) => {
-            say(&format!("{error}\n\n{USAGE}"));
+            print(&format!("{error}\n\n{USAGE}"));
             return ExitCode::from(2);
         }
     };
@@ -67,16 +67,16 @@ async fn main() -> ExitCode {
         .with(fmt::layer().with_writer(io::stderr))
         .with(options.log.clone())
         .init();
-    // Off, unless the environment names a receiver; what is wrong there never touches the turn.
+    // Disabled, unless the environment has a receiver. An error there does not affect the turn.
     let export = otlp::from_env();
     let code = run(options, export.clone()).await.unwrap_or_else(|error| {
-        say(&format!("signals cannot be listened for: {error}"));
+        print(&format!("cannot listen for signals: {error}"));
         1
     });
     if let Some(export) = export
-        && let Err(undelivered) = export.shutdown(EXPORT_WITHIN)
+        && let Err(undelivered) = export.shutdown(EXPORT_TIMEOUT)
     {
-        say(&undelivered.to_string());
+        print(&undelivered.to_string());
     }
     ExitCode::from(code)
 }
@@ -90,7 +90,7 @@ async fn run(options: Options, export: Option<OtlpSink>) -> io::Result<u8> {
         codex = codex.codex(path);
     }
     let memory = options.timeline.then(MemorySink::new);
-    // The timeout is inside of the classifier, which so sees its error as well.
+    // The timeout is inside of the error class layer, which classifies its error.
     let turns = ServiceBuilder::new()
         .originator(options.originator)
         .timing(
@@ -104,34 +104,30 @@ async fn run(options: Options, export: Option<OtlpSink>) -> io::Result<u8> {
         .timeout(options.timeout)
         .service(codex.build());
 
-    // When a signal comes first, the turn is dropped here: Codex is killed, and the event says
-    // `cancelled`.
+    // A signal drops the turn: Codex is killed, and the outcome of the event is `cancelled`.
     let code = tokio::select! {
         code = follow(turn_stream(turns, options.request)) => code,
         _ = interrupt.recv() => 128 + 2,
         _ = terminate.recv() => 128 + 15,
     };
     if let Some(memory) = memory {
-        let picture = memory.timeline().colored_on(&io::stderr()).to_string();
-        say(picture.trim_end());
+        let timeline = memory.timeline().colored_on(&io::stderr()).to_string();
+        print(timeline.trim_end());
     }
     Ok(code)
 }
 
-/// Follows the turn to its end, and gives the exit code.
+/// Prints the progress of the turn, and returns the exit code.
 async fn follow<T>(turn: impl Stream<Item = TurnUpdate<T, BoxError>>) -> u8 {
     let mut turn = std::pin::pin!(turn);
     while let Some(update) = turn.next().await {
         match update {
-            TurnUpdate::Progress(step) => show(&step),
+            TurnUpdate::Progress(progress) => show(&progress),
             TurnUpdate::Done(Ok(_)) => return 0,
             TurnUpdate::Done(Err(error)) => {
-                let told = CodexClassifier.of(&*error);
-                say(&format!(
-                    "{}: {}",
-                    told.class,
-                    told.message.unwrap_or_default()
-                ));
+                let failure = CodexClassifier.of(&*error);
+                let message = failure.message.unwrap_or_default();
+                print(&format!("{}: {message}", failure.class));
                 return if error.is::<Elapsed>() { 124 } else { 1 };
             }
         }
@@ -139,8 +135,8 @@ async fn follow<T>(turn: impl Stream<Item = TurnUpdate<T, BoxError>>) -> u8 {
     1
 }
 
-fn show(step: &Progress) {
-    let text = match step {
+fn show(progress: &Progress) {
+    let text = match progress {
         Progress::ThreadStarted { thread_id } => format!("thread {thread_id}"),
         Progress::ItemStarted(item) => match &item.kind {
             ItemKind::CommandExecution { command, .. } => format!("$ {command}"),
@@ -148,7 +144,7 @@ fn show(step: &Progress) {
             _ => return,
         },
         Progress::ItemCompleted(item) => match &item.kind {
-            ItemKind::AgentMessage { text, .. } => text.clone(),
+            ItemKind::AgentMessage { text } => text.clone(),
             ItemKind::CommandExecution {
                 exit_code: Some(code),
                 status: ItemStatus::Failed,
@@ -160,17 +156,17 @@ fn show(step: &Progress) {
                     .map(|change| format!("{} {}", change.kind, change.path.display()));
                 paths.collect::<Vec<_>>().join("\n")
             }
-            ItemKind::Warning { message, .. } => message.clone(),
+            ItemKind::Warning { message } => message.clone(),
             _ => return,
         },
         Progress::Retrying { message } | Progress::Warning { message } => message.clone(),
         _ => return,
     };
-    say(&text);
+    print(&text);
 }
 
-fn say(text: &str) {
-    // Progress that nobody can read any more is no reason to end the turn.
+fn print(text: &str) {
+    // A closed standard error does not end the turn.
     let _ = writeln!(io::stderr(), "{text}");
 }
 
@@ -204,7 +200,7 @@ impl Options {
                 Long("log") => log = parser.value()?.parse()?,
                 Short('c') | Long("config") => {
                     let pair = parser.value()?.string()?;
-                    let (key, value) = pair.split_once('=').ok_or("-c wants KEY=VALUE")?;
+                    let (key, value) = pair.split_once('=').ok_or("-c needs KEY=VALUE")?;
                     let (key, value) = (key.to_owned(), value.to_owned());
                     settings.push(Box::new(|request| request.with_config(key, value)));
                 }
@@ -215,7 +211,7 @@ impl Options {
                 Long("sandbox") => {
                     let name = parser.value()?.string()?;
                     let mode = Sandbox::from_name(&name).ok_or(
-                        "--sandbox wants read-only, workspace-write or danger-full-access",
+                        "--sandbox needs read-only, workspace-write or danger-full-access",
                     )?;
                     settings.push(Box::new(move |request| request.with_sandbox(mode)));
                 }
@@ -234,7 +230,7 @@ impl Options {
                 Long("timeout") => {
                     let seconds: f64 = parser.value()?.parse()?;
                     timeout = Duration::try_from_secs_f64(seconds)
-                        .map_err(|_| "--timeout wants a number of seconds, from 0")?;
+                        .map_err(|_| "--timeout needs a number of seconds, from 0")?;
                 }
                 Long("timeline") => timeline = true,
                 Value(text) if prompt.is_none() => prompt = Some(text.string()?),
@@ -242,7 +238,7 @@ impl Options {
             }
         }
 
-        // Whoever started this program may have a span of their own for it.
+        // The span of the program that started this one.
         let variable = |name| std::env::var(name).ok();
         let context = match variable("TRACEPARENT") {
             Some(parent) => {
@@ -250,7 +246,7 @@ impl Options {
             }
             None => CallContext::new(),
         };
-        let request = TurnRequest::new(prompt.ok_or("a PROMPT is missing")?).with_context(context);
+        let request = TurnRequest::new(prompt.ok_or("missing PROMPT")?).with_context(context);
         Ok(Self {
             codex,
             log,

@@ -6,7 +6,7 @@ use crate::{
     event::{Classification, ErrorClass},
 };
 
-/// Why a turn did not complete.
+/// The reason why a turn did not complete.
 ///
 /// ```
 /// use codex_telemetry::{
@@ -26,100 +26,93 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TurnError {
-    /// The Codex CLI is nowhere to be found.
+    /// The Codex CLI was not found.
     #[error(
-        "the Codex CLI was not found ({looked_for}): install it (npm install -g @openai/codex), or \
-         name the binary in CODEX_PATH"
+        "Codex CLI not found (searched {searched}): install it (npm install -g @openai/codex), or set \
+         CODEX_PATH to the binary"
     )]
-    #[non_exhaustive]
     CodexNotFound {
-        /// Where it was looked for.
-        looked_for: String,
+        /// Where the service searched.
+        searched: String,
     },
-    /// The working directory does not exist or is none.
-    #[error("the working directory {} is not a directory: create it, or name another", path.display())]
-    #[non_exhaustive]
+    /// The working directory does not exist or is not a directory.
+    #[error("invalid working directory {}: create it, or choose another one", path.display())]
     WorkingDirectory {
         /// The directory of the request.
         path: PathBuf,
     },
-    /// The request cannot be put to Codex as it is.
-    #[error("the turn cannot be asked for: {reason}")]
-    #[non_exhaustive]
+    /// The request is invalid, or Codex would misread it.
+    #[error("invalid turn request: {reason}")]
     InvalidRequest {
-        /// What is wrong with it, and what would be right.
+        /// What is invalid, and what is valid instead.
         reason: String,
     },
-    /// The process could not be started.
-    #[error("{} could not be started, see that it is the Codex CLI for this machine", program.display())]
-    #[non_exhaustive]
+    /// The process did not start.
+    #[error("cannot start {}: check that it is the Codex CLI for this machine", program.display())]
     Spawn {
         /// The binary.
         program: PathBuf,
-        /// The operating system's reason.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// Codex ended the turn as failed.
+    /// Codex reported that the turn failed.
     #[error("the turn failed: {}", with_advice(message))]
-    #[non_exhaustive]
     Failed {
-        /// Codex's own words.
+        /// Codex's own message.
         message: String,
     },
-    /// The process ended before the turn did.
+    /// The process exited before the end of the turn.
     #[error(
-        "Codex ended ({status}) before the turn was over{}",
-        told(message, stderr)
+        "Codex exited ({status}) before the end of the turn{}",
+        last_message(message.as_deref(), stderr)
     )]
-    #[non_exhaustive]
     Exited {
-        /// How it ended.
+        /// The exit status.
         status: ExitStatus,
-        /// Whether Codex had told of its thread by then.
-        begun: bool,
-        /// The last error that it told of.
+        /// Whether Codex had reported the thread by then.
+        thread_started: bool,
+        /// The last error that Codex reported.
         message: Option<String>,
-        /// The end of what it wrote to standard error.
+        /// The end of standard error.
         stderr: String,
     },
-    /// The process closed its output, but neither ended the turn nor itself.
+    /// The process closed its output, but neither ended the turn nor exited.
     #[error(
-        "Codex closed its output before the turn was over, did not exit within {after:?}, and was killed"
+        "Codex closed its output before the end of the turn, did not exit within {after:?}, and was \
+         killed"
     )]
-    #[non_exhaustive]
     Hung {
-        /// How long it was waited for.
+        /// How long the service waited for the exit.
         after: Duration,
     },
-    /// Codex wrote something that is not the protocol.
-    #[error("line {line} of Codex's output is not the protocol: {reason}")]
-    #[non_exhaustive]
+    /// A line of Codex's output is invalid.
+    #[error("invalid line {line} in Codex's output: {reason}")]
     Protocol {
-        /// The line, from 1.
+        /// The number of the line, from 1.
         line: u64,
-        /// What is wrong with it; never its content.
+        /// What is invalid; never the content of the line.
         reason: String,
     },
-    /// Codex wrote more than it may within one turn.
-    #[error("Codex wrote more than {limit} bytes within the turn: allow it more, or ask for less")]
-    #[non_exhaustive]
+    /// Codex wrote more than the output limit within one turn.
+    #[error(
+        "Codex wrote more than {limit} bytes within the turn: raise the output limit, or ask for less"
+    )]
     OutputTooLarge {
-        /// The limit of the service.
+        /// The limit of the service, in bytes.
         limit: usize,
     },
-    /// Reading from or writing to Codex failed.
+    /// An operation of the operating system or the runtime failed.
     #[error("{action} failed")]
-    #[non_exhaustive]
     Io {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// The operating system's reason.
+        /// The operating system's error.
         source: io::Error,
     },
 }
 
 impl TurnError {
-    /// Returns the failure mode, with the text of the error and a hint when to try again.
+    /// Returns the error class, with the text of the error and how long to wait before a retry.
     #[must_use]
     pub fn classification(&self) -> Classification {
         let (class, retry_after) = match self {
@@ -129,13 +122,13 @@ impl TurnError {
             Self::Failed { message } => failure::of_message(message),
             Self::Exited {
                 status,
-                begun,
+                thread_started,
                 message,
                 stderr,
-            } => failure::of_exit(*status, *begun, message.as_deref(), stderr),
+            } => failure::of_exit(*status, *thread_started, message.as_deref(), stderr),
             Self::Hung { .. } => (ErrorClass::Transport, None),
             Self::Protocol { .. } | Self::OutputTooLarge { .. } => (ErrorClass::Protocol, None),
-            // A runtime that shuts down, or a panic, is told by the task that ended so.
+            // A blocking task that panicked or was cancelled is the cause, and has a class of its own.
             Self::Io { source, .. } => {
                 let task = source.get_ref().and_then(|inside| foreign_class(inside));
                 (task.unwrap_or(ErrorClass::Io), None)
@@ -145,30 +138,30 @@ impl TurnError {
     }
 }
 
-/// What Codex said last, as a part of a sentence.
-fn told(message: &Option<String>, stderr: &str) -> String {
-    let words = message.clone().or_else(|| failure::cause(stderr));
-    words.map_or_else(String::new, |words| format!(": {}", words.trim()))
+/// Returns the last message of a process, as the end of a sentence.
+fn last_message(message: Option<&str>, stderr: &str) -> String {
+    let message = message
+        .map(str::to_owned)
+        .or_else(|| failure::cause(stderr));
+    message.map_or_else(String::new, |text| format!(": {}", text.trim()))
 }
 
-/// Codex's words, and what to do about them where they do not say so themselves.
+/// Returns Codex's message, with advice unless the message has some.
 fn with_advice(message: &str) -> String {
-    let words = match message.trim() {
-        // The body of a bad request is passed on as it is.
-        "" => "Codex does not say why",
-        words => words,
+    let text = match message.trim() {
+        // Codex passes on the body of a bad request unchanged, and the body may be empty.
+        "" => "Codex reported no reason",
+        text => text,
     };
     let advice = match failure::of_message(message).0 {
         ErrorClass::Unauthorized => {
-            "log in with `codex login`, or give Codex the key that its provider asks for"
+            "log in with `codex login`, or give Codex the key that its provider requires"
         }
-        ErrorClass::InvalidRequest => {
-            "check the model, and what else the request asks the provider for"
-        }
+        ErrorClass::InvalidRequest => "check the model and the other settings of the request",
         ErrorClass::Config | ErrorClass::Protocol => {
             "check the provider's `base_url` in Codex's configuration"
         }
-        _ => return words.to_owned(),
+        _ => return text.to_owned(),
     };
-    format!("{}; {advice}", words.trim_end_matches('.'))
+    format!("{}; {advice}", text.trim_end_matches('.'))
 }

@@ -1,33 +1,33 @@
-//! What class a failure has, by what Codex says of it.
+//! The error class of a failed turn, from the text that Codex reports.
 //!
-//! Codex puts no error code on its lines, only text for people, which differs by version (its
-//! apostrophes, for one), and into which it puts the words of others: the provider's, and with them
-//! the user's. So a text is looked at from its beginning on, where Codex's own words stand, and by what
-//! survives versions: HTTP status numbers and short ASCII fragments. What is not recognised is `other`,
-//! with its text, rather than a guess.
+//! Codex reports no error codes, only text for people. The text differs between versions (in its
+//! apostrophes, for example) and repeats text of the provider and of the user. So only its beginning is
+//! matched, which is Codex's own, by what is stable between versions: HTTP status numbers and short ASCII
+//! fragments. An unknown text has the class `other`: a wrong class would be worse.
 
-use std::{process::ExitStatus, time::Duration};
+use std::{os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
-use super::retry_after::retry_after;
 use crate::event::ErrorClass;
 
 #[cfg(test)]
 mod properties;
 
-type Verdict = (ErrorClass, Option<Duration>);
+/// The class, and how long to wait before a retry.
+type ClassAndWait = (ErrorClass, Option<Duration>);
 
-/// What stands before the number of an HTTP status, in lower case.
+/// The text before an HTTP status number, in lower case.
 const STATUS_OPENINGS: &[&str] = &["unexpected status ", "exceeded retry limit, last status: "];
 
-/// What Codex puts before another failure.
+/// The text before another error, in lower case.
 const PREFIXES: &[&str] = &["error running remote compact task: ", "fatal error: "];
 
-/// What Codex puts before the reason why a response did not come to its end.
+/// The text before the reason why a response is incomplete, in lower case.
 const STREAM: &str = "stream disconnected before completion: ";
 
-/// How a text begins, in lower case, and its class.
+/// The class of a text, by its beginning, in lower case.
 const OPENINGS: &[(&str, ErrorClass)] = &[
     ("codex ran out of room", ErrorClass::ContextWindow),
     (
@@ -55,14 +55,14 @@ const OPENINGS: &[(&str, ErrorClass)] = &[
     ("incomplete response", ErrorClass::Incomplete),
     ("connection failed: ", ErrorClass::Transport),
     ("error sending request", ErrorClass::Transport),
-    // What the HTTP client says of an address that is none.
+    // The HTTP client's error for an invalid URL.
     ("builder error", ErrorClass::Config),
     ("too many redirects", ErrorClass::Protocol),
     ("utf8 error: ", ErrorClass::Protocol),
     ("failed to parse responsecompleted", ErrorClass::Protocol),
 ];
 
-/// Codes in the JSON body of a bad request, which Codex passes on as it came.
+/// The class of a code in the JSON body of a bad request, which Codex passes on unchanged.
 const CODES: &[(&str, ErrorClass)] = &[
     ("context_length_exceeded", ErrorClass::ContextWindow),
     ("usage_limit_reached", ErrorClass::UsageLimit),
@@ -73,8 +73,8 @@ const CODES: &[(&str, ErrorClass)] = &[
     ("invalid_api_key", ErrorClass::Unauthorized),
 ];
 
-/// Fragments of what a process that ends without a turn says on standard error, of which the first that
-/// is found decides.
+/// The class of a process that exited without a turn, by a fragment of its standard error, in lower case.
+/// The first match counts.
 const STARTUP_FRAGMENTS: &[(&str, ErrorClass)] = &[
     ("exceeds the maximum length", ErrorClass::InvalidRequest),
     ("no prompt provided", ErrorClass::InvalidRequest),
@@ -87,43 +87,43 @@ const STARTUP_FRAGMENTS: &[(&str, ErrorClass)] = &[
     ("mcp servers failed", ErrorClass::Config),
     ("model provider", ErrorClass::Config),
     ("is no longer supported", ErrorClass::Config),
-    // How Rust prints an error of the operating system.
+    // Rust's format of an operating system error.
     ("(os error ", ErrorClass::Io),
-    // A thread whose file is broken, for one.
+    // For example, because the thread's file is corrupt.
     ("thread/resume failed", ErrorClass::InvalidRequest),
-    // JSON-RPC's numbers for a bad request and bad parameters: Codex talks to itself by it.
+    // JSON-RPC's codes of an invalid request and invalid parameters: Codex uses it internally.
     ("(code -32600)", ErrorClass::InvalidRequest),
     ("(code -32602)", ErrorClass::InvalidRequest),
 ];
 
-/// How lines of standard error begin that are no cause: the first two stand there whatever happens, the
-/// last one follows a panic.
-const SAYS_NOTHING: &[&str] = &["Reading ", "WARNING: ", "note: "];
+/// The beginnings of lines on standard error that are never a cause: Codex writes the first two in any
+/// case, and Rust writes the last one after a panic.
+const NOISE: &[&str] = &["Reading ", "WARNING: ", "note: "];
 
-/// How many lines below an error may say where it is.
+/// How many lines below an error can have its location.
 const DETAILS: usize = 2;
 
-/// The class of a turn that Codex says has failed.
-pub(super) fn of_message(message: &str) -> Verdict {
+/// Returns the class of a turn that Codex reported as failed.
+pub(super) fn of_message(message: &str) -> ClassAndWait {
     let text = message.to_ascii_lowercase().replace('’', "'");
     let class = of_text(&text)
-        // The provider's answer to a bad request is passed on as it came, a bare JSON object.
+        // The provider's answer to a bad request, which Codex passes on unchanged.
         .or_else(|| text.starts_with('{').then(|| of_body(&text)))
         .unwrap_or(ErrorClass::Other);
-    // Elsewhere the words are not about a wait of ours.
+    // The text of other classes may mention a wait, but a retry after it would not help.
     let may_wait = class.is_retryable() || class == ErrorClass::UsageLimit;
     (class, may_wait.then(|| retry_after(&text)).flatten())
 }
 
-/// The class of a process that ended on its own before the turn did.
+/// Returns the class of a process that exited before the end of the turn.
 ///
-/// `begun` says whether it had told of its thread by then.
+/// `thread_started` is whether Codex had reported the thread by then.
 pub(super) fn of_exit(
     status: ExitStatus,
-    begun: bool,
+    thread_started: bool,
     message: Option<&str>,
     stderr: &str,
-) -> Verdict {
+) -> ClassAndWait {
     if let Some(class) = of_signal(status) {
         return (class, None);
     }
@@ -132,36 +132,36 @@ pub(super) fn of_exit(
     }
     let cause = cause(stderr).unwrap_or_default();
     let text = cause.to_ascii_lowercase();
-    // Once the turn has begun, standard error is noisy, and only what calls itself an error counts.
-    let known = (!begun || is_error(&cause)).then(|| find(&text, STARTUP_FRAGMENTS));
+    // After the start of the turn standard error is noisy, so only a line marked as an error counts.
+    let known = (!thread_started || is_error(&cause)).then(|| find(&text, STARTUP_FRAGMENTS));
     let class = known.flatten().unwrap_or(match status.code() {
         Some(0) => ErrorClass::Incomplete,
-        // Every other failure of a turn has a last line; a SIGINT, which Codex catches, has none.
-        Some(1) if begun && !is_error(&cause) => ErrorClass::Interrupted,
+        // Codex catches SIGINT and exits without an error line. Every other failure of a turn has one.
+        Some(1) if thread_started && !is_error(&cause) => ErrorClass::Interrupted,
         // Codex's argument parser.
         Some(2) if is_error(&cause) => ErrorClass::Config,
-        // Rust's code of a panic: Codex was lost on the way, as by a signal.
+        // Rust's exit code after a panic: Codex crashed, as by a signal.
         Some(101) if stderr.contains("panicked at") => ErrorClass::Transport,
-        // A shell's, for a program that is not there or cannot be run: Codex's launcher is a script.
+        // A shell's exit codes for a program that is missing or not executable: Codex's launcher is a
+        // script.
         Some(126 | 127) => ErrorClass::Spawn,
         _ => ErrorClass::Other,
     });
     (class, None)
 }
 
-/// What standard error says of why the process ended: the last line that calls itself an error, for a
-/// backtrace or a hint may follow it, or else the last line of all.
+/// Returns the line of standard error that explains the exit: the last one marked as an error, since a
+/// backtrace or a hint may follow it, or else the last line.
 pub(super) fn cause(stderr: &str) -> Option<String> {
-    let says_something = |line: &str| {
-        !line.trim().is_empty() && !SAYS_NOTHING.iter().any(|start| line.starts_with(start))
-    };
+    let is_noise =
+        |line: &str| line.trim().is_empty() || NOISE.iter().any(|start| line.starts_with(start));
     let lines: Vec<_> = stderr.lines().collect();
     let at = lines
         .iter()
         .rposition(|line| is_error(line))
-        .or_else(|| lines.iter().rposition(|line| says_something(line)))?;
+        .or_else(|| lines.iter().rposition(|line| !is_noise(line)))?;
     let mut text = lines[at].trim().to_owned();
-    // Where it is wrong, when that stands on the lines below.
+    // The location of the error, if the lines below have it.
     for line in lines[at + 1..].iter().take(DETAILS) {
         if !(text.ends_with(':') || line.starts_with("in `")) {
             break;
@@ -172,13 +172,9 @@ pub(super) fn cause(stderr: &str) -> Option<String> {
     Some(text)
 }
 
-#[cfg(unix)]
+/// Returns the class of a process that a signal ended.
 fn of_signal(status: ExitStatus) -> Option<ErrorClass> {
-    use std::os::unix::process::ExitStatusExt;
-
-    use rustix::process::Signal;
-
-    /// A defect, or a SIGKILL, as of the kernel that ran out of memory.
+    /// The signals of a crash, and SIGKILL, which the kernel sends when memory runs out.
     const LOST: &[Signal] = &[
         Signal::ABORT,
         Signal::BUS,
@@ -196,37 +192,37 @@ fn of_signal(status: ExitStatus) -> Option<ErrorClass> {
     Some(if LOST.iter().any(is) {
         ErrorClass::Transport
     } else if is(&Signal::XFSZ) {
-        // The limit on the size of a file.
+        // The limit of a file's size.
         ErrorClass::Io
     } else {
-        // All others are sent by someone.
+        // A person or a supervisor sends all others.
         ErrorClass::Interrupted
     })
 }
 
-/// The class of a text in lower case that begins with words of Codex's own.
+/// Returns the class of a text, in lower case, whose beginning is known.
 fn of_text(mut text: &str) -> Option<ErrorClass> {
     while let Some(inside) = PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix)) {
         text = inside;
     }
     if let Some(reason) = text.strip_prefix(STREAM) {
-        // What is no reason that is known may be the words of a provider.
+        // An unknown reason may be text of the provider.
         return Some(opening(reason).unwrap_or(ErrorClass::Transport));
     }
     if let Some(status) = http_status(text) {
         return of_status(status);
     }
-    opening(text).or_else(|| names_no_model(text).then_some(ErrorClass::InvalidRequest))
+    opening(text).or_else(|| is_unknown_model(text).then_some(ErrorClass::InvalidRequest))
 }
 
-/// The class of the JSON body of a bad request.
+/// Returns the class of the JSON body of a bad request.
 fn of_body(text: &str) -> ErrorClass {
     let body: Value = serde_json::from_str(text).unwrap_or_default();
-    let said = ["code", "type"].map(|key| body["error"][key].as_str());
-    let known = said
+    let codes = ["code", "type"].map(|key| body["error"][key].as_str());
+    let known = codes
         .into_iter()
         .flatten()
-        .find_map(|said| CODES.iter().find(|(code, _)| *code == said));
+        .find_map(|code| CODES.iter().find(|(known, _)| *known == code));
     known.map_or(ErrorClass::InvalidRequest, |(_, class)| *class)
 }
 
@@ -237,7 +233,7 @@ fn of_status(status: u16) -> Option<ErrorClass> {
         }
         401 | 403 | 407 => ErrorClass::Unauthorized,
         402 => ErrorClass::UsageLimit,
-        // The last two are a proxy's, whose server did not answer it.
+        // A proxy returns the last two when its server does not answer.
         408 | 504 | 522 | 524 => ErrorClass::Timeout,
         429 => ErrorClass::RateLimit,
         503 | 529 => ErrorClass::Overloaded,
@@ -246,8 +242,8 @@ fn of_status(status: u16) -> Option<ErrorClass> {
     })
 }
 
-/// The number of `unexpected status 401 Unauthorized` and `exceeded retry limit, last status: 429 Too
-/// Many Requests`.
+/// Returns the number in `unexpected status 401 Unauthorized` or in `exceeded retry limit, last status: 429
+/// Too Many Requests`.
 fn http_status(text: &str) -> Option<u16> {
     let behind = STATUS_OPENINGS
         .iter()
@@ -269,8 +265,9 @@ fn find(text: &str, fragments: &[(&str, ErrorClass)]) -> Option<ErrorClass> {
     found.map(|(_, class)| *class)
 }
 
-/// Whether a provider says ``The model `gpt-0` does not exist …``, which Codex passes on bare.
-fn names_no_model(text: &str) -> bool {
+/// Returns whether the text is ``The model `gpt-0` does not exist …``, which a provider answers and Codex
+/// passes on unchanged.
+fn is_unknown_model(text: &str) -> bool {
     let model = text.strip_prefix("the model `");
     model
         .and_then(|text| text.split_once('`'))
@@ -283,12 +280,44 @@ fn is_error(line: &str) -> bool {
         .any(|start| line.starts_with(start))
 }
 
+/// Returns the wait in `try again in 1.5s`, `… in 20ms`, `… in 6m30s` or `… in 1 hour 30 minutes`, in lower
+/// case.
+fn retry_after(text: &str) -> Option<Duration> {
+    let (_, mut rest) = text.split_once("try again in ")?;
+    let mut wait = None;
+    while let Some((part, behind)) = number_and_unit(rest) {
+        wait = Some(wait.unwrap_or(Duration::ZERO).checked_add(part)?);
+        rest = behind;
+    }
+    wait
+}
+
+/// Splits a duration off the beginning of a text.
+fn number_and_unit(text: &str) -> Option<(Duration, &str)> {
+    let not_a_number = |c: char| !c.is_ascii_digit() && c != '.';
+    let text = text.trim_start();
+    let (number, rest) = text.split_at(text.find(not_a_number).unwrap_or(text.len()));
+    let number: f64 = number.parse().ok()?;
+    let rest = rest.trim_start();
+    let not_a_word = |c: char| !c.is_ascii_alphabetic();
+    let (unit, rest) = rest.split_at(rest.find(not_a_word).unwrap_or(rest.len()));
+    let seconds = match unit {
+        "ms" | "milliseconds" | "millisecond" => number / 1e3,
+        "s" | "sec" | "secs" | "second" | "seconds" => number,
+        "m" | "min" | "mins" | "minute" | "minutes" => number * 60.0,
+        "h" | "hour" | "hours" => number * 3600.0,
+        "d" | "day" | "days" => number * 86400.0,
+        _ => return None,
+    };
+    Some((Duration::try_from_secs_f64(seconds).ok()?, rest))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn messages_that_codex_is_known_to_write_have_their_class() {
+    fn a_known_message_has_its_class() {
         use ErrorClass as C;
         for (message, class) in [
             (
@@ -326,36 +355,36 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_before_a_failure_is_passed_over_however_often_it_stands_there() {
+    fn any_number_of_prefixes_is_skipped() {
         let nested = format!("{}Quota exceeded.", "Fatal error: ".repeat(100_000));
         assert_eq!(of_message(&nested).0, ErrorClass::UsageLimit);
     }
 
     #[test]
-    fn the_words_of_others_do_not_mislead() {
+    fn text_of_the_user_or_the_provider_does_not_decide_the_class() {
         use ErrorClass as C;
-        let words =
+        let text =
             "unexpected status 401, rate limit exceeded, the context window, try again in 5s";
         for (message, class) in [
-            (format!("your prompt says: {words}"), C::Other),
-            (format!("\"{words}\""), C::Other),
+            (format!("your prompt says: {text}"), C::Other),
+            (format!("\"{text}\""), C::Other),
             (
-                format!("{{\"error\":{{\"message\":\"{words}\"}}}}"),
+                format!("{{\"error\":{{\"message\":\"{text}\"}}}}"),
                 C::InvalidRequest,
             ),
             (
-                format!("unexpected status 403 Forbidden: {words}"),
+                format!("unexpected status 403 Forbidden: {text}"),
                 C::Unauthorized,
             ),
-            (format!("unexpected status 409 Conflict: {words}"), C::Other),
+            (format!("unexpected status 409 Conflict: {text}"), C::Other),
         ] {
             assert_eq!(of_message(&message), (class, None), "{message}");
         }
     }
 
     #[test]
-    fn the_cause_is_the_last_error_and_not_what_stands_around_it() {
-        for (stderr, told) in [
+    fn the_cause_is_the_last_error_line_without_the_lines_around_it() {
+        for (stderr, expected) in [
             (
                 "Reading prompt from stdin...\nError: no rollout found\n\nStack backtrace:\n 0: x",
                 Some("Error: no rollout found"),
@@ -370,18 +399,36 @@ mod tests {
                 Some("no space"),
             ),
         ] {
-            assert_eq!(cause(stderr).as_deref(), told);
+            assert_eq!(cause(stderr).as_deref(), expected);
         }
     }
 
     #[test]
-    fn the_cause_goes_on_where_the_error_does() {
+    fn the_cause_includes_the_location_on_the_lines_below() {
         let broken =
             "Error loading config.toml:\nconfig.toml:1:1: a key is missing\n  |\n1 | = 7\n";
-        let told = "Error loading config.toml: config.toml:1:1: a key is missing";
-        assert_eq!(cause(broken).as_deref(), Some(told));
+        let expected = "Error loading config.toml: config.toml:1:1: a key is missing";
+        assert_eq!(cause(broken).as_deref(), Some(expected));
         let located = "Error loading config.toml: unknown variant `x`\nin `approval_policy`\n\n";
-        let told = "Error loading config.toml: unknown variant `x` in `approval_policy`";
-        assert_eq!(cause(located).as_deref(), Some(told));
+        let expected = "Error loading config.toml: unknown variant `x` in `approval_policy`";
+        assert_eq!(cause(located).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn the_wait_before_a_retry_is_parsed_in_any_unit() {
+        for (message, wait) in [
+            ("please try again in 1.5s.", Some(1_500)),
+            ("try again in 20ms", Some(20)),
+            ("try again in 2 minutes.", Some(120_000)),
+            ("try again in 1 hour", Some(3_600_000)),
+            ("try again in 6m30.5s", Some(390_500)),
+            ("try again in 1 hour 30 minutes.", Some(5_400_000)),
+            ("try again in a while", None),
+            ("try again in 5 parsecs", None),
+            ("try again in 1e400s", None),
+        ] {
+            let wait = wait.map(Duration::from_millis);
+            assert_eq!(retry_after(message), wait, "{message}");
+        }
     }
 }

@@ -2,24 +2,27 @@ use std::{fmt, path::PathBuf};
 
 use serde_json::Value;
 
-/// One thing that the agent said or did within a turn.
+/// Something that the agent said or did in a turn.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Item {
-    /// The item's id, unique within the turn.
+    /// The id, unique within the turn.
     pub id: String,
-    /// What it is.
+    /// The kind, with its content.
+    #[cfg_attr(feature = "json", serde(flatten))]
     pub kind: ItemKind,
 }
 
 /// The kinds of items.
 ///
-/// Its `Debug` shows sizes instead of content.
+/// Its `Debug` shows sizes instead of content. As JSON, with the feature `json`, it has the names of
+/// Codex's own output: `{"type":"command_execution","command":…,"aggregated_output":…}`.
 ///
 /// ```
 /// use codex_telemetry::turn::{ItemKind, Turn};
 ///
-/// /// The commands that a turn ran.
+/// /// Returns the commands that a turn ran.
 /// fn commands(turn: &Turn) -> impl Iterator<Item = &str> {
 ///     turn.items.iter().filter_map(|item| match &item.kind {
 ///         ItemKind::CommandExecution { command, .. } => Some(command.as_str()),
@@ -29,80 +32,79 @@ pub struct Item {
 /// # assert_eq!(commands(&Turn::default()).count(), 0);
 /// ```
 #[derive(Clone, PartialEq)]
+#[cfg_attr(
+    feature = "json",
+    derive(serde::Serialize),
+    serde(tag = "type", rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum ItemKind {
     /// A message to the user.
-    #[non_exhaustive]
     AgentMessage {
         /// The message, or the JSON that an output schema asked for.
         text: String,
     },
     /// A summary of the model's reasoning.
-    #[non_exhaustive]
     Reasoning {
         /// The summary.
         text: String,
     },
     /// A command that Codex ran.
-    #[non_exhaustive]
     CommandExecution {
         /// The command line.
         command: String,
-        /// What it wrote to standard output and standard error so far.
+        /// The standard output and standard error so far.
+        #[cfg_attr(feature = "json", serde(rename = "aggregated_output"))]
         output: String,
-        /// Its exit code, once it has one.
+        /// The exit code, once the command has exited.
         exit_code: Option<i64>,
-        /// How far it is.
+        /// The state of the command.
         status: ItemStatus,
     },
-    /// Files that Codex changed.
-    #[non_exhaustive]
+    /// An edit of files.
     FileChange {
-        /// The changes.
-        changes: Vec<Change>,
-        /// How far it is.
+        /// The changed files.
+        changes: Vec<FileUpdateChange>,
+        /// The state of the edit.
         status: ItemStatus,
     },
-    /// A tool that an MCP server offers.
-    #[non_exhaustive]
+    /// A call of an MCP server's tool.
     McpToolCall {
-        /// The server.
+        /// The name of the server.
         server: String,
-        /// The tool.
+        /// The name of the tool.
         tool: String,
         /// The arguments.
         arguments: Value,
-        /// What it returned.
+        /// The result; it may itself report a failure.
         result: Option<Value>,
-        /// The error of the call itself; a tool that reports a failure in its result has none.
+        /// The error message, when the call itself failed.
+        #[cfg_attr(feature = "json", serde(serialize_with = "error_object"))]
         error: Option<String>,
-        /// How far it is.
+        /// The state of the call.
         status: ItemStatus,
     },
-    /// A tool by which agents work together, such as one that starts another agent.
+    /// A call of a tool with which agents work together, such as one that starts another agent.
     ///
-    /// The tokens of the other agent are not in the turn's usage.
-    #[non_exhaustive]
+    /// The turn's usage does not include the tokens of the other agent.
     CollabToolCall {
-        /// The tool.
+        /// The name of the tool.
         tool: String,
-        /// How far it is.
+        /// The state of the call.
         status: ItemStatus,
     },
-    /// A search of the web.
-    #[non_exhaustive]
+    /// A web search.
     WebSearch {
         /// The query.
         query: String,
     },
     /// The agent's plan.
-    #[non_exhaustive]
     TodoList {
-        /// The steps.
-        steps: Vec<Step>,
+        /// The steps of the plan.
+        items: Vec<TodoItem>,
     },
-    /// A warning; it does not end the turn.
-    #[non_exhaustive]
+    /// A warning; it does not end the turn. Codex calls it an `error`.
+    #[cfg_attr(feature = "json", serde(rename = "error"))]
     Warning {
         /// The text.
         message: String,
@@ -111,38 +113,57 @@ pub enum ItemKind {
 
 /// A step of the agent's plan.
 #[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]
-pub struct Step {
-    /// What is to be done.
+pub struct TodoItem {
+    /// The description of the step.
     pub text: String,
-    /// Whether it is.
+    /// Whether the step is done.
     pub completed: bool,
 }
 
-/// A file that was changed.
+/// A changed file.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]
-pub struct Change {
-    /// The file.
+pub struct FileUpdateChange {
+    /// The path of the file.
     pub path: PathBuf,
     /// `add`, `delete` or `update`.
     pub kind: String,
 }
 
-/// How far an item is.
+/// The state of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "json",
+    derive(serde::Serialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum ItemStatus {
-    /// It is under way.
+    /// The item is in progress.
     InProgress,
-    /// It ended well.
+    /// The item succeeded.
     Completed,
-    /// It failed.
+    /// The item failed.
     Failed,
-    /// It was refused before it ran.
+    /// The item was denied before it ran.
     Declined,
-    /// Codex said something that this version of the crate does not know.
+    /// Codex reported a status that this version of the crate does not know.
     Unknown,
+}
+
+// === impl Item ===
+
+impl Item {
+    /// Returns an item.
+    pub fn new(id: impl Into<String>, kind: ItemKind) -> Self {
+        Self {
+            id: id.into(),
+            kind,
+        }
+    }
 }
 
 // === impl ItemKind ===
@@ -150,10 +171,10 @@ pub enum ItemStatus {
 impl fmt::Debug for ItemKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AgentMessage { text } => tell(f, "AgentMessage", text, None),
-            Self::Reasoning { text } => tell(f, "Reasoning", text, None),
+            Self::AgentMessage { text } => fmt_hidden(f, "AgentMessage", text, None),
+            Self::Reasoning { text } => fmt_hidden(f, "Reasoning", text, None),
             Self::CommandExecution { output, status, .. } => {
-                tell(f, "CommandExecution", output, Some(*status))
+                fmt_hidden(f, "CommandExecution", output, Some(*status))
             }
             Self::FileChange { changes, status } => f
                 .debug_struct("FileChange")
@@ -176,24 +197,59 @@ impl fmt::Debug for ItemKind {
                 .field("tool", tool)
                 .field("status", status)
                 .finish(),
-            Self::WebSearch { query } => tell(f, "WebSearch", query, None),
-            Self::TodoList { steps } => f
+            Self::WebSearch { query } => fmt_hidden(f, "WebSearch", query, None),
+            Self::TodoList { items } => f
                 .debug_struct("TodoList")
-                .field("steps", &steps.len())
+                .field("items", &items.len())
                 .finish(),
-            Self::Warning { message } => tell(f, "Warning", message, None),
+            Self::Warning { message } => fmt_hidden(f, "Warning", message, None),
         }
     }
 }
 
-impl fmt::Debug for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        tell(f, "Step", &self.text, None)
+/// Writes an error as Codex does, `{"message":…}`.
+#[cfg(feature = "json")]
+fn error_object<S: serde::Serializer>(
+    error: &Option<String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let object = error.as_ref().map(|message| [("message", message)]);
+    let object = object.map(std::collections::HashMap::from);
+    serde::Serialize::serialize(&object, serializer)
+}
+
+// === impl TodoItem ===
+
+impl TodoItem {
+    /// Returns a step.
+    pub fn new(text: impl Into<String>, completed: bool) -> Self {
+        Self {
+            text: text.into(),
+            completed,
+        }
     }
 }
 
-/// Shows a thing without its content.
-fn tell(
+impl fmt::Debug for TodoItem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt_hidden(f, "TodoItem", &self.text, None)
+    }
+}
+
+// === impl FileUpdateChange ===
+
+impl FileUpdateChange {
+    /// Returns a change; `kind` is `add`, `delete` or `update`.
+    pub fn new(path: impl Into<PathBuf>, kind: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            kind: kind.into(),
+        }
+    }
+}
+
+/// Formats a value without its content.
+fn fmt_hidden(
     f: &mut fmt::Formatter<'_>,
     name: &str,
     content: &str,
@@ -207,7 +263,7 @@ fn tell(
     shown.finish_non_exhaustive()
 }
 
-/// Content as it may be shown.
+/// Returns a stand-in for content, whose `Debug` shows the size alone.
 pub(super) fn hidden(content: &str) -> Hidden {
     Hidden(content.len())
 }

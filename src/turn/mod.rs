@@ -1,7 +1,27 @@
-//! Turns of an agent: a request in, progress while it works, a final message out.
+//! Turns of an agent: a request in, progress while the agent works, a final message out.
 //!
-//! [`TurnService`] runs each turn in a `codex exec` process of its own. Requests, responses, errors
-//! and progress say nothing of that: another way to run turns can take and give the same.
+//! [`TurnService`] runs each turn in a `codex exec` process of its own. Requests, responses, errors and
+//! progress do not depend on that: another service can take and return the same types, whether it runs
+//! turns in another way or is a fake in a test.
+//!
+//! ```
+//! use codex_telemetry::turn::{Turn, TurnError, TurnRequest};
+//! use tower::{ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let fake = service_fn(|request: TurnRequest| async move {
+//!     match request.model() {
+//!         Some("gpt-0") => Err(TurnError::Failed {
+//!             message: "unknown model".into(),
+//!         }),
+//!         _ => Ok(Turn::new().with_final_message(request.prompt())),
+//!     }
+//! });
+//! let turn = fake.oneshot(TurnRequest::new("Say hi")).await.unwrap();
+//! assert_eq!(turn.final_message.as_deref(), Some("Say hi"));
+//! # }
+//! ```
 
 mod error;
 mod exec;
@@ -11,17 +31,20 @@ mod process;
 mod progress;
 mod request;
 mod response;
-mod retry_after;
+mod sandbox;
 mod stream;
+mod usage;
 
 pub use self::{
     error::TurnError,
     exec::{TurnFuture, TurnService, TurnServiceBuilder},
-    item::{Change, Item, ItemKind, ItemStatus, Step},
+    item::{FileUpdateChange, Item, ItemKind, ItemStatus, TodoItem},
     progress::Progress,
-    request::{Sandbox, TurnRequest},
-    response::{Turn, Usage},
+    request::TurnRequest,
+    response::Turn,
+    sandbox::Sandbox,
     stream::{TurnStream, TurnUpdate, turn_stream},
+    usage::Usage,
 };
 
 #[cfg(fuzzing)]

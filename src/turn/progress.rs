@@ -1,13 +1,16 @@
 use super::Item;
 
-/// One step of a turn, as it happens.
+/// One event of a turn while it runs.
+///
+/// As JSON, with the feature `json`, the first five have the form of Codex's own events, such as
+/// `{"type":"item.started","item":{…}}`; the other two are `retrying` and `warning`, with a `message`.
 ///
 /// ```
 /// use codex_telemetry::turn::{ItemKind, Progress};
 ///
-/// /// What to show of a step, if anything.
-/// fn line(step: &Progress) -> Option<String> {
-///     match step {
+/// /// Returns a line to display, if there is one.
+/// fn line(progress: &Progress) -> Option<String> {
+///     match progress {
 ///         Progress::ItemStarted(item) => match &item.kind {
 ///             ItemKind::CommandExecution { command, .. } => Some(format!("$ {command}")),
 ///             _ => None,
@@ -16,33 +19,61 @@ use super::Item;
 ///         _ => None,
 ///     }
 /// }
-/// # let step = Progress::Retrying { message: "once more".into() };
-/// # assert_eq!(line(&step).as_deref(), Some("once more"));
+/// # let progress = Progress::Retrying { message: "once more".into() };
+/// # assert_eq!(line(&progress).as_deref(), Some("once more"));
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize), serde(tag = "type"))]
 #[non_exhaustive]
 pub enum Progress {
-    /// The thread is there.
+    /// Codex opened the thread.
+    #[cfg_attr(feature = "json", serde(rename = "thread.started"))]
     ThreadStarted {
-        /// Its id.
+        /// The id of the thread.
         thread_id: String,
     },
-    /// The turn began.
+    /// The turn started.
+    #[cfg_attr(feature = "json", serde(rename = "turn.started"))]
     TurnStarted,
-    /// An item began.
+    /// An item started.
+    #[cfg_attr(
+        feature = "json",
+        serde(rename = "item.started", serialize_with = "item_field")
+    )]
     ItemStarted(Item),
     /// An item changed.
+    #[cfg_attr(
+        feature = "json",
+        serde(rename = "item.updated", serialize_with = "item_field")
+    )]
     ItemUpdated(Item),
-    /// An item ended.
+    /// An item completed, with success or not.
+    #[cfg_attr(
+        feature = "json",
+        serde(rename = "item.completed", serialize_with = "item_field")
+    )]
     ItemCompleted(Item),
-    /// Codex lost the model's provider and tries again.
+    /// Codex lost the model's provider and reconnects.
+    #[cfg_attr(feature = "json", serde(rename = "retrying"))]
     Retrying {
-        /// Codex's own words.
+        /// Codex's own message.
         message: String,
     },
-    /// Codex told of an error that has not ended the turn so far.
+    /// Codex reported an error that has not ended the turn so far.
+    #[cfg_attr(feature = "json", serde(rename = "warning"))]
     Warning {
-        /// Codex's own words.
+        /// Codex's own message.
         message: String,
     },
+}
+
+/// Writes the item as the field `item`: both it and the event have a `type`.
+#[cfg(feature = "json")]
+fn item_field<S: serde::Serializer>(item: &Item, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(serde::Serialize)]
+    struct Fields<'a> {
+        item: &'a Item,
+    }
+
+    serde::Serialize::serialize(&Fields { item }, serializer)
 }

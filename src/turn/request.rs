@@ -9,15 +9,16 @@ use opentelemetry::StringValue;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::{Progress, Usage, item::hidden};
+use super::{Progress, Sandbox, Usage, item::hidden};
 use crate::{
     call::{CallContext, CodexRequest},
     event::Operation,
 };
 
-/// What a turn is asked to do, and how.
+/// A prompt, and how Codex has to answer it.
 ///
-/// What is not set is left to Codex's own configuration. Clones are cheap and share the prompt.
+/// Codex's own configuration decides what neither the request nor the service sets. Clones are cheap and
+/// share the prompt.
 ///
 /// ```
 /// use codex_telemetry::turn::{Sandbox, TurnRequest};
@@ -27,7 +28,7 @@ use crate::{
 ///     .with_working_directory("/srv/checkout")
 ///     .with_sandbox(Sandbox::ReadOnly)
 ///     .with_config("model_reasoning_effort", "\"high\"");
-/// # let _ = request;
+/// assert_eq!(request.model(), Some("gpt-5.5"));
 /// ```
 #[derive(Clone)]
 pub struct TurnRequest {
@@ -37,40 +38,30 @@ pub struct TurnRequest {
 }
 
 #[derive(Clone, Default)]
-pub(super) struct Parameters {
-    pub(super) prompt: String,
-    pub(super) agent: Option<StringValue>,
-    pub(super) model: Option<String>,
-    pub(super) working_directory: Option<PathBuf>,
-    pub(super) additional_directories: Vec<PathBuf>,
-    pub(super) sandbox: Option<Sandbox>,
-    pub(super) images: Vec<PathBuf>,
-    pub(super) output_schema: Option<Value>,
-    pub(super) resume: Option<String>,
-    /// What the resumed thread had used before, when the caller knows.
-    pub(super) used: Option<Usage>,
-    pub(super) config: Vec<(String, String)>,
-    pub(super) environment: Vec<(OsString, Option<OsString>)>,
-    pub(super) progress: Option<mpsc::Sender<Progress>>,
+struct Parameters {
+    prompt: String,
+    agent: Option<StringValue>,
+    model: Option<String>,
+    working_directory: Option<PathBuf>,
+    additional_directories: Vec<PathBuf>,
+    sandbox: Option<Sandbox>,
+    images: Vec<PathBuf>,
+    output_schema: Option<Value>,
+    resume: Option<String>,
+    previous_usage: Option<Usage>,
+    config: Vec<(String, String)>,
+    environment: Vec<(OsString, Option<OsString>)>,
+    progress: Option<mpsc::Sender<Progress>>,
 }
 
-/// What Codex may do to the machine.
-///
-/// ```
-/// use codex_telemetry::turn::Sandbox;
-///
-/// assert_eq!(Sandbox::from_name("read-only"), Some(Sandbox::ReadOnly));
-/// assert_eq!(Sandbox::from_name("sandpit"), None);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Sandbox {
-    /// Read files, write none.
-    ReadOnly,
-    /// Write inside the working directory.
-    WorkspaceWrite,
-    /// Anything that the user running Codex may do.
-    DangerFullAccess,
+/// What a service sets for the requests that do not set it themselves.
+#[derive(Clone, Default, PartialEq)]
+pub(super) struct Defaults {
+    pub(super) model: Option<String>,
+    pub(super) working_directory: Option<PathBuf>,
+    pub(super) sandbox: Option<Sandbox>,
+    pub(super) config: Vec<(String, String)>,
+    pub(super) environment: Vec<(OsString, Option<OsString>)>,
 }
 
 // === impl TurnRequest ===
@@ -94,7 +85,7 @@ impl TurnRequest {
         self
     }
 
-    /// Sets the name of the agent, which names the call.
+    /// Sets the name of the agent, which is the name of the call.
     #[must_use]
     pub fn with_agent(self, name: impl Into<StringValue>) -> Self {
         self.with(|p| p.agent = Some(name.into()))
@@ -106,13 +97,13 @@ impl TurnRequest {
         self.with(|p| p.model = Some(model.into()))
     }
 
-    /// Sets the directory to work in; the default is the one that this process works in.
+    /// Sets the working directory; the default is the one of this process.
     #[must_use]
     pub fn with_working_directory(self, path: impl Into<PathBuf>) -> Self {
         self.with(|p| p.working_directory = Some(path.into()))
     }
 
-    /// Adds a directory that may be written to beside the working directory.
+    /// Adds a directory that Codex may write to, beside the working directory.
     #[must_use]
     pub fn with_additional_directory(self, path: impl Into<PathBuf>) -> Self {
         self.with(|p| p.additional_directories.push(path.into()))
@@ -130,46 +121,50 @@ impl TurnRequest {
         self.with(|p| p.images.push(path.into()))
     }
 
-    /// Sets the JSON schema that the final message has to follow.
+    /// Sets the JSON schema of the final message.
     #[must_use]
     pub fn with_output_schema(self, schema: Value) -> Self {
         self.with(|p| p.output_schema = Some(schema))
     }
 
-    /// Goes on with a thread, by the id that an earlier [`Turn`](super::Turn) told.
+    /// Resumes a thread, by its id ([`Turn::thread_id`](super::Turn::thread_id)).
     ///
-    /// Codex remembers neither directory nor sandbox nor model of the thread: set them again. It counts
-    /// tokens by thread; see [`with_previous_usage`](Self::with_previous_usage) for how the turn's own share is found.
+    /// Codex remembers neither the directory nor the sandbox nor the model of a thread: set them again. It
+    /// counts tokens per thread; [`with_previous_usage`](Self::with_previous_usage) explains how the service
+    /// finds the share of one turn.
     #[must_use]
     pub fn with_resume(self, thread_id: impl Into<String>) -> Self {
         self.with(|p| p.resume = Some(thread_id.into()))
     }
 
-    /// Sets what the resumed thread had used before, by the
-    /// [`thread_usage`](super::Turn::thread_usage) of its last turn.
+    /// Sets what the resumed thread had used before: the [`thread_usage`](super::Turn::thread_usage) of its
+    /// last turn.
     ///
-    /// Without it the service takes what Codex wrote down about the thread; when that cannot be read
-    /// either, the turn's usage is `None`. What Codex wrote down also counts turns that failed or were
-    /// cancelled in between, of which no [`Turn`](super::Turn) told.
+    /// Without it the service reads the total from the thread's file in `CODEX_HOME`. If the file has no
+    /// total either, the turn's usage is `None`. The file also counts turns that failed or were cancelled
+    /// in between, for which there is no [`Turn`](super::Turn).
     #[must_use]
-    pub fn with_previous_usage(self, used: Usage) -> Self {
-        self.with(|p| p.used = Some(used))
+    pub fn with_previous_usage(self, usage: Usage) -> Self {
+        self.with(|p| p.previous_usage = Some(usage))
     }
 
-    /// Overrides one key of Codex's configuration; the value is TOML, a text stands in quotes.
+    /// Overrides one key of Codex's configuration. The value is TOML, so a string needs quotes.
     #[must_use]
     pub fn with_config(self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.with(|p| p.config.push((key.into(), value.into())))
     }
 
-    /// Sets an environment variable of Codex, beside those that it inherits.
+    /// Sets an environment variable of Codex and its commands.
+    ///
+    /// [`TurnService`](super::TurnService#environment) lists what Codex inherits, and in which order the
+    /// settings apply.
     #[must_use]
     pub fn with_env(self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         let (key, value) = (key.as_ref().to_owned(), value.as_ref().to_owned());
         self.with(|p| p.environment.push((key, Some(value))))
     }
 
-    /// Removes an environment variable from those that Codex inherits.
+    /// Removes an environment variable of Codex and its commands.
     #[must_use]
     pub fn without_env(self, key: impl AsRef<OsStr>) -> Self {
         let key = key.as_ref().to_owned();
@@ -178,7 +173,7 @@ impl TurnRequest {
 
     /// Sends progress to a channel while the turn runs.
     ///
-    /// A full channel holds the turn up until there is room, and a closed one is ignored.
+    /// The turn waits while the channel is full, and ignores a closed channel.
     #[must_use]
     pub fn with_progress(self, channel: mpsc::Sender<Progress>) -> Self {
         self.with(|p| p.progress = Some(channel))
@@ -190,26 +185,100 @@ impl TurnRequest {
         &self.parameters.prompt
     }
 
-    /// Returns the model, when the request names one.
+    /// Returns the name of the agent.
+    #[must_use]
+    pub fn agent(&self) -> Option<&str> {
+        self.parameters.agent.as_ref().map(StringValue::as_str)
+    }
+
+    /// Returns the model.
     #[must_use]
     pub fn model(&self) -> Option<&str> {
         self.parameters.model.as_deref()
     }
 
-    /// Returns the directory to work in, when the request names one.
+    /// Returns the working directory.
     #[must_use]
     pub fn working_directory(&self) -> Option<&Path> {
         self.parameters.working_directory.as_deref()
     }
 
-    /// Returns the id of the thread that the request goes on with.
+    /// Returns the directories that Codex may write to, beside the working directory.
     #[must_use]
-    pub fn resumed_thread(&self) -> Option<&str> {
+    pub fn additional_directories(&self) -> &[PathBuf] {
+        &self.parameters.additional_directories
+    }
+
+    /// Returns what Codex may do to the machine.
+    #[must_use]
+    pub fn sandbox(&self) -> Option<Sandbox> {
+        self.parameters.sandbox
+    }
+
+    /// Returns the images of the prompt.
+    #[must_use]
+    pub fn images(&self) -> &[PathBuf] {
+        &self.parameters.images
+    }
+
+    /// Returns the JSON schema of the final message.
+    #[must_use]
+    pub fn output_schema(&self) -> Option<&Value> {
+        self.parameters.output_schema.as_ref()
+    }
+
+    /// Returns the id of the thread to resume.
+    #[must_use]
+    pub fn resume(&self) -> Option<&str> {
         self.parameters.resume.as_deref()
     }
 
-    pub(super) fn into_parts(self) -> (CallContext, Arc<Parameters>) {
-        (self.context, self.parameters)
+    /// Returns what the resumed thread had used before.
+    #[must_use]
+    pub fn previous_usage(&self) -> Option<Usage> {
+        self.parameters.previous_usage
+    }
+
+    /// Returns the overrides of Codex's configuration, in the order in which they apply.
+    pub fn config(&self) -> impl Iterator<Item = (&str, &str)> {
+        let config = self.parameters.config.iter();
+        config.map(|(key, value)| (&**key, &**value))
+    }
+
+    /// Returns the changes to the environment, in the order in which they apply; `None` removes a variable.
+    #[must_use]
+    pub fn environment(&self) -> impl DoubleEndedIterator<Item = (&OsStr, Option<&OsStr>)> {
+        let changes = self.parameters.environment.iter();
+        changes.map(|(key, value)| (&**key, value.as_deref()))
+    }
+
+    /// Returns the channel for progress.
+    #[must_use]
+    pub fn progress(&self) -> Option<&mpsc::Sender<Progress>> {
+        self.parameters.progress.as_ref()
+    }
+
+    /// Adds what the request does not set itself. Configuration and environment of the request apply last.
+    pub(super) fn with_defaults(self, defaults: &Defaults) -> Self {
+        // Without a change, the prompt of a shared request is not copied.
+        if *defaults == Defaults::default() {
+            return self;
+        }
+        let Defaults {
+            model,
+            working_directory,
+            sandbox,
+            config,
+            environment,
+        } = defaults;
+        self.with(|p| {
+            p.model = p.model.take().or_else(|| model.clone());
+            let path = p.working_directory.take();
+            p.working_directory = path.or_else(|| working_directory.clone());
+            p.sandbox = p.sandbox.or(*sandbox);
+            p.config.splice(..0, config.iter().cloned());
+            p.environment.splice(..0, environment.iter().cloned());
+        })
     }
 
     fn with(mut self, set: impl FnOnce(&mut Parameters)) -> Self {
@@ -240,7 +309,6 @@ impl CodexRequest for TurnRequest {
 impl fmt::Debug for TurnRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let p = &*self.parameters;
-        let keys = |(key, _): &(String, String)| key.clone();
         f.debug_struct("TurnRequest")
             .field("prompt", &hidden(&p.prompt))
             .field("agent", &p.agent)
@@ -249,30 +317,27 @@ impl fmt::Debug for TurnRequest {
             .field("sandbox", &p.sandbox)
             .field("images", &p.images)
             .field("resume", &p.resume)
-            .field("config", &p.config.iter().map(keys).collect::<Vec<_>>())
+            .field("config", &names(&p.config))
+            .field("environment", &names(&p.environment))
             .field("context", &self.context)
             .finish_non_exhaustive()
     }
 }
 
-// === impl Sandbox ===
+// === impl Defaults ===
 
-impl Sandbox {
-    /// Returns the name as Codex writes it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ReadOnly => "read-only",
-            Self::WorkspaceWrite => "workspace-write",
-            Self::DangerFullAccess => "danger-full-access",
-        }
+impl fmt::Debug for Defaults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Defaults")
+            .field("model", &self.model)
+            .field("working_directory", &self.working_directory)
+            .field("sandbox", &self.sandbox)
+            .field("config", &names(&self.config))
+            .field("environment", &names(&self.environment))
+            .finish()
     }
+}
 
-    /// Returns the mode of this name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::ReadOnly, Self::WorkspaceWrite, Self::DangerFullAccess]
-            .into_iter()
-            .find(|mode| mode.as_str() == name)
-    }
+fn names<K, V>(pairs: &[(K, V)]) -> Vec<&K> {
+    pairs.iter().map(|(name, _)| name).collect()
 }

@@ -1,45 +1,76 @@
 use std::fmt;
 
-use super::{Item, item::hidden};
+use super::{Item, Usage, item::hidden};
 
-/// What came of a turn that completed.
+/// The result of a turn that completed.
 ///
 /// Its `Debug` shows sizes instead of content.
+///
+/// ```
+/// use codex_telemetry::turn::{Item, ItemKind, Turn};
+///
+/// // What a fake of a turn service returns.
+/// let hello = ItemKind::AgentMessage { text: "hello".into() };
+/// let turn = Turn::new()
+///     .with_thread_id("t")
+///     .with_final_message("hello")
+///     .with_items([Item::new("item_0", hello)]);
+/// assert_eq!(turn.items.len(), 1);
+/// ```
 #[derive(Clone, Default, PartialEq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Turn {
-    /// The id of the thread, to go on with by
-    /// [`TurnRequest::with_resume`](super::TurnRequest::with_resume).
+    /// The id of the thread; [`TurnRequest::with_resume`](super::TurnRequest::with_resume) takes it.
     pub thread_id: Option<String>,
     /// The last message of the agent.
     pub final_message: Option<String>,
-    /// Everything the agent did, in the order in which it was completed; what was not completed by the
-    /// end of the turn is not among it.
+    /// The items that the turn completed, in the order of their completion.
     pub items: Vec<Item>,
-    /// What this turn used; `None` when a resumed thread's earlier total is not known.
+    /// What this turn used; `None` when the earlier total of a resumed thread is unknown.
     pub usage: Option<Usage>,
     /// What the whole thread has used so far.
     pub thread_usage: Option<Usage>,
     /// How often Codex reconnected to the model's provider.
     pub retries: u32,
-    /// How many events and items of kinds that this version of the crate does not know.
+    /// The number of events and items whose kind is unknown to this version of the crate.
     pub unknown_events: u32,
 }
 
-/// Tokens that were used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Usage {
-    /// Tokens that went into the model, cached ones included.
-    pub input_tokens: u64,
-    /// Input tokens that came from the provider's cache.
-    pub cached_input_tokens: u64,
-    /// Input tokens that were written to the provider's cache.
-    pub cache_write_input_tokens: u64,
-    /// Tokens that the model wrote.
-    pub output_tokens: u64,
-    /// Output tokens that were spent on reasoning.
-    pub reasoning_output_tokens: u64,
+impl Turn {
+    /// Returns an empty result.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the id of the thread.
+    #[must_use]
+    pub fn with_thread_id(mut self, id: impl Into<String>) -> Self {
+        self.thread_id = Some(id.into());
+        self
+    }
+
+    /// Sets the last message of the agent.
+    #[must_use]
+    pub fn with_final_message(mut self, text: impl Into<String>) -> Self {
+        self.final_message = Some(text.into());
+        self
+    }
+
+    /// Sets the items.
+    #[must_use]
+    pub fn with_items(mut self, items: impl IntoIterator<Item = Item>) -> Self {
+        self.items = items.into_iter().collect();
+        self
+    }
+
+    /// Sets what the turn used.
+    #[must_use]
+    pub fn with_usage(mut self, usage: Usage) -> Self {
+        self.usage = Some(usage);
+        self
+    }
 }
 
 impl fmt::Debug for Turn {
@@ -51,27 +82,5 @@ impl fmt::Debug for Turn {
             .field("usage", &self.usage)
             .field("retries", &self.retries)
             .finish_non_exhaustive()
-    }
-}
-
-impl Usage {
-    /// Returns what was used since `earlier`, a smaller count of the same thread.
-    ///
-    /// A part that has shrunk counts as zero: Codex starts over when it forgets a thread.
-    #[must_use]
-    pub const fn since(&self, earlier: &Self) -> Self {
-        Self {
-            input_tokens: self.input_tokens.saturating_sub(earlier.input_tokens),
-            cached_input_tokens: self
-                .cached_input_tokens
-                .saturating_sub(earlier.cached_input_tokens),
-            cache_write_input_tokens: self
-                .cache_write_input_tokens
-                .saturating_sub(earlier.cache_write_input_tokens),
-            output_tokens: self.output_tokens.saturating_sub(earlier.output_tokens),
-            reasoning_output_tokens: self
-                .reasoning_output_tokens
-                .saturating_sub(earlier.reasoning_output_tokens),
-        }
     }
 }

@@ -12,14 +12,13 @@ use tower_service::Service;
 
 use super::{Progress, TurnRequest};
 
-/// How many steps may wait for the reader before the turn is held up.
+/// How much progress may wait for the reader before the turn waits.
 const BUFFERED: usize = 64;
 
-/// Runs a turn through any turn service, layered or not, as a stream of its progress that ends with
-/// its result.
+/// Runs a turn through any turn service, and returns a stream of its progress that ends with its result.
 ///
-/// The turn runs while the stream is polled, through the same layers as any other; its call ends when
-/// the result is there. The request's own progress channel, if it has one, is replaced.
+/// The turn runs while the stream is polled, through the layers of `service`. The call ends when the result
+/// is ready. The stream replaces the request's own progress channel.
 ///
 /// ```no_run
 /// use codex_telemetry::turn::{TurnRequest, TurnService, TurnUpdate, turn_stream};
@@ -29,7 +28,7 @@ const BUFFERED: usize = 64;
 /// let mut turn = turn_stream(TurnService::new(), TurnRequest::new("Say hi"));
 /// while let Some(update) = turn.next().await {
 ///     match update {
-///         TurnUpdate::Progress(step) => eprintln!("{step:?}"),
+///         TurnUpdate::Progress(progress) => eprintln!("{progress:?}"),
 ///         TurnUpdate::Done(Ok(turn)) => println!("{:?}", turn.final_message),
 ///         TurnUpdate::Done(Err(error)) => eprintln!("{error}"),
 ///     }
@@ -52,12 +51,12 @@ where
     }
 }
 
-/// What a [`TurnStream`] yields.
+/// An item of a [`TurnStream`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum TurnUpdate<T, E> {
-    /// A step of the turn.
+    /// Progress of the turn.
     Progress(Progress),
-    /// The result, and the end of the stream.
+    /// The result of the turn. It ends the stream.
     Done(Result<T, E>),
 }
 
@@ -69,7 +68,7 @@ pin_project! {
     where
         S: Service<TurnRequest>,
     {
-        // `None` once it is done: what the turn holds goes when the turn does.
+        // `None` once the turn has ended: its resources are freed then, not with the stream.
         #[pin]
         turn: Option<Oneshot<S, TurnRequest>>,
         progress: mpsc::Receiver<Progress>,
@@ -86,10 +85,9 @@ where
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.project();
         if let Some(turn) = this.turn.as_mut().as_pin_mut() {
-            // Asking for progress first leaves a waker there, so what the turn sends while it is
-            // polled below is not missed.
-            if let Poll::Ready(Some(step)) = this.progress.poll_recv(cx) {
-                return Poll::Ready(Some(TurnUpdate::Progress(step)));
+            // The channel is polled first, so that it has the waker when the turn sends progress below.
+            if let Poll::Ready(Some(progress)) = this.progress.poll_recv(cx) {
+                return Poll::Ready(Some(TurnUpdate::Progress(progress)));
             }
             match turn.poll(cx) {
                 Poll::Pending => return Poll::Pending,
@@ -99,10 +97,10 @@ where
                 }
             }
         }
-        // A layer may keep a clone of the request, and with it the channel open: do not wait for its
-        // end, all that the turn had to say is in it.
+        // The turn sends nothing more. A layer may keep a clone of the request, which keeps the channel
+        // open, so the end of the channel is not waited for.
         match this.progress.try_recv() {
-            Ok(step) => Poll::Ready(Some(TurnUpdate::Progress(step))),
+            Ok(progress) => Poll::Ready(Some(TurnUpdate::Progress(progress))),
             Err(_) => Poll::Ready(this.result.take().map(TurnUpdate::Done)),
         }
     }

@@ -23,8 +23,8 @@ async fn without_codex() {
     let request = TurnRequest::new("Go").with_env("CODEX_PATH", "/no/such/codex");
     assert_eq!(
         told(&error_of(request).await),
-        "the Codex CLI was not found (as CODEX_PATH says: /no/such/codex): install it (npm install -g \
-         @openai/codex), or name the binary in CODEX_PATH"
+        "Codex CLI not found (searched CODEX_PATH=/no/such/codex): install it (npm install -g @openai/codex), \
+         or set CODEX_PATH to the binary"
     );
 }
 
@@ -38,8 +38,7 @@ async fn with_a_file_that_is_not_codex() {
     assert_eq!(
         told(&error_of(request).await),
         format!(
-            "{} could not be started, see that it is the Codex CLI for this machine: Exec format error \
-             (os error 8)",
+            "cannot start {}: check that it is the Codex CLI for this machine: Exec format error (os error 8)",
             path.display()
         )
     );
@@ -50,7 +49,7 @@ async fn without_a_key() {
     assert_eq!(
         told(&failed("Missing environment variable: `OPENAI_API_KEY`.").await),
         "the turn failed: Missing environment variable: `OPENAI_API_KEY`; log in with `codex login`, or \
-         give Codex the key that its provider asks for"
+         give Codex the key that its provider requires"
     );
 }
 
@@ -61,7 +60,7 @@ async fn with_a_key_that_is_refused() {
         told(&failed(refused).await),
         format!(
             "the turn failed: {refused}; log in with `codex login`, or give Codex the key that its \
-             provider asks for"
+             provider requires"
         )
     );
 }
@@ -72,7 +71,7 @@ async fn with_a_model_that_does_not_exist() {
     assert_eq!(
         told(&failed(unknown).await),
         "the turn failed: The model `gpt-0` does not exist or you do not have access to it; check the \
-         model, and what else the request asks the provider for"
+         model and the other settings of the request"
     );
 }
 
@@ -81,7 +80,7 @@ async fn in_a_directory_that_does_not_exist() {
     let request = TurnRequest::new("Go").with_working_directory("/no/such/directory");
     assert_eq!(
         told(&error_of(request).await),
-        "the working directory /no/such/directory is not a directory: create it, or name another"
+        "invalid working directory /no/such/directory: create it, or choose another one"
     );
 }
 
@@ -91,7 +90,7 @@ async fn in_a_directory_that_is_not_trusted() {
     let error = turn_error(&format!("echo '{words}' >&2; exit 1")).await;
     assert_eq!(
         told(&error),
-        format!("Codex ended (exit status: 1) before the turn was over: {words}")
+        format!("Codex exited (exit status: 1) before the end of the turn: {words}")
     );
 }
 

@@ -20,7 +20,7 @@ const GOOD: &str = r#"
 "#;
 
 #[test]
-fn a_successful_turn_exits_0_with_events_on_stdout_and_progress_on_stderr() {
+fn a_completed_turn_exits_0_with_events_on_stdout_and_progress_on_stderr() {
     let output = exec(GOOD).arg("do it").output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let events = events(&output.stdout);
@@ -31,7 +31,7 @@ fn a_successful_turn_exits_0_with_events_on_stdout_and_progress_on_stderr() {
 }
 
 #[test]
-fn a_failed_turn_exits_1_with_its_error_class() {
+fn a_failed_turn_exits_1_with_its_class() {
     let failed =
         r#"echo '{"type":"turn.failed","error":{"message":"rate limit exceeded"}}'; exit 1"#;
     let output = exec(failed)
@@ -54,7 +54,7 @@ const WITH_A_TOOL: &str = r#"
 "#;
 
 #[test]
-fn the_timeline_option_prints_a_timeline_on_stderr() {
+fn the_option_timeline_prints_a_timeline_on_stderr() {
     let output = exec(WITH_A_TOOL).args(["--timeline", "do it"]).output();
     let output = output.unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -69,7 +69,7 @@ fn the_timeline_option_prints_a_timeline_on_stderr() {
     };
     assert!(turn.starts_with("  codex.turn ") && turn.ends_with("  ok"));
     assert!(tool.starts_with("    codex.tool ") && tool.ends_with("  tool_failed"));
-    // No colours, because stderr is a pipe here.
+    // Without colours, since it is a pipe.
     assert!(!stderr.contains('\u{1b}'), "{stderr:?}");
 
     let output = exec(WITH_A_TOOL).arg("do it").output().unwrap();
@@ -78,7 +78,7 @@ fn the_timeline_option_prints_a_timeline_on_stderr() {
 }
 
 #[test]
-fn the_timeline_has_colours_on_a_terminal_unless_the_environment_disables_them() {
+fn the_timeline_has_colours_on_a_terminal_that_supports_them() {
     let red = "\u{1b}[31mtool_failed\u{1b}[0m";
     for (variable, value, colored) in [
         ("NO_COLOR", "", true),
@@ -96,15 +96,15 @@ fn the_timeline_has_colours_on_a_terminal_unless_the_environment_disables_them()
             .stdout(Stdio::piped())
             .stderr(stderr);
         let child = command.spawn().unwrap();
-        // The terminal reaches its end when all its writers are closed.
+        // Reading ends when no process has the terminal open for writing.
         drop(command);
-        let mut bytes = Vec::new();
-        // Linux reports the end as an error.
-        let _ = File::from(terminal).read_to_end(&mut bytes);
+        let mut shown = Vec::new();
+        // On Linux, reading ends with an error.
+        let _ = File::from(terminal).read_to_end(&mut shown);
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         assert_eq!(events(&output.stdout).len(), 4);
-        let shown = String::from_utf8(bytes).unwrap();
+        let shown = String::from_utf8(shown).unwrap();
         assert!(shown.contains("tool_failed"), "{shown}");
         assert_eq!(
             shown.contains(red),
@@ -114,7 +114,7 @@ fn the_timeline_has_colours_on_a_terminal_unless_the_environment_disables_them()
     }
 }
 
-/// Opens a pseudoterminal; returns its master and its slave.
+/// Opens a terminal, and returns the ends of the user and of the program.
 fn open_terminal() -> (OwnedFd, File) {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&terminal).unwrap();
@@ -130,7 +130,7 @@ fn open_terminal() -> (OwnedFd, File) {
 }
 
 #[test]
-fn invalid_arguments_exit_2_with_the_usage_and_no_event() {
+fn invalid_usage_exits_2_with_the_usage_and_no_event() {
     for arguments in [
         &[][..],
         &["--no-such-option", "x"],
@@ -150,8 +150,8 @@ fn invalid_arguments_exit_2_with_the_usage_and_no_event() {
 }
 
 #[test]
-fn a_timeout_exits_124() {
-    let output = exec("sleep 1000")
+fn a_turn_that_times_out_exits_124() {
+    let output = exec("sleep 303.501")
         .args(["--timeout", "0.2", "do it"])
         .output()
         .unwrap();
@@ -162,12 +162,12 @@ fn a_timeout_exits_124() {
 }
 
 #[test]
-fn a_signal_cancels_the_turn_and_its_process_and_prints_the_event() {
+fn a_signal_cancels_the_turn_prints_its_event_and_leaves_no_process() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let script = r#"
             trap '' INT TERM
             echo '{"type":"item.completed","item":{"id":"i","type":"error","message":"pid '$$'"}}'
-            sleep 1000
+            sleep 303.502
         "#;
         let mut child = exec(script)
             .arg("do it")
@@ -176,7 +176,7 @@ fn a_signal_cancels_the_turn_and_its_process_and_prints_the_event() {
             .spawn()
             .unwrap();
 
-        // The fake Codex reports its process id as progress.
+        // The fake reports its process id as progress.
         let mut line = String::new();
         let mut progress = BufReader::new(child.stderr.take().unwrap());
         progress.read_line(&mut line).unwrap();
@@ -200,12 +200,12 @@ fn a_signal_cancels_the_turn_and_its_process_and_prints_the_event() {
         assert_eq!(names(&events), ["codex.turn.start", "codex.turn.exception"]);
         assert_eq!(events[1]["outcome"], "cancelled");
 
-        // The process was killed before `exec` exited, but init may not have reaped it yet.
+        // It was killed before `exec` exited, but init may need a moment to reap it.
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
         while test_kill_process(fake).is_ok() && !is_zombie(fake) {
             assert!(
                 std::time::Instant::now() < deadline,
-                "{fake:?} still exists"
+                "{fake:?} is still running"
             );
             std::thread::yield_now();
         }
@@ -218,7 +218,7 @@ fn is_zombie(pid: Pid) -> bool {
 }
 
 #[test]
-fn a_missing_codex_is_an_error_that_says_how_to_install_it() {
+fn a_missing_codex_has_an_event_with_advice() {
     let output = exec(GOOD)
         .args(["--codex", "/no/such/codex", "do it"])
         .output()

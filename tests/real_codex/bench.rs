@@ -1,4 +1,4 @@
-//! One test's model, directories, sink and services.
+//! The model, directories, sink and services of a test.
 
 use std::{env, path::Path, time::Duration};
 
@@ -11,28 +11,28 @@ use tower::{Service, ServiceBuilder, ServiceExt};
 
 use crate::{binary, calls::Calls, checked::MemorySink, model::Model, reply::Reply};
 
-/// How long anything may take before the test gives up: far longer than a busy machine needs.
+/// The deadline of each step of a test: far longer than a busy machine needs.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What the child must not inherit, by the beginning of its name.
+/// The beginnings of the variables that Codex must not inherit from the machine.
 const FOREIGN: &[&str] = &["CODEX_", "OTEL_", "OPENAI_", "RUST_"];
 
-/// What the service decides on: to remove it would be a word of the caller's.
+/// The variable that the service sets itself, unless the request sets or removes it.
 const ORIGINATOR: &str = "CODEX_INTERNAL_ORIGINATOR_OVERRIDE";
 
 pub(crate) struct Bench {
     pub(crate) model: Model,
     pub(crate) sink: MemorySink,
-    /// Codex's own directory, and the user's: a command's login shell must not run the scripts of
-    /// whoever tests, some of which take locks that a kill would leave behind.
+    /// `CODEX_HOME` and `HOME`. The login shell of a command must not run the scripts of the user: some take
+    /// locks, which stay after a kill.
     pub(crate) home: TempDir,
-    /// The directory to work in.
+    /// The working directory.
     pub(crate) work: TempDir,
     codex: &'static Path,
 }
 
 impl Bench {
-    /// A bench whose model answers by `script`; `None` when there is no Codex to test with.
+    /// Starts a model with the replies `script`; returns `None` without a Codex.
     pub(crate) fn start(script: impl IntoIterator<Item = Reply>) -> Option<Self> {
         let codex = binary::codex()?;
         let directory = |name| tempfile::Builder::new().prefix(name).tempdir().unwrap();
@@ -45,12 +45,12 @@ impl Bench {
         })
     }
 
-    /// A request that reaches this bench's model, and nothing else of the machine's Codex.
+    /// Returns a request to this bench's model, isolated from the Codex of the machine.
     pub(crate) fn request(&self, prompt: impl Into<String>) -> TurnRequest {
         self.request_to(&self.model.url("/v1"), prompt)
     }
 
-    /// As [`request`](Self::request), to a model elsewhere.
+    /// As [`request`](Self::request), to another model.
     pub(crate) fn request_to(&self, base_url: &str, prompt: impl Into<String>) -> TurnRequest {
         let provider = format!(
             "{{name=\"mock\",base_url=\"{base_url}\",env_key=\"MOCK_KEY\",wire_api=\"responses\",\
@@ -64,7 +64,10 @@ impl Bench {
             .with_config("otel.metrics_exporter", "\"none\"")
             .with_config("model_provider", "\"mock\"")
             .with_config("model_providers.mock", provider);
-        let foreign = |name: &str| FOREIGN.iter().any(|start| name.starts_with(start));
+        let foreign = |name: &str| {
+            // Codex does not read the variables of this crate's export.
+            !name.starts_with("CODEX_OTLP_") && FOREIGN.iter().any(|start| name.starts_with(start))
+        };
         let inherited = env::vars_os().map(|(name, _)| name);
         inherited
             .filter(|name| name != ORIGINATOR && foreign(&name.to_string_lossy()))
@@ -80,7 +83,7 @@ impl Bench {
             .skip_git_repo_check(true)
     }
 
-    /// As [`turns`](Self::turns), with Codex started by a shell that does `before` first.
+    /// As [`turns`](Self::turns), with a shell that runs `before` and then Codex.
     #[cfg(unix)]
     pub(crate) fn turns_after(&self, before: &str) -> TurnServiceBuilder {
         use std::os::unix::fs::PermissionsExt;
@@ -96,7 +99,7 @@ impl Bench {
         self.turns().codex(path)
     }
 
-    /// The three layers around a turn service.
+    /// Returns a turn service with the three layers.
     pub(crate) fn layered<S>(
         &self,
         turns: S,
@@ -107,7 +110,7 @@ impl Bench {
         self.classified(turns, TurnError::classification)
     }
 
-    /// The three layers around any service, whose errors `classify` knows.
+    /// Returns any service with the three layers.
     pub(crate) fn classified<S, C>(
         &self,
         turns: S,
@@ -137,10 +140,10 @@ impl Bench {
         in_time(self.layered(turns).oneshot(request)).await
     }
 
-    /// The calls so far, of which `turns` are turns, each with the two events that it should have.
+    /// Returns the calls so far, which have `turns` turns.
     pub(crate) fn calls(&self, turns: usize) -> Calls {
         let calls = Calls::new(&self.sink.events());
-        assert_eq!(calls.turns.len(), turns, "turns that ended");
+        assert_eq!(calls.turns.len(), turns, "ended turns");
         calls
     }
 }
@@ -154,7 +157,7 @@ impl Drop for Bench {
                 eprintln!("{}", self.sink.timeline());
                 eprintln!("{:#?}", self.sink.events());
                 eprintln!(
-                    "the model was asked {} times, and has {} replies left",
+                    "the model got {} requests, and has {} replies left",
                     asked.len(),
                     self.model.left()
                 );
@@ -165,23 +168,26 @@ impl Drop for Bench {
     }
 }
 
-/// Waits for what should take far less than the deadline.
-pub(crate) async fn in_time<F: Future>(work: F) -> F::Output {
-    let waited = tokio::time::timeout(DEADLINE, work).await;
-    waited.unwrap_or_else(|_| panic!("not done within {DEADLINE:?}"))
+/// Waits for a future, and fails the test at the deadline.
+pub(crate) async fn in_time<F: Future>(future: F) -> F::Output {
+    let result = tokio::time::timeout(DEADLINE, future).await;
+    result.unwrap_or_else(|_| panic!("not ready within {DEADLINE:?}"))
 }
 
-/// Waits until something has come true; `false` when it does not.
-pub(crate) async fn comes_true(mut is_so: impl FnMut() -> bool) -> bool {
-    let wait = async {
-        while !is_so() {
+/// Polls until a condition holds; returns `false` when it does not hold within the deadline.
+pub(crate) async fn comes_true(mut condition: impl FnMut() -> bool) -> bool {
+    let poll = async {
+        while !condition() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(DEADLINE, wait).await.is_ok()
+    tokio::time::timeout(DEADLINE, poll).await.is_ok()
 }
 
-/// Waits until something has come true, or fails the test.
-pub(crate) async fn until(what: &str, is_so: impl FnMut() -> bool) {
-    assert!(comes_true(is_so).await, "not within {DEADLINE:?}: {what}");
+/// Polls until a condition holds, and fails the test at the deadline.
+pub(crate) async fn until(what: &str, condition: impl FnMut() -> bool) {
+    assert!(
+        comes_true(condition).await,
+        "not within {DEADLINE:?}: {what}"
+    );
 }

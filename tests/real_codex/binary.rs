@@ -1,4 +1,4 @@
-//! Where the real Codex is.
+//! Finds the real Codex.
 
 use std::{
     env, fs,
@@ -8,10 +8,10 @@ use std::{
     sync::LazyLock,
 };
 
-/// The path of a binary to test with.
+/// The variable with the path of a binary to test.
 const NAMED: &str = "CODEX_TELEMETRY_TEST_CODEX";
 
-/// `1` when a run without the binary is to fail.
+/// The variable that makes a run without a binary fail, when it is `1`.
 const REQUIRED: &str = "CODEX_TELEMETRY_REQUIRE_CODEX";
 
 /// Where npm puts the native binary, as in `scripts/fetch-codex`.
@@ -21,15 +21,15 @@ const LAYOUTS: &[&str] = &[
     "node_modules/@openai/codex/vendor/*/bin/codex",
 ];
 
-/// The binary; `None` when there is none and that is fine.
+/// Returns the binary; `None` when it is missing and not required.
 pub(crate) fn codex() -> Option<&'static Path> {
     static FOUND: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
         let found = find();
         if let Err(why) = &found
             && !is_required()
         {
-            // Unlike the print macros, this is not captured: a run that did nothing says so.
-            let line = format!("\nSKIPPED: all that needs the real Codex, because {why}\n");
+            // The test harness captures the output of the print macros, but not this.
+            let line = format!("\nSKIPPED: all tests with the real Codex, because {why}\n");
             let _ = std::io::stderr().write_all(line.as_bytes());
         }
         found
@@ -41,7 +41,7 @@ pub(crate) fn codex() -> Option<&'static Path> {
     }
 }
 
-/// Whether a run without the binary fails. A mistyped path is a mistake, not a machine without Codex.
+/// Returns whether a run without the binary fails. It does when the path of a binary is wrong.
 fn is_required() -> bool {
     env::var_os(NAMED).is_some() || env::var_os(REQUIRED).is_some_and(|value| value == "1")
 }
@@ -50,7 +50,7 @@ fn find() -> Result<PathBuf, String> {
     if let Some(named) = env::var_os(NAMED) {
         let path = PathBuf::from(named);
         if !path.is_file() {
-            return Err(format!("{NAMED}={} is no file", path.display()));
+            return Err(format!("{NAMED}={} is not a file", path.display()));
         }
         return Ok(path);
     }
@@ -70,7 +70,7 @@ fn find() -> Result<PathBuf, String> {
         })
 }
 
-/// The version that the script fetches.
+/// Returns the version that the script fetches.
 fn wanted_version(root: &Path) -> String {
     let script = fs::read_to_string(root.join("scripts/fetch-codex")).unwrap();
     let line = script
@@ -80,7 +80,7 @@ fn wanted_version(root: &Path) -> String {
         .to_owned()
 }
 
-/// The files below `roots` whose path is `layout`, in which a `*` stands for the rest of a name.
+/// Returns the files below `roots` with the path `layout`, in which `*` is the rest of a name.
 fn matching(roots: Vec<PathBuf>, layout: &str) -> Vec<PathBuf> {
     layout.split('/').fold(roots, |parents, part| {
         let Some((start, _)) = part.split_once('*') else {
@@ -98,7 +98,7 @@ fn matching(roots: Vec<PathBuf>, layout: &str) -> Vec<PathBuf> {
     })
 }
 
-/// Whether the binary is one for this machine; the package of another may lie beside it.
+/// Returns whether the binary runs on this machine. The package for another one may be beside it.
 fn runs(path: &Path, home: &Path, version: &str) -> bool {
     let output = Command::new(path)
         .arg("--version")

@@ -1,4 +1,4 @@
-//! The calls that a sink's events tell of.
+//! The calls of a sink's events.
 
 use std::time::SystemTime;
 
@@ -12,35 +12,29 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    /// Checks what holds for all calls of all tests: one start and then one terminal event for each;
-    /// every tool call inside a turn's call.
+    /// Checks that each tool call is inside of its turn's call. The checked sink has the checks of starts and
+    /// ends.
     pub(crate) fn new(events: &[Event]) -> Self {
-        let mut calls = Self {
-            turns: Vec::new(),
-            tools: Vec::new(),
-        };
-        for start in events
-            .iter()
-            .filter(|event| event.kind() == EventKind::Start)
-        {
-            let of_call: Vec<_> = events
+        let ends = |operation| {
+            let starts = events
                 .iter()
-                .filter(|event| event.span_id() == start.span_id())
-                .collect();
-            let [first, last] = of_call[..] else {
-                panic!("a call has {} events: {of_call:?}", of_call.len());
+                .filter(|event| event.kind() == EventKind::Start && event.operation() == operation);
+            let end = |start: &Event| {
+                let mut ends = events.iter().filter(|event| event.kind().is_terminal());
+                ends.find(|end| end.span_id() == start.span_id()).cloned()
             };
-            assert_eq!(first.kind(), EventKind::Start, "{first:?} came first");
-            assert!(last.kind().is_terminal(), "{last:?} came last");
-            assert_eq!(first.trace_id(), last.trace_id());
-            match last.operation() {
-                Operation::Turn => calls.turns.push(last.clone()),
-                Operation::Tool => calls.tools.push(last.clone()),
-                other => panic!("a call of {other}"),
-            }
-        }
-        let told = 2 * (calls.turns.len() + calls.tools.len());
-        assert_eq!(events.len(), told, "a terminal event came without a start");
+            starts.filter_map(end).collect::<Vec<_>>()
+        };
+        let calls = Self {
+            turns: ends(Operation::Turn),
+            tools: ends(Operation::Tool),
+        };
+        let count = 2 * (calls.turns.len() + calls.tools.len());
+        assert_eq!(
+            events.len(),
+            count,
+            "a call of another operation, or an open one"
+        );
         for tool in &calls.tools {
             calls.check_tool(tool);
         }
@@ -59,11 +53,11 @@ impl Calls {
         let within =
             |event: &Event| -> (SystemTime, SystemTime) { (event.start_time(), event.time()) };
         let ((tool_start, tool_end), (turn_start, turn_end)) = (within(tool), within(turn));
-        assert!(turn_start <= tool_start, "{tool:?} began before its turn");
+        assert!(turn_start <= tool_start, "{tool:?} started before its turn");
         assert!(tool_end <= turn_end, "{tool:?} ended after its turn");
     }
 
-    /// The turn of a test that made one.
+    /// Returns the only turn.
     pub(crate) fn turn(&self) -> &Event {
         let [turn] = &self.turns[..] else {
             panic!("{} turns", self.turns.len());
@@ -72,7 +66,7 @@ impl Calls {
         turn
     }
 
-    /// The tool call of a test whose turns made one.
+    /// Returns the only tool call.
     pub(crate) fn tool(&self) -> &Event {
         let [tool] = &self.tools[..] else {
             panic!("{} tool calls", self.tools.len());
@@ -81,7 +75,7 @@ impl Calls {
     }
 }
 
-/// Asserts that a call ended well, with nothing to explain.
+/// Asserts that a call succeeded, without an error class and without standard error.
 pub(crate) fn assert_ok(event: &Event) {
     assert_eq!(event.outcome(), Some(Outcome::Ok), "{event:?}");
     assert_eq!(event.kind(), EventKind::Stop);
@@ -89,7 +83,7 @@ pub(crate) fn assert_ok(event: &Event) {
     assert_eq!(event.attribute(names::STDERR_TAIL), None);
 }
 
-/// A numeric attribute of a call.
+/// Returns a numeric attribute of a call.
 pub(crate) fn number(event: &Event, key: &str) -> Option<i64> {
     match event.attribute(key)? {
         Value::I64(number) => Some(*number),

@@ -1,4 +1,4 @@
-//! Turns that are dropped midway, and what is left of their processes: nothing.
+//! A dropped turn leaves no process.
 #![cfg(target_os = "linux")]
 
 use codex_telemetry::{
@@ -14,21 +14,21 @@ use crate::{
 };
 
 impl Bench {
-    /// Runs a turn until `is_so`, and drops it.
+    /// Runs a turn until a condition holds, and drops it.
     pub(crate) async fn drop_when(
         &self,
         what: &str,
         request: TurnRequest,
-        is_so: impl FnMut() -> bool,
+        condition: impl FnMut() -> bool,
     ) {
         let turn = self.layered(self.turns().build()).oneshot(request);
         tokio::select! {
             result = turn => panic!("the turn ended by itself: {result:?}"),
-            () = until(what, is_so) => {}
+            () = until(what, condition) => {}
         }
     }
 
-    /// Waits until nothing is left of the turn, of Codex itself not even a zombie.
+    /// Waits until the turn has no process left; of Codex itself not even a zombie.
     pub(crate) async fn assert_gone(&self, marker: &str, codex: Option<u32>) {
         let left = || {
             let mut left = running(marker);
@@ -41,7 +41,7 @@ impl Bench {
         }
     }
 
-    /// The process of Codex itself: a child of this one.
+    /// Returns the process of Codex itself, a child of this process.
     pub(crate) fn codex(&self) -> Option<u32> {
         let processes = of_home(self.home.path());
         let codex = processes
@@ -62,7 +62,7 @@ impl Bench {
     }
 }
 
-/// Drops a turn while it runs `command`, which shows `marker` in `count` processes at the least.
+/// Drops a turn while it runs `command`, which has at least `count` processes with `marker`.
 async fn cancel_during(command: &str, marker: &str, count: usize, sandbox: Sandbox) {
     let Some(bench) = Bench::start([Reply::shell(command)]) else {
         return;
@@ -71,8 +71,8 @@ async fn cancel_during(command: &str, marker: &str, count: usize, sandbox: Sandb
     let mut codex = None;
     bench
         .drop_when("the command runs", request, || {
-            let told = bench.sink.events();
-            let told = told
+            let events = bench.sink.events();
+            let has_tool = events
                 .iter()
                 .any(|event| event.operation() == Operation::Tool);
             let sleeping = running(marker);
@@ -80,10 +80,10 @@ async fn cancel_during(command: &str, marker: &str, count: usize, sandbox: Sandb
                 .iter()
                 .filter(|p| p.command_line.starts_with("sleep"));
             codex = bench.codex();
-            told && sleeping.count() >= count
+            has_tool && sleeping.count() >= count
         })
         .await;
-    assert!(codex.is_some(), "Codex was not seen");
+    assert!(codex.is_some(), "Codex is not running");
     bench.assert_cancelled();
     bench.assert_gone(marker, codex).await;
 }
@@ -108,7 +108,7 @@ async fn a_dropped_turn_leaves_no_process_that_ignores_signals() {
 }
 
 #[tokio::test]
-async fn a_dropped_turn_leaves_no_daemon_in_a_session_of_its_own() {
+async fn a_dropped_turn_leaves_no_process_in_its_own_session() {
     let marker = odd_duration();
     let command = format!("setsid sleep {marker} & sleep {marker}");
     cancel_during(&command, &marker, 2, Sandbox::DangerFullAccess).await;
@@ -136,11 +136,11 @@ async fn a_turn_that_is_dropped_while_the_model_thinks_leaves_no_process() {
             !bench.model.asked().is_empty()
         })
         .await;
-    assert!(codex.is_some(), "Codex was not seen");
+    assert!(codex.is_some(), "Codex is not running");
     let calls = bench.calls(1);
     assert_eq!(calls.turn().outcome(), Some(Outcome::Cancelled));
     assert!(calls.tools.is_empty());
-    bench.assert_gone("no command ran", codex).await;
+    bench.assert_gone("no command", codex).await;
 }
 
 #[tokio::test]
@@ -150,7 +150,7 @@ async fn a_turn_that_is_dropped_at_once_leaves_no_process() {
     };
     let mut codex = None;
     bench
-        .drop_when("Codex is there", bench.request("Go"), || {
+        .drop_when("Codex runs", bench.request("Go"), || {
             codex = of_home(bench.home.path())
                 .first()
                 .map(|process| process.pid);
@@ -158,11 +158,11 @@ async fn a_turn_that_is_dropped_at_once_leaves_no_process() {
         })
         .await;
     assert_eq!(bench.calls(1).turn().outcome(), Some(Outcome::Cancelled));
-    bench.assert_gone("no command ran", codex).await;
+    bench.assert_gone("no command", codex).await;
 }
 
 #[tokio::test]
-async fn a_thread_whose_turn_was_dropped_goes_on_and_its_usage_is_right() {
+async fn a_thread_with_a_dropped_turn_can_be_resumed() {
     let marker = odd_duration();
     let sleep = format!("sleep {marker}");
     let script = [

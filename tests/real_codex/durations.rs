@@ -1,16 +1,15 @@
-//! Whether the durations of events are true, by a clock outside of the layers.
+//! The durations of events, checked by a clock outside of the layers.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::{bench::Bench, calls::assert_ok, reply::Reply};
 
-/// What a busy machine may put between two looks at a clock.
+/// How far two reads of a clock may be apart on a busy machine.
 const SLACK: Duration = Duration::from_secs(2);
 
 #[tokio::test]
-async fn durations_agree_with_a_clock_outside() {
-    // A bit more than the second that is asked for below: the line that tells of the start may be read
-    // late.
+async fn durations_agree_with_an_outside_clock() {
+    // More than the second in the assertion below: the line of the start may be read late.
     let Some(bench) = Bench::start([Reply::shell("sleep 1.3"), Reply::done()]) else {
         return;
     };
@@ -27,11 +26,11 @@ async fn durations_agree_with_a_clock_outside() {
     assert!(tool_took <= turn_took, "{tool_took:?} in {turn_took:?}");
     assert!(
         turn_took <= outside,
-        "{turn_took:?}, but outside {outside:?}"
+        "{turn_took:?}, but {outside:?} outside"
     );
     assert!(
         turn_took + SLACK >= outside,
-        "{turn_took:?}, but outside {outside:?}"
+        "{turn_took:?}, but {outside:?} outside"
     );
     assert!(wall <= turn.start_time() + SLACK && turn.time() <= wall_end + SLACK);
 }

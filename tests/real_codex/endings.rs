@@ -1,4 +1,4 @@
-//! Turns whose Codex dies on the way: by a signal, of itself, or at a limit of the system.
+//! Codex dies during a turn: by a signal, by itself, or at a limit of the system.
 #![cfg(target_os = "linux")]
 
 use std::time::Duration;
@@ -73,7 +73,7 @@ async fn a_codex_that_dies_by_a_signal_has_the_class_of_the_signal() {
         ("SIGXFSZ of Codex", "(SIGXFSZ)", C::Io, Signal::XFSZ),
     ];
     let rows = rows.into_iter().filter(|row| !is_ignored(row.3));
-    each(rows, |(cause, says, class, signal)| async move {
+    each(rows, |(cause, text, class, signal)| async move {
         let Some(bench) = Bench::start([Reply::unfinished(Ending::Silence)]) else {
             return;
         };
@@ -88,7 +88,7 @@ async fn a_codex_that_dies_by_a_signal_has_the_class_of_the_signal() {
             matches!(error, TurnError::Exited { .. }),
             "{cause}: {error:?}"
         );
-        assert!(error.to_string().contains(says), "{cause}: {error}");
+        assert!(error.to_string().contains(text), "{cause}: {error}");
         let calls = bench.calls(1);
         let event = calls.turn();
         assert_eq!(event.error_class(), Some(class), "{cause}: {error}");
@@ -99,9 +99,14 @@ async fn a_codex_that_dies_by_a_signal_has_the_class_of_the_signal() {
 }
 
 #[tokio::test]
-async fn a_codex_that_the_system_does_not_let_work_is_told() {
+async fn a_limit_of_the_system_has_its_class() {
     let rows = [
-        ("no file may grow", "(SIGXFSZ)", C::Io, "ulimit -f 0"),
+        (
+            "the file size limit is 0",
+            "(SIGXFSZ)",
+            C::Io,
+            "ulimit -f 0",
+        ),
         (
             "Codex's output is on a full disk",
             "(os error 28)",
@@ -109,53 +114,53 @@ async fn a_codex_that_the_system_does_not_let_work_is_told() {
             "exec >/dev/full",
         ),
         (
-            "no processor time is left",
+            "the CPU time limit is 0",
             "(SIGKILL)",
             C::Transport,
             "ulimit -t 0",
         ),
     ];
-    each(rows, |(cause, says, class, limit)| async move {
+    each(rows, |(cause, text, class, limit)| async move {
         let Some(bench) = Bench::start([]) else {
             return;
         };
         let turns = bench.turns_after(limit).build();
         let error = bench.run_by(turns, bench.request("Go")).await.unwrap_err();
-        assert!(error.to_string().contains(says), "{cause}: {error}");
-        bench.assert_refused(cause, class, &error);
+        assert!(error.to_string().contains(text), "{cause}: {error}");
+        bench.assert_rejected(cause, class, &error);
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_codex_that_writes_no_json_is_a_failure_of_the_protocol() {
+async fn a_wrapper_without_a_turn_has_the_class_of_its_end() {
     let rows = [
         (
             "a wrapper prints to Codex's output",
-            "line 1 of Codex's output",
+            "invalid line 1 in Codex's output",
             C::Protocol,
             "echo Welcome",
         ),
         (
-            "a wrapper ends well without a turn",
+            "a wrapper exits with 0 and without a turn",
             "exit status: 0",
             C::Incomplete,
             "exit 0",
         ),
         (
-            "a wrapper ends with a code of its own",
+            "a wrapper exits with another code",
             "exit status: 77",
             C::Other,
             "exit 77",
         ),
     ];
-    each(rows, |(cause, says, class, before)| async move {
+    each(rows, |(cause, text, class, before)| async move {
         let Some(bench) = Bench::start([]) else {
             return;
         };
         let turns = bench.turns_after(before).build();
         let error = bench.run_by(turns, bench.request("Go")).await.unwrap_err();
-        assert!(error.to_string().contains(says), "{cause}: {error}");
+        assert!(error.to_string().contains(text), "{cause}: {error}");
         let calls = bench.calls(1);
         assert_eq!(calls.turn().error_class(), Some(class), "{cause}: {error}");
     })
@@ -163,7 +168,7 @@ async fn a_codex_that_writes_no_json_is_a_failure_of_the_protocol() {
 }
 
 #[tokio::test]
-async fn a_turn_that_its_caller_drops_is_cancelled() {
+async fn a_turn_that_the_caller_drops_is_cancelled() {
     let Some(bench) = Bench::start([Reply::unfinished(Ending::Silence)]) else {
         return;
     };
@@ -175,7 +180,7 @@ async fn a_turn_that_its_caller_drops_is_cancelled() {
 }
 
 #[tokio::test]
-async fn a_codex_that_is_stopped_is_ended_by_a_deadline() {
+async fn a_deadline_ends_a_stopped_codex() {
     let Some(bench) = Bench::start([Reply::unfinished(Ending::Silence)]) else {
         return;
     };
@@ -194,11 +199,11 @@ async fn a_codex_that_is_stopped_is_ended_by_a_deadline() {
     let (result, ()) = tokio::join!(in_time(turn), stop);
     result.unwrap_err();
     assert_eq!(bench.calls(1).turn().error_class(), Some(C::Timeout));
-    bench.assert_gone("no command ran", None).await;
+    bench.assert_gone("no command", None).await;
 }
 
 #[tokio::test]
-async fn a_codex_that_closes_its_output_and_stays_is_a_failure_of_transport() {
+async fn a_codex_that_closes_its_output_and_hangs_is_a_transport_error() {
     let Some(bench) = Bench::start([]) else {
         return;
     };
@@ -206,18 +211,21 @@ async fn a_codex_that_closes_its_output_and_stays_is_a_failure_of_transport() {
     let turns = turns.exit_grace(Duration::from_millis(300)).build();
     let error = bench.run_by(turns, bench.request("Go")).await.unwrap_err();
     assert!(error.to_string().contains("was killed"), "{error}");
-    bench.assert_refused("Codex closes its output and stays", C::Transport, &error);
-    bench.assert_gone("no command ran", None).await;
+    bench.assert_rejected("Codex closes its output and hangs", C::Transport, &error);
+    bench.assert_gone("no command", None).await;
 }
 
 #[tokio::test]
-async fn a_turn_that_writes_too_much_is_a_failure_of_the_protocol() {
+async fn a_turn_over_the_output_limit_is_a_protocol_error() {
     let long = "head -c 300000 /dev/zero | tr '\\0' x";
     let Some(bench) = Bench::start([Reply::shell(long), Reply::done()]) else {
         return;
     };
     let turns = bench.turns().output_limit(100_000).build();
     let error = bench.run_by(turns, bench.request("Go")).await.unwrap_err();
-    assert!(error.to_string().contains("allow it more"), "{error}");
+    assert!(
+        error.to_string().contains("raise the output limit"),
+        "{error}"
+    );
     assert_eq!(bench.calls(1).turn().error_class(), Some(C::Protocol));
 }

@@ -1,4 +1,4 @@
-//! What a failure at the model leaves behind: hints, retries, tool calls.
+//! Failures at the model: wait before a retry, retries, tool calls.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use crate::{
 };
 
 #[tokio::test]
-async fn the_hint_when_to_try_again_is_on_the_event() {
-    let hint = "Rate limit reached for gpt-5.5. Please try again in 1.5s.";
-    let Some(bench) = Bench::start([Reply::failure("rate_limit_exceeded", hint)]) else {
+async fn the_wait_before_a_retry_is_on_the_event() {
+    let message = "Rate limit reached for gpt-5.5. Please try again in 1.5s.";
+    let Some(bench) = Bench::start([Reply::failure("rate_limit_exceeded", message)]) else {
         return;
     };
     bench.run(bench.request("Go")).await.unwrap_err();
@@ -44,7 +44,7 @@ async fn a_turn_that_recovers_counts_its_retries() {
 }
 
 #[tokio::test]
-async fn a_failure_after_a_tool_call_leaves_the_tool_call_as_it_was() {
+async fn a_failure_after_a_tool_call_does_not_change_the_tool_call() {
     let script = [Reply::shell("true"), Reply::unfinished(Ending::Closed)];
     let Some(bench) = Bench::start(script) else {
         return;
@@ -56,11 +56,11 @@ async fn a_failure_after_a_tool_call_leaves_the_tool_call_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_deadline_ends_a_turn_whose_model_is_not_there() {
+async fn a_deadline_ends_a_turn_whose_model_is_unreachable() {
     let Some(bench) = Bench::start([]) else {
         return;
     };
-    // A port that was free a moment ago.
+    // A free port.
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let nowhere = format!("http://{}/v1", listener.local_addr().unwrap());
     drop(listener);
@@ -79,7 +79,7 @@ async fn a_deadline_ends_a_turn_whose_model_is_not_there() {
     assert_eq!(event.error_class(), Some(ErrorClass::Timeout));
     assert!(event.duration().unwrap() >= deadline);
     #[cfg(target_os = "linux")]
-    crate::bench::until("Codex is gone", || {
+    crate::bench::until("Codex has exited", || {
         crate::processes::of_home(bench.home.path()).is_empty()
     })
     .await;

@@ -1,4 +1,4 @@
-//! Who Codex is told that it works for.
+//! The originator that Codex reports to the model.
 
 use codex_telemetry::{CallContext, CodexRequest, Originator, turn::TurnRequest};
 
@@ -6,8 +6,8 @@ use crate::{bench::Bench, reply::Reply};
 
 const VARIABLE: &str = "CODEX_INTERNAL_ORIGINATOR_OVERRIDE";
 
-/// The originator that the model is told of a turn.
-async fn told(bench: &Bench, request: TurnRequest) -> String {
+/// Runs a turn, and returns the originator that the model got.
+async fn reported(bench: &Bench, request: TurnRequest) -> String {
     bench.model.then([Reply::done()]);
     bench.run(request).await.unwrap();
     let asked = bench.model.asked();
@@ -19,30 +19,30 @@ async fn told(bench: &Bench, request: TurnRequest) -> String {
 }
 
 #[tokio::test]
-async fn the_model_is_told_that_an_sdk_asks() {
+async fn the_model_gets_the_originator_of_an_sdk() {
     let Some(bench) = Bench::start([]) else {
         return;
     };
-    // A test that is itself run by Codex's kin keeps the name that was given to it.
+    // A name in the environment of the test is inherited.
     let inherited = std::env::var(VARIABLE).ok();
     let expected = inherited.as_deref().unwrap_or("codex_sdk_rs");
-    assert_eq!(told(&bench, bench.request("Go")).await, expected);
+    assert_eq!(reported(&bench, bench.request("Go")).await, expected);
     let calls = bench.calls(1);
     assert_eq!(calls.turn().originator(), Some(&Originator::Sdk));
 }
 
 #[tokio::test]
-async fn the_callers_own_name_for_codex_wins() {
+async fn an_originator_in_the_environment_wins() {
     let Some(bench) = Bench::start([]) else {
         return;
     };
     let request = bench.request("Go").with_env(VARIABLE, "release-bot");
-    assert_eq!(told(&bench, request).await, "release-bot");
+    assert_eq!(reported(&bench, request).await, "release-bot");
     bench.calls(1);
 }
 
 #[tokio::test]
-async fn an_originator_on_the_request_is_told_rather_than_the_layers() {
+async fn an_originator_of_the_request_wins_over_the_layers() {
     if std::env::var_os(VARIABLE).is_some() {
         return;
     }
@@ -53,7 +53,7 @@ async fn an_originator_on_the_request_is_told_rather_than_the_layers() {
     for (originator, name) in [(named, "billing"), (Originator::Cli, "codex_cli_rs")] {
         let mut request = bench.request("Go");
         *request.context_mut() = CallContext::new().with_originator(originator.clone());
-        assert_eq!(told(&bench, request).await, name);
+        assert_eq!(reported(&bench, request).await, name);
         let events = bench.sink.take();
         assert_eq!(events.len(), 2);
         for event in events {

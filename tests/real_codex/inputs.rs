@@ -1,6 +1,6 @@
-//! What the model gets to see of a request.
+//! The content of a request that reaches the model.
 
-use std::fs;
+use std::{env, fs, process::Command};
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ const PNG: &[u8] =
     \0\0\0\rIDATx\xdacd\xf8\xcfP\x0f\0\x03\x86\x01\x80Z4}k\0\0\0\0IEND\xaeB`\x82";
 
 #[tokio::test]
-async fn a_prompt_of_a_million_bytes_arrives_whole() {
+async fn a_prompt_of_a_million_bytes_reaches_the_model() {
     let Some(bench) = Bench::start([Reply::done()]) else {
         return;
     };
@@ -43,7 +43,7 @@ async fn a_prompt_that_looks_like_a_flag_is_a_prompt() {
 }
 
 #[tokio::test]
-async fn an_image_reaches_the_model_and_a_resumed_thread_goes_on() {
+async fn the_model_gets_the_image_of_a_resumed_turn() {
     let Some(bench) = Bench::start([Reply::done(), Reply::done()]) else {
         return;
     };
@@ -77,7 +77,7 @@ async fn an_output_schema_reaches_the_model_and_its_file_is_removed() {
     let Some(bench) = Bench::start([Reply::done()]) else {
         return;
     };
-    // A name that no other run has.
+    // A unique name.
     let field = bench.home.path().file_name().unwrap().to_str().unwrap();
     let schema = json!({
         "type": "object",
@@ -98,7 +98,7 @@ async fn an_output_schema_reaches_the_model_and_its_file_is_removed() {
         let content = fs::read_to_string(entry.path()).unwrap_or_default();
         assert!(
             !content.contains(field),
-            "{} is left",
+            "{} was not removed",
             entry.path().display()
         );
     }
@@ -115,4 +115,32 @@ async fn a_command_runs_in_the_directory_and_the_environment_of_the_request() {
     let flavour = fs::read_to_string(bench.work.path().join("flavour")).unwrap();
     assert_eq!(flavour, "plum\n");
     assert_ok(bench.calls(1).tool());
+}
+
+/// Set in the program.
+const PROGRAM: &str = "INPUTS_TEST_PROGRAM";
+
+/// The test starts its own binary again, as a program with credentials in its environment.
+#[tokio::test]
+async fn a_command_does_not_inherit_the_credentials_of_the_telemetry_export() {
+    let test = "inputs::a_command_does_not_inherit_the_credentials_of_the_telemetry_export";
+    if env::var_os(PROGRAM).is_none() {
+        let program = Command::new(env::current_exe().unwrap())
+            .args(["--exact", test])
+            .env(PROGRAM, "1")
+            .env("CODEX_OTLP_HEADERS", "authorization=secret")
+            .env("CODEX_OTLP_ENDPOINT", "http://localhost")
+            .output()
+            .unwrap();
+        let output = String::from_utf8_lossy(&program.stdout);
+        assert!(output.contains("1 passed"), "{output}");
+        return;
+    }
+    let names = "env | grep '^CODEX_OTLP_' | cut -d = -f 1 >names";
+    let Some(bench) = Bench::start([Reply::shell(names), Reply::done()]) else {
+        return;
+    };
+    bench.run(bench.request("Go")).await.unwrap();
+    let names = fs::read_to_string(bench.work.path().join("names")).unwrap();
+    assert_eq!(names, "CODEX_OTLP_ENDPOINT\n");
 }

@@ -1,8 +1,8 @@
 //! The layered turn service with the real Codex CLI, against a model server on loopback.
 //!
 //! `scripts/fetch-codex` puts the binary where these tests look for it; `CODEX_TELEMETRY_TEST_CODEX`
-//! names another one. Without a binary every test passes, having done nothing, and one line on standard
-//! error says so; with `CODEX_TELEMETRY_REQUIRE_CODEX=1` it fails instead.
+//! names another one. Without a binary the tests do nothing and pass, and standard error has one line about
+//! it; with `CODEX_TELEMETRY_REQUIRE_CODEX=1` they fail.
 #![allow(
     clippy::unwrap_used,
     reason = "clippy's exception for tests does not reach their helpers"

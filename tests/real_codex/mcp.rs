@@ -1,4 +1,4 @@
-//! Tools of an MCP server, which is a process of Codex's too.
+//! Tools of an MCP server, which is a child process of Codex.
 #![cfg(unix)]
 
 use std::fs;
@@ -12,8 +12,8 @@ use opentelemetry::Value;
 
 use crate::{bench::Bench, calls::assert_ok, reply::Reply};
 
-/// A server that takes no signal and no end of its input for an answer. It has a child, and offers
-/// two tools, of which one reports failures.
+/// A server that ignores signals and the end of its input. It has a child process, and two tools, one of
+/// which reports failures.
 const SERVER: &str = r#"
 trap '' INT TERM HUP
 CODEX_HOME=HERE sleep MARKER &
@@ -31,7 +31,7 @@ STAY
 "#;
 
 impl Bench {
-    /// Has Codex start the server, which shows `marker`, and goes when its input ends, or stays.
+    /// Makes Codex start the server, which shows `marker`, and which exits at the end of its input or not.
     fn with_server(&self, request: TurnRequest, marker: &str, stays: bool) -> TurnRequest {
         let path = self.home.path().join("server.sh");
         let last = if stays { "wait" } else { "kill -KILL $!" };
@@ -89,7 +89,7 @@ async fn a_dropped_turn_leaves_no_server_that_ignores_signals() {
             !running(&marker).is_empty() && !bench.model.asked().is_empty()
         })
         .await;
-    assert!(codex.is_some(), "Codex was not seen");
+    assert!(codex.is_some(), "Codex is not running");
     assert_eq!(bench.calls(1).turn().outcome(), Some(Outcome::Cancelled));
     bench.assert_gone(&marker, codex).await;
 }

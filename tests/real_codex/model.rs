@@ -1,7 +1,7 @@
-//! The model server: it answers by a script, and keeps what it was asked.
+//! The model server: it answers from a script, and records the requests.
 //!
-//! It has a thread and a runtime of its own, so it goes on whatever the test's runtime does, and it
-//! doubles as the collector of Codex's own OpenTelemetry export.
+//! It has its own thread and runtime, so it does not depend on the test's runtime. It is also the collector
+//! of Codex's own OpenTelemetry export.
 
 use std::{
     collections::VecDeque,
@@ -25,7 +25,7 @@ use tokio::{net::TcpListener, runtime, sync::oneshot};
 
 use crate::reply::{Ending, Reply};
 
-/// A server on loopback; it stops when this is dropped.
+/// A server on loopback. Dropping it stops the server.
 pub(crate) struct Model {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -39,7 +39,7 @@ struct Shared {
     requests: Mutex<Vec<Recorded>>,
 }
 
-/// A request that came.
+/// A recorded request.
 #[derive(Clone, Debug)]
 pub(crate) struct Recorded {
     path: String,
@@ -50,7 +50,7 @@ pub(crate) struct Recorded {
 // === impl Model ===
 
 impl Model {
-    /// Starts a server that gives each of `script` once, in this order.
+    /// Starts a server that answers with each reply of `script` once, in order.
     pub(crate) fn start(script: impl IntoIterator<Item = Reply>) -> Self {
         let shared = Arc::new(Shared::default());
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
@@ -70,7 +70,7 @@ impl Model {
         };
         let thread = thread::spawn(move || {
             let runtime = runtime::Builder::new_current_thread().enable_all().build();
-            // Dropped with the runtime: also the connections that wait for ever.
+            // Dropping the runtime also drops the connections that wait for ever.
             runtime.unwrap().block_on(serve);
         });
         let model = Self {
@@ -83,29 +83,29 @@ impl Model {
         model
     }
 
-    /// Adds to the script.
+    /// Appends replies to the script.
     pub(crate) fn then(&self, script: impl IntoIterator<Item = Reply>) {
         self.shared.script.lock().unwrap().extend(script);
     }
 
-    /// The address of a path on this server.
+    /// Returns the URL of a path on this server.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    /// What the model was asked so far.
+    /// Returns the requests to the model so far.
     pub(crate) fn asked(&self) -> Vec<Recorded> {
         self.received("/v1/responses")
     }
 
-    /// What has come on one path so far.
+    /// Returns the requests to a path so far.
     pub(crate) fn received(&self, path: &str) -> Vec<Recorded> {
         let requests = self.shared.requests.lock().unwrap();
         let wanted = requests.iter().filter(|request| request.path == path);
         wanted.cloned().collect()
     }
 
-    /// How much of the script is left.
+    /// Returns the number of replies that are left.
     pub(crate) fn left(&self) -> usize {
         self.shared.script.lock().unwrap().len()
     }
@@ -123,7 +123,7 @@ impl Drop for Model {
 // === impl Recorded ===
 
 impl Recorded {
-    /// A header's value, or nothing.
+    /// Returns the value of a header, or an empty string.
     pub(crate) fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name).and_then(|value| value.to_str().ok());
         value.unwrap_or_default()
@@ -133,7 +133,7 @@ impl Recorded {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// Every part of the conversation that was sent along, of whichever message.
+    /// Returns all content parts of the conversation.
     pub(crate) fn content(&self) -> Vec<Value> {
         let body = self.json();
         let messages = body["input"].as_array().into_iter().flatten();
@@ -141,7 +141,7 @@ impl Recorded {
         parts.flatten().cloned().collect()
     }
 
-    /// Every text of the conversation that was sent along.
+    /// Returns all texts of the conversation.
     pub(crate) fn texts(&self) -> Vec<String> {
         let parts = self.content();
         let texts = parts.iter().filter_map(|part| part["text"].as_str());
@@ -168,7 +168,7 @@ async fn answer(
         return plain(200, &[("content-type", "application/json")], "{}".into());
     }
     let reply = shared.script.lock().unwrap().pop_front();
-    // The text ends up in the turn's error, and so in the message of the test that fails.
+    // The text is in the turn's error, and so in the message of the test that fails.
     let exhausted = || Reply::failure("invalid_prompt", "the test's script has no reply left");
     match reply.unwrap_or_else(exhausted) {
         Reply::Plain {
@@ -199,7 +199,7 @@ fn stream_of(events: &[Value], ending: Ending) -> Response {
         Ending::Closed => Body::from(text),
         Ending::Silence => Body::from_stream(start.chain(stream::pending())),
         Ending::Cut => Body::from_stream(start.chain(stream::once(async {
-            // So that what came before is on its way.
+            // So that the events before are sent first.
             tokio::time::sleep(Duration::from_millis(50)).await;
             Err(io::Error::other("cut"))
         }))),

@@ -1,4 +1,4 @@
-//! Codex, or the program that runs it, is killed in the middle of a turn, and what is left of that: nothing.
+//! No process is left when Codex, or the program that runs it, is killed during a turn.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -14,7 +14,7 @@ use crate::{
     reply::Reply,
 };
 
-/// The model's address and Codex's directory, in the program.
+/// The URL of the model and `CODEX_HOME`, in the program.
 const MODEL: &str = "ORPHANS_TEST_MODEL";
 const HOME: &str = "ORPHANS_TEST_HOME";
 
@@ -27,7 +27,7 @@ async fn codex_that_is_killed_leaves_no_command() {
     };
     let kill = async {
         until("the command runs", || running(&marker).len() >= 2).await;
-        let codex = bench.codex().expect("Codex was not seen");
+        let codex = bench.codex().expect("Codex is not running");
         let pid = rustix::process::Pid::from_raw(codex.cast_signed()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
         codex
@@ -60,7 +60,7 @@ async fn a_program_that_is_killed_leaves_neither_codex_nor_its_command() {
         ])
         .env(MODEL, bench.model.url("/v1"))
         .env(HOME, bench.home.path())
-        // Its directories, which nobody removes when it is killed.
+        // The program's temporary directories, which a killed program does not remove.
         .env("TMPDIR", bench.work.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -74,12 +74,12 @@ async fn a_program_that_is_killed_leaves_neither_codex_nor_its_command() {
         sleeping.len()
     };
     until("the command runs", || sleeping() == 3).await;
-    assert!(bench.codex().is_some(), "Codex was not seen");
+    assert!(bench.codex().is_some(), "Codex is not running");
     assert_eq!(running(&watchdog).len(), 1);
 
     program.kill().unwrap();
     program.wait().unwrap();
-    until("nothing is left", || {
+    until("no process is left", || {
         running(&marker).is_empty()
             && of_home(bench.home.path()).is_empty()
             && running(&watchdog).is_empty()

@@ -1,4 +1,4 @@
-//! What a turn that completes tells.
+//! The result and the event of a completed turn.
 
 use codex_telemetry::event::names;
 use opentelemetry::Value;

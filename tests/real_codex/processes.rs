@@ -1,4 +1,4 @@
-//! The processes of this machine, by what is unique to a test's.
+//! The processes of this machine, found by what is unique to a test.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -8,7 +8,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
-/// A process that is neither gone nor a zombie.
+/// A running process, which is not a zombie.
 #[derive(Clone)]
 pub(crate) struct Process {
     pub(crate) pid: u32,
@@ -16,28 +16,28 @@ pub(crate) struct Process {
     environment: Vec<u8>,
 }
 
-/// Shows what tells one process from another; the environment is the machine's, and may hold secrets.
+/// Shows the id and the command line. The environment may have secrets of the machine.
 impl fmt::Debug for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.pid, self.command_line)
     }
 }
 
-/// A number of seconds for `sleep`, longer than any test, that no other process sleeps.
+/// Returns a duration for `sleep`, longer than any test, that no other process has.
 pub(crate) fn odd_duration() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("300.{}{:03}", process::id(), NEXT.fetch_add(1, Relaxed))
 }
 
-/// The processes with `marker` on their command line.
+/// Returns the processes with `marker` on their command line.
 pub(crate) fn running(marker: &str) -> Vec<Process> {
     let mut all = all();
     all.retain(|process| process.command_line.contains(marker));
     all
 }
 
-/// The processes of a Codex directory: Codex itself, the commands it runs, which inherit its
-/// environment, and what was started from a file in it.
+/// Returns the processes of a `CODEX_HOME`: Codex itself, its commands, which inherit its environment, and
+/// the programs that were started from a file in it.
 pub(crate) fn of_home(home: &Path) -> Vec<Process> {
     let path = home.display().to_string();
     let marker = format!("CODEX_HOME={path}");
@@ -50,12 +50,12 @@ pub(crate) fn of_home(home: &Path) -> Vec<Process> {
     all
 }
 
-/// Whether there is such a process, be it a zombie.
+/// Returns whether a process exists, even as a zombie.
 pub(crate) fn exists(pid: u32) -> bool {
     Path::new("/proc").join(pid.to_string()).exists()
 }
 
-/// Kills what a failed test has left.
+/// Kills the processes that a failed test has left.
 pub(crate) fn kill_left_over(home: &Path) {
     for process in of_home(home) {
         let _ = Command::new("kill")
@@ -69,12 +69,12 @@ fn all() -> Vec<Process> {
     let entries = fs::read_dir("/proc").unwrap();
     let names = entries.flatten().map(|entry| entry.file_name());
     let pids = names.filter_map(|name| name.to_str()?.parse().ok());
-    pids.filter_map(look).collect()
+    pids.filter_map(stat).collect()
 }
 
-fn look(pid: u32) -> Option<Process> {
+fn stat(pid: u32) -> Option<Process> {
     let read = |name| fs::read(format!("/proc/{pid}/{name}")).ok();
-    // A zombie's is empty.
+    // It is empty for a zombie.
     let command_line = read("cmdline").filter(|bytes| !bytes.is_empty())?;
     let command_line = command_line.split(|byte| *byte == 0);
     let words: Vec<_> = command_line.map(String::from_utf8_lossy).collect();

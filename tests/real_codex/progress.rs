@@ -16,7 +16,7 @@ async fn a_stream_yields_progress_in_order_and_ends_with_the_result() {
     };
     let service = bench.layered(bench.turns().build());
     let updates: Vec<_> = in_time(turn_stream(service, bench.request("Go")).collect()).await;
-    let told: Vec<_> = updates.iter().map(describe).collect();
+    let descriptions: Vec<_> = updates.iter().map(describe).collect();
     let expected = [
         "thread started",
         "turn started",
@@ -25,7 +25,7 @@ async fn a_stream_yields_progress_in_order_and_ends_with_the_result() {
         "message completed",
         "done",
     ];
-    assert_eq!(told, expected, "{updates:?}");
+    assert_eq!(descriptions, expected, "{updates:?}");
 
     let Some(TurnUpdate::Done(Ok(turn))) = updates.last() else {
         panic!("{updates:?}");

@@ -1,4 +1,4 @@
-//! Turns that Codex or the service does not even begin.
+//! Turns that Codex or the service rejects before they start.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_thread_that_codex_does_not_know_is_an_invalid_request() {
+async fn an_unknown_thread_is_an_invalid_request() {
     let Some(bench) = Bench::start([Reply::done()]) else {
         return;
     };
@@ -22,15 +22,11 @@ async fn a_thread_that_codex_does_not_know_is_an_invalid_request() {
         text.contains("no rollout found") && text.contains(unknown),
         "{text}"
     );
-    bench.assert_refused(
-        "a thread that Codex does not know",
-        C::InvalidRequest,
-        &error,
-    );
+    bench.assert_rejected("an unknown thread", C::InvalidRequest, &error);
 }
 
 #[tokio::test]
-async fn a_thread_that_is_not_named_by_an_id_is_refused_before_codex_starts_a_new_one() {
+async fn an_invalid_thread_id_is_rejected_before_codex_starts() {
     let Some(bench) = Bench::start([Reply::done()]) else {
         return;
     };
@@ -40,11 +36,7 @@ async fn a_thread_that_is_not_named_by_an_id_is_refused_before_codex_starts_a_ne
         matches!(error, TurnError::InvalidRequest { .. }),
         "{error:?}"
     );
-    bench.assert_refused(
-        "a thread that is not named by an id",
-        C::InvalidRequest,
-        &error,
-    );
+    bench.assert_rejected("an invalid thread id", C::InvalidRequest, &error);
 }
 
 #[tokio::test]
@@ -52,20 +44,26 @@ async fn a_directory_outside_of_git_is_refused_unless_the_check_is_skipped() {
     let Some(bench) = Bench::start([Reply::done()]) else {
         return;
     };
-    let strict = bench.turns().skip_git_repo_check(false).build();
-    let error = bench.run_by(strict, bench.request("Go")).await.unwrap_err();
+    let checking = bench.turns().skip_git_repo_check(false).build();
+    let error = bench.run_by(checking, bench.request("Go")).await;
+    let error = error.unwrap_err();
     assert!(error.to_string().contains("trusted directory"), "{error}");
-    bench.assert_refused("a directory that is not trusted", C::Config, &error);
+    bench.assert_rejected("a directory that is not trusted", C::Config, &error);
+
+    let skipping = bench.turns().skip_git_repo_check(true).build();
+    let turn = bench.run_by(skipping, bench.request("Go")).await.unwrap();
+    assert_eq!(turn.final_message.as_deref(), Some("done"));
+    bench.calls(2);
 }
 
 #[tokio::test]
-async fn a_broken_configuration_of_the_user_is_told_or_ignored() {
+async fn a_broken_configuration_is_an_error_unless_it_is_ignored() {
     let Some(bench) = Bench::start([Reply::done()]) else {
         return;
     };
     std::fs::write(bench.home.path().join("config.toml"), "= broken").unwrap();
     let error = bench.run(bench.request("Go")).await.unwrap_err();
-    bench.assert_refused("config.toml of the user is broken", C::Config, &error);
+    bench.assert_rejected("config.toml of the user is broken", C::Config, &error);
 
     let ignoring = bench.turns().ignore_user_config(true).build();
     bench.run_by(ignoring, bench.request("Go")).await.unwrap();
@@ -80,11 +78,11 @@ async fn a_missing_key_is_unauthorized() {
     let request = bench.request("Go").without_env("MOCK_KEY");
     let error = bench.run(request).await.unwrap_err();
     assert!(error.to_string().contains("codex login"), "{error}");
-    bench.assert_refused("there is no key", C::Unauthorized, &error);
+    bench.assert_rejected("the key is missing", C::Unauthorized, &error);
 }
 
 #[tokio::test]
-async fn a_thread_that_another_turn_is_at_is_refused() {
+async fn a_thread_in_use_is_an_invalid_request() {
     let script = [Reply::done(), Reply::unfinished(Ending::Silence)];
     let Some(bench) = Bench::start(script) else {
         return;
@@ -112,13 +110,13 @@ async fn a_thread_that_another_turn_is_at_is_refused() {
 }
 
 #[tokio::test]
-async fn a_thread_whose_file_is_broken_is_an_invalid_request() {
+async fn a_thread_with_a_corrupt_file_is_an_invalid_request() {
     let Some(bench) = Bench::start([Reply::done()]) else {
         return;
     };
     let turn = bench.run(bench.request("Go")).await.unwrap();
     let mut file = bench.home.path().join("sessions");
-    // The directories of the year, the month and the day, and then the file.
+    // Below directories of the year, the month and the day.
     for _ in 0..4 {
         let mut entries = fs::read_dir(&file).unwrap();
         file = entries.next().unwrap().unwrap().path();

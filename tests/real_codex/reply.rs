@@ -1,4 +1,4 @@
-//! What the model answers to one request.
+//! The replies of the model.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 pub(crate) enum Reply {
     /// Server-sent events.
     Stream { events: Vec<Value>, ending: Ending },
-    /// An HTTP status, headers and a body, instead of a stream.
+    /// An HTTP status, headers and a body that is not a stream.
     Plain {
         status: u16,
         headers: Vec<(&'static str, &'static str)>,
@@ -16,18 +16,18 @@ pub(crate) enum Reply {
     },
 }
 
-/// What comes after the last event of a stream.
+/// The end of a stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Ending {
-    /// The body ends, and the connection is in order.
+    /// The body ends.
     Closed,
     /// The connection is cut.
     Cut,
-    /// Nothing, and the connection stays open.
+    /// The connection stays open.
     Silence,
 }
 
-/// What a request used, as the model tells it.
+/// The usage of a request, as the model reports it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tokens {
     pub(crate) input: u64,
@@ -66,7 +66,7 @@ impl Reply {
         Self::items([message], used)
     }
 
-    /// A message after which nothing is asked for any more.
+    /// A last message.
     pub(crate) fn done() -> Self {
         Self::message("done", Tokens::FEW)
     }
@@ -81,7 +81,7 @@ impl Reply {
         Self::items(calls.map(|cmd| exec(&json!({"cmd": cmd}))), Tokens::FEW)
     }
 
-    /// A command that Codex hands back to the model before it has ended.
+    /// A command that still runs when Codex asks the model again.
     pub(crate) fn shell_in_background(command: &str) -> Self {
         let call = exec(&json!({"cmd": command, "yield_time_ms": 300}));
         Self::items([call], Tokens::FEW)
@@ -94,7 +94,7 @@ impl Reply {
         Self::items([call], Tokens::FEW)
     }
 
-    /// A call of a tool that an MCP server offers.
+    /// A call of an MCP server's tool.
     pub(crate) fn mcp(server: &str, tool: &str) -> Self {
         let call = json!({
             "type": "function_call", "call_id": call_id(), "namespace": format!("mcp__{server}"),
@@ -109,14 +109,14 @@ impl Reply {
         Self::stream([failed], Ending::Closed)
     }
 
-    /// A response that ends before it is whole, and says so.
+    /// A response that reports that it is incomplete.
     pub(crate) fn incomplete(reason: &str) -> Self {
         let response = json!({"id": "r1", "incomplete_details": {"reason": reason}});
         let incomplete = json!({"type": "response.incomplete", "response": response});
         Self::stream([incomplete], Ending::Closed)
     }
 
-    /// An answer that is no stream.
+    /// A reply that is not a stream.
     pub(crate) fn plain(
         status: u16,
         headers: impl Into<Vec<(&'static str, &'static str)>>,
@@ -135,23 +135,23 @@ impl Reply {
         Self::plain(status, json, body.into())
     }
 
-    /// A status with an error of this code in its body, as OpenAI writes it.
+    /// A status with an error code in its body, in OpenAI's format.
     pub(crate) fn error(status: u16, code: &str, message: &str) -> Self {
         let error = json!({"error": {"type": code, "code": code, "message": message}});
         Self::status(status, error.to_string())
     }
 
-    /// A stream of these bytes, whatever they are.
+    /// A stream of any bytes.
     pub(crate) fn bytes(body: impl Into<Vec<u8>>) -> Self {
         Self::plain(200, [("content-type", "text/event-stream")], body)
     }
 
-    /// A stream that is never completed.
+    /// A stream without its last event.
     pub(crate) fn unfinished(ending: Ending) -> Self {
         Self::stream([], ending)
     }
 
-    /// A call of a tool by name, with arguments as a model may write them.
+    /// A call of a tool by name, with any arguments.
     pub(crate) fn call(name: &str, arguments: &str) -> Self {
         let call = json!({
             "type": "function_call", "call_id": call_id(), "name": name, "arguments": arguments,
@@ -188,7 +188,7 @@ fn exec(arguments: &Value) -> Value {
     })
 }
 
-/// Unique also among the turns of one thread, of which each request repeats the earlier ones.
+/// Unique also among the turns of a thread, whose requests repeat the earlier calls.
 fn call_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     format!("c{}", NEXT.fetch_add(1, Relaxed))

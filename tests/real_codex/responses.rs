@@ -1,4 +1,4 @@
-//! Responses of the model that fail or are not whole, and streams that are none.
+//! Failed and incomplete responses of the model, and invalid streams.
 
 use codex_telemetry::ErrorClass as C;
 use serde_json::json;
@@ -13,13 +13,13 @@ use crate::{
     table::{each, each_reply_fails},
 };
 
-/// A failure whose words would mislead, were they looked at.
+/// A failure whose message mentions other failures.
 fn failure(code: &str) -> Reply {
     Reply::failure(code, "words such as: unexpected status 401, rate limit")
 }
 
 #[tokio::test]
-async fn a_response_that_fails_has_the_class_of_its_code() {
+async fn a_failed_response_has_the_class_of_its_code() {
     each_reply_fails([
         (
             "response.failed, `context_length_exceeded`",
@@ -58,7 +58,7 @@ async fn a_response_that_fails_has_the_class_of_its_code() {
             failure("server_is_overloaded"),
         ),
         (
-            "response.failed, a code that Codex does not know",
+            "response.failed, an unknown code",
             "stream disconnected before completion: words",
             C::Transport,
             failure("some_new_code"),
@@ -77,7 +77,7 @@ async fn a_response_that_fails_has_the_class_of_its_code() {
 }
 
 #[tokio::test]
-async fn a_response_that_fails_in_words_of_the_provider_alone_is_other() {
+async fn a_failed_response_with_text_of_the_provider_is_other() {
     each_reply_fails([
         (
             "response.failed, `invalid_prompt`",
@@ -114,7 +114,7 @@ async fn a_response_that_fails_in_words_of_the_provider_alone_is_other() {
 }
 
 #[tokio::test]
-async fn a_response_that_is_not_whole_is_incomplete() {
+async fn an_incomplete_response_is_incomplete() {
     each_reply_fails([
         (
             "response.incomplete, `max_output_tokens`",
@@ -139,7 +139,7 @@ async fn a_response_that_is_not_whole_is_incomplete() {
 }
 
 #[tokio::test]
-async fn a_stream_that_does_not_end_as_it_should_is_a_failure_of_transport() {
+async fn a_stream_without_its_last_event_is_a_transport_error() {
     let html = Reply::plain(200, [("content-type", "text/html")], "<html>Log in</html>");
     let moved = Reply::plain(302, [("location", "/elsewhere")], "");
     each_reply_fails([
@@ -168,7 +168,7 @@ async fn a_stream_that_does_not_end_as_it_should_is_a_failure_of_transport() {
             Reply::bytes("not an event\n\nat all\n\n"),
         ),
         (
-            "an event of the stream is no JSON",
+            "an event of the stream is invalid JSON",
             "stream closed before",
             C::Transport,
             Reply::bytes("event: response.created\ndata: {broken\n\n"),
@@ -180,7 +180,7 @@ async fn a_stream_that_does_not_end_as_it_should_is_a_failure_of_transport() {
             html,
         ),
         (
-            "the answer is JSON and no stream",
+            "the answer is JSON instead of a stream",
             "stream closed before",
             C::Transport,
             Reply::status(200, "{\"output\":[]}"),
@@ -202,11 +202,11 @@ async fn a_stream_that_does_not_end_as_it_should_is_a_failure_of_transport() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_none_is_a_failure_of_the_protocol() {
+async fn an_invalid_stream_is_a_protocol_error() {
     let completed = json!({"type": "response.completed", "response": {}});
     each_reply_fails([
         (
-            "the stream is no UTF-8",
+            "the stream is invalid UTF-8",
             "UTF8 error",
             C::Protocol,
             Reply::bytes(*b"data: \xff\xfe\n\n"),
@@ -222,15 +222,15 @@ async fn a_stream_that_is_none_is_a_failure_of_the_protocol() {
 }
 
 #[tokio::test]
-async fn redirects_in_a_circle_are_a_failure_of_the_protocol() {
+async fn a_redirect_loop_is_a_protocol_error() {
     let round = || Reply::plain(307, [("location", "/v1/responses")], "");
-    // As many as Codex's HTTP client follows, and the first.
+    // The first one, and as many as Codex's HTTP client follows.
     let Some(bench) = Bench::start((0..11).map(|_| round())) else {
         return;
     };
     let request = bench.request("Go");
     let row = (
-        "redirects in a circle",
+        "a redirect loop",
         "too many redirects",
         C::Protocol,
         request,
@@ -239,14 +239,14 @@ async fn redirects_in_a_circle_are_a_failure_of_the_protocol() {
 }
 
 #[tokio::test]
-async fn a_stream_that_falls_silent_is_a_failure_of_transport() {
+async fn a_silent_stream_is_a_transport_error() {
     let Some(bench) = Bench::start([Reply::unfinished(Ending::Silence)]) else {
         return;
     };
     let idle = "model_providers.mock.stream_idle_timeout_ms";
     let request = bench.request("Go").with_config(idle, "300");
     let row = (
-        "the stream falls silent",
+        "the stream stays silent",
         "idle timeout",
         C::Transport,
         request,
@@ -254,8 +254,8 @@ async fn a_stream_that_falls_silent_is_a_failure_of_transport() {
     bench.fails_at_the_model(row).await;
 }
 
-/// The address of a server that answers every connection with these bytes and closes it. It ends with
-/// the test's runtime.
+/// Returns the address of a server that answers each connection with these bytes and closes it. It stops
+/// with the test's runtime.
 async fn answering(bytes: &'static [u8]) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -266,7 +266,7 @@ async fn answering(bytes: &'static [u8]) -> String {
                 let _ = connection.read(&mut request).await;
                 let _ = connection.write_all(bytes).await;
                 let _ = connection.shutdown().await;
-                // What is left unread would reset the connection under the answer.
+                // Unread data would reset the connection before the client has read the answer.
                 let _ = tokio::io::copy(&mut connection, &mut tokio::io::sink()).await;
             });
         }
@@ -275,20 +275,20 @@ async fn answering(bytes: &'static [u8]) -> String {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_http_is_a_failure_of_transport() {
+async fn an_invalid_http_answer_is_a_transport_error() {
     let rows = [
         ("the server closes the connection", "error sending request", C::Transport, &b""[..]),
-        ("the server speaks no HTTP", "error sending request", C::Transport, b"SSH-2.0-x\r\n"),
+        ("the server does not speak HTTP", "error sending request", C::Transport, b"SSH-2.0-x\r\n"),
         ("the headers are cut", "error sending request", C::Transport, b"HTTP/1.1 200 OK\r\ncont"),
         ("the body is cut", "error decoding response body", C::Transport, b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 99\r\n\r\nevent:"),
     ];
-    each(rows, |(cause, says, class, bytes)| async move {
+    each(rows, |(cause, text, class, bytes)| async move {
         let Some(bench) = Bench::start([]) else {
             return;
         };
         let request = bench.request_to(&answering(bytes).await, "Go");
         bench
-            .fails_at_the_model((cause, says, class, request))
+            .fails_at_the_model((cause, text, class, request))
             .await;
     })
     .await;

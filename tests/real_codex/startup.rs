@@ -1,4 +1,4 @@
-//! Mistakes of configuration and environment, with which Codex does not begin a turn.
+//! Errors of configuration and environment, with which Codex does not start a turn.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
@@ -10,12 +10,12 @@ use codex_telemetry::{
 use crate::{
     bench::Bench,
     reply::Reply,
-    table::{Spoil, each, each_request_is_refused},
+    table::{Setup, each, each_request_is_rejected},
 };
 
 #[tokio::test]
-async fn a_setting_that_codex_does_not_take_is_a_matter_of_configuration() {
-    each_request_is_refused([
+async fn an_invalid_setting_is_a_config_error() {
+    each_request_is_rejected([
         (
             "config.toml is broken",
             "config.toml:1:1",
@@ -23,7 +23,7 @@ async fn a_setting_that_codex_does_not_take_is_a_matter_of_configuration() {
             (|bench, request| {
                 fs::write(bench.home.path().join("config.toml"), "= broken").unwrap();
                 request
-            }) as Spoil,
+            }) as Setup,
         ),
         (
             "config.toml has a value of the wrong type",
@@ -68,7 +68,7 @@ async fn a_setting_that_codex_does_not_take_is_a_matter_of_configuration() {
             |_, request| request.with_config("mcp_servers.stub", "{comand=\"x\"}"),
         ),
         (
-            "a required MCP server that is not there",
+            "a required MCP server that does not exist",
             "required MCP servers failed",
             C::Config,
             |_, request| {
@@ -112,14 +112,14 @@ async fn a_setting_that_codex_does_not_take_is_a_matter_of_configuration() {
 }
 
 #[tokio::test]
-async fn a_home_of_codex_that_is_none_is_told() {
-    each_request_is_refused([
+async fn an_invalid_codex_home_is_reported() {
+    each_request_is_rejected([
         (
-            "`CODEX_HOME` is not there",
+            "`CODEX_HOME` does not exist",
             "does not exist",
             C::Config,
             (|bench, request| request.with_env("CODEX_HOME", bench.work.path().join("none")))
-                as Spoil,
+                as Setup,
         ),
         (
             "`CODEX_HOME` is a file",
@@ -138,13 +138,13 @@ async fn a_home_of_codex_that_is_none_is_told() {
 }
 
 #[tokio::test]
-async fn a_prompt_that_codex_does_not_take_is_an_invalid_request() {
-    each_request_is_refused([
+async fn a_rejected_prompt_is_an_invalid_request() {
+    each_request_is_rejected([
         (
-            "a prompt without a word",
+            "an empty prompt",
             "No prompt provided",
             C::InvalidRequest,
-            (|bench, _| bench.request("")) as Spoil,
+            (|bench, _| bench.request("")) as Setup,
         ),
         (
             "a prompt over a million characters",
@@ -153,7 +153,7 @@ async fn a_prompt_that_codex_does_not_take_is_an_invalid_request() {
             |bench, _| bench.request("0123456789".repeat(1 << 17)),
         ),
         (
-            "a model without a name",
+            "an empty model name",
             "No models are available",
             C::InvalidRequest,
             |_, request| request.with_model(""),
@@ -163,13 +163,13 @@ async fn a_prompt_that_codex_does_not_take_is_an_invalid_request() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_none_is_a_matter_of_configuration() {
+async fn an_invalid_address_is_a_config_error() {
     let Some(bench) = Bench::start([]) else {
         return;
     };
     let request = bench.request_to("ftp://127.0.0.1/v1", "Go");
     let row = (
-        "the provider's address is none",
+        "the provider's address is invalid",
         "`base_url`",
         C::Config,
         request,
@@ -178,30 +178,30 @@ async fn an_address_that_is_none_is_a_matter_of_configuration() {
 }
 
 #[tokio::test]
-async fn a_binary_that_cannot_be_run_is_a_failure_to_spawn() {
+async fn a_binary_that_cannot_run_is_a_spawn_error() {
     let rows = [
-        ("Codex is not there", "npm install", C::Spawn, None),
+        ("Codex is missing", "npm install", C::Spawn, None),
         (
             "Codex is not executable",
-            "was not found",
+            "Codex CLI not found",
             C::Spawn,
             Some(("#!/bin/sh\n", 0o644)),
         ),
         (
             "Codex is an empty file",
-            "see that it is the Codex CLI",
+            "check that it is the Codex CLI",
             C::Spawn,
             Some(("", 0o755)),
         ),
         (
             "Codex is of another machine",
-            "see that it is the Codex CLI",
+            "check that it is the Codex CLI",
             C::Spawn,
             Some(("\x7fELF\x02\x01", 0o755)),
         ),
         (
             "Codex is a script without its interpreter",
-            "could not be started",
+            "cannot start",
             C::Spawn,
             Some(("#!/no/such/node\n", 0o755)),
         ),
@@ -212,7 +212,7 @@ async fn a_binary_that_cannot_be_run_is_a_failure_to_spawn() {
             Some(("#!/usr/bin/env no-such-node\n", 0o755)),
         ),
     ];
-    each(rows, |(cause, says, class, file)| async move {
+    each(rows, |(cause, text, class, file)| async move {
         let Some(bench) = Bench::start([]) else {
             return;
         };
@@ -223,15 +223,15 @@ async fn a_binary_that_cannot_be_run_is_a_failure_to_spawn() {
         }
         let turns = TurnService::builder().codex(&path).build();
         let error = bench.run_by(turns, bench.request("Go")).await.unwrap_err();
-        let told = codex_telemetry::CodexClassifier.of(&error).message.unwrap();
-        assert!(told.contains(says), "{cause}: {told}");
-        bench.assert_refused(cause, class, &error);
+        let message = codex_telemetry::CodexClassifier.of(&error).message.unwrap();
+        assert!(message.contains(text), "{cause}: {message}");
+        bench.assert_rejected(cause, class, &error);
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_directory_in_place_of_codex_is_a_failure_to_spawn() {
+async fn a_directory_as_the_binary_is_a_spawn_error() {
     let Some(bench) = Bench::start([]) else {
         return;
     };
@@ -241,22 +241,22 @@ async fn a_directory_in_place_of_codex_is_a_failure_to_spawn() {
         matches!(error, TurnError::CodexNotFound { .. }),
         "{error:?}"
     );
-    bench.assert_refused("Codex is a directory", C::Spawn, &error);
+    bench.assert_rejected("Codex is a directory", C::Spawn, &error);
 }
 
 #[tokio::test]
-async fn a_working_directory_that_is_none_is_a_matter_of_configuration() {
-    each_request_is_refused([
+async fn an_invalid_working_directory_is_a_config_error() {
+    each_request_is_rejected([
         (
-            "the working directory is not there",
-            "create it, or name another",
+            "the working directory does not exist",
+            "create it, or choose another one",
             C::Config,
             (|bench, request| request.with_working_directory(bench.work.path().join("none")))
-                as Spoil,
+                as Setup,
         ),
         (
             "the working directory is a file",
-            "create it, or name another",
+            "create it, or choose another one",
             C::Config,
             |_, request| request.with_working_directory("/etc/passwd"),
         ),
@@ -265,23 +265,23 @@ async fn a_working_directory_that_is_none_is_a_matter_of_configuration() {
 }
 
 #[tokio::test]
-async fn a_flag_that_codex_does_not_know_is_a_matter_of_configuration() {
+async fn an_unknown_flag_is_a_config_error() {
     let Some(bench) = Bench::start([]) else {
         return;
     };
-    // As an older Codex would take one of the service's own flags.
+    // As an older Codex would see a new flag of the service.
     let turns = bench.turns_after("set -- --no-such-flag \"$@\"").build();
     let error = bench.run_by(turns, bench.request("Go")).await.unwrap_err();
     assert!(error.to_string().contains("unexpected argument"), "{error}");
-    bench.assert_refused("a flag that Codex does not know", C::Config, &error);
+    bench.assert_rejected("an unknown flag", C::Config, &error);
 }
 
 #[tokio::test]
-async fn a_home_without_room_for_the_thread_does_not_cost_the_turn() {
+async fn a_turn_completes_when_its_thread_cannot_be_stored() {
     let Some(bench) = Bench::start([Reply::done()]) else {
         return;
     };
-    // Where the thread's file would be.
+    // A file in place of the directory of threads.
     fs::write(bench.home.path().join("sessions"), "").unwrap();
     let turn = bench.run(bench.request("Go")).await.unwrap();
     assert_eq!(turn.final_message.as_deref(), Some("done"));

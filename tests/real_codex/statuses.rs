@@ -7,14 +7,14 @@ use crate::{
     table::{Row, each_reply_fails},
 };
 
-/// An answer that says more than it should: only what Codex itself says of it counts.
+/// An answer whose body mentions other failures: only Codex's own text counts.
 fn status(status: u16) -> Reply {
-    let words = "status 401, rate limit exceeded, context window";
-    Reply::error(status, "some_code", words)
+    let message = "status 401, rate limit exceeded, context window";
+    Reply::error(status, "some_code", message)
 }
 
-/// An answer in words instead of JSON.
-fn words(status: u16, body: &str) -> Reply {
+/// An answer with plain text instead of JSON.
+fn plain_text(status: u16, body: &str) -> Reply {
     Reply::plain(status, [("content-type", "text/plain")], body)
 }
 
@@ -109,34 +109,34 @@ async fn an_http_status_has_its_class() {
 }
 
 #[tokio::test]
-async fn an_http_status_that_says_nothing_of_a_cause_is_other() {
+async fn an_ambiguous_http_status_is_other() {
     each_reply_fails([
         (
             "HTTP 304",
             "unexpected status 304",
             C::Other,
-            words(304, ""),
+            plain_text(304, ""),
         ),
         ("HTTP 409", "unexpected status 409", C::Other, status(409)),
         ("HTTP 418", "unexpected status 418", C::Other, status(418)),
         ("HTTP 451", "unexpected status 451", C::Other, status(451)),
         (
-            "HTTP 400, in words",
+            "HTTP 400, plain text",
             "they said: rate limit",
             C::Other,
-            words(400, "they said: rate limit"),
+            plain_text(400, "they said: rate limit"),
         ),
         (
-            "HTTP 400, without a word",
-            "Codex does not say why",
+            "HTTP 400, an empty body",
+            "Codex reported no reason",
             C::Other,
-            words(400, ""),
+            plain_text(400, ""),
         ),
         (
-            "HTTP 400, a page",
+            "HTTP 400, a web page",
             "<html>",
             C::Other,
-            words(400, "<html>status 401</html>"),
+            plain_text(400, "<html>status 401</html>"),
         ),
     ])
     .await;
@@ -213,7 +213,7 @@ async fn an_http_error_with_a_code_has_the_class_of_the_code() {
 }
 
 #[tokio::test]
-async fn a_model_that_the_provider_does_not_know_is_an_invalid_request() {
+async fn an_unknown_model_is_an_invalid_request() {
     let unknown = "The model `gpt-0` does not exist or you do not have access to it.";
     each_reply_fails([
         (

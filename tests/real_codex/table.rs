@@ -1,5 +1,5 @@
-//! Tables of failures. Each row has its sentence in `docs/error-classes.md`: what the cause is, a part of
-//! what is said, and the class; `tests/error_classes` holds them against that page.
+//! Tables of failures. Each row is in `docs/error-classes.md`: the cause, a part of the error's text, and the
+//! class. `tests/error_classes` compares them with that page.
 
 use std::future::Future;
 
@@ -16,16 +16,16 @@ use crate::{
     reply::Reply,
 };
 
-/// The cause, what is said, and the class.
+/// The cause, a part of the error's text, and the class.
 pub(crate) type Row<T> = (&'static str, &'static str, ErrorClass, T);
 
-/// What makes a request fail.
-pub(crate) type Spoil = fn(&Bench, TurnRequest) -> TurnRequest;
+/// Changes a request, or the bench, so that the turn fails.
+pub(crate) type Setup = fn(&Bench, TurnRequest) -> TurnRequest;
 
-/// How many turns run at once: a turn waits for its disk and its model most of the time.
-const AT_ONCE: usize = 4;
+/// The number of concurrent turns: most of the time a turn waits for its disk and its model.
+const CONCURRENCY: usize = 4;
 
-/// Tries every row, several at once.
+/// Tries every row, some of them concurrently.
 pub(crate) async fn each<T, F>(
     rows: impl IntoIterator<Item = Row<T>>,
     try_row: impl Fn(Row<T>) -> F,
@@ -33,87 +33,87 @@ pub(crate) async fn each<T, F>(
     F: Future<Output = ()>,
 {
     let rows = stream::iter(rows.into_iter().map(try_row));
-    rows.buffer_unordered(AT_ONCE).collect::<()>().await;
+    rows.buffer_unordered(CONCURRENCY).collect::<()>().await;
 }
 
-/// Runs a turn for each reply of the model, which ends it as failed.
+/// Runs a turn for each reply of the model. Each turn fails at the model.
 pub(crate) async fn each_reply_fails(rows: impl IntoIterator<Item = Row<Reply>>) {
-    each(rows, |(cause, says, class, reply)| async move {
+    each(rows, |(cause, text, class, reply)| async move {
         let Some(bench) = Bench::start([reply]) else {
             return;
         };
         let request = bench.request("Go");
         bench
-            .fails_at_the_model((cause, says, class, request))
+            .fails_at_the_model((cause, text, class, request))
             .await;
     })
     .await;
 }
 
-/// Runs a turn for each spoiled request, which Codex does not even begin.
-pub(crate) async fn each_request_is_refused(rows: impl IntoIterator<Item = Row<Spoil>>) {
-    each(rows, |(cause, says, class, spoil)| async move {
+/// Runs a turn for each setup. Each turn fails before it starts.
+pub(crate) async fn each_request_is_rejected(rows: impl IntoIterator<Item = Row<Setup>>) {
+    each(rows, |(cause, text, class, setup)| async move {
         let Some(bench) = Bench::start([]) else {
             return;
         };
         let error = bench
-            .run(spoil(&bench, bench.request("Go")))
+            .run(setup(&bench, bench.request("Go")))
             .await
             .unwrap_err();
-        assert!(error.to_string().contains(says), "{cause}: {error}");
-        bench.assert_refused(cause, class, &error);
+        assert!(error.to_string().contains(text), "{cause}: {error}");
+        bench.assert_rejected(cause, class, &error);
     })
     .await;
 }
 
-/// Runs a turn for each reply of the model, with a tool call that fails; the turn goes on.
-pub(crate) async fn each_tool_fails(rows: impl IntoIterator<Item = Row<(Reply, Spoil)>>) {
-    each(rows, |(cause, says, class, (reply, spoil))| async move {
+/// Runs a turn for each reply of the model, with a tool call that fails. Each turn completes.
+pub(crate) async fn each_tool_fails(rows: impl IntoIterator<Item = Row<(Reply, Setup)>>) {
+    each(rows, |(cause, text, class, (reply, setup))| async move {
         let Some(bench) = Bench::start([reply, Reply::done()]) else {
             return;
         };
-        let turn = bench.run(spoil(&bench, bench.request("Go"))).await;
+        let turn = bench.run(setup(&bench, bench.request("Go"))).await;
         assert!(turn.is_ok(), "{cause}: {turn:?}");
         let calls = bench.calls(1);
         assert_ok(calls.turn());
         let tool = calls.tool();
         assert_eq!(tool.outcome(), Some(Outcome::Error), "{cause}");
         assert_eq!(tool.error_class(), Some(class), "{cause}");
-        let told = tool.error_message().unwrap_or_default();
-        assert!(told.contains(says), "{cause}: {told}");
+        let message = tool.error_message().unwrap_or_default();
+        assert!(message.contains(text), "{cause}: {message}");
     })
     .await;
 }
 
-/// A request as it is.
-pub(crate) fn as_it_is(_: &Bench, request: TurnRequest) -> TurnRequest {
+/// Does not change the request.
+pub(crate) fn unchanged(_: &Bench, request: TurnRequest) -> TurnRequest {
     request
 }
 
 impl Bench {
-    /// Runs a turn that begins, and that Codex ends as failed.
+    /// Runs a turn that starts and fails at the model.
     pub(crate) async fn fails_at_the_model(&self, row: Row<TurnRequest>) {
-        let (cause, says, class, request) = row;
+        let (cause, text, class, request) = row;
         let error = self.run(request).await.unwrap_err();
         let TurnError::Failed { message, .. } = &error else {
             panic!("{cause}: {error:?}");
         };
-        assert!(error.to_string().contains(says), "{cause}: {error}");
+        assert!(error.to_string().contains(text), "{cause}: {error}");
         let calls = self.calls(1);
         let event = calls.turn();
         assert_eq!(event.error_class(), Some(class), "{cause}: {error}");
         assert_eq!(event.outcome(), Some(Outcome::Error), "{cause}");
         assert_eq!(event.kind(), EventKind::Exception, "{cause}");
-        let words = message.trim_end_matches('.');
-        assert!(event.error_message().unwrap().contains(words), "{cause}");
+        let message = message.trim_end_matches('.');
+        assert!(event.error_message().unwrap().contains(message), "{cause}");
         assert_eq!(event.retry_after(), None, "{cause}");
         assert!(event.thread_id().is_some(), "{cause}");
         assert_eq!(number(event, names::EXIT_CODE), Some(1), "{cause}");
         assert_eq!(self.model.left(), 0, "{cause}: the model was not asked");
     }
 
-    /// Asserts that the one turn failed before the model was asked.
-    pub(crate) fn assert_refused(&self, cause: &str, class: ErrorClass, error: &TurnError) {
+    /// Asserts that the only turn failed before a request to the model.
+    pub(crate) fn assert_rejected(&self, cause: &str, class: ErrorClass, error: &TurnError) {
         let calls = self.calls(1);
         assert_eq!(calls.turn().error_class(), Some(class), "{cause}: {error}");
         assert!(calls.tools.is_empty(), "{cause}");

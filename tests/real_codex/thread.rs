@@ -1,4 +1,4 @@
-//! Turns that go on with a thread, and what each of them used.
+//! Turns that resume a thread, and their usage.
 
 use codex_telemetry::{
     ErrorClass,
@@ -37,7 +37,7 @@ impl Bench {
 }
 
 #[tokio::test]
-async fn each_turn_of_a_thread_tells_what_it_used_itself() {
+async fn each_turn_of_a_thread_has_its_own_usage() {
     let Some(bench) = Bench::start([1, 10, 100].map(used)) else {
         return;
     };
@@ -55,22 +55,22 @@ async fn each_turn_of_a_thread_tells_what_it_used_itself() {
     }
 
     let calls = bench.calls(3);
-    let told = calls
+    let tokens = calls
         .turns
         .iter()
         .map(|event| number(event, names::INPUT_TOKENS));
-    assert!(told.eq([10, 100, 1000].map(Some)));
-    // It is the same conversation for the model too.
+    assert!(tokens.eq([10, 100, 1000].map(Some)));
+    // The model gets the same conversation.
     let asked = bench.model.asked();
     let last = asked.last().unwrap().texts();
     assert!(last.iter().any(|text| text.contains("plum")), "{last:?}");
 }
 
 #[tokio::test]
-async fn what_a_failed_turn_used_is_not_told_of_the_next_one() {
+async fn the_usage_of_a_failed_turn_is_not_in_the_next_one() {
     let script = [
         used(1),
-        // The failed turn: one request is answered and counted, then one is refused.
+        // The failed turn: one request is answered and counted, then one fails.
         Reply::shell("true"),
         Reply::status(400, "{}"),
         used(7),
@@ -98,7 +98,7 @@ async fn what_a_failed_turn_used_is_not_told_of_the_next_one() {
 }
 
 #[tokio::test]
-async fn what_the_caller_says_was_used_before_counts() {
+async fn the_previous_usage_of_the_request_counts() {
     let Some(bench) = Bench::start([2, 3].map(used)) else {
         return;
     };
@@ -112,7 +112,7 @@ async fn what_the_caller_says_was_used_before_counts() {
 }
 
 #[tokio::test]
-async fn the_usage_of_a_turn_is_not_known_when_the_earlier_total_is_not() {
+async fn the_usage_is_unknown_without_the_earlier_total() {
     let Some(bench) = Bench::start([2, 3].map(used)) else {
         return;
     };
@@ -128,7 +128,7 @@ async fn the_usage_of_a_turn_is_not_known_when_the_earlier_total_is_not() {
     assert_eq!(number(&calls.turns[1], names::INPUT_TOKENS), None);
 }
 
-/// Takes the lines that tell a total out of every file below Codex's sessions.
+/// Removes the lines with a total from every file below `sessions`.
 fn strip_totals(home: &std::path::Path) {
     let mut directories = vec![home.join("sessions")];
     while let Some(directory) = directories.pop() {

@@ -1,4 +1,4 @@
-//! Tools that fail inside of a turn, which goes on.
+//! Tools that fail inside of a turn that completes.
 #![cfg(unix)]
 
 use std::fs;
@@ -12,13 +12,13 @@ use crate::{
     bench::Bench,
     calls::assert_ok,
     reply::Reply,
-    table::{Spoil, as_it_is, each_tool_fails},
+    table::{Setup, each_tool_fails, unchanged},
 };
 
 #[tokio::test]
-async fn a_command_that_fails_is_a_tool_that_failed() {
-    let shell = |command| (Reply::shell(command), as_it_is as Spoil);
-    let patch = |patch| (Reply::patch(patch), as_it_is as Spoil);
+async fn a_failed_command_is_tool_failed() {
+    let shell = |command| (Reply::shell(command), unchanged as Setup);
+    let patch = |patch| (Reply::patch(patch), unchanged as Setup);
     each_tool_fails([
         (
             "a command exits with 3",
@@ -27,13 +27,13 @@ async fn a_command_that_fails_is_a_tool_that_failed() {
             shell("exit 3"),
         ),
         (
-            "a command is not there",
+            "a command is missing",
             "exited with 127",
             C::ToolFailed,
             shell("no-such-command"),
         ),
         (
-            "a command may not be run",
+            "a command is not executable",
             "exited with 126",
             C::ToolFailed,
             shell("/etc/passwd"),
@@ -57,19 +57,19 @@ async fn a_command_that_fails_is_a_tool_that_failed() {
             shell("kill -SEGV $$"),
         ),
         (
-            "a command's file may not grow",
+            "a command exceeds its file size limit",
             "exited with 153",
             C::ToolFailed,
             shell("ulimit -f 0; echo x >file"),
         ),
         (
-            "a command's output speaks of other failures",
+            "a command's output mentions other failures",
             "exited with 1",
             C::ToolFailed,
             shell("echo 'status 401, rate limit, Read-only file system'; exit 1"),
         ),
         (
-            "a command's directory is not there",
+            "a command's directory does not exist",
             "exited with -1",
             C::ToolFailed,
             (
@@ -77,11 +77,11 @@ async fn a_command_that_fails_is_a_tool_that_failed() {
                     "exec_command",
                     r#"{"cmd":"true","workdir":"/no/such/directory"}"#,
                 ),
-                as_it_is,
+                unchanged,
             ),
         ),
         (
-            "an edit of what cannot be written",
+            "an edit of a path that is not writable",
             "",
             C::ToolFailed,
             patch("*** Begin Patch\n*** Add File: /proc/none\n+x\n*** End Patch"),
@@ -90,7 +90,7 @@ async fn a_command_that_fails_is_a_tool_that_failed() {
     .await;
 }
 
-/// An MCP server of the tool `t`, which does `call` when it is called.
+/// An MCP server with the tool `t`, which runs `CALL`.
 const SERVER: &str = r#"
 answer() { printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$id" "$1"; }
 while read -r line; do
@@ -112,8 +112,8 @@ fn server(bench: &Bench, request: TurnRequest, call: &str) -> TurnRequest {
 }
 
 #[tokio::test]
-async fn a_tool_of_a_server_that_fails_is_a_tool_that_failed() {
-    let call = |spoil: Spoil| (Reply::mcp("stub", "t"), spoil);
+async fn a_failed_mcp_tool_is_tool_failed() {
+    let call = |setup: Setup| (Reply::mcp("stub", "t"), setup);
     each_tool_fails([
         ("an MCP tool reports a failure", "reported a failure", C::ToolFailed, call(|bench, request| {
             server(bench, request, r#"answer '{"content":[],"isError":true}'"#)
@@ -136,28 +136,28 @@ async fn a_tool_of_a_server_that_fails_is_a_tool_that_failed() {
 }
 
 #[tokio::test]
-async fn a_tool_call_that_codex_refuses_before_it_runs_leaves_no_event() {
+async fn a_tool_call_that_codex_rejects_has_no_event() {
     let edit = |file: &str| Reply::patch(&format!("*** Begin Patch\n{file}\n*** End Patch"));
-    let rows: [(&str, Reply, Spoil); 10] = [
+    let rows: [(&str, Reply, Setup); 10] = [
         (
             "an unknown tool",
             Reply::call("no_such_tool", "{}"),
-            as_it_is,
+            unchanged,
         ),
         (
-            "arguments that are no JSON",
+            "arguments of invalid JSON",
             Reply::call("exec_command", "{broken"),
-            as_it_is,
+            unchanged,
         ),
         (
-            "arguments that lack one",
+            "a missing argument",
             Reply::call("exec_command", "{}"),
-            as_it_is,
+            unchanged,
         ),
         (
             "a dangerous command",
             Reply::shell("rm -rf /no/such/directory"),
-            as_it_is,
+            unchanged,
         ),
         (
             "a command that asks for more rights",
@@ -165,14 +165,14 @@ async fn a_tool_call_that_codex_refuses_before_it_runs_leaves_no_event() {
                 "exec_command",
                 r#"{"cmd":"true","sandbox_permissions":"require_escalated","justification":"x"}"#,
             ),
-            as_it_is,
+            unchanged,
         ),
         (
-            "an edit of a file that is not there",
+            "an edit of a missing file",
             edit("*** Update File: none.txt\n@@\n-a\n+b"),
-            as_it_is,
+            unchanged,
         ),
-        ("an edit that is none", Reply::patch("garbage"), as_it_is),
+        ("an invalid edit", Reply::patch("garbage"), unchanged),
         (
             "an edit that the sandbox forbids",
             edit("*** Add File: a.txt\n+a"),
@@ -190,22 +190,22 @@ async fn a_tool_call_that_codex_refuses_before_it_runs_leaves_no_event() {
             },
         ),
         (
-            "a tool of an MCP server that did not start",
+            "a tool of an MCP server that failed to start",
             Reply::mcp("stub", "t"),
             |_, request| request.with_config("mcp_servers.stub", "{command=\"/no/such/server\"}"),
         ),
     ];
-    let rows = rows.map(|(cause, reply, spoil)| (cause, "", C::Other, (reply, spoil)));
-    crate::table::each(rows, |(cause, _, _, (reply, spoil))| async move {
+    let rows = rows.map(|(cause, reply, setup)| (cause, "", C::Other, (reply, setup)));
+    crate::table::each(rows, |(cause, _, _, (reply, setup))| async move {
         let Some(bench) = Bench::start([reply, Reply::done()]) else {
             return;
         };
-        let turn = bench.run(spoil(&bench, bench.request("Go"))).await.unwrap();
+        let turn = bench.run(setup(&bench, bench.request("Go"))).await.unwrap();
         assert_eq!(turn.final_message.as_deref(), Some("done"), "{cause}");
         let calls = bench.calls(1);
         assert_ok(calls.turn());
         assert!(calls.tools.is_empty(), "{cause}: {:?}", calls.tools);
-        // The model is told.
+        // The model gets the error.
         let asked = bench.model.asked().last().unwrap().json();
         assert!(asked.to_string().contains("_output"), "{cause}: {asked}");
     })

@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Bench {
-    /// Has Codex export to this bench's model.
+    /// Makes Codex export to this bench's model.
     fn exporting(&self, request: TurnRequest) -> TurnRequest {
         let exporter = |path| {
             let endpoint = self.model.url(path);
@@ -24,7 +24,7 @@ impl Bench {
         request.with_config("otel", otel)
     }
 
-    /// The spans of one name that Codex has exported.
+    /// Returns the exported spans with this name.
     fn spans(&self, name: &str) -> Vec<Value> {
         let exports = self.model.received("/v1/traces");
         let list = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
@@ -40,7 +40,7 @@ impl Bench {
 }
 
 #[tokio::test]
-async fn codexs_own_root_span_is_a_child_of_the_turns_span() {
+async fn codexs_root_span_is_a_child_of_the_turns_span() {
     let Some(bench) = Bench::start([Reply::done()]) else {
         return;
     };
@@ -70,7 +70,7 @@ async fn codexs_own_root_span_is_a_child_of_the_turns_span() {
     assert_eq!(span["parentSpanId"], turn.span_id().to_string());
     assert_eq!(span["traceId"], trace);
     assert_eq!(span["traceState"], "a=b");
-    // The same trace goes on to the model.
+    // Codex passes the trace on to the model.
     let asked = bench.model.asked();
     let onward = asked[0].header("traceparent");
     assert!(onward.starts_with(&format!("00-{trace}-")), "{onward:?}");
@@ -97,7 +97,7 @@ async fn a_turn_without_a_parent_is_the_root_of_codexs_trace_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn our_span_and_codexs_own_come_to_one_receiver_as_one_trace() {
+async fn our_span_and_codexs_spans_are_one_trace_at_a_receiver() {
     use codex_telemetry::{
         OtlpConfig, OtlpSink, ServiceBuilderExt,
         otlp::config::{Protocol, Signal},

@@ -5,7 +5,7 @@ use codex_telemetry::{ErrorClass, Operation, Outcome, event::names, turn::TurnEr
 use crate::support::{GOOD_TURN, Stack, fake_codex, request, run};
 
 #[tokio::test]
-async fn a_good_turn_gives_message_items_usage_and_thread() {
+async fn a_completed_turn_has_its_message_items_usage_and_thread() {
     let (turn, event) = run(GOOD_TURN).await;
     let turn = turn.unwrap();
     assert_eq!(turn.final_message.as_deref(), Some("hi"));
@@ -19,12 +19,12 @@ async fn a_good_turn_gives_message_items_usage_and_thread() {
 }
 
 #[tokio::test]
-async fn a_failed_turn_has_the_class_of_its_message_and_keeps_the_facts() {
+async fn a_failed_turn_has_the_class_of_its_message_and_its_stats() {
     let (turn, event) = run(r#"
         echo '{"type":"thread.started","thread_id":"t"}'
         echo '{"type":"error","message":"Reconnecting... 1/2 (stream disconnected)"}'
         echo '{"type":"turn.failed","error":{"message":"rate limit exceeded, try again in 1.5s"}}'
-        echo 'a word on stderr' >&2
+        echo 'a line on stderr' >&2
         exit 1
     "#)
     .await;
@@ -35,12 +35,12 @@ async fn a_failed_turn_has_the_class_of_its_message_and_keeps_the_facts() {
     assert_eq!(event.attribute(names::RETRIES), Some(&1.into()));
     assert_eq!(event.attribute(names::EXIT_CODE), Some(&1.into()));
     let stderr = event.attribute(names::STDERR_TAIL).unwrap();
-    assert_eq!(stderr.as_str(), "a word on stderr");
+    assert_eq!(stderr.as_str(), "a line on stderr");
     assert_eq!(event.span_events().len(), 1);
 }
 
 #[tokio::test]
-async fn a_process_that_exits_without_a_word_is_told_by_its_code_and_stderr() {
+async fn an_exit_without_an_event_is_classified_by_the_code_and_standard_error() {
     for (script, class) in [
         (
             "echo 'Error: no rollout found for x' >&2; exit 1",
@@ -64,7 +64,7 @@ async fn a_process_that_exits_without_a_word_is_told_by_its_code_and_stderr() {
 }
 
 #[tokio::test]
-async fn a_process_that_dies_by_a_signal_is_told_by_the_signal() {
+async fn a_death_by_a_signal_is_classified_by_the_signal() {
     for (signal, number, class) in [
         ("TERM", 15, ErrorClass::Interrupted),
         ("USR1", 10, ErrorClass::Interrupted),
@@ -79,13 +79,13 @@ async fn a_process_that_dies_by_a_signal_is_told_by_the_signal() {
 }
 
 #[tokio::test]
-async fn a_line_that_was_cut_by_a_signal_is_not_taken_for_garbage() {
+async fn a_line_that_a_signal_cuts_is_ignored() {
     let (_, event) = run(r#"printf '{"type":"thread.st'; kill -KILL $$"#).await;
     assert_eq!(event.error_class(), Some(ErrorClass::Transport));
 }
 
 #[tokio::test]
-async fn what_codex_does_not_end_is_ended_with_the_turn() {
+async fn a_tool_without_an_end_ends_with_the_turn() {
     let stack = Stack::new(fake_codex());
     let script = r#"
         item='"id":"item_0","type":"command_execution","command":"sleep 9","aggregated_output":""'
@@ -94,13 +94,12 @@ async fn what_codex_does_not_end_is_ended_with_the_turn() {
     "#;
     let turn = stack.run(request(script)).await.unwrap();
     assert_eq!(turn.usage, None);
-    stack.turn_event();
     let tools = stack.sink.find(Operation::Tool, Outcome::Error);
     assert_eq!(tools[0].error_class(), Some(ErrorClass::Incomplete));
 }
 
 #[tokio::test]
-async fn the_first_word_on_how_the_turn_ended_counts() {
+async fn the_first_end_of_a_turn_counts() {
     let (turn, _) = run(r#"
         echo '{"type":"turn.completed","usage":{"input_tokens":1}}'
         echo '{"type":"turn.failed","error":{"message":"too late"}}'

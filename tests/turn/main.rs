@@ -1,8 +1,9 @@
-//! Turns of processes that behave as no real Codex should, through the full stack of layers.
+//! `turn`, with a fake Codex that does what a test's script says.
 
 #[path = "../support/checked/mod.rs"]
 mod checked;
 mod endings;
+mod environment;
 mod matrix;
 mod orphans;
 mod output;
@@ -12,3 +13,5 @@ mod request;
 mod signals;
 mod stream;
 mod support;
+mod tools;
+mod values;

@@ -1,4 +1,4 @@
-//! Every kind of process that a turn can have, in every way that a turn can end: nothing is left.
+//! Every kind of process, with every ending of a turn, leaves no process and no file.
 #![cfg(target_os = "linux")]
 
 use std::{fs, path::Path, time::Duration};
@@ -20,7 +20,7 @@ use crate::{
 enum Ending {
     Success,
     Failure,
-    /// By a signal, which has a class.
+    /// By a signal, with the class of that signal.
     Death(ErrorClass),
     Drop,
     Timeout,
@@ -34,11 +34,11 @@ enum Flavor {
     MultiThread,
 }
 
-/// What a process does beside its turn: first, and when it has told what it has to tell.
+/// What a process does before and after the output that ends the turn.
 #[derive(Clone, Copy)]
 struct Kind<'a> {
-    first: &'a str,
-    then: &'a str,
+    before: &'a str,
+    after: &'a str,
 }
 
 /// One turn of a kind of process.
@@ -49,7 +49,7 @@ struct Case {
 }
 
 impl Ending {
-    /// Those that any process can have.
+    /// The endings that any process can have.
     const ALL: [Self; 6] = [
         Self::Success,
         Self::Failure,
@@ -59,8 +59,8 @@ impl Ending {
         Self::Shutdown,
     ];
 
-    /// What the process tells for the turn to end so.
-    const fn told(self) -> &'static str {
+    /// The output for this ending, and the exit code, if the process exits.
+    const fn output(self) -> &'static str {
         match self {
             Self::Success => r#"echo '{"type":"turn.completed"}'; code=0"#,
             Self::Failure => {
@@ -94,7 +94,7 @@ impl Flavor {
 impl Case {
     fn new(kind: Kind<'_>, ending: Ending) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        // `started` is there once everything that the process starts first is.
+        // `started` exists once the process has done what it does before its output.
         let script = format!(
             r#"
             echo $$ >"$CASE/pid"
@@ -110,13 +110,13 @@ impl Case {
             {}
             if [ "$code" ]; then exit $code; else sleep 303; fi
             "#,
-            kind.first,
-            ending.told(),
-            kind.then,
+            kind.before,
+            ending.output(),
+            kind.after,
         );
         Self {
             stack: Stack::new(fake_codex().exit_grace(match ending {
-                // The turn's own ending is not what is to be seen.
+                // Short, so that the turn ends while the process still runs.
                 Ending::Success | Ending::Failure => Duration::from_millis(100),
                 _ => DEADLINE,
             })),
@@ -133,7 +133,10 @@ impl Case {
 
     async fn started(&self) {
         let started = self.path("started");
-        assert!(comes_true(|| started.exists()).await, "it does not start");
+        assert!(
+            comes_true(|| started.exists()).await,
+            "the process does not start"
+        );
     }
 
     fn run(&self, ending: Ending, flavor: Flavor) {
@@ -141,8 +144,8 @@ impl Case {
         let turn = self.stack.service().oneshot(self.request.clone());
         match ending {
             Ending::Success | Ending::Failure | Ending::Death(_) => {
-                let ended = runtime.block_on(async { tokio::time::timeout(DEADLINE, turn).await });
-                let _ = ended.expect("the turn hangs");
+                let result = runtime.block_on(async { tokio::time::timeout(DEADLINE, turn).await });
+                let _ = result.expect("the turn hangs");
             }
             Ending::Drop => runtime.block_on(async {
                 tokio::select! {
@@ -160,14 +163,14 @@ impl Case {
                 runtime.block_on(turn).unwrap_err();
             }
             Ending::PanicOfTheCaller => {
-                // Spawned, so that the runtime catches it, as it does for a caller.
+                // Spawned, so that the runtime catches the panic.
                 let started = self.path("started");
                 let caller = runtime.spawn(join(turn, async move {
                     assert!(comes_true(|| started.exists()).await);
-                    panic!("the caller's own");
+                    panic!("of the caller");
                 }));
-                let end = runtime.block_on(caller);
-                assert!(end.is_err_and(|error| error.is_panic()));
+                let result = runtime.block_on(caller);
+                assert!(result.is_err_and(|error| error.is_panic()));
             }
             Ending::Shutdown => {
                 runtime.spawn(turn);
@@ -186,7 +189,7 @@ impl Case {
         let runtime = Flavor::CurrentThread.runtime();
         let gone = runtime.block_on(comes_true(|| of_case(self.directory.path()).is_empty()));
         assert!(gone, "left: {:#?}", of_case(self.directory.path()));
-        // A zombie has no environment to be found by. (A timeout may come before the first word.)
+        // A zombie has no environment. (A timeout may come before the process has written its id.)
         match fs::read_to_string(self.path("pid")) {
             Ok(pid) => {
                 let process = Path::new("/proc").join(pid.trim());
@@ -207,23 +210,23 @@ impl Case {
     }
 }
 
-/// The processes of a case, by their environment, with their command lines.
+/// Returns the command lines of the processes of a case, found by their environment.
 fn of_case(directory: &Path) -> Vec<String> {
-    let mark = format!("CASE={}", directory.display());
+    let tag = format!("CASE={}", directory.display());
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let paths = processes.map(|process| process.path());
     let read = |path: &Path, name| fs::read(path.join(name)).unwrap_or_default();
-    let bears = |path: &Path| {
+    let has_tag = |path: &Path| {
         let environment = read(path, "environ");
         let mut variables = environment.split(|byte| *byte == 0);
-        variables.any(|variable| variable == mark.as_bytes())
+        variables.any(|variable| variable == tag.as_bytes())
     };
     let command_line = |path: &Path| {
         let line = String::from_utf8_lossy(&read(path, "cmdline")).replace('\0', " ");
         format!("{} {line}", path.display())
     };
     paths
-        .filter(|path| bears(path))
+        .filter(|path| has_tag(path))
         .map(|path| command_line(&path))
         .collect()
 }
@@ -245,73 +248,73 @@ fn nothing_is_left_at(kind: Kind<'_>, ending: Ending) {
 #[test]
 fn nothing_is_left_of_a_plain_process() {
     nothing_is_left_of(Kind {
-        first: "",
-        then: "",
+        before: "",
+        after: "",
     });
 }
 
 #[test]
 fn nothing_is_left_of_a_process_that_forks() {
     nothing_is_left_of(Kind {
-        first: "sleep 303 & (sleep 303 & sleep 303) &",
-        then: "",
+        before: "sleep 303 & (sleep 303 & sleep 303) &",
+        after: "",
     });
 }
 
 #[test]
-fn nothing_is_left_of_a_process_with_children_in_sessions_of_their_own() {
+fn nothing_is_left_of_a_process_with_children_in_their_own_sessions() {
     nothing_is_left_of(Kind {
-        first: "setsid sh -c 'sleep 303 & setsid sleep 303 & touch \"$CASE/there\"; wait' &
+        before: "setsid sh -c 'sleep 303 & setsid sleep 303 & touch \"$CASE/there\"; wait' &
                 until [ -e \"$CASE/there\" ]; do :; done",
-        then: "",
+        after: "",
     });
 }
 
 #[test]
 fn nothing_is_left_of_a_process_that_ignores_signals() {
     nothing_is_left_of(Kind {
-        first: "trap '' HUP INT QUIT TERM; sleep 303 & setsid sleep 303 &",
-        then: "",
+        before: "trap '' HUP INT QUIT TERM; sleep 303 & setsid sleep 303 &",
+        after: "",
     });
 }
 
 #[test]
 fn nothing_is_left_of_a_process_that_closes_its_pipes() {
     nothing_is_left_of(Kind {
-        first: "sleep 303 &",
-        then: "exec <&- >&- 2>&-; sleep 303",
+        before: "sleep 303 &",
+        after: "exec <&- >&- 2>&-; sleep 303",
     });
 }
 
 #[test]
 fn nothing_is_left_of_a_process_that_writes_forever() {
     nothing_is_left_of(Kind {
-        first: "",
-        then: r#"while :; do echo '{"type":"turn.started"}'; done"#,
+        before: "",
+        after: r#"while :; do echo '{"type":"turn.started"}'; done"#,
     });
 }
 
 #[test]
 fn nothing_is_left_of_a_process_that_floods_standard_error() {
     nothing_is_left_of(Kind {
-        first: "yes noise >&2 &",
-        then: "yes noise >&2",
+        before: "yes noise >&2 &",
+        after: "yes noise >&2",
     });
 }
 
 #[test]
 fn nothing_is_left_of_a_process_that_writes_one_endless_line() {
     nothing_is_left_of(Kind {
-        first: "",
-        then: "while :; do printf xxxxxxxx; done",
+        before: "",
+        after: "while :; do printf xxxxxxxx; done",
     });
 }
 
 #[test]
 fn nothing_is_left_of_a_process_that_stops_itself() {
     nothing_is_left_of(Kind {
-        first: "setsid sleep 303 &",
-        then: "kill -STOP $$; sleep 303",
+        before: "setsid sleep 303 &",
+        after: "kill -STOP $$; sleep 303",
     });
 }
 
@@ -336,8 +339,8 @@ fn nothing_is_left_of_a_process_that_dies_by_a_signal() {
             continue;
         }
         let kind = Kind {
-            first: "ulimit -c 0; sleep 303 & setsid sleep 303 &",
-            then: &format!("kill -{name} $$"),
+            before: "ulimit -c 0; sleep 303 & setsid sleep 303 &",
+            after: &format!("kill -{name} $$"),
         };
         nothing_is_left_at(kind, Ending::Death(class));
     }

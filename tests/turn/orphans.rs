@@ -1,7 +1,7 @@
-//! Programs that die without ending their turns, and what is left of those: nothing.
+//! A program that dies without dropping its turns leaves no process: the watchdog kills them.
 //!
-//! The program is this test binary, started again to run the same test alone, which then finds out by a
-//! variable that it is the program.
+//! The program is this test binary, started again to run the same test alone. An environment variable tells
+//! the test that it is the program.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -15,19 +15,24 @@ use std::{
 
 use rustix::fs::OFlags;
 
-use crate::support::{GOOD_TURN, Stack, fake_codex, gone, request, running, there};
+use crate::support::{
+    GOOD_TURN, Stack, fake_codex, request, running, unique_sleep, until_gone, until_running,
+};
 
+/// What the fake Codex does in the program, and what it shows on a command line.
 const SCRIPT: &str = "ORPHANS_TEST_SCRIPT";
+const MARKER: &str = "ORPHANS_TEST_MARKER";
 
 /// A program that runs one turn.
 struct Program(Child);
 
 impl Program {
-    /// Starts `test` again as a program whose Codex runs `script`.
-    fn start(test: &str, script: &str) -> Self {
+    /// Starts `test` again as a program whose Codex runs `script`, which shows `marker`.
+    fn start(test: &str, script: &str, marker: &str) -> Self {
         let program = Command::new(env::current_exe().unwrap())
             .args(["--exact", test, "--nocapture"])
             .env(SCRIPT, script)
+            .env(MARKER, marker)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -39,33 +44,33 @@ impl Program {
         watchdog_of(self.0.id())
     }
 
-    /// Waits for its end, and that of its watchdog.
-    async fn end(mut self) -> ExitStatus {
+    /// Waits until the program and its watchdog have exited.
+    async fn exit(mut self) -> ExitStatus {
         let watchdog = self.watchdog();
-        let ended = tokio::task::spawn_blocking(move || self.0.wait().unwrap());
-        let status = ended.await.unwrap();
-        gone(&watchdog).await;
+        let exit = tokio::task::spawn_blocking(move || self.0.wait().unwrap());
+        let status = exit.await.unwrap();
+        until_gone(&watchdog).await;
         status
     }
 
     async fn kill(mut self) {
         self.0.kill().unwrap();
-        self.end().await;
+        self.exit().await;
     }
 }
 
-/// What is on the command line of a process's watchdog.
+/// Returns a part of the command line of a program's watchdog.
 fn watchdog_of(pid: u32) -> String {
     format!("codex-watchdog {pid} ")
 }
 
-/// The script, in the program.
-fn script() -> Option<String> {
-    env::var(SCRIPT).ok()
+/// Returns the script and its marker in the program, and nothing in the test.
+fn in_program() -> Option<(String, String)> {
+    Some((env::var(SCRIPT).ok()?, env::var(MARKER).ok()?))
 }
 
 /// Runs the turn of the program.
-async fn turn(script: &str) {
+async fn run_turn(script: &str) {
     let stack = Stack::new(fake_codex());
     let _ = stack.run(request(script)).await;
 }
@@ -81,7 +86,7 @@ fn pid_of(marker: &str) -> u32 {
     line.split(' ').next().unwrap().parse().unwrap()
 }
 
-/// Fills the pipe that a watchdog reads from, with lines that say nothing.
+/// Fills the pipe that a watchdog reads from with empty lines.
 fn fill(watchdog: u32) {
     let mut pipe = OpenOptions::new()
         .write(true)
@@ -92,102 +97,101 @@ fn fill(watchdog: u32) {
 }
 
 #[tokio::test]
-async fn a_program_that_is_killed_leaves_nothing_of_its_turn() {
-    if let Some(script) = script() {
-        return turn(&script).await;
+async fn a_program_that_is_killed_leaves_no_process_of_its_turn() {
+    if let Some((script, _)) = in_program() {
+        return run_turn(&script).await;
     }
-    // In the group, in sessions of their own, deaf to signals, and below one another.
-    let program = Program::start(
-        "orphans::a_program_that_is_killed_leaves_nothing_of_its_turn",
+    // In the group, in their own sessions, below one another, and without reaction to signals.
+    let (sleep, last) = (unique_sleep(), unique_sleep());
+    let script = format!(
         "trap '' HUP INT TERM
-         sleep 304.501 &
-         setsid sh -c 'setsid sleep 304.501 & (sleep 304.501 & wait) & sleep 304.502; wait' &
-         wait",
+         {sleep} &
+         setsid sh -c 'setsid {sleep} & ({sleep} & wait) & {last}; wait' &
+         wait"
     );
-    there("sleep 304.502").await;
+    let test = "orphans::a_program_that_is_killed_leaves_no_process_of_its_turn";
+    let program = Program::start(test, &script, &last);
+    until_running(&last).await;
     program.kill().await;
-    gone("sleep 304.501").await;
-    gone("sleep 304.502").await;
+    until_gone(&sleep).await;
+    until_gone(&last).await;
 }
 
 #[tokio::test]
-async fn a_program_that_exits_in_the_middle_of_a_turn_leaves_nothing_of_it() {
-    if let Some(script) = script() {
-        tokio::spawn(async move { turn(&script).await });
-        there("sleep 304.503").await;
+async fn a_program_that_exits_during_a_turn_leaves_no_process_of_it() {
+    if let Some((script, marker)) = in_program() {
+        tokio::spawn(async move { run_turn(&script).await });
+        until_running(&marker).await;
         std::process::exit(7);
     }
-    let program = Program::start(
-        "orphans::a_program_that_exits_in_the_middle_of_a_turn_leaves_nothing_of_it",
-        "setsid sleep 304.503 & wait",
-    );
-    assert_eq!(program.end().await.code(), Some(7));
-    gone("sleep 304.503").await;
+    let sleep = unique_sleep();
+    let script = format!("setsid {sleep} & wait");
+    let test = "orphans::a_program_that_exits_during_a_turn_leaves_no_process_of_it";
+    let program = Program::start(test, &script, &sleep);
+    assert_eq!(program.exit().await.code(), Some(7));
+    until_gone(&sleep).await;
 }
 
 #[tokio::test]
-async fn a_program_that_aborts_leaves_nothing_of_its_turn() {
-    if let Some(script) = script() {
-        tokio::spawn(async move { turn(&script).await });
-        there("sleep 304.504").await;
+async fn a_program_that_aborts_leaves_no_process_of_its_turn() {
+    if let Some((script, marker)) = in_program() {
+        tokio::spawn(async move { run_turn(&script).await });
+        until_running(&marker).await;
         std::process::abort();
     }
-    let program = Program::start(
-        "orphans::a_program_that_aborts_leaves_nothing_of_its_turn",
-        "setsid sleep 304.504 & wait",
-    );
-    assert_eq!(program.end().await.code(), None);
-    gone("sleep 304.504").await;
+    let sleep = unique_sleep();
+    let script = format!("setsid {sleep} & wait");
+    let test = "orphans::a_program_that_aborts_leaves_no_process_of_its_turn";
+    let program = Program::start(test, &script, &sleep);
+    assert_eq!(program.exit().await.code(), None);
+    until_gone(&sleep).await;
 }
 
 #[tokio::test]
-async fn a_watchdog_is_gone_with_its_service_and_not_before() {
-    if let Some(script) = script() {
+async fn a_watchdog_exits_with_its_service() {
+    if let Some((script, _)) = in_program() {
         let stack = Stack::new(fake_codex());
         stack.run(request(&script)).await.unwrap();
         let watchdog = watchdog_of(std::process::id());
         assert!(running(&watchdog).is_some());
         let pid = pid_of(&watchdog);
         drop(stack);
-        // Not even a zombie: it is reaped.
+        // A reaped process leaves no zombie.
         while std::path::Path::new(&format!("/proc/{pid}")).exists() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         return;
     }
-    let program = Program::start(
-        "orphans::a_watchdog_is_gone_with_its_service_and_not_before",
-        GOOD_TURN,
-    );
-    assert!(program.end().await.success());
+    let test = "orphans::a_watchdog_exits_with_its_service";
+    let program = Program::start(test, GOOD_TURN, "");
+    assert!(program.exit().await.success());
 }
 
 #[tokio::test]
-async fn a_watchdog_that_is_killed_is_followed_by_another() {
-    if let Some(script) = script() {
+async fn a_killed_watchdog_is_replaced() {
+    if let Some((script, _)) = in_program() {
         let stack = Stack::new(fake_codex());
         stack.run(request(GOOD_TURN)).await.unwrap();
         let watchdog = watchdog_of(std::process::id());
         let first = pid_of(&watchdog);
         signal("KILL", first);
-        gone(&watchdog).await;
+        until_gone(&watchdog).await;
         stack.run(request(GOOD_TURN)).await.unwrap();
         assert_ne!(pid_of(&watchdog), first);
         let _ = stack.run(request(&script)).await;
         return;
     }
-    let program = Program::start(
-        "orphans::a_watchdog_that_is_killed_is_followed_by_another",
-        "setsid sleep 304.505 & wait",
-    );
-    there("sleep 304.505").await;
+    let sleep = unique_sleep();
+    let script = format!("setsid {sleep} & wait");
+    let program = Program::start("orphans::a_killed_watchdog_is_replaced", &script, &sleep);
+    until_running(&sleep).await;
     program.kill().await;
-    gone("sleep 304.505").await;
+    until_gone(&sleep).await;
 }
 
 #[tokio::test]
-async fn a_watchdog_that_does_not_read_holds_up_no_turn() {
-    if script().is_some() {
+async fn a_watchdog_that_does_not_read_blocks_no_turn() {
+    if in_program().is_some() {
         let stack = Stack::new(fake_codex());
         stack.run(request(GOOD_TURN)).await.unwrap();
         let watchdog = watchdog_of(std::process::id());
@@ -195,43 +199,45 @@ async fn a_watchdog_that_does_not_read_holds_up_no_turn() {
         signal("STOP", first);
         fill(first);
         stack.run(request(GOOD_TURN)).await.unwrap();
-        gone(&watchdog).await;
+        until_gone(&watchdog).await;
         stack.run(request(GOOD_TURN)).await.unwrap();
         assert_ne!(pid_of(&watchdog), first);
         return;
     }
-    let program = Program::start(
-        "orphans::a_watchdog_that_does_not_read_holds_up_no_turn",
-        "",
-    );
-    assert!(program.end().await.success());
+    let test = "orphans::a_watchdog_that_does_not_read_blocks_no_turn";
+    let program = Program::start(test, "", "");
+    assert!(program.exit().await.success());
 }
 
 #[tokio::test]
-async fn a_watchdog_is_deaf_to_what_ends_its_program() {
-    if let Some(script) = script() {
-        return turn(&script).await;
+async fn a_watchdog_ignores_the_signals_that_end_its_program() {
+    if let Some((script, _)) = in_program() {
+        return run_turn(&script).await;
     }
+    let sleep = unique_sleep();
+    let script = format!("setsid {sleep} & wait");
     let program = Program::start(
-        "orphans::a_watchdog_is_deaf_to_what_ends_its_program",
-        "setsid sleep 304.506 & wait",
+        "orphans::a_watchdog_ignores_the_signals_that_end_its_program",
+        &script,
+        &sleep,
     );
-    there("sleep 304.506").await;
+    until_running(&sleep).await;
     for name in ["HUP", "INT", "QUIT", "TERM"] {
         signal(name, pid_of(&program.watchdog()));
     }
     program.kill().await;
-    gone("sleep 304.506").await;
+    until_gone(&sleep).await;
 }
 
 #[tokio::test]
-async fn without_a_watchdog_there_is_none() {
-    if let Some(script) = script() {
+async fn a_disabled_watchdog_does_not_start() {
+    if let Some((script, _)) = in_program() {
         let stack = Stack::new(fake_codex().watchdog(false));
         stack.run(request(&script)).await.unwrap();
         assert_eq!(running(&watchdog_of(std::process::id())), None);
         return;
     }
-    let program = Program::start("orphans::without_a_watchdog_there_is_none", GOOD_TURN);
-    assert!(program.end().await.success());
+    let test = "orphans::a_disabled_watchdog_does_not_start";
+    let program = Program::start(test, GOOD_TURN, "");
+    assert!(program.exit().await.success());
 }

@@ -7,22 +7,22 @@ use codex_telemetry::{
 use crate::support::{GOOD_TURN, Stack, fake_codex, request, run};
 
 #[tokio::test]
-async fn garbage_is_a_protocol_error_that_names_the_line_and_keeps_its_content_to_itself() {
-    let (turn, event) = run("echo; echo 'my password is hunter2'; sleep 300.5").await;
+async fn an_invalid_line_is_a_protocol_error_with_its_number_and_without_its_content() {
+    let (turn, event) = run("echo; echo 'my password is hunter2'; exec sleep 300").await;
     assert!(
         matches!(turn, Err(TurnError::Protocol { line: 2, .. })),
         "{turn:?}"
     );
     assert_eq!(event.error_class(), Some(ErrorClass::Protocol));
     let message = event.error_message().unwrap();
-    assert!(message.starts_with("line 2 "), "{message}");
+    assert!(message.starts_with("invalid line 2 "), "{message}");
     assert!(!message.contains("hunter2"), "{message}");
 }
 
 #[tokio::test]
-async fn a_line_over_the_limit_is_a_protocol_error_before_it_ends() {
+async fn an_endless_line_is_a_protocol_error() {
     let stack = Stack::new(fake_codex().line_limit(100_000));
-    // `yes` without line ends never stops: only a reader that gives up ends this turn.
+    // The line never ends: only a reader that rejects it ends this turn.
     let turn = stack.run(request("yes | tr -d '\\n'")).await;
     assert!(
         matches!(turn, Err(TurnError::Protocol { line: 1, .. })),
@@ -34,7 +34,7 @@ async fn a_line_over_the_limit_is_a_protocol_error_before_it_ends() {
 }
 
 #[tokio::test]
-async fn what_is_not_known_is_skipped_and_counted() {
+async fn an_unknown_event_is_counted_and_skipped() {
     let script = format!(
         "echo '{}'; echo '{}'; {GOOD_TURN}",
         r#"{"type":"dream.started"}"#,
@@ -46,7 +46,7 @@ async fn what_is_not_known_is_skipped_and_counted() {
 }
 
 #[tokio::test]
-async fn standard_error_is_drained_and_only_its_end_is_kept() {
+async fn standard_error_is_read_and_its_end_is_recorded() {
     let (turn, event) =
         run("yes 'a line of noise' | head -c 3000000 >&2; echo last >&2; exit 9").await;
     assert!(matches!(turn, Err(TurnError::Exited { .. })), "{turn:?}");
@@ -63,7 +63,7 @@ async fn standard_error_is_drained_and_only_its_end_is_kept() {
 }
 
 #[tokio::test]
-async fn tools_that_run_at_once_are_told_apart_by_their_items() {
+async fn concurrent_tools_are_matched_by_their_items() {
     let stack = Stack::new(fake_codex());
     let script = r#"
         item() {
@@ -83,7 +83,7 @@ async fn tools_that_run_at_once_are_told_apart_by_their_items() {
         .unwrap();
     let turn = stack.turn_event();
     let tools = stack.sink.find(Operation::Tool, Outcome::Error);
-    let told: Vec<_> = tools
+    let failures: Vec<_> = tools
         .iter()
         .map(|tool| {
             assert_eq!(tool.parent_span_id(), Some(turn.span_id()));
@@ -95,7 +95,7 @@ async fn tools_that_run_at_once_are_told_apart_by_their_items() {
         })
         .collect();
     assert_eq!(
-        told,
+        failures,
         [
             ("item_1", "command_execution", ErrorClass::ToolFailed),
             ("item_0", "command_execution", ErrorClass::SandboxDenied),
@@ -108,7 +108,7 @@ async fn tools_that_run_at_once_are_told_apart_by_their_items() {
 }
 
 #[tokio::test]
-async fn what_the_process_writes_is_bounded_as_a_whole() {
+async fn the_output_of_a_turn_is_limited() {
     let stack = Stack::new(fake_codex().output_limit(100_000));
     let turn = stack
         .run(request("yes '{\"type\":\"turn.started\"}'"))
@@ -121,7 +121,7 @@ async fn what_the_process_writes_is_bounded_as_a_whole() {
 }
 
 #[tokio::test]
-async fn what_others_say_without_end_is_cut_and_counted() {
+async fn endless_messages_are_counted_and_cut() {
     let (turn, event) = run(r#"
         i=0; while [ $i -lt 200 ]; do echo '{"type":"error","message":"Reconnecting... 1/2"}'; i=$((i+1)); done
         long=$(head -c 100000 /dev/zero | tr '\0' x)
@@ -140,7 +140,7 @@ async fn what_others_say_without_end_is_cut_and_counted() {
 }
 
 #[tokio::test]
-async fn what_the_request_holds_is_not_repeated_in_its_event() {
+async fn values_of_the_request_are_redacted_in_errors_and_events() {
     let stack = Stack::new(fake_codex());
     let script = r#"echo "Error: bad value $SECRET and my-config-value" >&2; exit 1"#;
     let request = request(script)

@@ -1,19 +1,29 @@
 use codex_telemetry::{
     CallContext, ErrorClass, Originator,
-    turn::{Sandbox, Turn, TurnError, TurnRequest, TurnService},
+    turn::{Sandbox, Turn, TurnError, TurnRequest, TurnService, TurnServiceBuilder},
 };
 use serde_json::json;
 use tower::ServiceExt;
 
 use crate::support::{Stack, THREAD, fake_codex, request, run};
 
-/// Runs a request with a fake that answers with what it was started with.
+/// Runs a request, and returns the output of `script` in the fake.
 async fn echoed(request: TurnRequest, script: &str) -> String {
-    let stack = Stack::new(fake_codex().skip_git_repo_check(true));
+    let service = fake_codex().skip_git_repo_check(true);
+    echoed_by(service, request, script).await
+}
+
+/// As [`echoed`], with a service.
+pub(crate) async fn echoed_by(
+    service: TurnServiceBuilder,
+    request: TurnRequest,
+    script: &str,
+) -> String {
+    let stack = Stack::new(service);
     let script = format!(
-        r#"said=$({script})
+        r#"output=$({script})
         printf '{{"type":"thread.started","thread_id":"{THREAD}"}}\n'
-        printf '{{"type":"item.completed","item":{{"id":"i","type":"agent_message","text":"%s"}}}}\n' "$said"
+        printf '{{"type":"item.completed","item":{{"id":"i","type":"agent_message","text":"%s"}}}}\n' "$output"
         echo '{{"type":"turn.completed","usage":{{"input_tokens":110}}}}'"#
     );
     let turn = stack.run(request.with_env("FAKE_CODEX", script)).await;
@@ -21,7 +31,7 @@ async fn echoed(request: TurnRequest, script: &str) -> String {
 }
 
 #[tokio::test]
-async fn everything_that_is_set_reaches_the_command_line_in_an_order_that_codex_takes() {
+async fn all_settings_are_on_the_command_line_in_an_order_that_codex_accepts() {
     let directory = tempfile::tempdir().unwrap();
     let image = directory.path().join("a picture.png");
     std::fs::write(&image, "png").unwrap();
@@ -34,11 +44,11 @@ async fn everything_that_is_set_reaches_the_command_line_in_an_order_that_codex_
         .with_config("c", "\\\"two words\\\"")
         .with_image(&image)
         .with_resume(THREAD.to_uppercase());
-    // Quotes would end the JSON text that the fake prints.
-    let said = echoed(request, r#"printf '[%s]' "$@" | tr -d '"\\'"#).await;
+    // Without quotes, which would end the JSON string that the fake prints.
+    let output = echoed(request, r#"printf '[%s]' "$@" | tr -d '"\\'"#).await;
     let (cd, image) = (directory.path().display(), image.display());
     assert_eq!(
-        said,
+        output,
         format!(
             "[exec][--json][--config=a.b=1][--config=c=two words][--model=gpt-5.5]\
              [--sandbox=workspace-write][--cd={cd}][--add-dir=/opt][--skip-git-repo-check]\
@@ -48,12 +58,12 @@ async fn everything_that_is_set_reaches_the_command_line_in_an_order_that_codex_
 }
 
 #[tokio::test]
-async fn the_output_schema_is_in_a_file_that_is_gone_afterwards() {
+async fn the_output_schema_is_in_a_file_that_is_removed() {
     let request = request("").with_output_schema(json!({"type": "object"}));
     let script = r#"for a in "$@"; do case $a in --output-schema=*)
         cat "${a#*=}" | tr -d '"'; printf ' %s' "${a#*=}";; esac; done"#;
-    let said = echoed(request, script).await;
-    let (schema, path) = said.split_once(' ').unwrap();
+    let output = echoed(request, script).await;
+    let (schema, path) = output.split_once(' ').unwrap();
     assert_eq!(schema, "{type:object}");
     assert!(
         !std::path::Path::new(path).exists(),
@@ -62,18 +72,18 @@ async fn the_output_schema_is_in_a_file_that_is_gone_afterwards() {
 }
 
 #[tokio::test]
-async fn the_prompt_arrives_whole_on_standard_input() {
+async fn the_whole_prompt_is_on_standard_input() {
     let prompt = "x".repeat(10 * 1024 * 1024);
-    let said = echoed(TurnRequest::new(prompt.clone()), "wc -c | tr -d ' '").await;
-    assert_eq!(said, prompt.len().to_string());
+    let output = echoed(TurnRequest::new(prompt.clone()), "wc -c | tr -d ' '").await;
+    assert_eq!(output, prompt.len().to_string());
 }
 
 #[tokio::test]
-async fn a_process_that_does_not_read_its_prompt_is_judged_by_what_it_says() {
+async fn a_process_that_does_not_read_its_prompt_fails_with_its_own_error() {
     let stack = Stack::new(fake_codex());
     let prompt = TurnRequest::new("x".repeat(10 * 1024 * 1024));
-    let said = "echo 'Error: Input exceeds the maximum length of 7 characters.' >&2; exit 1";
-    let turn = stack.run(prompt.with_env("FAKE_CODEX", said)).await;
+    let output = "echo 'Error: Input exceeds the maximum length of 7 characters.' >&2; exit 1";
+    let turn = stack.run(prompt.with_env("FAKE_CODEX", output)).await;
     let text = turn.unwrap_err().to_string();
     assert!(text.contains("exceeds the maximum length"), "{text}");
     assert_eq!(
@@ -83,10 +93,10 @@ async fn a_process_that_does_not_read_its_prompt_is_judged_by_what_it_says() {
 }
 
 #[tokio::test]
-async fn the_originator_reaches_codex_unless_the_caller_set_one() {
+async fn codex_gets_the_originator_unless_the_request_sets_one() {
     let ask = "printf %s \"$CODEX_INTERNAL_ORIGINATOR_OVERRIDE\"";
     let name = "CODEX_INTERNAL_ORIGINATOR_OVERRIDE";
-    // The stack says `sdk` of requests that say nothing.
+    // The stack sets `sdk` on requests without an originator.
     let plain = || TurnRequest::new("");
     let bot = CallContext::new().with_originator(Originator::named("bot").unwrap());
     assert_eq!(echoed(plain(), ask).await, "codex_sdk_rs");
@@ -96,7 +106,7 @@ async fn the_originator_reaches_codex_unless_the_caller_set_one() {
 }
 
 #[tokio::test]
-async fn the_call_is_the_parent_of_what_codex_does() {
+async fn the_call_is_the_parent_of_codexs_own_spans() {
     let ask = "printf '%s %s' \"$TRACEPARENT\" \"$TRACESTATE\"";
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let stack = Stack::new(fake_codex());
@@ -123,7 +133,7 @@ async fn the_call_is_the_parent_of_what_codex_does() {
 }
 
 #[tokio::test]
-async fn a_resumed_turn_uses_what_the_thread_used_more_than_before() {
+async fn the_usage_of_a_resumed_turn_is_the_increase_of_the_threads_usage() {
     async fn resumed(request: TurnRequest) -> Turn {
         let stack = Stack::new(fake_codex());
         let script = format!(
@@ -148,12 +158,12 @@ async fn a_resumed_turn_uses_what_the_thread_used_more_than_before() {
         total,
     )
     .unwrap();
-    let written_down = resumed(request()).await;
-    assert_eq!(written_down.usage.unwrap().input_tokens, 40);
+    let known = resumed(request()).await;
+    assert_eq!(known.usage.unwrap().input_tokens, 40);
 }
 
 #[tokio::test]
-async fn what_the_caller_says_the_thread_used_counts_before_what_codex_wrote_down() {
+async fn the_previous_usage_of_the_request_wins_over_the_threads_file() {
     let before = codex_telemetry::turn::Usage::default();
     let request = request(&format!(
         r#"echo '{{"type":"thread.started","thread_id":"{THREAD}"}}'
@@ -166,8 +176,8 @@ async fn what_the_caller_says_the_thread_used_counts_before_what_codex_wrote_dow
 }
 
 #[tokio::test]
-async fn a_thread_that_is_not_the_one_to_resume_is_refused() {
-    let script = r#"echo '{"type":"thread.started","thread_id":"another"}'; sleep 300.6"#;
+async fn another_thread_than_the_resumed_one_is_an_invalid_request() {
+    let script = r#"echo '{"type":"thread.started","thread_id":"another"}'; exec sleep 300"#;
     let turn = Stack::new(fake_codex())
         .run(request(script).with_resume(THREAD))
         .await;
@@ -178,12 +188,12 @@ async fn a_thread_that_is_not_the_one_to_resume_is_refused() {
 }
 
 #[tokio::test]
-async fn a_request_that_codex_would_misread_never_starts_it() {
+async fn a_request_that_codex_would_misread_does_not_start_it() {
     let started = "touch /dev/null; echo started >&2; exit 3";
     let directory = tempfile::tempdir().unwrap();
     let comma = directory.path().join("a,b.png");
     std::fs::write(&comma, "png").unwrap();
-    let refused = [
+    let invalid = [
         (
             request(started).with_working_directory("/no/such"),
             ErrorClass::Config,
@@ -210,7 +220,7 @@ async fn a_request_that_codex_would_misread_never_starts_it() {
             "thread_id",
         ),
     ];
-    for (request, class, named) in refused {
+    for (request, class, named) in invalid {
         let stack = Stack::new(fake_codex());
         let text = stack.run(request).await.unwrap_err().to_string();
         assert!(text.contains(named), "{text}");
@@ -219,7 +229,7 @@ async fn a_request_that_codex_would_misread_never_starts_it() {
 }
 
 #[tokio::test]
-async fn a_missing_binary_is_named_with_what_to_do() {
+async fn a_missing_binary_has_its_path_and_advice_in_the_error() {
     let stack = Stack::new(TurnService::builder().codex("/no/such/codex"));
     let text = stack.run(request("")).await.unwrap_err().to_string();
     assert!(
@@ -230,14 +240,14 @@ async fn a_missing_binary_is_named_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn the_binary_is_the_one_that_codex_path_names() {
+async fn the_binary_is_the_one_in_codex_path() {
     let fake = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/turn/fake-codex");
     let request = request("echo '{\"type\":\"turn.completed\"}'").with_env("CODEX_PATH", fake);
     TurnService::new().oneshot(request).await.unwrap();
 }
 
 #[tokio::test]
-async fn secrets_are_not_in_the_debug_form_of_a_request() {
+async fn the_debug_output_of_a_request_has_no_secrets() {
     let request = TurnRequest::new("prompt-secret")
         .with_env("KEY", "env-secret")
         .with_config("key", "config-secret");

@@ -7,9 +7,11 @@ use codex_telemetry::{
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 
-use crate::support::{GOOD_TURN, Stack, fake_codex, gone, request, there};
+use crate::support::{
+    DEADLINE, GOOD_TURN, Stack, fake_codex, request, unique_sleep, until_gone, until_running,
+};
 
-fn step(progress: &Progress) -> &'static str {
+fn kind(progress: &Progress) -> &'static str {
     match progress {
         Progress::ThreadStarted { .. } => "thread",
         Progress::TurnStarted => "turn",
@@ -19,20 +21,20 @@ fn step(progress: &Progress) -> &'static str {
 }
 
 #[tokio::test]
-async fn a_stream_tells_every_step_in_order_and_ends_with_the_result() {
+async fn a_stream_yields_all_progress_in_order_and_then_the_result() {
     let stack = Stack::new(fake_codex());
     let updates: Vec<_> = turn_stream(stack.service(), request(GOOD_TURN))
         .collect()
         .await;
-    let (last, steps) = updates.split_last().unwrap();
-    let steps: Vec<_> = steps
+    let (last, progress) = updates.split_last().unwrap();
+    let kinds: Vec<_> = progress
         .iter()
         .map(|update| match update {
-            TurnUpdate::Progress(progress) => step(progress),
+            TurnUpdate::Progress(progress) => kind(progress),
             TurnUpdate::Done(_) => "done",
         })
         .collect();
-    assert_eq!(steps, ["thread", "turn", "item"]);
+    assert_eq!(kinds, ["thread", "turn", "item"]);
     assert!(matches!(last, TurnUpdate::Done(Ok(_))), "{last:?}");
     assert_eq!(stack.turn_event().outcome(), Some(Outcome::Ok));
 }
@@ -40,21 +42,22 @@ async fn a_stream_tells_every_step_in_order_and_ends_with_the_result() {
 #[tokio::test]
 async fn a_dropped_stream_cancels_its_turn() {
     let stack = Stack::new(fake_codex());
-    let script = r#"echo '{"type":"turn.started"}'; sleep 302.501"#;
-    let mut updates = Box::pin(turn_stream(stack.service(), request(script)));
+    let sleep = unique_sleep();
+    let script = format!(r#"echo '{{"type":"turn.started"}}'; {sleep}"#);
+    let mut updates = Box::pin(turn_stream(stack.service(), request(&script)));
     let first = updates.next().await;
     assert!(matches!(
         first,
         Some(TurnUpdate::Progress(Progress::TurnStarted))
     ));
-    there("sleep 302.501").await;
+    until_running(&sleep).await;
     drop(updates);
-    gone("sleep 302.501").await;
+    until_gone(&sleep).await;
     assert_eq!(stack.turn_event().outcome(), Some(Outcome::Cancelled));
 }
 
 #[tokio::test]
-async fn more_progress_than_a_stream_buffers_arrives_whole() {
+async fn more_progress_than_a_stream_buffers_is_not_lost() {
     let stack = Stack::new(fake_codex());
     let script = r#"
         i=0; while [ $i -lt 500 ]; do echo '{"type":"turn.started"}'; i=$((i+1)); done
@@ -65,7 +68,7 @@ async fn more_progress_than_a_stream_buffers_arrives_whole() {
 }
 
 #[tokio::test]
-async fn a_reader_that_went_away_does_not_hold_up_the_turn() {
+async fn a_dropped_receiver_does_not_block_the_turn() {
     let stack = Stack::new(fake_codex());
     let (sender, receiver) = mpsc::channel(1);
     drop(receiver);
@@ -74,7 +77,7 @@ async fn a_reader_that_went_away_does_not_hold_up_the_turn() {
 }
 
 #[tokio::test]
-async fn a_reader_that_is_slow_gets_everything() {
+async fn a_slow_receiver_gets_all_progress() {
     let stack = Stack::new(fake_codex());
     let (sender, mut receiver) = mpsc::channel(1);
     let turn = tokio::spawn({
@@ -82,20 +85,19 @@ async fn a_reader_that_is_slow_gets_everything() {
         let request = request(GOOD_TURN).with_progress(sender);
         async move { tower::ServiceExt::oneshot(service, request).await }
     });
-    let mut steps = Vec::new();
-    let deadline = Duration::from_secs(60);
-    while let Some(progress) = tokio::time::timeout(deadline, receiver.recv())
+    let mut kinds = Vec::new();
+    while let Some(progress) = tokio::time::timeout(DEADLINE, receiver.recv())
         .await
         .unwrap()
     {
-        steps.push(step(&progress));
+        kinds.push(kind(&progress));
     }
-    assert_eq!(steps, ["thread", "turn", "item"]);
+    assert_eq!(kinds, ["thread", "turn", "item"]);
     turn.await.unwrap().unwrap();
 }
 
 #[tokio::test]
-async fn a_reader_that_is_slower_than_the_process_lives_loses_nothing() {
+async fn a_receiver_that_outlives_the_process_gets_all_progress() {
     let stack = Stack::new(fake_codex());
     let script = r#"
         i=0; while [ $i -lt 200 ]; do echo '{"type":"turn.started"}'; i=$((i+1)); done
@@ -105,8 +107,7 @@ async fn a_reader_that_is_slower_than_the_process_lives_loses_nothing() {
     let mut last = None;
     while let Some(update) = updates.next().await {
         last = Some(update);
-        // Being slow is the point: by far slower, all in all, than a process that has ended is waited
-        // for.
+        // In total, longer than the service waits for the pipes of a process that has exited.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(matches!(last, Some(TurnUpdate::Done(Ok(_)))), "{last:?}");

@@ -1,4 +1,8 @@
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    time::Duration,
+};
 
 use codex_telemetry::{
     CodexClassifier, Event, Operation, Originator, ServiceBuilderExt,
@@ -8,12 +12,12 @@ use tower::{Service, ServiceBuilder, ServiceExt};
 
 use crate::checked::MemorySink;
 
-/// Far more than anything here takes, also on a busy machine.
+/// The deadline of each test: far longer than any of them takes, even on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(crate) const THREAD: &str = "01a2021f-12be-7782-b2de-86dee0c040e2";
 
-/// The lines of a turn that goes well.
+/// A script with the lines of a turn that completes.
 pub(crate) const GOOD_TURN: &str = r#"
 cat <<'END'
 {"type":"thread.started","thread_id":"01a2021f-12be-7782-b2de-86dee0c040e2"}
@@ -28,7 +32,7 @@ pub(crate) fn fake_codex() -> TurnServiceBuilder {
     TurnService::builder().codex(path)
 }
 
-/// A request that makes the fake run `script`.
+/// Returns a request for which the fake runs `script`.
 pub(crate) fn request(script: &str) -> TurnRequest {
     TurnRequest::new("a prompt")
         .with_env("FAKE_CODEX", script)
@@ -36,7 +40,7 @@ pub(crate) fn request(script: &str) -> TurnRequest {
         .without_env("TRACEPARENT")
 }
 
-/// A stack around a turn service, and the sink behind it.
+/// A turn service with its layers, and their sink.
 pub(crate) struct Stack {
     pub(crate) sink: MemorySink,
     service: TurnService,
@@ -50,7 +54,7 @@ impl Stack {
         }
     }
 
-    /// The service without layers.
+    /// Returns the service without layers.
     pub(crate) fn bare(&self) -> TurnService {
         self.service.clone()
     }
@@ -72,71 +76,54 @@ impl Stack {
             .expect("the turn hangs")
     }
 
-    /// The terminal event of the one turn; every call has a start and an end.
+    /// Returns the terminal event of the only turn.
     pub(crate) fn turn_event(&self) -> Event {
-        let events = self.sink.events();
-        let timeline = self.sink.timeline();
-        let starts = events.iter().filter(|event| !event.kind().is_terminal());
-        for start in starts.clone() {
-            let ends = events
-                .iter()
-                .filter(|event| event.kind().is_terminal() && event.span_id() == start.span_id());
-            assert_eq!(ends.count(), 1, "{timeline}");
-        }
-        assert_eq!(starts.count() * 2, events.len(), "{timeline}");
-        let mut turns = events
-            .into_iter()
-            .filter(|event| event.kind().is_terminal() && event.operation() == Operation::Turn);
-        let turn = turns.next().expect("no turn has ended");
-        assert!(turns.next().is_none(), "{timeline}");
-        turn
+        let mut events = self.sink.events();
+        events.retain(|event| event.kind().is_terminal() && event.operation() == Operation::Turn);
+        let [event] = &events[..] else {
+            panic!("not one turn has ended: {}", self.sink.timeline());
+        };
+        event.clone()
     }
 }
 
-/// Runs one request through a fresh stack.
+/// Runs one request through a new stack.
 pub(crate) async fn run(script: &str) -> (Result<Turn, TurnError>, Event) {
     let stack = Stack::new(fake_codex());
     let result = stack.run(request(script)).await;
     (result, stack.turn_event())
 }
 
-/// Waits until something has come true; `false` when it does not.
-pub(crate) async fn comes_true(mut is_so: impl FnMut() -> bool) -> bool {
-    let deadline = tokio::time::Instant::now() + DEADLINE;
-    while !is_so() {
-        if tokio::time::Instant::now() > deadline {
-            return false;
+/// Returns a command, `sleep` for longer than any test, that no other process has on its command line.
+pub(crate) fn unique_sleep() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let next = NEXT.fetch_add(1, Relaxed);
+    format!("sleep 301.{}{next:03}", std::process::id())
+}
+
+/// Polls until a condition holds; returns `false` when it does not hold within the deadline.
+pub(crate) async fn comes_true(mut condition: impl FnMut() -> bool) -> bool {
+    let poll = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    true
+    };
+    tokio::time::timeout(DEADLINE, poll).await.is_ok()
 }
 
-/// Waits until no process has `marker` in its command line, and tells which have when none should.
-pub(crate) async fn gone(marker: &str) {
-    let deadline = tokio::time::Instant::now() + DEADLINE;
-    while let Some(left) = running(marker) {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "still there: {left}"
-        );
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+/// Waits until no process has `marker` on its command line.
+pub(crate) async fn until_gone(marker: &str) {
+    let gone = comes_true(|| running(marker).is_none()).await;
+    assert!(gone, "still running: {:?}", running(marker));
 }
 
-/// Waits until a process has `marker` in its command line.
-pub(crate) async fn there(marker: &str) {
-    let deadline = tokio::time::Instant::now() + DEADLINE;
-    while running(marker).is_none() {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "never there: {marker}"
-        );
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+/// Waits until a process has `marker` on its command line.
+pub(crate) async fn until_running(marker: &str) {
+    let running = comes_true(|| running(marker).is_some()).await;
+    assert!(running, "not running: {marker}");
 }
 
-/// A process with `marker` in its command line, zombies included by their absence of one.
+/// Returns a process with `marker` on its command line, as `PID COMMAND`. A zombie has no command line.
 pub(crate) fn running(marker: &str) -> Option<String> {
     let processes = std::fs::read_dir("/proc").ok()?.flatten();
     processes

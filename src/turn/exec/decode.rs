@@ -1,15 +1,13 @@
-//! One line of Codex's output, read leniently.
+//! Decodes a line of Codex's output, leniently.
 //!
-//! The lines are decoded by way of a JSON value rather than into structs: some hold a key twice, new
-//! versions change shapes, and a field that is missing must not cost the rest of its line.
+//! A line becomes a JSON value first, and not a struct: some lines have a key twice, new versions change
+//! types, and a missing field must not invalidate the rest of its line.
 
 use serde_json::{Map, Value};
 
-use crate::turn::{Change, Item, ItemKind, ItemStatus, Step, Usage};
+use crate::turn::{FileUpdateChange, Item, ItemKind, ItemStatus, TodoItem, Usage};
 
-#[cfg(test)]
-pub(super) mod properties;
-
+/// A decoded line.
 #[derive(Debug, PartialEq)]
 pub(super) enum Line {
     ThreadStarted {
@@ -29,7 +27,7 @@ pub(super) enum Line {
         stage: Stage,
         item: Item,
     },
-    /// An event or an item of a kind that this version does not know.
+    /// An event or an item whose kind is unknown.
     Unknown,
 }
 
@@ -40,7 +38,7 @@ pub(super) enum Stage {
     Completed,
 }
 
-/// Decodes a line; an error says why it is no JSON object, without its content.
+/// Decodes a line. The error explains why the line is not a JSON object, without its content.
 pub(super) fn line(bytes: &[u8]) -> Result<Line, String> {
     let value = serde_json::from_slice(bytes).map_err(|error| {
         let (at, length) = (error.column(), bytes.len());
@@ -72,7 +70,7 @@ pub(super) fn line(bytes: &[u8]) -> Result<Line, String> {
     })
 }
 
-/// Counts of tokens; `None` when there is not even the first of them.
+/// Decodes token counts; `None` when the first of them is missing.
 pub(super) fn usage(value: &Value) -> Option<Usage> {
     let count = |key: &str| value.get(key).and_then(Value::as_u64);
     Some(Usage {
@@ -123,7 +121,7 @@ fn item(fields: &mut Map<String, Value>) -> Option<Item> {
             query: text("query"),
         },
         "todo_list" => ItemKind::TodoList {
-            steps: take_list(fields, "items", step),
+            items: take_list(fields, "items", todo_item),
         },
         "error" => ItemKind::Warning {
             message: text("message"),
@@ -149,27 +147,27 @@ fn status(fields: &Map<String, Value>) -> ItemStatus {
 fn tool_error(fields: &mut Map<String, Value>) -> Option<String> {
     let error = fields.get_mut("error").filter(|error| !error.is_null())?;
     let mut message = take_message(Some(error));
-    // With RUST_BACKTRACE in its environment, Codex appends one.
-    if let Some(at) = message.find("\n\nStack backtrace:") {
-        message.truncate(at);
+    // Codex appends a backtrace when RUST_BACKTRACE is set.
+    if let Some(end) = message.find("\n\nStack backtrace:") {
+        message.truncate(end);
     }
     Some(message)
 }
 
-fn change(mut value: Value) -> Option<Change> {
+fn change(mut value: Value) -> Option<FileUpdateChange> {
     let fields = value.as_object_mut()?;
-    Some(Change {
+    Some(FileUpdateChange {
         path: take_text(fields, "path")?.into(),
         kind: take_text(fields, "kind").unwrap_or_default(),
     })
 }
 
-fn step(mut value: Value) -> Option<Step> {
+fn todo_item(mut value: Value) -> Option<TodoItem> {
     let fields = value.as_object_mut()?;
-    let done = fields.get("completed").and_then(Value::as_bool);
-    Some(Step {
+    let completed = fields.get("completed").and_then(Value::as_bool);
+    Some(TodoItem {
         text: take_text(fields, "text")?,
-        completed: done.unwrap_or_default(),
+        completed: completed.unwrap_or_default(),
     })
 }
 
@@ -191,7 +189,7 @@ fn take_list<T>(
     }
 }
 
-/// The text of an error, which is an object with a message, or the message itself.
+/// Takes the message of an error, which is an object or the message itself.
 fn take_message(error: Option<&mut Value>) -> String {
     match error.map(Value::take) {
         Some(Value::Object(mut fields)) => take_text(&mut fields, "message").unwrap_or_default(),
@@ -204,8 +202,38 @@ fn take_message(error: Option<&mut Value>) -> String {
 mod tests {
     use super::*;
 
+    fn kind(json: &str) -> ItemKind {
+        let event = format!(r#"{{"type":"item.completed","item":{json}}}"#);
+        match line(event.as_bytes()) {
+            Ok(Line::Item { item, .. }) => item.kind,
+            other => panic!("not an item: {other:?}"),
+        }
+    }
+
     #[test]
-    fn a_key_that_stands_twice_does_not_cost_the_line() {
+    fn a_todo_list_has_its_items() {
+        let list = kind(
+            r#"{"type":"todo_list","items":[{"text":"a","completed":true},{"text":"b"},{"completed":true}]}"#,
+        );
+        let items = vec![TodoItem::new("a", true), TodoItem::new("b", false)];
+        assert_eq!(list, ItemKind::TodoList { items });
+    }
+
+    #[test]
+    fn a_file_change_has_its_changes() {
+        let change = kind(
+            r#"{"type":"file_change","changes":[{"path":"/a","kind":"add"},{"path":"/b"},{"kind":"add"}],"status":"completed"}"#,
+        );
+        let changes = vec![
+            FileUpdateChange::new("/a", "add"),
+            FileUpdateChange::new("/b", ""),
+        ];
+        let status = ItemStatus::Completed;
+        assert_eq!(change, ItemKind::FileChange { changes, status });
+    }
+
+    #[test]
+    fn a_line_with_a_key_twice_is_decoded() {
         let twice = br#"{"type":"item.completed","item":{"id":"item_0","type":"web_search","id":"ws1","query":"weather","action":{"type":"search"}}}"#;
         let Ok(Line::Item { item, .. }) = line(twice) else {
             panic!("not an item");
@@ -216,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_told_from_what_is_not_json() {
+    fn an_unknown_event_is_not_an_error_and_invalid_json_is() {
         for unknown in [
             r#"{"type":"turn.paused"}"#,
             r#"{"type":"item.completed","item":{"id":"i","type":"hologram"}}"#,
@@ -227,18 +255,18 @@ mod tests {
             assert_eq!(line(unknown.as_bytes()), Ok(Line::Unknown), "{unknown}");
         }
         for garbage in ["", "Segmentation fault", "[1]", "{\"type\":", "\u{feff}{}"] {
-            assert!(line(garbage.as_bytes()).is_err(), "{garbage:?} was taken");
+            assert!(line(garbage.as_bytes()).is_err(), "{garbage:?} was decoded");
         }
     }
 
     #[test]
-    fn the_reason_why_a_line_is_refused_does_not_hold_its_content() {
+    fn the_error_does_not_contain_the_line() {
         let reason = line(b"the key is sk-very-secret").unwrap_err();
         assert!(!reason.contains("secret"), "{reason}");
     }
 
     #[test]
-    fn a_completed_turn_is_one_whatever_its_usage_looks_like() {
+    fn a_turn_with_an_invalid_usage_is_completed() {
         let strange = br#"{"type":"turn.completed","usage":"a lot"}"#;
         assert_eq!(line(strange), Ok(Line::TurnCompleted { usage: None }));
     }

@@ -3,17 +3,14 @@ use std::io;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-#[cfg(any(test, fuzzing))]
-pub(super) mod checks;
+/// The space reserved for each read, in bytes.
+pub(super) const CHUNK: usize = 64 * 1024;
 
-/// How much room is made for each read.
-const CHUNK: usize = 64 * 1024;
-
-/// Lines of a byte stream, none longer than a limit.
+/// The lines of a byte stream, with a maximum length.
 pub(super) struct Lines<R> {
     reader: R,
-    buffer: BytesMut,
-    /// How much of the buffer is known to hold no end of line.
+    pub(super) buffer: BytesMut,
+    /// How much of the buffer has been searched for an end of line.
     scanned: usize,
     limit: usize,
 }
@@ -35,12 +32,13 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
     }
 
-    /// The next line, without its end; `None` at the end of the stream.
+    /// Returns the next line, without its end; `None` at the end of the stream.
     ///
-    /// What follows the last end of line is not given: it is what a process that was killed while it
-    /// wrote leaves behind.
+    /// An incomplete last line is ignored: a process leaves one when it is killed while it writes.
     ///
-    /// Cancel safe: what was read stays in the buffer.
+    /// # Cancel safety
+    ///
+    /// The buffer keeps what was read.
     pub(super) async fn next(&mut self) -> Result<Option<BytesMut>, LineError> {
         loop {
             if let Some(at) = memchr::memchr(b'\n', &self.buffer[self.scanned..]) {
@@ -78,15 +76,15 @@ mod tests {
             script.read(chunk);
         });
         let mut lines = Lines::new(script.build(), limit);
-        let mut seen = Vec::new();
+        let mut all = Vec::new();
         loop {
             match lines.next().await {
-                Ok(Some(line)) => seen.push(line.to_vec()),
-                Ok(None) => return (seen, false),
+                Ok(Some(line)) => all.push(line.to_vec()),
+                Ok(None) => return (all, false),
                 Err(LineError::TooLong) => {
-                    // What is still to be read is not of interest any more.
+                    // The mock panics if anything is left.
                     while let Ok(1..) = lines.reader.read(&mut [0; 64]).await {}
-                    return (seen, true);
+                    return (all, true);
                 }
                 Err(LineError::Io(error)) => panic!("{error}"),
             }
@@ -94,7 +92,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lines_are_the_same_for_every_chunking() {
+    async fn a_read_may_end_anywhere_in_a_line() {
         let text = b"one\n\nthree \xff\ntail";
         let whole = all(&[text], 100).await;
         assert_eq!(
@@ -107,13 +105,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_limit_is_the_longest_line_that_passes() {
+    async fn the_limit_is_the_maximum_length_of_a_line() {
         assert_eq!(all(&[b"1234\n"], 4).await, (vec![b"1234".to_vec()], false));
         assert_eq!(all(&[b"12345\n"], 4).await, (vec![], true));
     }
 
     #[tokio::test]
-    async fn a_line_without_end_is_given_up_before_it_is_held_whole() {
+    async fn an_endless_line_is_rejected_at_the_limit() {
         let chunk = [b'x'; 1024];
         let endless: Vec<&[u8]> = (0..100).map(|_| &chunk[..]).collect();
         assert_eq!(all(&endless, 4096).await, (vec![], true));

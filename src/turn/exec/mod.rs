@@ -1,22 +1,27 @@
-//! Turns by `codex exec --json`: one process a turn.
+//! Turns by `codex exec --json`: one process per turn.
 //!
-//! A request walks down this list: the service makes an invocation of it, the run feeds the process
-//! and reads it line by line, each line is decoded, and the transcript folds the lines into a turn,
-//! into tool calls and into facts on the open call.
+//! The service adds its defaults to a request and turns it into an invocation. The run feeds the process
+//! and reads its lines. Each line is decoded, and the turn state folds the lines into the turn, its tool
+//! calls and its stats.
 
+mod builder;
 mod decode;
-mod facts;
+mod environment;
 mod invocation;
 mod lines;
+#[cfg(any(test, fuzzing))]
+mod properties;
 mod redact;
 mod rollout;
 mod run;
 mod service;
-mod tail;
 mod tools;
-mod transcript;
-
-pub use self::service::{TurnFuture, TurnService, TurnServiceBuilder};
+mod turn_state;
+mod turn_stats;
 
 #[cfg(fuzzing)]
-pub use self::{lines::checks::any_chunking, transcript::checks::any_output};
+pub use self::properties::{any_chunking, any_output};
+pub use self::{
+    builder::TurnServiceBuilder,
+    service::{TurnFuture, TurnService},
+};

@@ -1,31 +1,30 @@
-use crate::turn::request::Parameters;
+use crate::turn::TurnRequest;
 
-/// What is shorter is left alone: words such as `high` and `true` say nothing, and stand everywhere.
-const SHORTEST: usize = 8;
+/// The minimum length of a secret, in bytes. Shorter values, such as `high` and `true`, reveal nothing and
+/// are frequent in any text.
+const MIN_LENGTH: usize = 8;
 
-/// Takes a request's own content out of what Codex says: it repeats a setting that it cannot use, and may
-/// repeat a prompt.
+/// Replaces the content of a request in Codex's messages: Codex repeats an invalid setting, and may repeat
+/// the prompt.
 pub(super) struct Redactor {
     secrets: Vec<String>,
 }
 
 impl Redactor {
-    pub(super) fn new(p: &Parameters) -> Self {
-        let config = p
-            .config
-            .iter()
+    pub(super) fn new(request: &TurnRequest) -> Self {
+        let config = request
+            .config()
             .map(|(_, value)| value.trim_matches(['"', '\'']));
-        let environment = p
-            .environment
-            .iter()
-            .filter_map(|(_, value)| value.as_ref()?.to_str());
+        let environment = request
+            .environment()
+            .filter_map(|(_, value)| value?.to_str());
         let mut secrets: Vec<_> = config
             .chain(environment)
-            .chain([p.prompt.trim()])
-            .filter(|secret| secret.len() >= SHORTEST)
+            .chain([request.prompt().trim()])
+            .filter(|secret| secret.len() >= MIN_LENGTH)
             .map(str::to_owned)
             .collect();
-        // The longest first: one may be a part of another.
+        // The longest first: a secret may contain another one.
         secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
         Self { secrets }
     }

@@ -1,11 +1,11 @@
-//! What Codex wrote down about a thread: how many tokens it has used so far.
+//! The usage of a thread, from the file that Codex keeps of it (its "rollout").
 //!
-//! On a resumed thread Codex tells the running total, so the turn's own share is the difference to
-//! the total before it, which only the thread's file (its "rollout") knows: a turn that failed or was
-//! interrupted in between has been counted there and was told nowhere.
+//! Codex reports the running total of a resumed thread, so the share of one turn is the difference to the
+//! total before. Only the file has that total: it includes turns that failed or were interrupted, which
+//! report no usage.
 //!
-//! The file is Codex's own affair and may change. Whatever does not look as expected means that the
-//! earlier total is not known, never an error.
+//! The format of the file is not documented and may change. A file that is missing or has another format
+//! means that the total is unknown; it is never an error.
 
 use std::{
     fs::{self, File},
@@ -18,26 +18,26 @@ use serde_json::Value;
 use super::decode;
 use crate::turn::Usage;
 
-/// How much is read at a time, from the end.
+/// The size of a read, in bytes.
 const BLOCK: u64 = 256 * 1024;
 
-/// How far back from the end the total is looked for.
-const FARTHEST: u64 = 64 * 1024 * 1024;
+/// How much of the end of the file is searched, in bytes.
+const SEARCH_LIMIT: u64 = 64 * 1024 * 1024;
 
-/// The tokens that a thread had used, by the newest total in its file.
-pub(super) fn used(codex_home: &Path, thread_id: &str) -> Option<Usage> {
+/// Returns what a thread has used, by the last total in its file.
+pub(super) fn thread_usage(codex_home: &Path, thread_id: &str) -> Option<Usage> {
     let file = find(&codex_home.join("sessions"), thread_id, 3)?;
-    last_total(&file).ok()?
+    last_total(&file, SEARCH_LIMIT).ok()?
 }
 
-/// The thread's file, at `sessions/YYYY/MM/DD/rollout-TIME-THREAD.jsonl`.
+/// Finds the file of a thread, `sessions/YYYY/MM/DD/rollout-TIME-THREAD.jsonl`.
 fn find(directory: &Path, thread_id: &str, depth: u32) -> Option<PathBuf> {
     let mut entries: Vec<_> = fs::read_dir(directory)
         .ok()?
         .flatten()
         .map(|entry| entry.path())
         .collect();
-    // The newest first: threads are gone on with soon rather than late.
+    // The newest first: most threads are resumed soon.
     entries.sort_unstable_by(|a, b| b.cmp(a));
     if depth > 0 {
         return entries
@@ -51,14 +51,15 @@ fn find(directory: &Path, thread_id: &str, depth: u32) -> Option<PathBuf> {
     })
 }
 
-/// Reads the file from its end, block by block, up to the newest line that tells a total.
-fn last_total(path: &Path) -> io::Result<Option<Usage>> {
+/// Reads the file from its end, block by block, up to the last line with a total. It reads `limit` bytes,
+/// rounded up to whole blocks.
+fn last_total(path: &Path, limit: u64) -> io::Result<Option<Usage>> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     let mut start = length;
-    // The beginning of a line whose rest is in the block before.
+    // The end of a line that begins in an earlier block.
     let mut rest = Vec::new();
-    while start > length.saturating_sub(FARTHEST) {
+    while start > length.saturating_sub(limit) {
         let end = start;
         start = end.saturating_sub(BLOCK);
         file.seek(SeekFrom::Start(start))?;
@@ -79,13 +80,13 @@ fn last_total(path: &Path) -> io::Result<Option<Usage>> {
 }
 
 fn total(line: &[u8]) -> Option<Usage> {
-    // Most lines are long and something else: look before parsing.
+    // Most lines are long and have no total, so they are not parsed.
     memchr::memmem::find(line, b"\"token_count\"")?;
     let event: Value = serde_json::from_slice(line).ok()?;
     let payload = event.get("payload")?;
-    let tells = event.get("type")? == "event_msg" && payload.get("type")? == "token_count";
+    let is_count = event.get("type")? == "event_msg" && payload.get("type")? == "token_count";
     let total = payload.get("info")?.get("total_token_usage")?;
-    tells.then(|| decode::usage(total)).flatten()
+    is_count.then(|| decode::usage(total)).flatten()
 }
 
 #[cfg(test)]
@@ -100,32 +101,47 @@ mod tests {
         )
     }
 
-    fn used_by(content: &str) -> Option<u64> {
+    /// Writes a thread's file below a new `CODEX_HOME`.
+    fn home_with(content: &str) -> (tempfile::TempDir, PathBuf) {
         let home = tempfile::tempdir().unwrap();
         let day = home.path().join("sessions/2026/11/22");
         fs::create_dir_all(&day).unwrap();
-        let name = format!("rollout-2026-11-22T07-00-00-{THREAD}.jsonl");
-        fs::write(day.join(name), content).unwrap();
-        used(home.path(), THREAD).map(|usage| usage.input_tokens)
+        let path = day.join(format!("rollout-2026-11-22T07-00-00-{THREAD}.jsonl"));
+        fs::write(&path, content).unwrap();
+        (home, path)
+    }
+
+    fn input_tokens(content: &str) -> Option<u64> {
+        let (home, _) = home_with(content);
+        thread_usage(home.path(), THREAD).map(|usage| usage.input_tokens)
     }
 
     #[test]
-    fn the_newest_total_counts_wherever_blocks_are_cut() {
+    fn the_last_total_counts_whatever_follows_it() {
         let filler = format!("{{\"type\":\"x\",\"text\":\"{}\"}}\n", "y".repeat(1000));
-        for behind in [0, 1, 255, 256, 300, 600] {
-            let content = format!("{}\n{}\n{}", line(1), line(2), filler.repeat(behind));
-            assert_eq!(used_by(&content), Some(2), "{behind} lines behind it");
+        for after in [0, 1, 255, 256, 300, 600] {
+            let content = format!("{}\n{}\n{}", line(1), line(2), filler.repeat(after));
+            assert_eq!(input_tokens(&content), Some(2), "{after} lines after it");
         }
     }
 
     #[test]
-    fn what_is_not_there_or_not_understood_is_not_known() {
+    fn a_total_before_the_search_limit_is_unknown() {
+        let filler = "x".repeat(usize::try_from(BLOCK).unwrap());
+        let (_home, path) = home_with(&format!("{}\n{filler}", line(1)));
+        let found = |limit| last_total(&path, limit).unwrap().is_some();
+        assert!(!found(BLOCK));
+        assert!(found(BLOCK + 1));
+    }
+
+    #[test]
+    fn a_missing_or_invalid_total_is_unknown() {
         let empty = tempfile::tempdir().unwrap();
-        assert_eq!(used(empty.path(), THREAD), None);
-        assert_eq!(used_by(""), None);
-        assert_eq!(used_by("\u{0}garbage \"token_count\" {"), None);
+        assert_eq!(thread_usage(empty.path(), THREAD), None);
+        assert_eq!(input_tokens(""), None);
+        assert_eq!(input_tokens("\u{0}garbage \"token_count\" {"), None);
         let null = r#"{"type":"event_msg","payload":{"type":"token_count","info":null}}"#;
-        assert_eq!(used_by(null), None);
-        assert_eq!(used_by(&format!("{}\n{null}\n", line(7))), Some(7));
+        assert_eq!(input_tokens(null), None);
+        assert_eq!(input_tokens(&format!("{}\n{null}\n", line(7))), Some(7));
     }
 }

@@ -1,154 +1,175 @@
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible, future::pending, io, pin::pin, process::ExitStatus, sync::Arc,
+    time::Duration,
+};
 
+use bytes::BytesMut;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    process::ChildStdin,
-    sync::mpsc,
+    process::{ChildStderr, ChildStdin, ChildStdout},
     time::{Instant, sleep, sleep_until},
 };
 
 use super::{
+    builder::Config,
     invocation::Invocation,
     lines::{LineError, Lines},
-    redact::Redactor,
-    transcript::Transcript,
+    turn_state::TurnState,
 };
-use crate::{
-    call::CallContext,
-    turn::{
-        Progress, Turn, TurnError,
-        process::{Process, WatchdogProcess},
-        request::Parameters,
-    },
+use crate::turn::{
+    Turn, TurnError, TurnRequest,
+    process::{ChildProcess, WatchdogProcess},
 };
 
-/// How long the pipes of a process that has ended are waited for: a stray child may hold them open.
-const DRAIN: Duration = Duration::from_millis(500);
+/// How long a pipe may stay silent after the process has exited: an orphaned process may hold it open.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How much is read at the most after the process has ended, beside what is buffered here already. Linux
-/// gives a pipe no more than this by default; more than that comes from a stray.
-const PIPE: usize = 1024 * 1024;
+/// The maximum to read after the process has exited, beside what is already buffered, in bytes. It is the
+/// capacity of a pipe on Linux; more than that comes from an orphaned process.
+const PIPE_CAPACITY: usize = 1024 * 1024;
 
-pub(super) struct Limits {
-    pub(super) line: usize,
-    pub(super) output: usize,
-    pub(super) exit_grace: Duration,
+/// The phases of a run, in their order.
+enum Phase {
+    /// Codex runs the turn. It may take any time.
+    Running,
+    /// Codex has ended the turn or closed its output, and has to exit by the deadline. A deadline that is
+    /// too far away for the clock is `None`.
+    Exiting { deadline: Option<Instant> },
+    /// The process has exited. Its pipes are read until they end or stay silent.
+    Draining { status: io::Result<ExitStatus> },
 }
 
-/// Runs one turn to its end. Dropped on the way, it kills the process and what that has started.
+/// Runs a turn to its end. Dropping the future kills the process and everything that it has started.
 ///
-/// Everything happens in this one future, without a task that could outlive it: feeding the prompt,
-/// reading lines, draining standard error, waiting for the exit.
+/// One future feeds the prompt, reads standard output and standard error, and waits for the exit. No task
+/// can outlive it.
 pub(super) async fn run(
     invocation: Invocation,
-    context: CallContext,
-    parameters: Arc<Parameters>,
-    limits: Limits,
+    request: &TurnRequest,
+    config: &Config,
     watchdog: Option<Arc<WatchdogProcess>>,
 ) -> Result<Turn, TurnError> {
     let Invocation {
         program,
         command,
-        expected,
+        resumed,
         output_schema: _keep_until_the_end,
     } = invocation;
-    let redactor = Redactor::new(&parameters);
     // Declared before the process, so that the process is gone when the tools' calls end.
-    let mut transcript = Transcript::new(context, expected, redactor);
-    let (mut process, pipes) =
-        Process::spawn(command, watchdog).map_err(|source| TurnError::Spawn { program, source })?;
+    let mut turn = TurnState::new(request, resumed);
+    let (mut process, pipes) = ChildProcess::spawn(command, watchdog)
+        .map_err(|source| TurnError::Spawn { program, source })?;
 
-    let mut lines = Lines::new(pipes.stdout, limits.line);
-    let mut stderr = pipes.stderr;
+    let mut stdout = Some(Lines::new(pipes.stdout, config.line_limit));
+    let mut stderr = Some(pipes.stderr);
     let mut stderr_chunk = [0; 4096];
-    let mut feeding = pin!(feed(pipes.stdin, parameters.prompt.as_bytes()));
-    let (mut fed, mut stdout_open, mut stderr_open) = (false, true, true);
-    let mut status = None;
-    // When the process has to have ended.
-    let mut deadline: Option<Instant> = None;
-    let mut may_read = limits.output;
+    let mut feeding = pin!(feed(pipes.stdin, request.prompt().as_bytes()));
+    let mut output_left = config.output_limit;
+    let mut phase = Phase::Running;
 
-    while status.is_none() || stdout_open || stderr_open {
+    while !phase.has_exited() || stdout.is_some() || stderr.is_some() {
         tokio::select! {
-            line = lines.next(), if stdout_open => match line {
+            line = next_line(&mut stdout) => match line {
                 Ok(Some(line)) => {
-                    may_read = may_read.checked_sub(line.len()).ok_or_else(|| too_much(&limits))?;
-                    let step = transcript.take(&line)?;
-                    tell(parameters.progress.as_ref(), step).await;
-                    if transcript.is_over() {
-                        sooner(&mut deadline, limits.exit_grace);
+                    output_left = output_left
+                        .checked_sub(line.len())
+                        .ok_or(TurnError::OutputTooLarge { limit: config.output_limit })?;
+                    let progress = turn.apply(&line)?;
+                    if let (Some(channel), Some(progress)) = (request.progress(), progress) {
+                        // An error means that the receiver was dropped, which does not end the turn.
+                        let _ = channel.send(progress).await;
+                    }
+                    if turn.has_ended() {
+                        phase.expect_exit(config.exit_grace);
                     }
                 }
                 Ok(None) => {
-                    stdout_open = false;
-                    sooner(&mut deadline, limits.exit_grace);
+                    stdout = None;
+                    phase.expect_exit(config.exit_grace);
                 }
-                // What comes after the end of the turn does not undo it.
-                Err(_) if transcript.is_over() => stdout_open = false,
-                Err(error) => return Err(unreadable(error, &transcript, limits.line)),
+                // An error after the end of the turn does not change its result.
+                Err(_) if turn.has_ended() => stdout = None,
+                Err(error) => return Err(read_error(error, turn.lines() + 1, config.line_limit)),
             },
-            read = stderr.read(&mut stderr_chunk), if stderr_open => match read {
-                Ok(0) | Err(_) => stderr_open = false,
-                Ok(length) => transcript.facts.stderr.push(&stderr_chunk[..length]),
+            read = read(&mut stderr, &mut stderr_chunk) => match read {
+                Ok(0) | Err(_) => stderr = None,
+                Ok(length) => turn.stats.stderr.push(&stderr_chunk[..length]),
             },
-            // A process that does not read its prompt says why by other means.
-            _ = &mut feeding, if !fed => fed = true,
-            exit = process.wait(), if status.is_none() => {
-                transcript.facts.status = exit.as_ref().ok().copied();
-                status = Some(exit);
-                may_read = may_read.min(limits.line.saturating_add(PIPE));
-            },
-            () = at(deadline), if status.is_none() => break,
-            // Begun anew at each turn of the loop: only time in which nothing comes counts, not what a
-            // slow reader of progress takes.
-            () = sleep(DRAIN), if status.is_some() => break,
+            never = &mut feeding => match never {},
+            status = process.wait(), if !phase.has_exited() => {
+                turn.stats.status = status.as_ref().ok().copied();
+                phase = Phase::Draining { status };
+                output_left = output_left.min(config.line_limit.saturating_add(PIPE_CAPACITY));
+            }
+            () = phase.timeout() => break,
         }
     }
-    process.alone().await;
-    match status {
-        Some(status) => transcript.finish(status),
-        None => transcript.give_up(TurnError::Hung {
-            after: limits.exit_grace,
+    process.orphans_killed().await;
+    match phase {
+        Phase::Draining { status } => turn.finish(status),
+        Phase::Running | Phase::Exiting { .. } => turn.finish_hung(TurnError::Hung {
+            after: config.exit_grace,
         }),
     }
 }
 
-/// Writes the prompt, and closes the pipe by dropping it.
-async fn feed(mut stdin: ChildStdin, prompt: &[u8]) -> io::Result<()> {
-    stdin.write_all(prompt).await?;
-    stdin.shutdown().await
-}
+// === impl Phase ===
 
-async fn tell(progress: Option<&mpsc::Sender<Progress>>, step: Option<Progress>) {
-    if let (Some(progress), Some(step)) = (progress, step) {
-        // A reader that has gone away does not want to know.
-        let _ = progress.send(step).await;
+impl Phase {
+    const fn has_exited(&self) -> bool {
+        matches!(self, Self::Draining { .. })
+    }
+
+    /// Starts the grace period, unless it has started.
+    fn expect_exit(&mut self, grace: Duration) {
+        if matches!(self, Self::Running) {
+            let deadline = Instant::now().checked_add(grace);
+            *self = Self::Exiting { deadline };
+        }
+    }
+
+    /// Waits until the phase has taken too long.
+    async fn timeout(&self) {
+        match self {
+            Self::Running | Self::Exiting { deadline: None } => pending().await,
+            Self::Exiting {
+                deadline: Some(deadline),
+            } => sleep_until(*deadline).await,
+            // From now on, not from the exit: the time that a slow reader of progress takes does not count.
+            Self::Draining { .. } => sleep(DRAIN_TIMEOUT).await,
+        }
     }
 }
 
-/// Brings a deadline forward. One that is too far away to be told is none.
-fn sooner(deadline: &mut Option<Instant>, within: Duration) {
-    let then = Instant::now().checked_add(within);
-    *deadline = [*deadline, then].into_iter().flatten().min();
+/// Writes the prompt, closes the pipe, and never returns.
+///
+/// An error means that the process does not read its prompt. Its output and its exit explain why.
+async fn feed(mut stdin: ChildStdin, prompt: &[u8]) -> Infallible {
+    if stdin.write_all(prompt).await.is_ok() {
+        let _ = stdin.shutdown().await;
+    }
+    drop(stdin);
+    pending().await
 }
 
-async fn at(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => std::future::pending().await,
+async fn next_line(stdout: &mut Option<Lines<ChildStdout>>) -> Result<Option<BytesMut>, LineError> {
+    match stdout {
+        Some(lines) => lines.next().await,
+        None => pending().await,
     }
 }
 
-fn too_much(limits: &Limits) -> TurnError {
-    TurnError::OutputTooLarge {
-        limit: limits.output,
+async fn read(stderr: &mut Option<ChildStderr>, chunk: &mut [u8]) -> io::Result<usize> {
+    match stderr {
+        Some(stderr) => stderr.read(chunk).await,
+        None => pending().await,
     }
 }
 
-fn unreadable(error: LineError, transcript: &Transcript, limit: usize) -> TurnError {
+fn read_error(error: LineError, line: u64, limit: usize) -> TurnError {
     match error {
         LineError::TooLong => TurnError::Protocol {
-            line: transcript.lines() + 1,
+            line,
             reason: format!("it is longer than the limit of {limit} bytes"),
         },
         LineError::Io(source) => TurnError::Io {

@@ -1,33 +1,25 @@
 use std::{
     fmt,
     future::Future,
-    path::PathBuf,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use tower_service::Service;
 
-use super::{
-    invocation::{Invocation, Options},
-    run::{self, Limits},
-};
+use super::{TurnServiceBuilder, builder::Config, invocation::Invocation, run};
 use crate::{
-    call::CallContext,
+    call::CodexRequest,
     event::names,
-    turn::{Turn, TurnError, TurnRequest, process::Watchdog, request::Parameters},
+    turn::{Turn, TurnError, TurnRequest, process::Watchdog},
 };
-
-const DEFAULT_LINE_LIMIT: usize = 16 * 1024 * 1024;
-const DEFAULT_OUTPUT_LIMIT: usize = 256 * 1024 * 1024;
-const DEFAULT_EXIT_GRACE: Duration = Duration::from_secs(5);
 
 /// Runs each turn in a process of the Codex CLI.
 ///
-/// The binary is the one that the builder names, or else the one in `CODEX_PATH`, or else `codex` on
-/// the `PATH`.
+/// The binary is the one of the builder, or else the one in `CODEX_PATH`, or else `codex` on the `PATH`.
+///
+/// The service is always ready: put tower's `ConcurrencyLimit` around it to limit the number of processes.
 ///
 /// ```no_run
 /// use codex_telemetry::turn::{TurnRequest, TurnService};
@@ -42,11 +34,22 @@ const DEFAULT_EXIT_GRACE: Duration = Duration::from_secs(5);
 ///
 /// # What it records
 ///
-/// On the open call: tokens, retries, the time to the first event, the exit code or signal, and, when
-/// the turn does not complete, the end of what Codex wrote to standard error; the thread's id once
-/// Codex tells it. Each tool call that Codex makes inside the turn becomes a call of its own, a child
-/// of the turn's. Prompts, commands and outputs are not recorded, except as far as Codex repeats them in
-/// an error's text or on standard error.
+/// On the open call: the model, tokens, retries, the time to the first event, the exit code or signal, the
+/// thread's id, and, when the turn does not complete, the end of standard error. Each tool call that Codex
+/// makes in the turn becomes a child call. The service does not record prompts, commands and outputs, unless
+/// Codex repeats them in an error message or on standard error.
+///
+/// # Environment
+///
+/// Codex and its commands inherit the environment of this process, without what belongs to this process
+/// alone: `CODEX_OTLP_HEADERS`, `CODEX_OTLP_KEYFILE`, `OTEL_EXPORTER_OTLP_HEADERS` and its forms for one
+/// signal (`OTEL_EXPORTER_OTLP_TRACES_HEADERS`, `…_METRICS_HEADERS`, `…_LOGS_HEADERS`), which hold the
+/// credentials of the telemetry export. To pass one of them on, set it with
+/// [`TurnServiceBuilder::env`] or [`TurnRequest::with_env`].
+///
+/// The service sets `CODEX_INTERNAL_ORIGINATOR_OVERRIDE` to the originator of the call, unless it is
+/// inherited, and `TRACEPARENT` and `TRACESTATE` to the span of the open call. The
+/// [builder](TurnServiceBuilder#precedence) has the order in which all settings apply.
 ///
 /// # Runtime
 ///
@@ -54,58 +57,30 @@ const DEFAULT_EXIT_GRACE: Duration = Duration::from_secs(5);
 ///
 /// # Cancel safety
 ///
-/// Dropping the future cancels the turn: Codex is killed, with what it has started, and reaped. On
-/// Linux that is every process below it; elsewhere it is its process group.
+/// Dropping the future cancels the turn: it kills Codex with everything that Codex has started, and reaps
+/// it. On Linux that is every process below Codex; elsewhere it is the process group.
 ///
-/// However Codex ends, what it leaves behind is killed as well: its process group, and on Linux what has
-/// the turn's mark, `CODEX_TELEMETRY_TURN`, in its environment. A daemon lives on, which is what has
-/// detached itself from its parent and writes to no pipe and no terminal.
+/// When Codex exits by itself, the service also kills what Codex leaves behind: its process group, and on
+/// Linux the processes with the turn's tag in their environment, `CODEX_TELEMETRY_TURN`. A daemon survives:
+/// a process that writes to no pipe and no terminal.
 ///
-/// A program that dies without dropping its futures, as by SIGKILL, leaves nothing of them either, unless
-/// the builder's [`watchdog`](TurnServiceBuilder::watchdog) was switched off.
+/// A program that dies without dropping its futures, for example by SIGKILL, leaves no processes either: the
+/// [`watchdog`](TurnServiceBuilder::watchdog) kills them, unless it is disabled.
 #[derive(Clone, Debug)]
 pub struct TurnService {
     config: Arc<Config>,
     watchdog: Option<Arc<Watchdog>>,
 }
 
-#[derive(Clone, Debug)]
-struct Config {
-    options: Options,
-    line_limit: usize,
-    output_limit: usize,
-    exit_grace: Duration,
-    watchdog: bool,
-}
-
-/// Sets up a [`TurnService`].
-///
-/// ```
-/// use codex_telemetry::turn::TurnService;
-/// use std::time::Duration;
-///
-/// let turns = TurnService::builder()
-///     .codex("/opt/codex/bin/codex")
-///     .ephemeral(true)
-///     .output_limit(64 * 1024 * 1024)
-///     .exit_grace(Duration::from_secs(2))
-///     .build();
-/// # let _ = turns;
-/// ```
-#[derive(Clone, Debug)]
-#[must_use = "a builder does nothing until it is built"]
-pub struct TurnServiceBuilder {
-    config: Config,
-}
-
 /// The future of [`TurnService`].
 ///
 /// # Cancel safety
 ///
-/// Dropped before it is done, it cancels the turn; see [`TurnService`](TurnService#cancel-safety).
+/// Dropping it before it is ready cancels the turn; see [`TurnService`](TurnService#cancel-safety).
 #[must_use = "futures do nothing unless polled"]
 pub struct TurnFuture {
-    // Boxed, because a turn's state is large next to the layers around it, and a process costs more.
+    // Boxed: the state of a turn is large next to the layers around it, and an allocation is cheap next to a
+    // process.
     run: Pin<Box<dyn Future<Output = Result<Turn, TurnError>> + Send>>,
 }
 
@@ -120,15 +95,38 @@ impl TurnService {
 
     /// Returns a builder with the defaults.
     pub fn builder() -> TurnServiceBuilder {
-        TurnServiceBuilder {
-            config: Config {
-                options: Options::default(),
-                line_limit: DEFAULT_LINE_LIMIT,
-                output_limit: DEFAULT_OUTPUT_LIMIT,
-                exit_grace: DEFAULT_EXIT_GRACE,
-                watchdog: true,
-            },
+        TurnServiceBuilder::new()
+    }
+
+    pub(super) fn from_parts(config: Config, watchdog: Option<Arc<Watchdog>>) -> Self {
+        Self {
+            config: Arc::new(config),
+            watchdog,
         }
+    }
+
+    async fn run(self, request: TurnRequest) -> Result<Turn, TurnError> {
+        let request = request.with_defaults(&self.config.defaults);
+        if let Some(model) = request.model() {
+            let context = request.context();
+            context.record(names::REQUEST_MODEL, model.to_owned());
+        }
+        let config = Arc::clone(&self.config);
+        let prepare = {
+            let request = request.clone();
+            move || {
+                let invocation = Invocation::prepare(&self.config, &request)?;
+                let watchdog = self.watchdog.and_then(|watchdog| watchdog.process());
+                Ok((invocation, watchdog))
+            }
+        };
+        let prepared = tokio::task::spawn_blocking(prepare).await;
+        let (invocation, watchdog) = prepared.map_err(|source| TurnError::Io {
+            action: "preparing the turn on a blocking thread",
+            // Not by `into`, which would hide the `JoinError` that the classification looks for.
+            source: std::io::Error::other(source),
+        })??;
+        run::run(invocation, &request, &config, watchdog).await
     }
 }
 
@@ -143,119 +141,13 @@ impl Service<TurnRequest> for TurnService {
     type Error = TurnError;
     type Future = TurnFuture;
 
-    /// Always ready: put a concurrency limit around it where processes must be few.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), TurnError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: TurnRequest) -> Self::Future {
-        let (context, parameters) = request.into_parts();
         TurnFuture {
-            run: Box::pin(turn(self.clone(), context, parameters)),
-        }
-    }
-}
-
-async fn turn(
-    service: TurnService,
-    context: CallContext,
-    parameters: Arc<Parameters>,
-) -> Result<Turn, TurnError> {
-    if let Some(model) = &parameters.model {
-        context.record(names::REQUEST_MODEL, model.clone());
-    }
-    let limits = Limits {
-        line: service.config.line_limit,
-        output: service.config.output_limit,
-        exit_grace: service.config.exit_grace,
-    };
-    let prepare = {
-        let (context, parameters) = (context.clone(), Arc::clone(&parameters));
-        move || {
-            let invocation = Invocation::prepare(&service.config.options, &context, &parameters)?;
-            let watchdog = service.watchdog.and_then(|watchdog| watchdog.shell());
-            Ok((invocation, watchdog))
-        }
-    };
-    let prepared = tokio::task::spawn_blocking(prepare).await;
-    let (invocation, watchdog) = prepared.map_err(|source| TurnError::Io {
-        action: "preparing the turn on a blocking thread",
-        // Kept inside, unlike by `into`: its class is that of the error.
-        source: std::io::Error::other(source),
-    })??;
-    run::run(invocation, context, parameters, limits, watchdog).await
-}
-
-// === impl TurnServiceBuilder ===
-
-impl TurnServiceBuilder {
-    /// Sets the binary: a path, or a name to look up on the `PATH`.
-    pub fn codex(mut self, program: impl Into<PathBuf>) -> Self {
-        self.config.options.codex = Some(program.into());
-        self
-    }
-
-    /// Sets whether Codex may work in a directory that is not a git repository; it refuses by default.
-    pub fn skip_git_repo_check(mut self, skip: bool) -> Self {
-        self.config.options.skip_git_repo_check = skip;
-        self
-    }
-
-    /// Sets whether new threads leave nothing on disk, and so cannot be resumed.
-    pub fn ephemeral(mut self, ephemeral: bool) -> Self {
-        self.config.options.ephemeral = ephemeral;
-        self
-    }
-
-    /// Sets whether Codex disregards the user's `config.toml`.
-    pub fn ignore_user_config(mut self, ignore: bool) -> Self {
-        self.config.options.ignore_user_config = ignore;
-        self
-    }
-
-    /// Sets how long a line of Codex's output may be, in bytes; 16 MiB by default.
-    ///
-    /// A longer one ends the turn with [`TurnError::Protocol`], before it is held in memory.
-    pub fn line_limit(mut self, bytes: usize) -> Self {
-        self.config.line_limit = bytes;
-        self
-    }
-
-    /// Sets how much Codex may write within one turn, in bytes; 256 MiB by default.
-    ///
-    /// The turn's items are kept until it ends, so this bounds the memory that it takes. More ends it
-    /// with [`TurnError::OutputTooLarge`].
-    pub fn output_limit(mut self, bytes: usize) -> Self {
-        self.config.output_limit = bytes;
-        self
-    }
-
-    /// Sets how long Codex may take to exit after it ended the turn or closed its output; 5 seconds by
-    /// default.
-    ///
-    /// A process that takes longer is killed; a turn that had ended by then keeps its result.
-    pub fn exit_grace(mut self, grace: Duration) -> Self {
-        self.config.exit_grace = grace;
-        self
-    }
-
-    /// Sets whether a watchdog ends the turns of a program that dies without ending them; it does by
-    /// default.
-    ///
-    /// It is a shell, `/bin/sh`, which is started with the service's first turn, shared by its clones,
-    /// and gone with them. Without it Codex goes on, with its commands, when this process is killed by
-    /// SIGKILL.
-    pub fn watchdog(mut self, watch: bool) -> Self {
-        self.config.watchdog = watch;
-        self
-    }
-
-    /// Returns the service.
-    #[must_use]
-    pub fn build(self) -> TurnService {
-        TurnService {
-            watchdog: self.config.watchdog.then(Arc::default),
-            config: Arc::new(self.config),
+            run: Box::pin(self.clone().run(request)),
         }
     }
 }

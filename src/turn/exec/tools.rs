@@ -1,4 +1,4 @@
-//! The tool calls that Codex makes inside a turn, as calls of their own.
+//! The tool calls of a turn, as child calls of the turn's call.
 
 use opentelemetry::StringValue;
 
@@ -8,10 +8,10 @@ use crate::{
     turn::{Item, ItemKind, ItemStatus, Sandbox},
 };
 
-/// How long a name may be in an event, in bytes.
-const LONGEST_NAME: usize = 256;
+/// The maximum length of a name in an event, in bytes.
+const MAX_NAME: usize = 256;
 
-/// Opens the call of an item that is a tool's, within the turn's call.
+/// Opens the call of an item; `None` when the item is not a tool call.
 pub(super) fn open(turn: &CallContext, item: &Item) -> Option<CallGuard> {
     let (name, kind): (StringValue, _) = match &item.kind {
         ItemKind::CommandExecution { .. } => ("command_execution".into(), "extension"),
@@ -29,14 +29,14 @@ pub(super) fn open(turn: &CallContext, item: &Item) -> Option<CallGuard> {
     Some(call)
 }
 
-/// A name as others gave it, which may be of any length.
+/// Cuts a name from Codex's output, which may have any length.
 pub(super) fn short(name: &str) -> StringValue {
     let mut name = name.to_owned();
-    cut(&mut name, LONGEST_NAME);
+    cut(&mut name, MAX_NAME);
     name.into()
 }
 
-/// Closes the call of an item that is complete.
+/// Closes the call of a completed item.
 pub(super) fn close(call: CallGuard, item: &Item, sandbox: Option<Sandbox>) {
     if let ItemKind::CommandExecution {
         exit_code: Some(code),
@@ -46,14 +46,15 @@ pub(super) fn close(call: CallGuard, item: &Item, sandbox: Option<Sandbox>) {
         call.record(names::EXIT_CODE, code);
     }
     match failure(item, sandbox) {
-        Some(why) => call.fail(why),
+        Some(failure) => call.fail(failure),
         None => call.finish(),
     }
 }
 
 fn failure(item: &Item, sandbox: Option<Sandbox>) -> Option<Classification> {
-    let because =
-        |class: ErrorClass, message: String| Classification::from(class).with_message(message);
+    let failed = |class: ErrorClass, message: String| {
+        Some(Classification::from(class).with_message(message))
+    };
     match &item.kind {
         ItemKind::CommandExecution {
             output,
@@ -61,7 +62,7 @@ fn failure(item: &Item, sandbox: Option<Sandbox>) -> Option<Classification> {
             status: ItemStatus::Failed,
             ..
         } => {
-            // The output is content and stays out of the message.
+            // Without the output, which is content.
             let message = match exit_code {
                 Some(code) => format!("the command exited with {code}"),
                 None => "the command failed".to_owned(),
@@ -71,7 +72,7 @@ fn failure(item: &Item, sandbox: Option<Sandbox>) -> Option<Classification> {
             } else {
                 ErrorClass::ToolFailed
             };
-            Some(because(class, message))
+            failed(class, message)
         }
         ItemKind::McpToolCall {
             error,
@@ -80,7 +81,7 @@ fn failure(item: &Item, sandbox: Option<Sandbox>) -> Option<Classification> {
         } => {
             let reported = || "the tool reported a failure".to_owned();
             let message = error.clone().unwrap_or_else(reported);
-            Some(because(ErrorClass::ToolFailed, message))
+            failed(ErrorClass::ToolFailed, message)
         }
         ItemKind::FileChange {
             status: ItemStatus::Failed,
@@ -102,8 +103,9 @@ fn failure(item: &Item, sandbox: Option<Sandbox>) -> Option<Classification> {
     }
 }
 
-/// A sandboxed command sees the world as a read-only file system. Other refusals of the system look
-/// the same with and without a sandbox, so they are not taken for its word.
+/// Returns whether the sandbox denied a write: a command in it sees a read-only file system.
+///
+/// Other errors look the same with and without a sandbox, so they do not count.
 fn denied_by_sandbox(output: &str, sandbox: Option<Sandbox>) -> bool {
     sandbox != Some(Sandbox::DangerFullAccess) && output.contains("Read-only file system")
 }

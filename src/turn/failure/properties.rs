@@ -1,4 +1,4 @@
-//! Properties of any message.
+//! Properties that hold for any message.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{cause, of_message};
 use crate::event::ErrorClass;
 
-/// What a hint stands behind, as it is of no use elsewhere.
+/// The beginning of a message whose class has a wait.
 const RATE_LIMIT: &str = "rate limit exceeded: ";
 
 const UNITS: &[(&str, u64)] = &[
@@ -30,12 +30,12 @@ proptest! {
     }
 
     #[test]
-    fn numbers_that_are_no_times_are_no_hint(number in "[0-9.]{0,400}", unit in "[^a-z]?[a-z]{0,3}") {
+    fn an_invalid_duration_does_not_panic(number in "[0-9.]{0,400}", unit in "[^a-z]?[a-z]{0,3}") {
         of_message(&format!("{RATE_LIMIT}try again in {number}{unit}{number}{unit}"));
     }
 
     #[test]
-    fn a_hint_is_read_from_whatever_stands_around_it(
+    fn a_wait_is_found_between_any_text(
         before in "[a-zA-Z ,.’]{0,20}",
         number in 0..100_000_u64,
         (unit, millis) in proptest::sample::select(UNITS),
@@ -46,18 +46,18 @@ proptest! {
     }
 
     #[test]
-    fn a_status_counts_where_codex_says_it_and_not_where_others_do(
+    fn a_status_counts_at_the_beginning_of_a_message_only(
         before in "[a-zA-Z ,.’]{0,20}",
         after in "( [a-z ]{0,20})?",
     ) {
-        let said = format!("unexpected status 401{after}");
-        prop_assert_eq!(of_message(&said).0, ErrorClass::Unauthorized);
-        let repeated = format!("x{before} {said}");
+        let message = format!("unexpected status 401{after}");
+        prop_assert_eq!(of_message(&message).0, ErrorClass::Unauthorized);
+        let repeated = format!("x{before} {message}");
         prop_assert_eq!(of_message(&repeated).0, ErrorClass::Other);
     }
 
     #[test]
-    fn the_cause_is_a_piece_of_what_was_said(stderr in "(Error|note: |[a-z:` ]{0,8}|\n){0,12}") {
+    fn the_cause_is_a_part_of_standard_error(stderr in "(Error|note: |[a-z:` ]{0,8}|\n){0,12}") {
         let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         if let Some(cause) = cause(&stderr) {
             prop_assert!(words(&stderr).contains(&words(&cause)), "{cause:?}");

@@ -14,32 +14,34 @@ use super::{
     reaper,
     tag::Tag,
     tree,
-    watchdog::{WatchdogProcess, Watched},
+    watchdog::{WatchGuard, WatchdogProcess},
 };
 
-/// A child process that leads a group of its own.
+/// A child process that leads its own process group.
 ///
-/// Dropped before it has ended, it is killed with everything that it started, and reaped.
-pub(in crate::turn) struct Process {
-    /// `None` once the process has ended.
+/// Dropping it before the process has exited kills the process with everything that it has started, and
+/// reaps it.
+pub(in crate::turn) struct ChildProcess {
+    /// `None` once the process has exited.
     child: Option<Child>,
     pid: Option<Pid>,
-    /// `None` once orphans are looked for by it.
+    /// `None` once the search for orphaned processes has started.
     tag: Option<Tag>,
-    /// Ends when none are left.
+    /// Closed when the search has ended.
     searched: Option<oneshot::Receiver<()>>,
-    watched: Option<Watched>,
+    /// `None` without a watchdog, and once the process has exited.
+    watch: Option<WatchGuard>,
 }
 
-/// The ends of a child's pipes.
+/// This program's ends of a child's pipes.
 pub(in crate::turn) struct Pipes {
     pub(in crate::turn) stdin: ChildStdin,
     pub(in crate::turn) stdout: ChildStdout,
     pub(in crate::turn) stderr: ChildStderr,
 }
 
-impl Process {
-    /// Starts it, under the eyes of a watchdog if there is one.
+impl ChildProcess {
+    /// Starts a process, and has the watchdog watch it.
     pub(in crate::turn) fn spawn(
         mut command: Command,
         watchdog: Option<Arc<WatchdogProcess>>,
@@ -52,7 +54,9 @@ impl Process {
         let tag = Tag::set_on(&mut command);
         let mut child = command.spawn()?;
         let pid = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
-        let watched = watchdog.zip(pid).and_then(|(shell, pid)| shell.watch(pid));
+        let watch = watchdog
+            .zip(pid)
+            .and_then(|(watchdog, pid)| watchdog.watch(pid));
         let pipe = || io::Error::other("a pipe to the process is missing");
         let pipes = Pipes {
             stdin: child.stdin.take().ok_or_else(pipe)?,
@@ -64,48 +68,52 @@ impl Process {
             pid,
             tag: Some(tag),
             searched: None,
-            watched,
+            watch,
         };
         Ok((process, pipes))
     }
 
-    /// Waits for the end of the process, and then ends what is left of its group and begins to look for
-    /// orphans.
+    /// Waits for the process to exit. Then it kills the rest of the process group, and starts to search for
+    /// orphaned processes on another thread.
     ///
-    /// Must not be called again after it has answered. Cancel safe.
+    /// It must not be called again after it has returned.
+    ///
+    /// # Cancel safety
+    ///
+    /// It can be called again after its future was dropped.
     pub(in crate::turn) async fn wait(&mut self) -> io::Result<ExitStatus> {
         let Some(child) = &mut self.child else {
-            return Err(io::Error::other("the process was waited for before"));
+            return Err(io::Error::other("the process has exited before"));
         };
         let status = child.wait().await;
         if status.is_ok()
             && let Some(group) = self.pid
         {
-            // An empty group is the usual case, and an error.
+            // An error means that the group is empty, which is the usual case.
             let _ = kill_process_group(group, Signal::KILL);
         }
-        // Also after an error, which a program that ignores SIGCHLD gets: the system has reaped the
-        // process, and its number may be another's by now. It must not be signalled again.
+        // Also after an error, which `wait` returns in a program that ignores SIGCHLD: the kernel has reaped
+        // the process, and another process may have its id by now. It must not get a signal.
         self.child = None;
-        self.watched = None;
+        self.watch = None;
         if let Some(tag) = self.tag.take() {
             let (searching, searched) = oneshot::channel();
-            reaper::start(move || tag.end_orphans(searching));
+            reaper::start(move || tag.kill_orphans(searching));
             self.searched = Some(searched);
         }
         status
     }
 
-    /// Waits until the orphans of a process that has ended are ended as well.
-    pub(in crate::turn) async fn alone(&mut self) {
+    /// Waits until the orphaned processes of a process that has exited are killed.
+    pub(in crate::turn) async fn orphans_killed(&mut self) {
         if let Some(searched) = self.searched.take() {
-            // The sender is dropped, which is an error here.
+            // The search drops the sender, which is an error here.
             let _ = searched.await;
         }
     }
 }
 
-impl Drop for Process {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         let Some(mut child) = self.child.take() else {
             return;
@@ -114,13 +122,13 @@ impl Drop for Process {
             Some(pid) => tree::kill(pid),
             None => drop(child.start_kill()),
         }
-        // Before it is reaped, and its number free.
-        self.watched = None;
+        // Before the process is reaped and its id is free.
+        self.watch = None;
         let tag = self.tag.take();
         reaper::start(move || {
             reaper::reap(|| child.try_wait());
             if let Some(tag) = tag {
-                tag.end_orphans(());
+                tag.kill_orphans(());
             }
         });
     }

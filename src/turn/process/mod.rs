@@ -1,6 +1,6 @@
-//! A child process and everything that it starts: spawn, end, orphaned processes, watchdog.
+//! A child process and everything that it starts: spawn, kill, orphaned processes, watchdog.
 //!
-//! Nothing here knows of turns.
+//! The module does not depend on turns.
 
 mod child;
 #[cfg(target_os = "linux")]
@@ -11,6 +11,6 @@ mod tree;
 mod watchdog;
 
 pub(in crate::turn) use self::{
-    child::Process,
+    child::ChildProcess,
     watchdog::{Watchdog, WatchdogProcess},
 };

@@ -1,26 +1,25 @@
-//! What Linux tells of processes in `/proc`.
+//! Processes in Linux's `/proc`.
 
 use std::{fs, path::Path};
 
 use rustix::process::Pid;
 
-/// A process or a thread, as its file `stat` shows it.
+/// Fields of the file `stat` of a process or a thread.
 pub(in crate::turn) struct Stat {
     pub(in crate::turn) state: char,
     pub(in crate::turn) parent: Option<Pid>,
-    /// When it was started, in ticks of a clock that began when the system did. No two processes that
-    /// had the same number share it.
+    /// The start time, in clock ticks since boot. Two processes with the same id have different ones.
     pub(in crate::turn) start: u64,
 }
 
-/// Whether `/proc` numbers processes as this process does. In a container it may be the host's, and the
-/// numbers in it strangers here.
+/// Returns whether `/proc` has the process ids of this process's namespace. In a container it may have those
+/// of the host, which are other processes here.
 pub(in crate::turn) fn is_ours() -> bool {
-    let ours = std::process::id().to_string();
-    fs::read_link("/proc/self").is_ok_and(|told| told.as_os_str() == ours.as_str())
+    let pid = std::process::id().to_string();
+    fs::read_link("/proc/self").is_ok_and(|target| target.as_os_str() == pid.as_str())
 }
 
-/// When a process was started, where that can be told.
+/// Returns the start time of a process; `None` when it is unknown.
 pub(in crate::turn) fn start(pid: Pid) -> Option<u64> {
     let directory = format!("/proc/{}", pid.as_raw_nonzero());
     is_ours()
@@ -28,10 +27,10 @@ pub(in crate::turn) fn start(pid: Pid) -> Option<u64> {
         .map(|stat| stat.start)
 }
 
-/// Looks at the process or thread of a directory; `None` when it is gone.
+/// Reads the stat of a process or thread, by its directory; `None` when it has exited.
 pub(in crate::turn) fn stat(directory: &Path) -> Option<Stat> {
     let stat = fs::read_to_string(directory.join("stat")).ok()?;
-    // The name is in parentheses and may hold any character.
+    // The name before is in parentheses and may have any character.
     let (_, fields) = stat.rsplit_once(") ")?;
     let fields: Vec<_> = fields.split(' ').collect();
     Some(Stat {

@@ -1,7 +1,7 @@
-//! Work that is left to do when a turn is over, on a thread of its own.
+//! Blocking work after a process was killed, on a thread of its own.
 //!
-//! Not a task: the runtime may be shutting down. Not where the turn is: the kernel may take its time, and
-//! a destructor should not.
+//! It is not a task, since the runtime may be shutting down. It is not done in place, since the kernel may
+//! take long, and a destructor should not.
 
 use std::{
     io,
@@ -10,22 +10,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a process that was ended is waited for: it is gone in milliseconds, unless the kernel itself
-/// is stuck on its behalf.
-const REAP_WITHIN: Duration = Duration::from_secs(10);
+/// How long to wait for a killed process. It exits within milliseconds, unless it is stuck in the kernel.
+const REAP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Does something on a thread. When there is none to be had, it is dropped.
+/// Does `work` on a new thread. If the system has no thread left, `work` is dropped.
 pub(in crate::turn) fn start(work: impl FnOnce() + Send + 'static) {
     let thread = thread::Builder::new().name("codex-reaper".to_owned());
     let _ = thread.spawn(work);
 }
 
-/// Waits for a process that was ended, by what asks for its status.
+/// Polls `try_wait` until the killed process has exited.
 pub(in crate::turn) fn reap(mut try_wait: impl FnMut() -> io::Result<Option<ExitStatus>>) {
     let started = Instant::now();
     let mut pause = Duration::from_millis(1);
     while let Ok(None) = try_wait() {
-        if started.elapsed() > REAP_WITHIN {
+        if started.elapsed() > REAP_TIMEOUT {
             return;
         }
         thread::sleep(pause);

@@ -1,12 +1,11 @@
-//! What everything of a turn bears in its environment, and how it is found by that.
+//! A tag in the environment, which finds orphaned processes.
 //!
-//! When a process has died, nothing tells any more what it had started: Codex that ends by itself, or is
-//! killed by another, leaves commands in sessions of their own that are below nobody. They have inherited
-//! the tag.
+//! When a process exits by itself, or another program kills it, the processes that it has started lose their
+//! parent. Those in sessions of their own are then not reachable from it, but they have inherited the tag.
 //!
-//! So has a daemon that a command started, such as a build server, which others may use by now. What tells
-//! the two apart is where they write to: a daemon has turned away from the pipes and terminals that it was
-//! started with, to a file or to nothing.
+//! So has a daemon, such as a build server, which other programs may use by now. It differs from an orphaned
+//! process in its output: a daemon has closed the pipes and terminals that it was started with, and writes to
+//! a file or to nothing.
 
 #[cfg(target_os = "linux")]
 use std::{fs, thread, time::Duration};
@@ -21,42 +20,42 @@ use crate::event::id;
 
 const VARIABLE: &str = "CODEX_TELEMETRY_TURN";
 
-/// How often orphans are looked for at the most.
+/// The maximum number of searches.
 #[cfg(target_os = "linux")]
-const ROUNDS: usize = 16;
+const MAX_SEARCHES: usize = 16;
 
-/// When orphans are looked for once more after none were found: a process that is just being made another
-/// program has no environment for a moment.
+/// The pause between a search without a result and the last one: a process has no environment for a moment
+/// while it executes another program.
 #[cfg(target_os = "linux")]
-const AGAIN_AFTER: Duration = Duration::from_millis(10);
+const LAST_SEARCH_AFTER: Duration = Duration::from_millis(10);
 
-/// The tag of one turn.
+/// The tag of one process and of everything that it starts.
 pub(in crate::turn) struct Tag(String);
 
 impl Tag {
-    /// Marks a command, and what it will start.
+    /// Tags a command, and what it will start.
     pub(in crate::turn) fn set_on(command: &mut Command) -> Self {
         let value = format!("{}-{}", std::process::id(), id::span_id());
         command.env(VARIABLE, &value);
         Self(value)
     }
 
-    /// Kills what bears the tag and is no daemon, with everything below it.
+    /// Kills the processes that have the tag and are not daemons, with everything below them.
     ///
-    /// `waiting` is dropped as soon as a search finds none: nobody is to wait for the one after it.
+    /// It drops `waiting` after the first search that finds nothing; nobody waits for the last search.
     #[cfg(target_os = "linux")]
-    pub(in crate::turn) fn end_orphans<T>(&self, waiting: T) {
+    pub(in crate::turn) fn kill_orphans<T>(&self, waiting: T) {
         if !proc_fs::is_ours() {
             return;
         }
         let mut waiting = Some(waiting);
-        for _ in 0..ROUNDS {
+        for _ in 0..MAX_SEARCHES {
             let orphans = self.orphans();
             if orphans.is_empty() {
                 if waiting.take().is_none() {
                     return;
                 }
-                thread::sleep(AGAIN_AFTER);
+                thread::sleep(LAST_SEARCH_AFTER);
             }
             orphans.into_iter().for_each(tree::kill);
         }
@@ -68,7 +67,7 @@ impl Tag {
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
         let orphan = |entry: fs::DirEntry| {
             let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
-            // Those of other users, the kernel's own and zombies cannot be read or are empty.
+            // It is not readable for processes of other users, and empty for zombies and kernel threads.
             let environment = fs::read(entry.path().join("environ")).ok()?;
             memchr::memmem::find(&environment, tag.as_bytes())?;
             is_attached(pid).then_some(pid)
@@ -76,12 +75,12 @@ impl Tag {
         entries.filter_map(orphan).collect()
     }
 
-    /// Nothing tells it here.
+    /// Does nothing: only Linux shows the environment of other processes.
     #[cfg(not(target_os = "linux"))]
-    pub(in crate::turn) fn end_orphans<T>(&self, _: T) {}
+    pub(in crate::turn) fn kill_orphans<T>(&self, _: T) {}
 }
 
-/// Whether a process writes to a pipe, a socket or a terminal.
+/// Returns whether a process writes to a pipe, a socket or a terminal.
 #[cfg(target_os = "linux")]
 fn is_attached(pid: Pid) -> bool {
     let writes_to = |descriptor| {

@@ -1,9 +1,8 @@
-//! Ending a process with everything below it.
+//! Kills a process with everything below it.
 //!
-//! A process group is not enough: Codex starts its commands and MCP servers in sessions and groups of
-//! their own, so a signal to its group reaches Codex alone, and what it started lives on. Where the
-//! system tells who whose child is, the tree is walked before anything is killed, since the orphans
-//! of a dead parent are no longer to be found.
+//! A signal to the process group is not enough: Codex starts its commands and MCP servers in sessions and
+//! groups of their own. On Linux, which lists the children of a process, the whole tree is listed before
+//! anything is killed, since the children of a dead parent cannot be found any more.
 
 use std::time::{Duration, Instant};
 #[cfg(target_os = "linux")]
@@ -14,41 +13,42 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 #[cfg(target_os = "linux")]
 use super::proc_fs;
 
-/// How many processes of a tree are ended at the most, so that the walk is sure to end.
-const MOST: usize = 4096;
+/// The maximum number of processes in a tree, so that the walk terminates.
+const MAX_PROCESSES: usize = 4096;
 
-/// How long the processes of a tree may take to stop, all together. It is a matter of microseconds,
-/// unless one is stuck in the kernel; then the rest of the tree is listed as it is.
-const SETTLE_WITHIN: Duration = Duration::from_millis(100);
+/// How long the processes of a tree may take to stop, in total. They need microseconds, unless one is stuck
+/// in the kernel; the rest of the tree is then listed while it runs.
+const STOP_TIMEOUT: Duration = Duration::from_millis(100);
 #[cfg(target_os = "linux")]
-const SETTLE_PAUSE: Duration = Duration::from_micros(100);
+const STOP_POLL_INTERVAL: Duration = Duration::from_micros(100);
 
 /// Kills a process, its group, and everything below it.
 ///
-/// A process that is gone by now is what was wanted, so errors are not looked at.
+/// It ignores errors, which mean that a process has exited.
 pub(in crate::turn) fn kill(root: Pid) {
-    // From the leaves: the system continues what is stopped and loses its parent in some cases, and what
-    // runs can start more.
+    // From the leaves: the kernel may continue a stopped process whose parent dies, and a running process
+    // can start others.
     for pid in stopped_tree(root).into_iter().rev() {
         let _ = kill_process(pid, Signal::KILL);
     }
     let _ = kill_process_group(root, Signal::KILL);
-    // A orphan need not lead a group.
+    // An orphaned process may not lead a group.
     let _ = kill_process(root, Signal::KILL);
 }
 
-/// The processes below `root`, each behind its parent and stopped before its children are listed.
+/// Stops `root` and returns the processes below it, each one after its parent. Each process is stopped before
+/// its children are listed.
 ///
-/// A stopped process starts no child that the list would miss. Nor does it reap one, which keeps the
-/// number of a child that dies meanwhile from being given to a stranger before it is used here.
+/// A stopped process starts no child that the list would miss. It reaps no child either, so the id of a child
+/// that exits meanwhile is not reused.
 fn stopped_tree(root: Pid) -> Vec<Pid> {
-    let deadline = Instant::now() + SETTLE_WITHIN;
+    let deadline = Instant::now() + STOP_TIMEOUT;
     let mut tree = Vec::new();
     let mut parents = vec![root];
     while let Some(parent) = parents.pop() {
         let _ = kill_process(parent, Signal::STOP);
         for child in children(parent, deadline) {
-            if tree.len() == MOST {
+            if tree.len() == MAX_PROCESSES {
                 return tree;
             }
             tree.push(child);
@@ -58,7 +58,7 @@ fn stopped_tree(root: Pid) -> Vec<Pid> {
     tree
 }
 
-/// The children of a process that was told to stop, by each of its threads.
+/// Returns the children of a process that was sent SIGSTOP, of all its threads.
 #[cfg(target_os = "linux")]
 fn children(parent: Pid, deadline: Instant) -> Vec<Pid> {
     if !proc_fs::is_ours() {
@@ -72,13 +72,13 @@ fn children(parent: Pid, deadline: Instant) -> Vec<Pid> {
             .flatten()
             .map(|task| task.path())
     };
-    // The signal is sent by now, but a thread may be in the middle of starting a child.
+    // A thread may still be starting a child.
     let has_stopped = |thread: PathBuf| {
         let stat = proc_fs::stat(&thread);
         stat.is_none_or(|stat| matches!(stat.state, 'T' | 't' | 'Z' | 'X'))
     };
     while !threads().all(has_stopped) && Instant::now() < deadline {
-        thread::sleep(SETTLE_PAUSE);
+        thread::sleep(STOP_POLL_INTERVAL);
     }
     let lists = threads().filter_map(|thread| fs::read_to_string(thread.join("children")).ok());
     lists
@@ -98,7 +98,7 @@ fn directory(pid: Pid) -> PathBuf {
     PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()))
 }
 
-/// Nothing tells it here: the group has to do.
+/// Returns nothing: only Linux lists the children of a process.
 #[cfg(not(target_os = "linux"))]
 fn children(_: Pid, _: Instant) -> Vec<Pid> {
     Vec::new()

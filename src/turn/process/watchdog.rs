@@ -1,14 +1,14 @@
-//! What ends the turns of a program that dies without ending them: by SIGKILL, by the OOM killer, by
-//! `abort`, by `process::exit`.
+//! A watchdog, which kills the child processes of a program that dies without dropping them: by SIGKILL, by
+//! the OOM killer, by `abort`, by `process::exit`.
 //!
-//! Linux can kill a child when its parent dies, but that is to be set between `fork` and `exec`, which
-//! needs `unsafe`; it goes by the thread that started the child, not by its process; and it reaches Codex
-//! and none of its commands. So a shell keeps watch. It reads from a pipe whose other end this process
-//! alone holds, and is told which process of a turn starts and which is over. However this process ends,
-//! the pipe does, and the shell kills what is left with everything below it, as
-//! [`tree`](super::tree) would have done.
+//! Linux can kill a child when its parent dies, but the setting must be made between `fork` and `exec`, which
+//! needs `unsafe`; it depends on the thread that started the child, not on the process; and it does not reach
+//! the processes below the child. So the watchdog is a shell. It reads from a pipe whose other end only this
+//! process has, and to which this process writes when a child starts and exits. The pipe closes however
+//! this process dies, and the shell then kills the remaining children with everything below them, as
+//! [`tree`](super::tree) does.
 //!
-//! It is a help and never a condition: where there is no shell, or it was killed, turns run unwatched.
+//! Without a shell, or after the shell was killed, processes run without a watchdog.
 
 use std::{
     io::{self, Write},
@@ -23,46 +23,47 @@ use super::reaper;
 
 const SCRIPT: &str = include_str!("watchdog.sh");
 
-/// The watchdog of a service, which starts with the first turn.
+/// A watchdog, which starts when it is first used.
 #[derive(Debug, Default)]
 pub(in crate::turn) struct Watchdog {
-    shell: Mutex<Option<Arc<WatchdogProcess>>>,
+    process: Mutex<Option<Arc<WatchdogProcess>>>,
 }
 
-/// A running shell. When it is dropped, nothing is left to watch, and it ends.
+/// A running watchdog. Dropping it closes its pipe, and it exits.
 #[derive(Debug)]
 pub(in crate::turn) struct WatchdogProcess {
-    /// `None` once it has ended.
+    /// `None` once it has exited.
     child: Mutex<Option<Child>>,
 }
 
-/// A process that is watched until this is dropped.
+/// Has the watchdog watch a process until it is dropped.
 #[derive(Debug)]
-pub(in crate::turn) struct Watched {
-    shell: Arc<WatchdogProcess>,
-    process: String,
+pub(in crate::turn) struct WatchGuard {
+    watchdog: Arc<WatchdogProcess>,
+    /// The process, as `PID:START`.
+    entry: String,
 }
 
 // === impl Watchdog ===
 
 impl Watchdog {
-    /// The shell, started when there is none or none any more.
-    pub(in crate::turn) fn shell(&self) -> Option<Arc<WatchdogProcess>> {
-        let mut shell = lock(&self.shell);
-        if !shell.as_ref().is_some_and(|shell| shell.lives()) {
-            *shell = WatchdogProcess::start().ok().map(Arc::new);
+    /// Returns the running watchdog, and starts one if there is none; `None` if it cannot start.
+    pub(in crate::turn) fn process(&self) -> Option<Arc<WatchdogProcess>> {
+        let mut process = lock(&self.process);
+        if !process.as_ref().is_some_and(|process| process.is_running()) {
+            *process = WatchdogProcess::start().ok().map(Arc::new);
         }
-        shell.clone()
+        process.clone()
     }
 }
 
 // === impl WatchdogProcess ===
 
 impl WatchdogProcess {
-    /// Starts it where it disturbs nobody: in a group of its own, which a Ctrl-C does not reach, in a
-    /// directory that nobody wants to unmount, without environment, and without output.
+    /// Starts a shell in its own process group, which a Ctrl-C does not reach, in a directory that is never
+    /// unmounted, without environment and without output.
     ///
-    /// The script goes in by the environment, since a command line is there to be read in a list.
+    /// The script is passed in the environment, which keeps the command line readable in a list of processes.
     fn start() -> io::Result<Self> {
         let child = Command::new("/bin/sh")
             .args(["-c", "eval \"$WATCHDOG\"", "codex-watchdog"])
@@ -75,27 +76,27 @@ impl WatchdogProcess {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        // A turn does not wait for a shell that does not read.
+        // A write must not block when the shell does not read.
         let pipe = child.stdin.as_ref();
-        let unblocked = pipe.map(|pipe| rustix::io::ioctl_fionbio(pipe, true));
-        let shell = Self {
+        let non_blocking = pipe.map(|pipe| rustix::io::ioctl_fionbio(pipe, true));
+        let watchdog = Self {
             child: Mutex::new(Some(child)),
         };
-        unblocked.transpose()?;
-        Ok(shell)
+        non_blocking.transpose()?;
+        Ok(watchdog)
     }
 
-    /// Has a process watched that is not reaped yet, so that its number is its own.
-    pub(in crate::turn) fn watch(self: Arc<Self>, pid: Pid) -> Option<Watched> {
+    /// Starts to watch a process, which must not be reaped yet: its id is not reused until then.
+    pub(in crate::turn) fn watch(self: Arc<Self>, pid: Pid) -> Option<WatchGuard> {
         let start = start_of(pid).map(|start| start.to_string());
-        let process = format!("{}:{}", pid.as_raw_nonzero(), start.unwrap_or_default());
-        self.say('+', &process).then_some(Watched {
-            shell: self,
-            process,
+        let entry = format!("{}:{}", pid.as_raw_nonzero(), start.unwrap_or_default());
+        self.send('+', &entry).then_some(WatchGuard {
+            watchdog: self,
+            entry,
         })
     }
 
-    fn lives(&self) -> bool {
+    fn is_running(&self) -> bool {
         let mut child = lock(&self.child);
         if let Some(Ok(Some(_))) = child.as_mut().map(Child::try_wait) {
             *child = None;
@@ -103,24 +104,25 @@ impl WatchdogProcess {
         child.is_some()
     }
 
-    /// Tells it of a process; `false` when it does not listen.
-    fn say(&self, sign: char, process: &str) -> bool {
+    /// Sends a line, and returns whether the watchdog will read it.
+    fn send(&self, sign: char, entry: &str) -> bool {
         let mut child = lock(&self.child);
         let Some(child) = &mut *child else {
             return false;
         };
-        // One write, so that it goes whole or not at all.
-        let line = format!("{sign} {process}\n");
-        let said = child
+        // One write, which a pipe takes as a whole or not at all.
+        let line = format!("{sign} {entry}\n");
+        let written = child
             .stdin
             .as_ref()
             .map(|mut pipe| pipe.write_all(line.as_bytes()));
-        let heard = matches!(said, Some(Ok(())));
-        if !heard {
-            // What misses a word may do harm. The next turn starts another.
+        let is_sent = matches!(written, Some(Ok(())));
+        if !is_sent {
+            // A watchdog that missed a line could kill a process that has the id of one that has exited. The
+            // next process starts another watchdog.
             let _ = child.kill();
         }
-        heard
+        is_sent
     }
 }
 
@@ -133,18 +135,18 @@ impl Drop for WatchdogProcess {
     }
 }
 
-// === impl Watched ===
+// === impl WatchGuard ===
 
-impl Drop for Watched {
+impl Drop for WatchGuard {
     fn drop(&mut self) {
-        self.shell.say('-', &self.process);
+        self.watchdog.send('-', &self.entry);
     }
 }
 
 #[cfg(target_os = "linux")]
 use super::proc_fs::start as start_of;
 
-/// Nothing tells it here, and a number that is given again can be taken for the one before.
+/// Returns nothing: only Linux has the start time. A reused id can be mistaken for the earlier process.
 #[cfg(not(target_os = "linux"))]
 fn start_of(_: Pid) -> Option<u64> {
     None

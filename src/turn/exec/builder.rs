@@ -1,0 +1,191 @@
+use std::{ffi::OsStr, path::PathBuf, sync::Arc, time::Duration};
+
+use super::TurnService;
+use crate::turn::{Sandbox, request::Defaults};
+
+/// Configures a [`TurnService`].
+///
+/// ```
+/// use codex_telemetry::turn::{Sandbox, TurnService};
+/// use std::time::Duration;
+///
+/// let turns = TurnService::builder()
+///     .codex("/opt/codex/bin/codex")
+///     .model("gpt-5.5")
+///     .sandbox(Sandbox::ReadOnly)
+///     .env("CODEX_HOME", "/srv/codex")
+///     .ephemeral(true)
+///     .output_limit(64 * 1024 * 1024)
+///     .exit_grace(Duration::from_secs(2))
+///     .build();
+/// # let _ = turns;
+/// ```
+///
+/// # Precedence
+///
+/// Some settings are defaults for the requests of the service:
+///
+/// | setting | in the order in which it applies; the last one wins |
+/// |---|---|
+/// | model, sandbox | Codex's own configuration, the service, the request |
+/// | working directory | the one of this process, the service, the request |
+/// | a key of the configuration | Codex's own configuration, the service, the request |
+/// | an environment variable | [inherited](TurnService#environment), originator and trace context of the call, the service, the request |
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct TurnServiceBuilder {
+    config: Config,
+}
+
+/// The configuration of a [`TurnService`].
+#[derive(Clone, Debug)]
+pub(super) struct Config {
+    pub(super) codex: Option<PathBuf>,
+    pub(super) skip_git_repo_check: bool,
+    pub(super) ephemeral: bool,
+    pub(super) ignore_user_config: bool,
+    pub(super) line_limit: usize,
+    pub(super) output_limit: usize,
+    pub(super) exit_grace: Duration,
+    watchdog: bool,
+    pub(super) env_clear: bool,
+    pub(super) defaults: Defaults,
+}
+
+impl TurnServiceBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            config: Config {
+                codex: None,
+                skip_git_repo_check: false,
+                ephemeral: false,
+                ignore_user_config: false,
+                line_limit: 16 * 1024 * 1024,
+                output_limit: 256 * 1024 * 1024,
+                exit_grace: Duration::from_secs(5),
+                watchdog: true,
+                env_clear: false,
+                defaults: Defaults::default(),
+            },
+        }
+    }
+
+    /// Sets the binary: a path, or a name to search on the `PATH`.
+    pub fn codex(mut self, program: impl Into<PathBuf>) -> Self {
+        self.config.codex = Some(program.into());
+        self
+    }
+
+    /// Sets the default model.
+    pub fn model(mut self, model: impl Into<String>) -> Self {
+        self.config.defaults.model = Some(model.into());
+        self
+    }
+
+    /// Sets the default of what Codex may do to the machine.
+    pub fn sandbox(mut self, sandbox: Sandbox) -> Self {
+        self.config.defaults.sandbox = Some(sandbox);
+        self
+    }
+
+    /// Sets the default working directory.
+    pub fn working_directory(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config.defaults.working_directory = Some(path.into());
+        self
+    }
+
+    /// Overrides one key of Codex's configuration, for all requests. The value is TOML, so a string needs
+    /// quotes.
+    pub fn config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        let pair = (key.into(), value.into());
+        self.config.defaults.config.push(pair);
+        self
+    }
+
+    /// Sets an environment variable of Codex and its commands, for all requests.
+    pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        let change = (key.as_ref().into(), Some(value.as_ref().into()));
+        self.config.defaults.environment.push(change);
+        self
+    }
+
+    /// Removes an environment variable of Codex and its commands, for all requests.
+    pub fn env_remove(mut self, key: impl AsRef<OsStr>) -> Self {
+        let change = (key.as_ref().into(), None);
+        self.config.defaults.environment.push(change);
+        self
+    }
+
+    /// Makes Codex inherit no environment variables.
+    ///
+    /// Variables that [`env`](Self::env) or the request sets stay, whichever method is called first. Codex
+    /// needs `HOME` or `CODEX_HOME`, and finds its commands on the `PATH`; so does this service, when it
+    /// searches for `codex`.
+    pub fn env_clear(mut self) -> Self {
+        self.config.env_clear = true;
+        self
+    }
+
+    /// Sets whether Codex may work in a directory that is not a git repository; it refuses by default.
+    pub fn skip_git_repo_check(mut self, skip: bool) -> Self {
+        self.config.skip_git_repo_check = skip;
+        self
+    }
+
+    /// Sets whether new threads leave nothing on disk, and so cannot be resumed.
+    pub fn ephemeral(mut self, ephemeral: bool) -> Self {
+        self.config.ephemeral = ephemeral;
+        self
+    }
+
+    /// Sets whether Codex ignores the user's `config.toml`.
+    pub fn ignore_user_config(mut self, ignore: bool) -> Self {
+        self.config.ignore_user_config = ignore;
+        self
+    }
+
+    /// Sets the maximum length of a line of Codex's output, in bytes; the default is 16 MiB.
+    ///
+    /// A longer line ends the turn with [`TurnError::Protocol`](super::super::TurnError::Protocol), before
+    /// the service holds it in memory.
+    pub fn line_limit(mut self, bytes: usize) -> Self {
+        self.config.line_limit = bytes;
+        self
+    }
+
+    /// Sets how much Codex may write within one turn, in bytes; the default is 256 MiB.
+    ///
+    /// The service keeps the items of a turn until it ends, so this limits the memory of a turn. More output
+    /// ends the turn with [`TurnError::OutputTooLarge`](super::super::TurnError::OutputTooLarge).
+    pub fn output_limit(mut self, bytes: usize) -> Self {
+        self.config.output_limit = bytes;
+        self
+    }
+
+    /// Sets how long Codex may take to exit after it has ended the turn or closed its output; the default is
+    /// 5 seconds.
+    ///
+    /// The service kills a process that takes longer. A turn that had ended by then keeps its result.
+    pub fn exit_grace(mut self, grace: Duration) -> Self {
+        self.config.exit_grace = grace;
+        self
+    }
+
+    /// Sets whether a watchdog kills Codex when this program dies without dropping its turns; it does by
+    /// default.
+    ///
+    /// The watchdog is a shell, `/bin/sh`. The first turn of a service starts it, the clones of the service
+    /// share it, and it exits with the last clone. Without it Codex and its commands continue when SIGKILL
+    /// ends this program.
+    pub fn watchdog(mut self, enabled: bool) -> Self {
+        self.config.watchdog = enabled;
+        self
+    }
+
+    /// Returns the service.
+    #[must_use]
+    pub fn build(self) -> TurnService {
+        let watchdog = self.config.watchdog.then(Arc::default);
+        TurnService::from_parts(self.config, watchdog)
+    }
+}

@@ -1,0 +1,223 @@
+use std::{collections::HashMap, io, process::ExitStatus};
+
+use tokio::time::Instant;
+
+use super::{
+    decode::{self, Line, Stage},
+    redact::Redactor,
+    tools,
+    turn_stats::TurnStats,
+};
+use crate::{
+    call::{CallContext, CallGuard, CodexRequest},
+    event::ErrorClass,
+    turn::{Item, ItemKind, Progress, Sandbox, Turn, TurnError, TurnRequest, Usage},
+};
+
+/// The state of a turn: the result of the lines so far.
+pub(super) struct TurnState {
+    // Dropped before the stats, so that the tools' calls end before the stats are recorded.
+    open_tools: HashMap<String, CallGuard>,
+    pub(super) stats: TurnStats,
+    context: CallContext,
+    resumed: Option<Resumed>,
+    sandbox: Option<Sandbox>,
+    turn: Turn,
+    /// How Codex ended the turn, once it has.
+    ending: Option<Ending>,
+    last_error: Option<String>,
+    lines: u64,
+}
+
+/// A thread that the turn resumes.
+pub(super) struct Resumed {
+    pub(super) thread_id: String,
+    /// What the thread had used before; `None` when that is unknown.
+    pub(super) previous_usage: Option<Usage>,
+}
+
+enum Ending {
+    Completed,
+    Failed(String),
+}
+
+impl TurnState {
+    pub(super) fn new(request: &TurnRequest, resumed: Option<Resumed>) -> Self {
+        let context = request.context();
+        Self {
+            open_tools: HashMap::new(),
+            stats: TurnStats::new(context.clone(), Redactor::new(request)),
+            context: context.clone(),
+            resumed,
+            sandbox: request.sandbox(),
+            turn: Turn::default(),
+            ending: None,
+            last_error: None,
+            lines: 0,
+        }
+    }
+
+    /// Returns whether Codex has ended the turn.
+    pub(super) const fn has_ended(&self) -> bool {
+        self.ending.is_some()
+    }
+
+    /// Returns the number of lines so far.
+    pub(super) const fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// Applies the next line, and returns its progress.
+    pub(super) fn apply(&mut self, line: &[u8]) -> Result<Option<Progress>, TurnError> {
+        self.lines += 1;
+        if line.trim_ascii().is_empty() {
+            return Ok(None);
+        }
+        self.stats.first_event.get_or_insert_with(Instant::now);
+        let line = match decode::line(line) {
+            Ok(line) => line,
+            // An invalid line after the end of the turn does not change its result.
+            Err(_) if self.has_ended() => Line::Unknown,
+            Err(reason) => {
+                let line = self.lines;
+                return Err(TurnError::Protocol { line, reason });
+            }
+        };
+        Ok(match line {
+            Line::ThreadStarted { thread_id } => {
+                self.thread_started(&thread_id)?;
+                Some(Progress::ThreadStarted { thread_id })
+            }
+            Line::TurnStarted => Some(Progress::TurnStarted),
+            Line::TurnCompleted { usage } => {
+                self.completed(usage);
+                None
+            }
+            Line::TurnFailed { message } => {
+                self.end(Ending::Failed(message), ErrorClass::Interrupted);
+                None
+            }
+            Line::Error { message } => Some(self.error(message)),
+            Line::Item { stage, item } => Some(self.item(stage, item)),
+            Line::Unknown => {
+                self.stats.unknown_events += 1;
+                None
+            }
+        })
+    }
+
+    /// Returns the result after the process has exited. The exit status may be unknown.
+    pub(super) fn finish(mut self, status: io::Result<ExitStatus>) -> Result<Turn, TurnError> {
+        match (self.ending.take(), status) {
+            (Some(ending), _) => self.result(ending),
+            (None, Ok(status)) => Err(TurnError::Exited {
+                status,
+                thread_started: self.turn.thread_id.is_some(),
+                message: self.last_error.take(),
+                stderr: self.stats.stderr_text(),
+            }),
+            (None, Err(source)) => Err(TurnError::Io {
+                action: "waiting for Codex to exit",
+                source,
+            }),
+        }
+    }
+
+    /// Returns the result after the process did not exit in time: `error`, unless Codex had ended the turn.
+    pub(super) fn finish_hung(mut self, error: TurnError) -> Result<Turn, TurnError> {
+        match self.ending.take() {
+            Some(ending) => {
+                self.context
+                    .add_event("killed: Codex did not exit after the turn");
+                self.result(ending)
+            }
+            None => Err(error),
+        }
+    }
+
+    fn result(mut self, ending: Ending) -> Result<Turn, TurnError> {
+        match ending {
+            Ending::Completed => {
+                self.stats.completed = true;
+                self.turn.retries = self.stats.retries;
+                self.turn.unknown_events = self.stats.unknown_events;
+                Ok(std::mem::take(&mut self.turn))
+            }
+            Ending::Failed(message) => Err(TurnError::Failed { message }),
+        }
+    }
+
+    fn thread_started(&mut self, thread_id: &str) -> Result<(), TurnError> {
+        self.context.record_thread_id(tools::short(thread_id));
+        self.turn.thread_id = Some(thread_id.to_owned());
+        // Codex starts a new thread, without an error, when it does not recognize the id.
+        match &self.resumed {
+            Some(resumed) if resumed.thread_id != thread_id => Err(TurnError::InvalidRequest {
+                reason: format!(
+                    "Codex started thread {thread_id} instead of resuming {}: use the id of a thread in \
+                     this CODEX_HOME",
+                    resumed.thread_id
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn completed(&mut self, usage: Option<Usage>) {
+        self.turn.thread_usage = usage;
+        // Codex reports the total of the thread.
+        self.turn.usage = match &self.resumed {
+            None => usage,
+            Some(resumed) => usage
+                .zip(resumed.previous_usage)
+                .map(|(total, previous)| total.since(&previous)),
+        };
+        self.stats.usage = self.turn.usage;
+        self.end(Ending::Completed, ErrorClass::Incomplete);
+    }
+
+    /// Ends the turn, unless it has ended. Tools that are still open fail with the class `unfinished`.
+    fn end(&mut self, ending: Ending, unfinished: ErrorClass) {
+        self.ending.get_or_insert(ending);
+        for (_, call) in self.open_tools.drain() {
+            call.fail(unfinished);
+        }
+    }
+
+    fn error(&mut self, message: String) -> Progress {
+        let redacted = self.stats.redactor.apply(message.clone());
+        if message.starts_with("Reconnecting") {
+            self.stats.retries += 1;
+            self.context.add_event(redacted);
+            Progress::Retrying { message }
+        } else {
+            self.last_error = Some(redacted);
+            Progress::Warning { message }
+        }
+    }
+
+    fn item(&mut self, stage: Stage, item: Item) -> Progress {
+        let mut call = self.open_tools.remove(&item.id);
+        // Codex reports some kinds only once they are complete. No call opens after the end of the turn.
+        if call.is_none() && !self.has_ended() {
+            call = tools::open(&self.context, &item);
+        }
+        if stage != Stage::Completed {
+            if let Some(call) = call {
+                self.open_tools.insert(item.id.clone(), call);
+            }
+            return match stage {
+                Stage::Started => Progress::ItemStarted(item),
+                _ => Progress::ItemUpdated(item),
+            };
+        }
+        if let Some(call) = call {
+            tools::close(call, &item, self.sandbox);
+        }
+        if let ItemKind::AgentMessage { text } = &item.kind {
+            self.turn.final_message = Some(text.clone());
+        }
+        self.turn.items.push(item.clone());
+        Progress::ItemCompleted(item)
+    }
+}

@@ -1,0 +1,153 @@
+use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
+
+use tokio::time::Instant;
+
+use super::redact::Redactor;
+use crate::{
+    call::CallContext,
+    event::{millis, names},
+    turn::Usage,
+};
+
+/// How much of standard error is kept, in bytes.
+const STDERR_LIMIT: usize = 4 * 1024;
+
+/// The stats of a turn, and the drop guard that records them on the open call: a turn that fails or is
+/// cancelled has the same attributes as one that completes.
+pub(super) struct TurnStats {
+    context: CallContext,
+    spawned: Instant,
+    pub(super) first_event: Option<Instant>,
+    pub(super) usage: Option<Usage>,
+    pub(super) retries: u32,
+    pub(super) unknown_events: u32,
+    pub(super) status: Option<ExitStatus>,
+    pub(super) stderr: Tail,
+    pub(super) redactor: Redactor,
+    /// Whether the turn completed; standard error is recorded otherwise.
+    pub(super) completed: bool,
+}
+
+/// The last bytes of a stream, up to a limit.
+pub(super) struct Tail {
+    bytes: Vec<u8>,
+    limit: usize,
+}
+
+// === impl TurnStats ===
+
+impl TurnStats {
+    pub(super) fn new(context: CallContext, redactor: Redactor) -> Self {
+        Self {
+            context,
+            spawned: Instant::now(),
+            first_event: None,
+            usage: None,
+            retries: 0,
+            unknown_events: 0,
+            status: None,
+            stderr: Tail::new(STDERR_LIMIT),
+            redactor,
+            completed: false,
+        }
+    }
+
+    /// Returns the end of standard error, without the content of the request.
+    pub(super) fn stderr_text(&self) -> String {
+        self.redactor.apply(self.stderr.text())
+    }
+}
+
+impl Drop for TurnStats {
+    fn drop(&mut self) {
+        if !self.context.is_recording() {
+            return;
+        }
+        if let Some(first) = self.first_event {
+            let after = millis(first.duration_since(self.spawned));
+            self.context.record(names::TIME_TO_FIRST_EVENT, after);
+        }
+        let tokens = |count: fn(&Usage) -> u64| {
+            let count = self.usage.as_ref().map(count);
+            count.map(|count| i64::try_from(count).unwrap_or(i64::MAX))
+        };
+        let positive = |count: u32| (count > 0).then_some(i64::from(count));
+        let code = self.status.and_then(|status| status.code());
+        let signal = self.status.and_then(|status| status.signal());
+        for (name, number) in [
+            (names::INPUT_TOKENS, tokens(|usage| usage.input_tokens)),
+            (names::OUTPUT_TOKENS, tokens(|usage| usage.output_tokens)),
+            (
+                names::CACHE_READ_TOKENS,
+                tokens(|usage| usage.cached_input_tokens),
+            ),
+            (
+                names::CACHE_WRITE_TOKENS,
+                tokens(|usage| usage.cache_write_input_tokens),
+            ),
+            (
+                names::REASONING_TOKENS,
+                tokens(|usage| usage.reasoning_output_tokens),
+            ),
+            (names::EXIT_CODE, code.map(i64::from)),
+            (names::EXIT_SIGNAL, signal.map(i64::from)),
+            (names::RETRIES, positive(self.retries)),
+            (names::UNKNOWN_EVENTS, positive(self.unknown_events)),
+        ] {
+            if let Some(number) = number {
+                self.context.record(name, number);
+            }
+        }
+        if !self.completed {
+            let stderr = self.stderr_text();
+            if !stderr.is_empty() {
+                self.context.record(names::STDERR_TAIL, stderr);
+            }
+        }
+    }
+}
+
+// === impl Tail ===
+
+impl Tail {
+    const fn new(limit: usize) -> Self {
+        Self {
+            bytes: Vec::new(),
+            limit,
+        }
+    }
+
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        let keep = &bytes[bytes.len().saturating_sub(self.limit)..];
+        let excess = (self.bytes.len() + keep.len()).saturating_sub(self.limit);
+        self.bytes.drain(..excess);
+        self.bytes.extend_from_slice(keep);
+    }
+
+    /// Returns the bytes as text, without the first line if it is cut.
+    fn text(&self) -> String {
+        let text = String::from_utf8_lossy(&self.bytes);
+        let is_cut = self.bytes.len() == self.limit;
+        match text.split_once('\n') {
+            Some((_, rest)) if is_cut && !rest.is_empty() => rest.trim_end().to_owned(),
+            _ => text.trim_end().to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tail_keeps_the_last_whole_lines() {
+        let mut tail = Tail::new(10);
+        tail.push(b"first\n");
+        assert_eq!(tail.text(), "first");
+        tail.push(b"second\n");
+        assert_eq!(tail.text(), "second");
+        tail.push(&[b'x'; 100]);
+        assert_eq!(tail.text(), "x".repeat(10));
+        assert!(tail.bytes.capacity() < 100);
+    }
+}

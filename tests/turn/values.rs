@@ -1,0 +1,317 @@
+//! Requests, results, errors and progress as another crate builds, reads and serializes them.
+
+use codex_telemetry::{
+    CallContext, CodexRequest,
+    turn::{
+        FileUpdateChange, Item, ItemKind, ItemStatus, Progress, Sandbox, TodoItem, Turn, TurnError,
+        TurnRequest, Usage,
+    },
+};
+use serde_json::{Value, json};
+use std::{ffi::OsStr, path::Path};
+use tokio::sync::mpsc;
+
+fn usage(input_tokens: u64, output_tokens: u64) -> Usage {
+    let mut usage = Usage::default();
+    usage.input_tokens = input_tokens;
+    usage.output_tokens = output_tokens;
+    usage
+}
+
+/// An item of each kind, and its JSON in Codex's output.
+fn items() -> [(ItemKind, Value); 9] {
+    let status = ItemStatus::Completed;
+    [
+        (
+            ItemKind::AgentMessage { text: "a".into() },
+            json!({"type": "agent_message", "text": "a"}),
+        ),
+        (
+            ItemKind::Reasoning { text: "a".into() },
+            json!({"type": "reasoning", "text": "a"}),
+        ),
+        (
+            ItemKind::CommandExecution {
+                command: "ls".into(),
+                output: "a".into(),
+                exit_code: Some(0),
+                status,
+            },
+            json!({
+                "type": "command_execution", "command": "ls", "aggregated_output": "a",
+                "exit_code": 0, "status": "completed",
+            }),
+        ),
+        (
+            ItemKind::FileChange {
+                changes: vec![FileUpdateChange::new("/a", "add")],
+                status: ItemStatus::InProgress,
+            },
+            json!({
+                "type": "file_change", "changes": [{"path": "/a", "kind": "add"}],
+                "status": "in_progress",
+            }),
+        ),
+        (
+            ItemKind::McpToolCall {
+                server: "files".into(),
+                tool: "read".into(),
+                arguments: json!({"path": "a"}),
+                result: None,
+                error: Some("gone".into()),
+                status: ItemStatus::Failed,
+            },
+            json!({
+                "type": "mcp_tool_call", "server": "files", "tool": "read",
+                "arguments": {"path": "a"}, "result": null, "error": {"message": "gone"},
+                "status": "failed",
+            }),
+        ),
+        (
+            ItemKind::CollabToolCall {
+                tool: "spawn".into(),
+                status: ItemStatus::Declined,
+            },
+            json!({"type": "collab_tool_call", "tool": "spawn", "status": "declined"}),
+        ),
+        (
+            ItemKind::WebSearch { query: "a".into() },
+            json!({"type": "web_search", "query": "a"}),
+        ),
+        (
+            ItemKind::TodoList {
+                items: vec![TodoItem::new("a", true)],
+            },
+            json!({"type": "todo_list", "items": [{"text": "a", "completed": true}]}),
+        ),
+        (
+            ItemKind::Warning {
+                message: "a".into(),
+            },
+            json!({"type": "error", "message": "a"}),
+        ),
+    ]
+}
+
+#[test]
+fn an_item_serializes_as_codex_writes_it() {
+    for (kind, mut expected) in items() {
+        expected["id"] = "item_0".into();
+        let item = Item::new("item_0", kind);
+        assert_eq!(serde_json::to_value(&item).unwrap(), expected);
+    }
+}
+
+#[test]
+fn progress_serializes_as_codex_writes_it() {
+    let item = || Item::new("i", ItemKind::AgentMessage { text: "a".into() });
+    let item_json = json!({"id": "i", "type": "agent_message", "text": "a"});
+    for (progress, expected) in [
+        (
+            Progress::ThreadStarted {
+                thread_id: "t".into(),
+            },
+            json!({"type": "thread.started", "thread_id": "t"}),
+        ),
+        (Progress::TurnStarted, json!({"type": "turn.started"})),
+        (
+            Progress::ItemStarted(item()),
+            json!({"type": "item.started", "item": item_json}),
+        ),
+        (
+            Progress::ItemUpdated(item()),
+            json!({"type": "item.updated", "item": item_json}),
+        ),
+        (
+            Progress::ItemCompleted(item()),
+            json!({"type": "item.completed", "item": item_json}),
+        ),
+        (
+            Progress::Retrying {
+                message: "1/5".into(),
+            },
+            json!({"type": "retrying", "message": "1/5"}),
+        ),
+        (
+            Progress::Warning {
+                message: "a".into(),
+            },
+            json!({"type": "warning", "message": "a"}),
+        ),
+    ] {
+        assert_eq!(serde_json::to_value(&progress).unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_turn_serializes_with_its_items_and_usage() {
+    let turn = Turn::new()
+        .with_thread_id("t")
+        .with_final_message("hi")
+        .with_items([Item::new("i", ItemKind::Reasoning { text: "a".into() })])
+        .with_usage(usage(10, 5));
+    assert_eq!(
+        serde_json::to_value(&turn).unwrap(),
+        json!({
+            "thread_id": "t",
+            "final_message": "hi",
+            "items": [{"id": "i", "type": "reasoning", "text": "a"}],
+            "usage": {
+                "input_tokens": 10, "cached_input_tokens": 0, "cache_write_input_tokens": 0,
+                "output_tokens": 5, "reasoning_output_tokens": 0,
+            },
+            "thread_usage": null,
+            "retries": 0,
+            "unknown_events": 0,
+        })
+    );
+}
+
+#[test]
+fn a_sandbox_serializes_by_its_name() {
+    for sandbox in [
+        Sandbox::ReadOnly,
+        Sandbox::WorkspaceWrite,
+        Sandbox::DangerFullAccess,
+    ] {
+        let json = serde_json::to_value(sandbox).unwrap();
+        assert_eq!(json, sandbox.as_str());
+        assert_eq!(Sandbox::from_name(sandbox.as_str()), Some(sandbox));
+    }
+}
+
+#[test]
+fn usages_add_up_field_by_field() {
+    let mut one = Usage::default();
+    one.input_tokens = 1;
+    one.cached_input_tokens = 20;
+    one.cache_write_input_tokens = 300;
+    one.output_tokens = 4_000;
+    one.reasoning_output_tokens = 50_000;
+    let two = one + one;
+    assert_eq!(two.input_tokens, 2);
+    assert_eq!(two.cached_input_tokens, 40);
+    assert_eq!(two.cache_write_input_tokens, 600);
+    assert_eq!(two.output_tokens, 8_000);
+    assert_eq!(two.reasoning_output_tokens, 100_000);
+
+    assert_eq!([one, two].into_iter().sum::<Usage>(), one + two);
+    assert_eq!([one, two].iter().sum::<Usage>(), one + two);
+    let mut total = two;
+    total += one;
+    assert_eq!(total, one + two);
+    assert_eq!(total.since(&one), two);
+    assert_eq!(one.since(&total), Usage::default());
+    let most = usage(u64::MAX, 0);
+    assert_eq!((most + one).input_tokens, u64::MAX);
+}
+
+#[test]
+fn a_request_returns_all_its_settings() {
+    let (sender, _receiver) = mpsc::channel(1);
+    let schema = json!({"type": "object"});
+    let request = TurnRequest::new("a prompt")
+        .with_context(CallContext::new().with_thread_id("t"))
+        .with_agent("reviewer")
+        .with_model("gpt-5.5")
+        .with_working_directory("/work")
+        .with_additional_directory("/opt")
+        .with_sandbox(Sandbox::ReadOnly)
+        .with_image("/a.png")
+        .with_output_schema(schema.clone())
+        .with_resume("thread")
+        .with_previous_usage(usage(1, 2))
+        .with_config("a", "1")
+        .with_config("b", "2")
+        .with_env("SET", "value")
+        .without_env("REMOVED")
+        .with_progress(sender.clone());
+    assert_eq!(request.prompt(), "a prompt");
+    assert_eq!(request.context().thread_id(), Some("t"));
+    assert_eq!(request.agent(), Some("reviewer"));
+    assert_eq!(request.model(), Some("gpt-5.5"));
+    assert_eq!(request.working_directory(), Some(Path::new("/work")));
+    assert_eq!(request.additional_directories(), [Path::new("/opt")]);
+    assert_eq!(request.sandbox(), Some(Sandbox::ReadOnly));
+    assert_eq!(request.images(), [Path::new("/a.png")]);
+    assert_eq!(request.output_schema(), Some(&schema));
+    assert_eq!(request.resume(), Some("thread"));
+    assert_eq!(request.previous_usage(), Some(usage(1, 2)));
+    assert!(request.config().eq([("a", "1"), ("b", "2")]));
+    let value = Some(OsStr::new("value"));
+    let changes = [(OsStr::new("SET"), value), (OsStr::new("REMOVED"), None)];
+    assert!(request.environment().eq(changes));
+    assert!(request.progress().unwrap().same_channel(&sender));
+}
+
+#[test]
+fn another_crate_can_build_every_error() {
+    use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
+
+    let io = || io::Error::from(io::ErrorKind::NotFound);
+    for (error, text) in [
+        (
+            TurnError::CodexNotFound {
+                searched: "codex on the PATH".into(),
+            },
+            "Codex CLI not found (searched codex on the PATH): install it (npm install -g \
+             @openai/codex), or set CODEX_PATH to the binary",
+        ),
+        (
+            TurnError::WorkingDirectory { path: "/a".into() },
+            "invalid working directory /a: create it, or choose another one",
+        ),
+        (
+            TurnError::InvalidRequest { reason: "x".into() },
+            "invalid turn request: x",
+        ),
+        (
+            TurnError::Spawn {
+                program: "/a".into(),
+                source: io(),
+            },
+            "cannot start /a: check that it is the Codex CLI for this machine",
+        ),
+        (
+            TurnError::Failed {
+                message: "x".into(),
+            },
+            "the turn failed: x",
+        ),
+        (
+            TurnError::Exited {
+                status: ExitStatus::from_raw(0x100),
+                thread_started: true,
+                message: None,
+                stderr: "Error: x".into(),
+            },
+            "Codex exited (exit status: 1) before the end of the turn: Error: x",
+        ),
+        (
+            TurnError::Hung {
+                after: Duration::from_secs(5),
+            },
+            "Codex closed its output before the end of the turn, did not exit within 5s, and was killed",
+        ),
+        (
+            TurnError::Protocol {
+                line: 2,
+                reason: "not JSON".into(),
+            },
+            "invalid line 2 in Codex's output: not JSON",
+        ),
+        (
+            TurnError::OutputTooLarge { limit: 7 },
+            "Codex wrote more than 7 bytes within the turn: raise the output limit, or ask for less",
+        ),
+        (
+            TurnError::Io {
+                action: "reading Codex's output",
+                source: io(),
+            },
+            "reading Codex's output failed",
+        ),
+    ] {
+        assert_eq!(error.to_string(), text);
+    }
+}
