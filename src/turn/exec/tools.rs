@@ -4,7 +4,7 @@ use opentelemetry::StringValue;
 
 use crate::{
     call::{CallContext, CallGuard},
-    event::{Classification, ErrorClass, Operation, cut, names},
+    event::{Classification, ErrorClass, Operation, names, truncate},
     turn::{Item, ItemKind, ItemStatus, Sandbox},
 };
 
@@ -32,7 +32,7 @@ pub(super) fn open(turn: &CallContext, item: &Item) -> Option<CallGuard> {
 /// A name as others gave it, which may be of any length.
 pub(super) fn short(name: &str) -> StringValue {
     let mut name = name.to_owned();
-    cut(&mut name, LONGEST_NAME);
+    truncate(&mut name, LONGEST_NAME);
     name.into()
 }
 
