@@ -27,10 +27,11 @@ use crate::{error::BoxError, event::Classification};
 /// box is `'static`, and reports that an implementation "is not general enough":
 ///
 /// - A closure over `&BoxError` as the classifier. Use [`BoxErrorClassifier`], or a named function.
-/// - A service whose type names `BoxError` itself, such as a `service_fn` with an `async` block. Tower's
-///   `timeout` and `buffer` have the same limit. Write the service as a named `async fn`, spawn the call
-///   without a block around it (`tokio::spawn(stack.oneshot(request))`), or erase the type of the stack with
-///   tower's `BoxCloneSyncService`.
+/// - A service whose type names `BoxError` itself, such as a `service_fn` with an `async` block, or a
+///   `BoxCloneService<_, _, BoxError>`. Tower's `timeout` and `buffer` have the same limit. Write the service
+///   as a named `async fn`, spawn the call without a block around it
+///   (`tokio::spawn(stack.oneshot(request))`), or erase the type of the whole stack with
+///   `BoxCloneSyncService`.
 pub trait Classify<E: ?Sized> {
     /// Returns the classification of `error`.
     fn classify(&self, error: &E) -> Classification;

@@ -7,4 +7,5 @@ mod checked;
 mod foreign_client;
 mod local_set;
 mod routed;
+mod send;
 mod support;

@@ -38,7 +38,7 @@ async fn a_spent_budget_fails_with_the_error_that_there_is_and_says_so_on_the_ca
     let purse = Arc::new(Purse(1.into()));
     let service = ServiceBuilder::new()
         .timing(sink.clone())
-        .retry(policy().attempts(9).budget(purse))
+        .retry(policy().max_attempts(9).budget(purse))
         .service(flaky.clone());
     assert_eq!(service.oneshot(request()).await, Err(LOST));
     assert_eq!(flaky.attempts(), [1, 2]);
@@ -52,7 +52,7 @@ async fn a_spent_budget_fails_with_the_error_that_there_is_and_says_so_on_the_ca
 async fn the_clones_of_a_policy_and_policies_of_one_purse_share_it() {
     let purse = Arc::new(Purse::default());
     let one = policy().budget(Arc::clone(&purse));
-    let other = policy().attempts(2).budget(Arc::clone(&purse));
+    let other = policy().max_attempts(2).budget(Arc::clone(&purse));
     assert_eq!(Flaky::new(LOST, 2).call(one.clone()).await, Err(LOST));
 
     // Two successes pay for the two retries of others.
@@ -68,7 +68,7 @@ async fn the_clones_of_a_policy_and_policies_of_one_purse_share_it() {
 #[tokio::test(start_paused = true)]
 async fn what_is_not_tried_again_costs_nothing() {
     let purse = Arc::new(Purse(5.into()));
-    let policy = policy().budget(Arc::clone(&purse)).attempts(2);
+    let policy = policy().budget(Arc::clone(&purse)).max_attempts(2);
     let hour = Some(Duration::from_secs(3600));
     for failure in [
         Failure(ErrorClass::InvalidRequest, None),
@@ -94,7 +94,7 @@ async fn towers_budget_bounds_the_retries_of_a_service_that_is_down() {
     // Ten seconds of one retry a second, and no success to pay for more.
     let budget = Arc::new(TpsBudget::new(Duration::from_secs(10), 1, 0.1));
     let hasty = policy()
-        .attempts(3)
+        .max_attempts(3)
         .backoff(Duration::ZERO, Duration::ZERO)
         .budget(budget);
     let service = flaky.retried(hasty);

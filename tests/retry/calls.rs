@@ -132,7 +132,7 @@ async fn a_timeout_outside_is_for_the_whole_and_one_inside_for_an_attempt() {
         .timeout(Duration::from_secs(10))
         .retry(
             RetryPolicy::new()
-                .attempts(9)
+                .max_attempts(9)
                 .backoff(Duration::ZERO, Duration::ZERO),
         )
         .timing(sink.clone())

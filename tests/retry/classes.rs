@@ -26,7 +26,7 @@ async fn only_what_a_retry_may_help_is_tried_again() {
 #[tokio::test(start_paused = true)]
 async fn a_policy_may_say_itself_what_a_retry_helps() {
     let busy = Failure(ErrorClass::Custom("busy"), None);
-    let policy = policy().when(|class| class == ErrorClass::Custom("busy"));
+    let policy = policy().retry_if(|class| class == ErrorClass::Custom("busy"));
     assert_eq!(Flaky::new(busy, 2).call(policy.clone()).await, Ok(2));
     assert_eq!(Flaky::new(LOST, 2).call(policy).await, Err(LOST));
 }
@@ -35,7 +35,7 @@ async fn a_policy_may_say_itself_what_a_retry_helps() {
 async fn there_are_no_more_attempts_than_the_policy_has() {
     for (allowed, made) in [(0, 1), (1, 1), (2, 2), (5, 5)] {
         let flaky = Flaky::never_answers(LOST);
-        let result = flaky.call(policy().attempts(allowed)).await;
+        let result = flaky.call(policy().max_attempts(allowed)).await;
         assert_eq!(result, Err(LOST));
         assert_eq!(flaky.attempts(), (1..=made).collect::<Vec<_>>());
     }
@@ -45,7 +45,7 @@ async fn there_are_no_more_attempts_than_the_policy_has() {
 async fn a_request_that_comes_with_a_later_attempt_has_had_the_ones_before() {
     let flaky = Flaky::never_answers(LOST);
     let context = CallContext::new().with_attempt(3);
-    let service = flaky.retried(policy().attempts(4));
+    let service = flaky.retried(policy().max_attempts(4));
     let result = service.oneshot(request().with_context(context)).await;
     assert_eq!(result, Err(LOST));
     assert_eq!(flaky.attempts(), [3, 4]);

@@ -43,7 +43,7 @@ async fn pauses_double_up_to_the_longest_and_are_drawn_from_their_upper_half() {
     let mut waits = Vec::new();
     for _ in 0..100 {
         let flaky = Flaky::never_answers(LOST);
-        let patient = policy().attempts(6).backoff(SECOND, 6 * SECOND);
+        let patient = policy().max_attempts(6).backoff(SECOND, 6 * SECOND);
         assert_eq!(flaky.call(patient).await, Err(LOST));
         waits.push(flaky.waits());
     }
@@ -76,7 +76,7 @@ async fn no_pause_is_too_long_or_too_late_to_count() {
     let longest = 3 * SECOND;
     for (first, attempt) in [(Duration::MAX, 1), (Duration::MAX, 40), (SECOND, 4_000_000)] {
         let flaky = Flaky::new(LOST, attempt + 1);
-        let service = flaky.retried(policy().attempts(u32::MAX).backoff(first, longest));
+        let service = flaky.retried(policy().max_attempts(u32::MAX).backoff(first, longest));
         let context = CallContext::new().with_attempt(attempt);
         let result = service.oneshot(request().with_context(context)).await;
         assert_eq!(result, Ok(attempt + 1));
