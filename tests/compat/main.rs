@@ -8,4 +8,5 @@ mod foreign_client;
 mod local_set;
 mod routed;
 mod send;
+mod streams;
 mod support;

@@ -9,7 +9,7 @@ use std::{convert::Infallible, error::Error, fmt, fs, io, time::Duration};
 use codex_telemetry::{
     ApprovalLayer, ApprovalRequest, AttachmentStore, BoxError, BoxErrorClassifier, Call,
     CleanupError, CleanupRequest, CleanupService, CodexClassifier, Decision, ErrorClass,
-    RetryPolicy, ServiceBuilderExt, ToolCall, ToolError, ToolService, TurnError, TurnRequest,
+    RetryPolicy, ServiceBuilderExt, ToolCall, ToolError, ToolService, Ttl, TurnError, TurnRequest,
     TurnService, tool_fn,
 };
 use serde_json::json;
@@ -189,9 +189,12 @@ async fn a_tool_service() {
 async fn a_cleanup_service() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let store = AttachmentStore::open(directory.path()).expect("it can be opened");
-    // The store cannot open it as its lock.
+    let staged = store.stage_bytes("a", "a", Ttl::default()).await;
+    staged.expect("it can be staged");
+    // The store cannot open a directory as its lock.
     let lock = directory.path().join(".lock");
-    fs::create_dir(&lock).expect("it can be created");
+    fs::remove_file(&lock).expect("the store has made it");
+    fs::create_dir(&lock).expect("it can be made");
 
     let service = || CleanupService::new(store.clone());
     let request = CleanupRequest::everything;
