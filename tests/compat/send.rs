@@ -1,8 +1,8 @@
 //! A stack can be moved into an `async` block, called there, and the block spawned: its future is `Send`.
 //!
-//! Each test mostly proves that it compiles. The compiler erases the regions of the types that an `async`
-//! block holds across an `await`, and checks `Send` without them. So the block has to stand in the test, with
-//! the concrete types: hence a macro, and not a function with a bound.
+//! What each test proves first is that it compiles. The compiler erases the lifetimes in the types that an
+//! `async` block holds across an `await`, and checks `Send` without them. The block must hold the concrete
+//! types, so a macro makes it, and not a generic function.
 
 use std::{convert::Infallible, error::Error, fmt, fs, io, time::Duration};
 
@@ -19,8 +19,7 @@ use tower::{
 
 use crate::support::*;
 
-/// The class of the error of `$request`, which is made in a spawned block through `$service` and a
-/// classifier.
+/// Sends `$request` to `$service` in a spawned block, and returns the class that `$classifier` gives the error.
 macro_rules! class {
     ($service:expr, $request:expr, $classifier:expr) => {{
         let sink = MemorySink::new();
@@ -74,7 +73,7 @@ fn odd() -> Call<u32> {
     Call::new(WORK, 3)
 }
 
-/// A call of a service that fails with a boxed error, of which `CodexClassifier` knows nothing.
+/// A service with a boxed error that is unknown to `CodexClassifier`.
 macro_rules! boxed {
     () => {
         service_fn(|call: Call<u32>| double(call.request))
@@ -98,7 +97,7 @@ fn tool_call() -> ToolCall {
     ToolCall::new("shop", json!(null))
 }
 
-// === an error of one's own ===
+// === concrete errors ===
 
 #[tokio::test]
 async fn a_service_fn_with_its_own_error() {
@@ -120,7 +119,7 @@ async fn a_service_fn_with_an_error_of_the_standard_library() {
     assert_eq!(class!(service(), odd(), none), ErrorClass::Transport);
 }
 
-// === a boxed error ===
+// === boxed errors ===
 
 #[tokio::test]
 async fn a_named_function_with_a_boxed_error() {
@@ -136,10 +135,10 @@ async fn a_named_function_with_a_boxed_error() {
     assert_eq!(class!(boxed!(), odd(), closure), SHOP);
 }
 
-/// The type of the block has `BoxError` in it, with a region that the compiler erases. Tower's `timeout` and
-/// `buffer` are refused around such a service too.
+/// `CodexClassifier` does not compile in the block here, because the type of the service has `BoxError` in it.
+/// The same holds for tower's `timeout` and `buffer`.
 #[tokio::test]
-async fn a_block_with_a_boxed_error_is_spawned_without_a_block_around_it_or_erased() {
+async fn a_service_whose_type_names_box_error_is_spawned_directly_or_erased() {
     let service = service_fn(|_: Call<u32>| async { Err::<u32, _>(BoxError::from("odd")) });
     let sink = MemorySink::new();
     let stack = ServiceBuilder::new()
@@ -232,7 +231,7 @@ async fn approval_around_a_tool() {
 
 // === tower's middleware ===
 
-/// Asserts that `$service` is a service of boxed errors which each classifier of them takes.
+/// Asserts that each classifier of boxed errors works around `$service`.
 macro_rules! assert_each_classifier {
     ($service:expr, $known:expr) => {
         let known: ErrorClass = $known;
