@@ -5,6 +5,7 @@ mod bounds;
 #[path = "../support/checked/mod.rs"]
 mod checked;
 mod classification;
+mod context;
 mod disabled;
 mod kept_open;
 mod names;
