@@ -157,10 +157,9 @@ impl Record {
         Some(emitter)
     }
 
-    /// Keeps the call open after the answer. Returns `false` if it has ended, or if it is kept open already.
+    /// Keeps the call open after the answer. Returns `false` if it is kept open already.
     pub(crate) fn keep_open(&self) -> bool {
-        let mut open = self.lock();
-        open.emitter.is_some() && !std::mem::replace(&mut open.kept_open, true)
+        !std::mem::replace(&mut self.lock().kept_open, true)
     }
 
     #[inline]

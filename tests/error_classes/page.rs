@@ -9,7 +9,7 @@ const PAGE: &str = include_str!("../../docs/error-classes.md");
 /// A row of the tables of failures.
 struct Failure {
     cause: &'static str,
-    says: &'static str,
+    message: &'static str,
     class: ErrorClass,
     /// The body of the test that proves it.
     test: String,
@@ -61,12 +61,12 @@ fn failures() -> Vec<Failure> {
             test = body(name.trim_end_matches("`:"));
         }
         let Some(cells) = cells(line) else { continue };
-        let [cause, says, named] = cells[..] else {
+        let [cause, message, named] = cells[..] else {
             panic!("{line}");
         };
         failures.push(Failure {
             cause,
-            says: code(says),
+            message: code(message),
             class: class(named),
             test: test.clone(),
         });
@@ -99,7 +99,7 @@ fn every_failure_has_the_class_and_the_message_that_its_test_proves() {
     assert!(failures.len() >= 30, "{} rows", failures.len());
     for Failure {
         cause,
-        says,
+        message,
         class,
         test,
     } in failures
@@ -111,23 +111,25 @@ fn every_failure_has_the_class_and_the_message_that_its_test_proves() {
                 test.contains(&format!("::{variant}")),
                 "{cause}: not {variant}"
             );
-            assert!(says == "–" || test.contains(says), "{cause}: not {says}");
+            assert!(
+                message == "–" || test.contains(message),
+                "{cause}: not {message}"
+            );
             continue;
         };
         // The first class after the cause is that of the row.
-        let (message, after) = row
+        let (before, after) = row
             .split_once("C::")
             .unwrap_or_else(|| panic!("{cause}: no class after it"));
         let is_class = after
             .strip_prefix(&variant)
             .is_some_and(|rest| !rest.starts_with(char::is_alphanumeric));
         assert!(is_class, "{cause}: not {variant}");
-        let message = if message.contains('"') {
-            message
-        } else {
-            &test
-        };
-        assert!(says == "–" || message.contains(says), "{cause}: not {says}");
+        let text = if before.contains('"') { before } else { &test };
+        assert!(
+            message == "–" || text.contains(message),
+            "{cause}: not {message}"
+        );
     }
 }
 
@@ -153,7 +155,7 @@ fn every_failure_of_a_test_has_a_row() {
                 .split('"')
                 .map(str::to_owned)
                 .collect();
-            let [.., cause, between, _says, behind] = &literals[..] else {
+            let [.., cause, between, _message, behind] = &literals[..] else {
                 continue;
             };
             if between.trim() == "," && behind.trim() == "," {

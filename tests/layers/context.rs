@@ -54,6 +54,8 @@ fn a_context_returns_what_was_set() {
     assert_eq!(full.traceparent().as_deref(), Some(TRACEPARENT));
     assert_eq!(full.tracestate().as_deref(), Some("vendor=1"));
     assert_eq!(full.with_attempt(0).attempt(), 1);
+    let without_state = CallContext::new().with_traceparent(TRACEPARENT, None);
+    assert_eq!(without_state.tracestate(), None);
 }
 
 #[test]
@@ -86,7 +88,10 @@ fn a_call_has_a_remote_parent_only_if_its_parent_span_is_remote() {
     let local = end(CallContext::new().with_parent(span(false)));
     assert!(!local.has_remote_parent());
     assert_eq!(local.parent_span_id(), Some(span(false).span_id()));
-    assert!(!end(CallContext::new()).has_remote_parent());
+    let root = end(CallContext::new());
+    assert!(!root.has_remote_parent());
+    assert_eq!(root.parent_span_id(), None);
+    assert!(root.is_sampled());
 }
 
 #[test]

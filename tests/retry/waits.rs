@@ -64,6 +64,21 @@ async fn the_backoff_doubles_up_to_its_maximum_and_is_jittered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_default_is_three_attempts_and_a_backoff_of_one_to_thirty_seconds() {
+    let flaky = Flaky::never_succeeds(LOST);
+    assert_eq!(flaky.call(policy()).await, Err(LOST));
+    assert_eq!(flaky.attempts(), [1, 2, 3]);
+
+    let flaky = Flaky::never_succeeds(LOST);
+    assert_eq!(flaky.call(policy().max_attempts(8)).await, Err(LOST));
+    for (wait, backoff) in flaky.waits().iter().zip([1, 2, 4, 8, 16, 30, 30]) {
+        let backoff = backoff * SECOND;
+        assert!(*wait >= backoff / 2, "{wait:?} of {backoff:?}");
+        assert!(*wait <= backoff + TICK, "{wait:?} of {backoff:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn calls_that_fail_together_are_not_retried_together() {
     let flaky = Flaky::new(LOST, 2);
     let service = flaky.retried(policy());
