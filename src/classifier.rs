@@ -37,10 +37,12 @@ pub struct CodexClassifier;
 /// A [`CodexClassifier`] that also classifies errors of an application; see [`CodexClassifier::with`].
 #[derive(Clone)]
 pub struct ExtendedClassifier {
-    // Erased, because the type of a closure over `dyn Error` is not `Send` enough for an `async` block: see
-    // `Classify`.
-    known: Arc<dyn Fn(&(dyn Error + 'static)) -> Option<Classification> + Send + Sync>,
+    // Erased, because a closure over `dyn Error` as a type parameter does not compile in an `async` block that
+    // is spawned; see `Classify`.
+    known: Arc<Known>,
 }
+
+type Known = dyn Fn(&(dyn Error + 'static)) -> Option<Classification> + Send + Sync;
 
 /// An error type that [`CodexClassifier`] classifies without a box around it.
 ///
