@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use opentelemetry::StringValue;
 
-use crate::event::{CallIds, CallStart, Emitter, Event, Operation, Outcome, ParentSpan, Record};
+use crate::event::{CallIds, CallStart, Emitter, Event, Operation, Outcome, Record};
 
 /// A call that has begun.
 #[derive(Clone, Debug)]
@@ -15,16 +15,8 @@ impl OpenCall {
     pub(crate) fn open(emitter: &Arc<Emitter>, start: CallStart, parent: Option<&Record>) -> Self {
         let named = || start.ids.as_ref()?.parent.as_ref();
         let parent = match parent {
-            Some(parent) => Some(ParentSpan {
-                trace_id: parent.trace_id,
-                span_id: parent.span_id,
-                flags: parent.flags,
-            }),
-            None => named().map(|parent| ParentSpan {
-                trace_id: parent.trace_id(),
-                span_id: parent.span_id(),
-                flags: parent.trace_flags(),
-            }),
+            Some(call) => Some((call.trace_id, call.span_id, call.flags)),
+            None => named().map(|span| (span.trace_id(), span.span_id(), span.trace_flags())),
         };
         let record = Record::begin(start, parent, Arc::clone(emitter));
         emitter.emit(Event::start(Arc::clone(&record)));

@@ -29,7 +29,7 @@ pub(crate) use self::text::truncate;
 pub(crate) use self::{
     clock::millis,
     emitter::{Emit, Emitter},
-    record::{CallIds, CallStart, ParentSpan, Record},
+    record::{CallIds, CallStart, Record},
 };
 pub use self::{
     clock::{Clock, ManualClock},

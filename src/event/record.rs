@@ -56,12 +56,8 @@ pub(crate) struct CallStart {
     pub(crate) attempt: u32,
 }
 
-/// The span that a call belongs to.
-pub(crate) struct ParentSpan {
-    pub(crate) trace_id: TraceId,
-    pub(crate) span_id: SpanId,
-    pub(crate) flags: TraceFlags,
-}
+/// The span that a call is a child of.
+type ParentSpan = (TraceId, SpanId, TraceFlags);
 
 /// The ids that a request has, or that a service sets during the call.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -106,16 +102,17 @@ impl Record {
         parent: Option<ParentSpan>,
         emitter: Arc<Emitter>,
     ) -> Arc<Self> {
-        let trace_id = parent
-            .as_ref()
-            .map_or_else(id::trace_id, |span| span.trace_id);
-        let flags = emitter.flags(trace_id, parent.as_ref().map(|span| span.flags));
+        let (trace_id, parent_span_id, parent_flags) = match parent {
+            Some((trace_id, span_id, flags)) => (trace_id, span_id, Some(flags)),
+            None => (id::trace_id(), SpanId::INVALID, None),
+        };
+        let flags = emitter.flags(trace_id, parent_flags);
         let started = emitter.clock.now();
         Arc::new(Self {
             start,
             trace_id,
             span_id: id::span_id(),
-            parent_span_id: parent.map_or(SpanId::INVALID, |span| span.span_id),
+            parent_span_id,
             flags,
             start_time: emitter.clock.wall(started),
             started,
