@@ -3,8 +3,8 @@ use opentelemetry::{Key, KeyValue, StringValue, Value};
 use super::OpenCall;
 use crate::event::{Classification, Operation, Outcome};
 
-/// Ends a call: as cancelled when it is dropped, or as [`finish`](Self::finish) or [`fail`](Self::fail)
-/// say.
+/// A guard that ends a call as cancelled when it is dropped, unless [`finish`](Self::finish) or
+/// [`fail`](Self::fail) ends it before.
 ///
 /// [`TimingLayer`](crate::TimingLayer) holds one for each call. A service gets one from
 /// [`CallContext::open_child`](crate::CallContext::open_child) for work that it observes, such as a tool
