@@ -5,7 +5,7 @@ use crate::{
     timing::TimingLayer,
 };
 
-/// Adds the crate's layers to tower's [`ServiceBuilder`] by a method each.
+/// Adds a method for each of the crate's layers to tower's [`ServiceBuilder`].
 ///
 /// ```
 /// use codex_telemetry::{MemorySink, Originator, ServiceBuilderExt, turn::{TurnError, TurnService}};
@@ -19,13 +19,13 @@ use crate::{
 /// # let _ = service;
 /// ```
 pub trait ServiceBuilderExt<L>: Sized {
-    /// Says who asked, on requests that do not say so themselves; see [`OriginatorLayer`].
+    /// Sets the originator of requests that have none; see [`OriginatorLayer`].
     fn originator(self, originator: Originator) -> ServiceBuilder<Stack<OriginatorLayer, L>>;
 
-    /// Times calls and hands their events to `sink`; see [`TimingLayer`].
+    /// Times each call and emits its events to `sink`; see [`TimingLayer`].
     fn timing(self, sink: impl Sink + 'static) -> ServiceBuilder<Stack<TimingLayer, L>>;
 
-    /// Writes why a call failed on the call; see [`ErrorClassLayer`].
+    /// Classifies the error of each call; see [`ErrorClassLayer`].
     fn error_class<C>(self, classifier: C) -> ServiceBuilder<Stack<ErrorClassLayer<C>, L>>;
 }
 

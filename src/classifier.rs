@@ -1,4 +1,4 @@
-use std::{error::Error, fmt, io};
+use std::{convert::Infallible, error::Error, fmt, io, sync::Arc};
 
 use tower::{
     buffer::error::{Closed, ServiceError},
@@ -18,11 +18,11 @@ use crate::{
     event::{Classification, ErrorClass},
 };
 
-/// Knows the errors of the crate's services, of tower, of tokio and of the standard library.
+/// Classifies the errors of the crate's services, of tower, of tokio and of the standard library.
 ///
-/// It classifies each of them, and a [`BoxError`] that holds one of them anywhere in its chain of
-/// sources; what it does not know is [`ErrorClass::Other`], with its text. [`with`](Self::with) adds an
-/// application's own errors. The classes are told in [`error_classes`](crate::error_classes).
+/// It implements [`Classify`] for each of them, and for a [`BoxError`] that has one of them anywhere in its
+/// chain of sources. An unknown error is [`ErrorClass::Other`]. [`with`](Self::with) adds the errors of an
+/// application. [`error_classes`](crate::error_classes) describes the classes.
 ///
 /// ```
 /// use codex_telemetry::{BoxError, Classify, CodexClassifier, ErrorClass};
@@ -34,34 +34,60 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CodexClassifier;
 
-/// A [`CodexClassifier`] that knows errors of an application's own as well;
-/// [`CodexClassifier::with`] makes it.
-#[derive(Clone, Copy)]
-pub struct ExtendedClassifier<F> {
-    known: F,
+/// A [`CodexClassifier`] that also classifies errors of an application; see [`CodexClassifier::with`].
+#[derive(Clone)]
+pub struct ExtendedClassifier {
+    // Erased, because a closure over `dyn Error` as a type parameter does not compile in an `async` block that
+    // is spawned; see `Classify`.
+    known: Arc<Known>,
 }
+
+type Known = dyn Fn(&(dyn Error + 'static)) -> Option<Classification> + Send + Sync;
+
+/// An error type that [`CodexClassifier`] classifies without a box around it.
+///
+/// A list, and not every `Error`: that would exclude an implementation for [`BoxError`], which is no `Error`.
+pub(crate) trait KnownError: Error + Sized + 'static {}
+
+#[cfg(feature = "attachment")]
+impl KnownError for AttachmentError {}
+#[cfg(feature = "attachment")]
+impl KnownError for CleanupError {}
+#[cfg(feature = "tool")]
+impl KnownError for ToolError {}
+#[cfg(feature = "turn")]
+impl KnownError for TurnError {}
+impl KnownError for io::Error {}
+impl KnownError for Elapsed {}
+impl KnownError for Overloaded {}
+impl KnownError for Closed {}
+impl KnownError for ServiceError {}
+impl KnownError for tokio::time::error::Elapsed {}
+impl KnownError for tokio::task::JoinError {}
+impl KnownError for Infallible {}
 
 // === impl CodexClassifier ===
 
 impl CodexClassifier {
-    /// Returns what is known of any error: the outermost of the crate's own errors in its chain of
-    /// sources gives the class, or else the outermost that is known otherwise; the whole chain gives
-    /// the text.
+    /// Returns the classification of any error.
+    ///
+    /// The class is that of the outermost error of this crate in the chain of sources, or else of the
+    /// outermost one that is known. The text is that of the whole chain.
     #[must_use]
     pub fn of(self, error: &(dyn Error + 'static)) -> Classification {
-        let ours = || chain(error).filter_map(of_ours);
+        let own = || chain(error).filter_map(own_classification);
         let foreign = || chain(error).find_map(foreign_class);
-        // That a tool failed says little when the chain goes on to say why: the tool may be an agent.
-        let found = ours()
-            .find(|told| told.class != ErrorClass::ToolFailed)
-            .or_else(|| ours().next())
+        // `ToolFailed` says little if the chain goes on, for instance because the tool is an agent.
+        let found = own()
+            .find(|found| found.class != ErrorClass::ToolFailed)
+            .or_else(|| own().next())
             .or_else(|| foreign().map(Classification::from))
             .unwrap_or_else(|| ErrorClass::Other.into());
-        // A wrapper does not know how long to wait, what it wraps may.
-        let wait = found
+        // The wrapped error may know when to retry, even if its wrapper does not.
+        let retry_after = found
             .retry_after
-            .or_else(|| ours().find_map(|told| told.retry_after));
-        let classification = Classification::of(found.class, error).with_retry_after(wait);
+            .or_else(|| own().find_map(|found| found.retry_after));
+        let classification = Classification::of(found.class, error).with_retry_after(retry_after);
         #[cfg(feature = "tool")]
         if let Some(message) = crate::tool::redacted_message(error) {
             return classification.with_message(message);
@@ -69,11 +95,11 @@ impl CodexClassifier {
         classification
     }
 
-    /// Adds what `known` knows to what this classifier knows.
+    /// Adds a classifier for the errors of an application, which comes before this one.
     ///
-    /// `known` is asked of the error and of each of its sources, from the outside in; the first that it
-    /// knows gives the class, and for `None` of all of them this classifier does. Text and hint when to
-    /// retry are this classifier's, as far as `known` does not give its own.
+    /// `known` is called for the error and each of its sources, outermost first, until it returns `Some`. If it
+    /// returns `None` for all of them, this classifier decides. The text and the retry-after are this
+    /// classifier's where `known` gives none.
     ///
     /// ```
     /// use codex_telemetry::{
@@ -90,7 +116,7 @@ impl CodexClassifier {
     ///
     /// let classifier = CodexClassifier.with(|error| match error.downcast_ref()? {
     ///     AppError::NoBudget => Some(ErrorClass::Custom("no_budget")),
-    ///     // What it wraps says more.
+    ///     // Its source decides.
     ///     AppError::Agent(_) => None,
     /// });
     ///
@@ -99,99 +125,76 @@ impl CodexClassifier {
     /// let tower: BoxError = tower::timeout::error::Elapsed::new().into();
     /// assert_eq!(classifier.classify(&tower).class, ErrorClass::Timeout);
     ///
-    /// // Around a service whose errors are boxed, as tower's layers make them:
-    /// let layer = ErrorClassLayer::new(classifier);
-    /// // Around one that fails with an error of one's own:
+    /// // Around a service whose errors are boxed:
+    /// let layer = ErrorClassLayer::new(classifier.clone());
+    /// // Around a service with errors of the application:
     /// let layer = ErrorClassLayer::new(move |error: &AppError| classifier.of(error));
     /// # let _ = layer;
     /// ```
     #[must_use]
-    pub fn with<F, C>(self, known: F) -> ExtendedClassifier<F>
+    pub fn with<F, C>(self, known: F) -> ExtendedClassifier
     where
-        F: Fn(&(dyn Error + 'static)) -> Option<C>,
+        F: Fn(&(dyn Error + 'static)) -> Option<C> + Send + Sync + 'static,
         C: Into<Classification>,
     {
-        ExtendedClassifier { known }
+        ExtendedClassifier {
+            known: Arc::new(move |error| known(error).map(Into::into)),
+        }
     }
 }
 
 // === impl ExtendedClassifier ===
 
-impl<F> ExtendedClassifier<F> {
-    /// Returns what is known of any error; see [`CodexClassifier::with`].
+impl ExtendedClassifier {
+    /// Returns the classification of any error; see [`CodexClassifier::with`].
     #[must_use]
-    pub fn of<C>(&self, error: &(dyn Error + 'static)) -> Classification
-    where
-        F: Fn(&(dyn Error + 'static)) -> Option<C>,
-        C: Into<Classification>,
-    {
-        let ours = CodexClassifier.of(error);
-        let Some(told) = chain(error).find_map(&self.known) else {
-            return ours;
-        };
-        let told: Classification = told.into();
-        Classification {
-            class: told.class,
-            message: told.message.or(ours.message),
-            retry_after: told.retry_after.or(ours.retry_after),
+    pub fn of(&self, error: &(dyn Error + 'static)) -> Classification {
+        let default = CodexClassifier.of(error);
+        match chain(error).find_map(|error| (self.known)(error)) {
+            None => default,
+            Some(known) => Classification {
+                class: known.class,
+                message: known.message.or(default.message),
+                retry_after: known.retry_after.or(default.retry_after),
+            },
         }
     }
 }
 
-impl<F> fmt::Debug for ExtendedClassifier<F> {
+impl fmt::Debug for ExtendedClassifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A closure has nothing to show.
         f.debug_struct("ExtendedClassifier").finish_non_exhaustive()
     }
 }
 
 // === impl Classify ===
 
-macro_rules! classify {
-    ($($error:ty => $erased:expr),+ $(,)?) => {$(
-        impl Classify<$error> for CodexClassifier {
-            fn classify(&self, error: &$error) -> Classification {
-                let erase: fn(&$error) -> &(dyn Error + 'static) = $erased;
-                self.of(erase(error))
-            }
-        }
-
-        impl<F, C> Classify<$error> for ExtendedClassifier<F>
-        where
-            F: Fn(&(dyn Error + 'static)) -> Option<C>,
-            C: Into<Classification>,
-        {
-            fn classify(&self, error: &$error) -> Classification {
-                let erase: fn(&$error) -> &(dyn Error + 'static) = $erased;
-                self.of(erase(error))
-            }
-        }
-    )+};
-    ($($error:ty),+ $(,)?) => { classify!($($error => |error| error),+); };
+impl<E: KnownError> Classify<E> for CodexClassifier {
+    fn classify(&self, error: &E) -> Classification {
+        self.of(error)
+    }
 }
 
-// One by one, because an implementation for every error would leave no room for that of `BoxError`,
-// which is none.
-#[cfg(feature = "attachment")]
-classify!(AttachmentError, CleanupError);
-#[cfg(feature = "tool")]
-classify!(ToolError);
-#[cfg(feature = "turn")]
-classify!(TurnError);
-classify!(
-    io::Error,
-    Elapsed,
-    Overloaded,
-    Closed,
-    ServiceError,
-    tokio::time::error::Elapsed,
-    tokio::task::JoinError,
-    std::convert::Infallible,
-);
-classify!(BoxError => |error| &**error);
+impl Classify<BoxError> for CodexClassifier {
+    fn classify(&self, error: &BoxError) -> Classification {
+        self.of(&**error)
+    }
+}
 
-/// Returns the classification of an error of the crate's own services.
-fn of_ours(error: &(dyn Error + 'static)) -> Option<Classification> {
+impl<E: KnownError> Classify<E> for ExtendedClassifier {
+    fn classify(&self, error: &E) -> Classification {
+        self.of(error)
+    }
+}
+
+impl Classify<BoxError> for ExtendedClassifier {
+    fn classify(&self, error: &BoxError) -> Classification {
+        self.of(&**error)
+    }
+}
+
+/// Returns the classification of an error of this crate, and `None` for any other error.
+fn own_classification(error: &(dyn Error + 'static)) -> Option<Classification> {
     #[cfg(feature = "turn")]
     if let Some(error) = error.downcast_ref::<TurnError>() {
         return Some(error.classification());
@@ -228,51 +231,37 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_ours_is_found_wherever_it_is_wrapped() {
+    fn an_error_of_the_crate_is_found_in_any_wrapper() {
         let io = boxed(io::Error::other(failed()));
         for error in [boxed(failed()), io] {
-            let told = CodexClassifier.classify(&error);
-            assert_eq!(told.class, ErrorClass::RateLimit);
-            assert_eq!(told.retry_after, Some(std::time::Duration::from_secs(2)));
+            let found = CodexClassifier.classify(&error);
+            assert_eq!(found.class, ErrorClass::RateLimit);
+            assert_eq!(found.retry_after, Some(std::time::Duration::from_secs(2)));
         }
     }
 
     #[test]
-    fn a_tool_that_failed_because_its_agent_did_has_the_class_of_that() {
+    fn a_tool_that_failed_because_of_its_agent_has_the_agents_class() {
         let failed = |source| ToolError::Failed {
             tool: "agent".into(),
             source,
         };
-        let told = CodexClassifier.classify(&failed(boxed(self::failed())));
-        assert_eq!(told.class, ErrorClass::RateLimit);
-        let told = CodexClassifier.classify(&failed("no reason".into()));
-        assert_eq!(told.class, ErrorClass::ToolFailed);
+        let found = CodexClassifier.classify(&failed(boxed(self::failed())));
+        assert_eq!(found.class, ErrorClass::RateLimit);
+        let found = CodexClassifier.classify(&failed("no reason".into()));
+        assert_eq!(found.class, ErrorClass::ToolFailed);
     }
 
     #[test]
-    fn what_is_not_known_is_other_with_its_text() {
-        let told = CodexClassifier.classify(&BoxError::from("the cat did it"));
-        assert_eq!(told.class, ErrorClass::Other);
-        assert_eq!(told.message.as_deref(), Some("the cat did it"));
+    fn an_unknown_error_is_other_with_its_text() {
+        let found = CodexClassifier.classify(&BoxError::from("unheard of"));
+        assert_eq!(found.class, ErrorClass::Other);
+        assert_eq!(found.message.as_deref(), Some("unheard of"));
     }
 
     #[test]
     fn an_io_error_with_a_text_keeps_the_class_of_its_kind() {
         let error = io::Error::new(io::ErrorKind::TimedOut, "no answer");
         assert_eq!(CodexClassifier.classify(&error).class, ErrorClass::Timeout);
-    }
-
-    #[test]
-    fn an_io_error_is_told_by_its_kind() {
-        for (kind, class) in [
-            (io::ErrorKind::TimedOut, ErrorClass::Timeout),
-            (io::ErrorKind::ConnectionRefused, ErrorClass::Transport),
-            (io::ErrorKind::PermissionDenied, ErrorClass::Io),
-        ] {
-            assert_eq!(
-                CodexClassifier.classify(&io::Error::from(kind)).class,
-                class
-            );
-        }
     }
 }

@@ -1,25 +1,23 @@
-//! Tower layers that time, attribute and classify what a Codex application does.
+//! Tower layers that time, attribute and classify the work of a Codex application.
 //!
-//! An application that runs OpenAI's Codex starts turns, invokes tools, and stages and cleans up
-//! attachments. As tower [services](tower_service::Service) they all take the same three layers:
+//! An application that runs OpenAI's Codex starts turns, calls tools, and cleans up attachments. Each of these
+//! is a tower [`Service`](tower_service::Service), and the same three layers wrap all of them:
 //!
 //! | layer | what it does |
 //! |---|---|
-//! | [`OriginatorLayer`] | says who asked: the CLI, an SDK, or a name |
-//! | [`TimingLayer`] | opens a call for each request, times it, and hands its start and its end to a [`Sink`] |
-//! | [`ErrorClassLayer`] | writes why a call failed: `transport`, `rate_limit`, `approval_denied`, … |
+//! | [`OriginatorLayer`] | sets who makes the request: the CLI, an SDK, or a named application |
+//! | [`TimingLayer`] | opens a call for each request, times it, and emits its start and its end to a [`Sink`] |
+//! | [`ErrorClassLayer`] | classifies the error: `transport`, `rate_limit`, `approval_denied`, … |
 //!
-//! Every call has exactly two events, its start and its end, however it ends: with an answer, with an
-//! error, by being dropped, or in a panic. The layers change neither answers nor errors.
+//! Every call has exactly two events, a start and an end, whether it ends with a response, an error, a
+//! cancellation or a panic. The layers return responses and errors unchanged.
 //!
-//! # From the beginning
-//!
-//! Ten small steps, each of which runs.
+//! # Tutorial
 //!
 //! ## A service
 //!
-//! A service takes a request and answers later, with a response or an error. A layer makes of one service
-//! another that does something more. Any async function is a service:
+//! A service takes a request and returns a future of a response or an error. A layer wraps a service in another
+//! one. Any async function is a service:
 //!
 //! ```
 //! use tower::{ServiceExt, service_fn};
@@ -35,9 +33,9 @@
 //!
 //! ## A request with a context
 //!
-//! Nothing here is global: who asked, which trace this belongs to and which call is open ride in the
-//! request, as its [`CallContext`]. [`Call`] gives one to a request of any type, and an [`Operation`] that
-//! names the events; a type of yours can carry its own, see [`CodexRequest`].
+//! There is no global state. The originator, the trace and the open call ride in the request, as its
+//! [`CallContext`]. [`Call`] adds a context to a request of any type, and an [`Operation`], which is the prefix of
+//! the event names. A request type of your own can carry a context too; see [`CodexRequest`].
 //!
 //! ```
 //! use codex_telemetry::{Call, CallContext, Operation};
@@ -50,8 +48,8 @@
 //!
 //! ## One layer and a sink
 //!
-//! [`TimingLayer`] opens the call, and a sink gets its events. What the service learns it records on the
-//! open call, and the terminal event has it.
+//! [`TimingLayer`] opens a call, and a sink receives its events. The service records attributes on the open
+//! call, and the terminal event shows them.
 //!
 //! ```
 //! use codex_telemetry::{Call, MemorySink, Operation, TimingLayer};
@@ -75,13 +73,13 @@
 //! # }
 //! ```
 //!
-//! [`MemorySink`] is for tests. Others write JSON lines, hand events to `tracing` or export them; your own
-//! is one method: see [`sink`].
+//! [`MemorySink`] is for tests. Other sinks write JSON lines, log through `tracing`, or export over OTLP. A sink
+//! of your own implements one method; see [`sink`].
 //!
 //! ## All three layers
 //!
-//! The originator outermost, so that both events say who asked; the error class innermost, where it sees
-//! the error first.
+//! The originator layer is outermost, so that both events show the originator. The error class layer is
+//! innermost, where it finds the open call.
 //!
 //! ```
 //! use codex_telemetry::{
@@ -112,36 +110,37 @@
 //! # }
 //! ```
 //!
-//! ## A failure and its class
+//! ## Error classes
 //!
-//! An [`ErrorClass`] is a small name that metrics can count by, and it knows whether a retry may help. A
-//! classifier is any function of the error that gives one, or a [`Classification`], which has the error's
-//! text and a hint when to retry as well.
+//! An [`ErrorClass`] is a name that metrics can count by, and it knows whether a retry may help. A classifier is
+//! any function of the error that returns one. It can also return a [`Classification`], which adds the error's
+//! text and the time to wait before a retry.
 //!
 //! ```
 //! use codex_telemetry::{Classification, Classify, ErrorClass};
 //! use std::time::Duration;
 //!
-//! struct TooMany { wait: Duration }
+//! struct TooManyRequests { retry_after: Duration }
 //!
-//! let classifier = |error: &TooMany| {
+//! let classifier = |error: &TooManyRequests| {
 //!     Classification::from(ErrorClass::RateLimit)
 //!         .with_message("too many requests")
-//!         .with_retry_after(Some(error.wait))
+//!         .with_retry_after(Some(error.retry_after))
 //! };
 //!
-//! let told = classifier.classify(&TooMany { wait: Duration::from_secs(2) });
-//! assert!(told.class.is_retryable());
-//! assert_eq!(told.class.as_str(), "rate_limit");
+//! let error = TooManyRequests { retry_after: Duration::from_secs(2) };
+//! let classification = classifier.classify(&error);
+//! assert!(classification.class.is_retryable());
+//! assert_eq!(classification.class.as_str(), "rate_limit");
 //! ```
 //!
-//! A call that is dropped is `cancelled`, and one that panics is `panic`, without a classifier. What each
-//! class means and what to do about it is in [`error_classes`].
+//! A call that is dropped has the class `cancelled`, and one that panics has the class `panic`, without a
+//! classifier. [`error_classes`] says what each class means and what to do about it.
 //!
-//! ## A call within a call
+//! ## Child calls
 //!
-//! A request that is made on behalf of another takes a child of its context. Its call is then a child of the
-//! one that is open, in the same trace, and the [`Timeline`] nests it.
+//! A request that is made on behalf of another one takes a child of its context. Its call is then a child of the
+//! open call, in the same trace, and the [`Timeline`] nests it.
 //!
 //! ```
 //! use codex_telemetry::{Call, MemorySink, Operation, TimingLayer};
@@ -169,9 +168,9 @@
 //!
 //! ## Retry by class
 //!
-//! [`RetryPolicy`] is a policy for tower's own retry layer: it makes a call again when its class says that
-//! this may help. [`ServiceBuilderExt`] adds the layers by a method each, and [`CodexClassifier`] knows the
-//! errors of this crate, of tower, of tokio and of the standard library.
+//! [`RetryPolicy`] is a policy for tower's retry layer. It retries a call if the class of its error is retryable.
+//! [`ServiceBuilderExt`] has a method for each layer. [`CodexClassifier`] classifies the errors of this crate, of
+//! tower, of tokio and of the standard library.
 //!
 //! ```
 //! use codex_telemetry::{
@@ -205,9 +204,9 @@
 //!
 //! ## A turn of Codex
 //!
-//! [`TurnService`] runs each turn in a process of the Codex CLI, and takes the layers like any other service.
-//! The tools that Codex calls within the turn become child calls. ([`ToolService`] and [`CleanupService`] are
-//! the other two services.)
+//! [`TurnService`] runs each turn in a process of the Codex CLI. The layers wrap it like any other service. The
+//! tools that Codex calls within the turn are child calls. [`ToolService`] and [`CleanupService`] are the other
+//! two services.
 //!
 //! ```
 //! use codex_telemetry::{
@@ -245,8 +244,8 @@
 //!
 //! ## Export
 //!
-//! [`otlp::from_env`] gives an [`OtlpSink`] when `CODEX_OTLP_ENDPOINT` is set, and a sink that is off
-//! otherwise; the other variables are listed in [`otlp::config`]. [`FanOut`] hands events to several sinks.
+//! [`otlp::from_env`] returns an [`OtlpSink`] if `CODEX_OTLP_ENDPOINT` is set, and `None` otherwise, which is a
+//! sink that is off. [`otlp::config`] lists the other variables. [`FanOut`] emits events to several sinks.
 //!
 //! ```
 //! use codex_telemetry::{FanOut, MemorySink, TimingLayer, otlp};
@@ -254,7 +253,7 @@
 //!
 //! let export = otlp::from_env();
 //! let timing = TimingLayer::new(FanOut::new().with(MemorySink::new()).with(export.clone()));
-//! // … calls are made through the layer, and at exit:
+//! // … calls through the layer, and at exit:
 //! if let Some(export) = export
 //!     && let Err(undelivered) = export.shutdown(Duration::from_secs(5))
 //! {
@@ -265,35 +264,47 @@
 //!
 //! # The order of the layers
 //!
-//! Originator, timing, error class, from the outside in, and layers that make errors of their own (a
-//! timeout, load shedding) inside of the error class. Any order does something defined, and none loses or
-//! doubles an event: an originator inside of the timing is on the terminal event alone, and an error
-//! class outside of it finds no call to write on.
+//! From the outside in: originator, timing, error class, and then layers that return errors of their own, such as
+//! a timeout or load shedding. Every other order works too, and none loses or repeats an event. But an originator
+//! layer inside of the timing layer shows on the terminal event only, and an error class layer outside of it finds
+//! no open call.
 //!
 //! # Errors, panics, cancellation
 //!
-//! The layers make no errors, and pass on a panic as well as an error; both, and a future that is dropped,
-//! end the call as what they are. A sink that panics is detached, and the calls go on. Dropping the future of
-//! a service cancels its work; each says under "Cancel safety" what that leaves.
+//! The layers return no errors of their own. A panic passes through them like an error, and ends the call as a
+//! panic. A future that is dropped ends its call as cancelled. A sink that panics is detached, and the calls
+//! continue without it. Dropping the future of a service cancels its work; the "Cancel safety" section of each
+//! service says what that leaves behind.
+//!
+//! # Streams
+//!
+//! A call ends when the response arrives. A service whose response is a stream can keep the call open until the
+//! stream ends; see [`CallContext::keep_open`].
 //!
 //! # Features
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
+//! | `json` | yes | [`JsonLinesSink`], and `serde::Serialize` for [`Event`] and other values |
+//! | `tracing` | yes | [`TracingSink`], and the crate's warnings through `tracing` |
+//! | `retry` | by `services` | [`RetryPolicy`] and [`CodexClassifier`] |
+//! | `tool` | by `services` | [`ToolService`]; implies `retry` |
+//! | `attachment` | by `services` | [`AttachmentStore`], [`CleanupService`] and [`Sweeper`], on Unix; implies `retry` |
+//! | `turn` | by `services` | [`TurnService`], on Unix; implies `retry` |
+//! | `services` | yes | `tool`, `attachment` and `turn` |
 //! | `otlp` | yes | [`OtlpSink`]: spans, metrics and logs over OTLP/HTTP; implies `tracing` |
-//! | `grpc` | | OTLP over gRPC beside HTTP |
-//! | `services` | yes | the services, [`CodexClassifier`], [`RetryPolicy`], [`ServiceBuilderExt`]; implies `json` |
-//! | `tracing` | yes | [`TracingSink`], and the crate's own warnings |
-//! | `json` | | [`JsonLinesSink`], and `serde::Serialize` for [`Event`] |
+//! | `grpc` | | OTLP over gRPC; implies `otlp` |
 //!
-//! # Further
+//! Without any feature there are the layers, [`ServiceBuilderExt`] and the sinks without dependencies.
 //!
-//! | page | what it tells |
+//! # Further reading
+//!
+//! | page | content |
 //! |---|---|
-//! | [`error_classes`] | what each class of error means, and what to do about it |
-//! | [`otlp::config`] | every variable of the export, and what comes before what |
-//! | [`runbook`] | operating it: from the symptom to the command |
-//! | [`overhead`] | what the layers cost, and how that was measured |
+//! | [`error_classes`] | what each error class means, and what to do about it |
+//! | [`otlp::config`] | every variable of the OTLP export, and their precedence |
+//! | [`runbook`] | operation, from the symptom to the command |
+//! | [`overhead`] | the cost of the layers, and how it was measured |
 //! | [`design`] | how the crate is built, and why |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -355,7 +366,7 @@ pub use crate::{
     builder::ServiceBuilderExt,
     call::{Call, CallContext, CallGuard, CodexRequest},
     error::BoxError,
-    error_class::{Classify, ErrorClassLayer},
+    error_class::{BoxErrorClassifier, Classify, ErrorClassLayer},
     event::{
         Classification, Clock, ErrorClass, Event, EventKind, InvalidOriginator, ManualClock,
         Operation, Originator, OriginatorName, Outcome,

@@ -1,3 +1,3 @@
 #![doc = include_str!("../docs/overhead.md")]
-// Its rows are named as the benchmarks are.
+// The rows of its tables have the names of the benchmarks.
 #![allow(clippy::doc_markdown)]

@@ -1,9 +1,9 @@
-//! How often a call allocates, rung by rung: these numbers are promises.
+//! How many allocations each call makes, for each layer and sink. These numbers are promises.
 //!
-//! The counter is this thread's alone, so what an export thread allocates is not in it.
+//! The counter counts this thread only, and so not the export thread.
 #![allow(
     clippy::unwrap_used,
-    reason = "clippy's exception for tests does not reach their helpers"
+    reason = "clippy allows it in tests only, and not in their helpers"
 )]
 
 use std::{
@@ -20,13 +20,16 @@ use codex_telemetry::{
 };
 use tower::{Service, ServiceBuilder, service_fn};
 
-/// Calls that are made before any is counted: buffers grow, and threads make what they need once.
+/// Calls before the counted ones, for buffers to grow and for what each thread allocates once.
 const WARM_UP: u64 = 2_000;
 const CALLS: u64 = 100;
 
 type Answer = Ready<Result<u64, Infallible>>;
 
-#[expect(clippy::needless_pass_by_value, reason = "what a service is given")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a service takes its request by value"
+)]
 fn answer(call: Call<u64>) -> Answer {
     ready(Ok(call.request))
 }
@@ -50,7 +53,7 @@ fn three_layers(
         .service(service_fn(service))
 }
 
-/// How many allocations each call makes, on its own thread.
+/// Returns how many allocations each call makes on this thread.
 fn per_call<T, E>(mut service: impl Service<Call<u64>, Response = T, Error = E>) -> f64 {
     let mut cx = Context::from_waker(Waker::noop());
     let mut calls = |count| {
@@ -71,7 +74,7 @@ fn a_bare_service_allocates_nothing() {
 }
 
 #[test]
-fn with_a_sink_that_is_off_nothing_is_allocated() {
+fn a_sink_that_is_off_allocates_nothing() {
     assert_eq!(per_call(three_layers((), answer)), 0.0);
     assert_eq!(per_call(three_layers((), record_three)), 0.0);
     assert_eq!(per_call(three_layers(None::<MemorySink>, answer)), 0.0);
@@ -83,12 +86,12 @@ fn a_call_is_one_allocation() {
 }
 
 #[test]
-fn what_is_noted_is_one_more_and_a_list_of_attributes_another() {
+fn annotations_are_one_more_and_a_list_of_attributes_another() {
     assert_eq!(per_call(three_layers(|_: Event| (), record_three)), 3.0);
 }
 
 #[test]
-fn an_error_is_noted_in_one_allocation() {
+fn a_classification_is_one_more() {
     let fail = |_: Call<u64>| ready(Err::<u64, _>(()));
     let service = ServiceBuilder::new()
         .layer(TimingLayer::new(|_: Event| ()))
@@ -98,21 +101,21 @@ fn an_error_is_noted_in_one_allocation() {
 }
 
 #[test]
-fn a_memory_sink_adds_nothing_but_the_growth_of_its_list() {
+fn a_memory_sink_allocates_only_to_grow_its_list() {
     let mean = per_call(three_layers(MemorySink::new(), answer));
-    // The list doubles, so it grows at most once in these calls.
+    // The list doubles its capacity, so it grows at most once during these calls.
     assert!((1.0..=1.01).contains(&mean), "{mean}");
 }
 
 #[test]
-fn a_json_line_is_written_without_a_buffer_of_its_own() {
+fn a_json_lines_sink_allocates_nothing() {
     let lines = JsonLinesSink::new(std::io::sink());
     assert_eq!(per_call(three_layers(lines, answer)), 1.0);
 }
 
 #[test]
-fn an_otlp_sink_adds_nothing_on_the_callers_thread() {
-    // Room for all of it, and nobody comes for it before the end.
+fn an_otlp_sink_allocates_nothing_on_the_callers_thread() {
+    // The queue has room for all events, and no export happens before the end.
     let config = OtlpConfig::builder()
         .endpoint("http://127.0.0.1:9")
         .queue_capacity(1 << 16)
@@ -121,6 +124,6 @@ fn an_otlp_sink_adds_nothing_on_the_callers_thread() {
     let sink = OtlpSink::start(config.build().unwrap());
     let mean = per_call(three_layers(sink.clone(), answer));
     assert_eq!(sink.stats().logs.dropped, 0);
-    // The queue grows by doubling, as the memory sink's list does.
+    // The queue doubles its capacity, like the list of the memory sink.
     assert!((1.0..=1.01).contains(&mean), "{mean}");
 }

@@ -3,12 +3,12 @@ use std::sync::Arc;
 use opentelemetry::{KeyValue, StringValue, trace::SpanContext};
 
 use super::{CallGuard, OpenCall, traceparent};
-use crate::event::{Classification, Identity, Opening, Operation, Originator, Record, Recorder};
+use crate::event::{CallIds, CallStart, Classification, Emitter, Operation, Originator, Record};
 
-/// What rides in every request: who asked, the ids it belongs to, its attempt, its parent span, and
-/// the call that is open for it.
+/// The context of a request: its originator, ids, attempt and parent span, and the call that is open for
+/// it.
 ///
-/// It is cheap to clone. A clone writes on the same open call.
+/// A context is cheap to clone. A clone writes on the same open call.
 ///
 /// ```
 /// use codex_telemetry::{CallContext, Originator};
@@ -19,56 +19,53 @@ use crate::event::{Classification, Identity, Opening, Operation, Originator, Rec
 ///     .with_attempt(2);
 /// assert_eq!(context.originator(), Some(&Originator::Cli));
 /// assert!(!context.is_recording());
-/// context.record("queue.depth", 3); // no call is open: nothing happens
+/// context.record("queue.depth", 3); // Does nothing: no call is open.
 /// ```
 #[derive(Clone, Debug)]
 pub struct CallContext {
     open: Option<OpenCall>,
     originator: Option<Originator>,
     /// Shared and copied on write: requests move through every layer by value, so they stay small.
-    identity: Option<Arc<Identity>>,
+    ids: Option<Arc<CallIds>>,
     attempt: u32,
 }
 
 // === impl CallContext ===
 
 impl CallContext {
-    /// Returns a context that knows nothing yet.
+    /// Returns an empty context.
     #[must_use]
     pub const fn new() -> Self {
         Self {
             open: None,
             originator: None,
-            identity: None,
+            ids: None,
             attempt: 1,
         }
     }
 
     /// Returns the context for a request that is made on behalf of this one.
     ///
-    /// It inherits originator, thread and turn, and its call will be a child of the one that is open
-    /// here. Call id and attempt are not inherited.
+    /// Its call will be a child of the open call. It inherits the originator, the thread id and the turn id,
+    /// and neither the call id nor the attempt.
     #[must_use]
     pub fn child(&self) -> Self {
-        let known = match &self.open {
-            Some(call) => call.record().identity_now(),
-            None => self.identity.clone(),
+        let mut ids = match &self.open {
+            Some(call) => call.record().current_ids(),
+            None => self.ids.clone(),
         };
-        let identity = known.map(|mut ids| {
-            if ids.call_id.is_some() {
-                Arc::make_mut(&mut ids).call_id = None;
-            }
-            ids
-        });
+        if let Some(ids) = ids.as_mut().filter(|ids| ids.call_id.is_some()) {
+            Arc::make_mut(ids).call_id = None;
+        }
         Self {
             open: self.open.clone(),
             originator: self.originator().cloned(),
-            identity,
+            ids,
             attempt: 1,
         }
     }
 
-    /// Sets who asked.
+    /// Sets who makes the request.
     #[must_use]
     pub fn with_originator(mut self, originator: Originator) -> Self {
         self.originator = Some(originator);
@@ -78,47 +75,47 @@ impl CallContext {
     /// Sets the id of the Codex thread.
     #[must_use]
     pub fn with_thread_id(mut self, id: impl Into<StringValue>) -> Self {
-        self.identity_mut().thread_id = Some(id.into());
+        self.ids_mut().thread_id = Some(id.into());
         self
     }
 
     /// Sets the id of the turn.
     #[must_use]
     pub fn with_turn_id(mut self, id: impl Into<StringValue>) -> Self {
-        self.identity_mut().turn_id = Some(id.into());
+        self.ids_mut().turn_id = Some(id.into());
         self
     }
 
     /// Sets the id of the tool call.
     #[must_use]
     pub fn with_call_id(mut self, id: impl Into<StringValue>) -> Self {
-        self.identity_mut().call_id = Some(id.into());
+        self.ids_mut().call_id = Some(id.into());
         self
     }
 
-    /// Sets which attempt at the same work this is, from 1; 0 is taken for 1.
+    /// Sets the number of the attempt, from 1. 0 is taken for 1.
     #[must_use]
     pub const fn with_attempt(mut self, attempt: u32) -> Self {
         self.attempt = if attempt == 0 { 1 } else { attempt };
         self
     }
 
-    /// Sets the span that the request comes from; an invalid one is no parent.
+    /// Sets the parent span. An invalid one is ignored.
     ///
-    /// Within an open call that call is the parent, and this changes nothing.
+    /// Does nothing while a call is open: that call is the parent.
     #[must_use]
     pub fn with_parent(mut self, parent: SpanContext) -> Self {
         if self.open.is_none() {
-            self.identity_mut().parent = parent.is_valid().then_some(parent);
+            self.ids_mut().parent = parent.is_valid().then_some(parent);
         }
         self
     }
 
-    /// Sets the span that the request comes from, by its
+    /// Sets the parent span by its
     /// [`traceparent`](https://www.w3.org/TR/trace-context/#traceparent-header) and `tracestate`.
     ///
-    /// A text that is no traceparent is no parent, as the specification asks of a receiver. Within an
-    /// open call that call is the parent, and this changes nothing.
+    /// An invalid `traceparent` is ignored, as the specification requires. Does nothing while a call is open:
+    /// that call is the parent.
     ///
     /// ```
     /// use codex_telemetry::CallContext;
@@ -126,74 +123,70 @@ impl CallContext {
     /// let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     /// let context = CallContext::new().with_traceparent(parent, None);
     /// assert_eq!(context.traceparent().as_deref(), Some(parent));
-    /// assert_eq!(CallContext::new().with_traceparent("garbage", None).traceparent(), None);
+    /// assert_eq!(CallContext::new().with_traceparent("invalid", None).traceparent(), None);
     /// ```
     #[must_use]
     pub fn with_traceparent(mut self, traceparent: &str, tracestate: Option<&str>) -> Self {
         if self.open.is_none() {
-            self.identity_mut().parent = traceparent::parse(traceparent, tracestate);
+            self.ids_mut().parent = traceparent::parse(traceparent, tracestate);
         }
         self
     }
 
-    /// Returns who asked.
+    /// Returns who makes the request.
     #[must_use]
     pub fn originator(&self) -> Option<&Originator> {
         self.originator.as_ref()
     }
 
-    /// Returns the id of the Codex thread that came with the request.
+    /// Returns the id of the Codex thread, as the request has it.
     #[must_use]
     pub fn thread_id(&self) -> Option<&str> {
-        let id = self.identity.as_ref()?.thread_id.as_ref()?;
-        Some(id.as_str())
+        Some(self.ids.as_ref()?.thread_id.as_ref()?.as_str())
     }
 
-    /// Returns the id of the turn that came with the request.
+    /// Returns the id of the turn, as the request has it.
     #[must_use]
     pub fn turn_id(&self) -> Option<&str> {
-        let id = self.identity.as_ref()?.turn_id.as_ref()?;
-        Some(id.as_str())
+        Some(self.ids.as_ref()?.turn_id.as_ref()?.as_str())
     }
 
     /// Returns the id of the tool call.
     #[must_use]
     pub fn call_id(&self) -> Option<&str> {
-        let id = self.identity.as_ref()?.call_id.as_ref()?;
-        Some(id.as_str())
+        Some(self.ids.as_ref()?.call_id.as_ref()?.as_str())
     }
 
-    /// Returns which attempt this is, from 1.
+    /// Returns the number of the attempt, from 1.
     #[must_use]
     pub const fn attempt(&self) -> u32 {
         self.attempt
     }
 
-    /// Returns the span that work done for this request belongs to: the open call's, or else the
-    /// parent that came with the request.
+    /// Returns the span to propagate: the open call's, or else the parent span of the request.
     #[must_use]
     pub fn span_context(&self) -> Option<SpanContext> {
         match &self.open {
             Some(call) => Some(call.record().span_context()),
-            None => self.identity.as_ref()?.parent.clone(),
+            None => self.ids.as_ref()?.parent.clone(),
         }
     }
 
-    /// Returns [`span_context`](Self::span_context) as the text of a `traceparent` header or variable.
+    /// Returns [`span_context`](Self::span_context) as a `traceparent`, for a header or an environment
+    /// variable.
     #[must_use]
     pub fn traceparent(&self) -> Option<String> {
         self.span_context().map(|span| traceparent::format(&span))
     }
 
-    /// Returns the text of the `tracestate` header or variable that goes with
-    /// [`traceparent`](Self::traceparent).
+    /// Returns the `tracestate` that belongs to [`traceparent`](Self::traceparent).
     #[must_use]
     pub fn tracestate(&self) -> Option<String> {
         let state = self.span_context()?.trace_state().header();
         (!state.is_empty()).then_some(state)
     }
 
-    /// Returns whether a call is open, so that what is recorded reaches an event.
+    /// Returns whether a call is open.
     #[must_use]
     pub fn is_recording(&self) -> bool {
         self.open_record().is_some()
@@ -201,51 +194,51 @@ impl CallContext {
 
     /// Records an attribute on the open call.
     ///
-    /// See [`names`](crate::event::names) for the keys that the crate's services use.
+    /// The keys that the services use are in [`names`](crate::event::names).
     pub fn record(
         &self,
         key: impl Into<opentelemetry::Key>,
         value: impl Into<opentelemetry::Value>,
     ) {
         if let Some(record) = self.open_record() {
-            let attribute = KeyValue::new(key, value);
-            record.note(|notes| notes.attributes.push(attribute));
+            record.add_attribute(KeyValue::new(key, value));
         }
     }
 
-    /// Records a moment within the open call, such as a retry, by a name for people to read.
+    /// Adds a span event to the open call, such as a retry. The name is for people to read.
     pub fn add_event(&self, name: impl Into<String>) {
-        if let Some(call) = &self.open {
-            call.add_event(name);
-        }
-    }
-
-    /// Records why the open call will have failed; the newest word counts, and only if the call
-    /// ends by an error.
-    pub fn classify(&self, why: impl Into<Classification>) {
         if let Some(record) = self.open_record() {
-            record.classify(why.into());
+            record.add_span_event(name.into());
         }
     }
 
-    /// Records the id of the Codex thread on the open call, once it is known.
+    /// Sets the classification of the open call, which its terminal event shows if it ends with an error.
+    ///
+    /// The last classification counts.
+    pub fn classify(&self, classification: impl Into<Classification>) {
+        if let Some(record) = self.open_record() {
+            record.classify(classification.into());
+        }
+    }
+
+    /// Sets the thread id of the open call, for a service that learns it during the call.
     pub fn record_thread_id(&self, id: impl Into<StringValue>) {
         if let Some(record) = self.open_record() {
             let id = id.into();
-            record.learn(|ids| ids.thread_id = Some(id));
+            record.set_ids(|ids| ids.thread_id = Some(id));
         }
     }
 
-    /// Records the id of the turn on the open call, once it is known.
+    /// Sets the turn id of the open call, for a service that learns it during the call.
     pub fn record_turn_id(&self, id: impl Into<StringValue>) {
         if let Some(record) = self.open_record() {
             let id = id.into();
-            record.learn(|ids| ids.turn_id = Some(id));
+            record.set_ids(|ids| ids.turn_id = Some(id));
         }
     }
 
-    /// Opens a call within the open one, for work that a service observes rather than asks of another
-    /// service; inert while no call is open.
+    /// Opens a child of the open call, for work that the service observes and does not pass on to another
+    /// service. Does nothing while no call is open.
     pub fn open_child(
         &self,
         operation: Operation,
@@ -256,49 +249,97 @@ impl CallContext {
         CallGuard::new(call.and_then(|call| call.open_child(operation, name, call_id)))
     }
 
-    /// Makes `originator` the one who asked: of a request that names none, or of any when `always`.
+    /// Keeps the open call open after the service has answered, until the returned guard ends it.
+    ///
+    /// This is for a response that is a stream. [`TimingLayer`](crate::TimingLayer) ends a call when the
+    /// response arrives, which is before the body of a stream. With the guard in the body, the call ends with
+    /// the body: as the guard says, or as cancelled when the body is dropped before its end.
+    ///
+    /// Take the guard last, when nothing can fail any more before the answer: a guard that the service drops
+    /// ends the call as cancelled. Of several `TimingLayer`s only the innermost one's call is kept open. The
+    /// guard does nothing while no call is open, or if the call is kept open already.
+    ///
+    /// ```
+    /// use codex_telemetry::{Call, CallGuard, MemorySink, Operation, Outcome, TimingLayer};
+    /// use tower::{Layer, ServiceExt, service_fn};
+    ///
+    /// /// A response whose chunks arrive later.
+    /// struct Body { chunks: std::vec::IntoIter<&'static str>, guard: Option<CallGuard> }
+    ///
+    /// impl Iterator for Body {
+    ///     type Item = &'static str;
+    ///
+    ///     fn next(&mut self) -> Option<&'static str> {
+    ///         let chunk = self.chunks.next();
+    ///         if chunk.is_none() && let Some(guard) = self.guard.take() {
+    ///             guard.finish();
+    ///         }
+    ///         chunk
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let sink = MemorySink::new();
+    /// let service = TimingLayer::new(sink.clone()).layer(service_fn(|call: Call<()>| async move {
+    ///     let chunks = vec!["to", "be"].into_iter();
+    ///     Ok::<_, ()>(Body { chunks, guard: Some(call.context.keep_open()) })
+    /// }));
+    ///
+    /// let body = service.oneshot(Call::new(Operation::Turn, ())).await.unwrap();
+    /// assert_eq!(sink.events().len(), 1, "the call is still open");
+    /// assert_eq!(body.count(), 2);
+    /// assert_eq!(sink.find(Operation::Turn, Outcome::Ok).len(), 1);
+    /// # }
+    /// ```
+    pub fn keep_open(&self) -> CallGuard {
+        let call = self.open.as_ref();
+        CallGuard::new(call.filter(|call| call.record().keep_open()).cloned())
+    }
+
+    /// Sets the originator of a request that has none, or of any request if `overrides`.
     #[inline]
-    pub(crate) fn attribute_to(&mut self, originator: &Originator, always: bool) {
-        if self.originator.is_some() && !always {
+    pub(crate) fn attribute_to(&mut self, originator: &Originator, overrides: bool) {
+        if self.originator.is_some() && !overrides {
             return;
         }
-        // A call that is open already has begun without it.
+        // A call that is open has begun without it.
         if let Some(record) = self.open_record() {
-            record.note(|notes| notes.originator = Some(originator.clone()));
+            record.annotate(|annotations| annotations.originator = Some(originator.clone()));
         }
         self.originator = Some(originator.clone());
     }
 
-    /// Opens a call for the request that this context rides in, within the one that is open now.
+    /// Opens a call for this context's request, as a child of the call that is open now.
     pub(crate) fn open(
         &mut self,
-        recorder: &Arc<Recorder>,
+        emitter: &Arc<Emitter>,
         operation: Operation,
         name: Option<StringValue>,
     ) -> OpenCall {
         let outer = self.open.take();
-        let opening = Opening {
+        let start = CallStart {
             operation,
             name,
             originator: self.originator.clone(),
-            identity: self.identity.clone(),
+            ids: self.ids.clone(),
             attempt: self.attempt,
         };
         let parent = outer.as_ref().map(|call| &**call.record());
-        let call = OpenCall::open(recorder, opening, parent);
+        let call = OpenCall::open(emitter, start, parent);
         self.open = Some(call.clone());
         call
     }
 
-    /// The record to write on, while its call has not ended: a context may outlive its call by far.
+    /// Returns the record to write on, unless its call has ended: a context may outlive its call.
     #[inline]
     pub(crate) fn open_record(&self) -> Option<&Arc<Record>> {
         let record = self.open.as_ref().map(OpenCall::record)?;
         record.is_open().then_some(record)
     }
 
-    fn identity_mut(&mut self) -> &mut Identity {
-        Arc::make_mut(self.identity.get_or_insert_default())
+    fn ids_mut(&mut self) -> &mut CallIds {
+        Arc::make_mut(self.ids.get_or_insert_default())
     }
 }
 

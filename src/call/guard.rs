@@ -3,11 +3,15 @@ use opentelemetry::{Key, KeyValue, StringValue, Value};
 use super::OpenCall;
 use crate::event::{Classification, Operation, Outcome};
 
-/// A call that is closed as cancelled when it is dropped, unless it was closed before.
+/// A guard that ends a call as cancelled when it is dropped, unless [`finish`](Self::finish) or
+/// [`fail`](Self::fail) ends it before.
 ///
-/// [`TimingLayer`](crate::TimingLayer) keeps one for each call; a service opens one with
-/// [`CallContext::open_child`](crate::CallContext::open_child) for work that it observes within its
-/// own call, such as a tool that Codex runs inside a turn.
+/// [`TimingLayer`](crate::TimingLayer) holds one for each call. A service gets one from
+/// [`CallContext::open_child`](crate::CallContext::open_child) for work that it observes, such as a tool
+/// that Codex runs within a turn, and from [`CallContext::keep_open`](crate::CallContext::keep_open) for a
+/// response that is a stream.
+///
+/// A guard whose call is not recorded does nothing.
 ///
 /// ```
 /// use codex_telemetry::{Call, ErrorClass, MemorySink, Operation, Outcome, TimingLayer};
@@ -35,9 +39,9 @@ use crate::event::{Classification, Operation, Outcome};
 /// # }
 /// ```
 #[derive(Debug)]
-#[must_use = "a dropped guard closes its call as cancelled"]
+#[must_use = "a dropped guard ends its call as cancelled"]
 pub struct CallGuard {
-    /// `None` when nobody records.
+    /// `None` if the call is not recorded or the guard has ended it.
     call: Option<OpenCall>,
 }
 
@@ -47,7 +51,7 @@ impl CallGuard {
         Self { call }
     }
 
-    /// Opens a call within this one; inert when this one is.
+    /// Opens a child call of this one.
     pub fn open_child(
         &self,
         operation: Operation,
@@ -61,54 +65,61 @@ impl CallGuard {
     /// Records an attribute on the call.
     pub fn record(&self, key: impl Into<Key>, value: impl Into<Value>) {
         if let Some(call) = &self.call {
-            let attribute = KeyValue::new(key, value);
-            call.record().note(|notes| notes.attributes.push(attribute));
+            call.record().add_attribute(KeyValue::new(key, value));
         }
     }
 
-    /// Closes the call as finished.
+    /// Ends the call as [`Outcome::Ok`].
     pub fn finish(mut self) {
-        self.close(Outcome::Ok);
+        self.end(Outcome::Ok);
     }
 
-    /// Closes the call as failed.
-    pub fn fail(mut self, why: impl Into<Classification>) {
+    /// Ends the call as [`Outcome::Error`].
+    pub fn fail(mut self, classification: impl Into<Classification>) {
         if let Some(call) = &self.call {
-            call.record().classify(why.into());
+            call.record().classify(classification.into());
         }
-        self.close(Outcome::Error);
+        self.end(Outcome::Error);
     }
 
     #[inline]
-    pub(crate) fn close(&mut self, outcome: Outcome) {
+    pub(crate) fn end(&mut self, outcome: Outcome) {
         if let Some(call) = self.call.take() {
-            call.close(outcome);
+            call.end(outcome);
         }
     }
 
-    /// Runs a piece of the call; if it panics, the call closes as a panic there and then.
-    ///
-    /// `std::thread::panicking()` in a destructor could not tell: it is false when the panic was
-    /// caught before the drop, and true when another panic unwinds past a call that merely waits.
+    /// Ends the call of a service that has answered, unless the service keeps it open.
     #[inline]
-    pub(crate) fn observe<T>(&mut self, piece: impl FnOnce() -> T) -> T {
-        struct CloseOnUnwind<'a>(&'a mut CallGuard);
-        impl Drop for CloseOnUnwind<'_> {
+    pub(crate) fn answered(&mut self) {
+        if let Some(call) = self.call.take() {
+            call.answered();
+        }
+    }
+
+    /// Runs a part of the call. A panic in it ends the call as [`Outcome::Panic`].
+    ///
+    /// A destructor cannot ask `std::thread::panicking()` instead: it returns false if the panic was caught
+    /// before the drop, and true if an unrelated panic unwinds past a pending call.
+    #[inline]
+    pub(crate) fn observe<T>(&mut self, part: impl FnOnce() -> T) -> T {
+        struct EndOnUnwind<'a>(&'a mut CallGuard);
+        impl Drop for EndOnUnwind<'_> {
             fn drop(&mut self) {
-                self.0.close(Outcome::Panic);
+                self.0.end(Outcome::Panic);
             }
         }
 
-        let unwinding = CloseOnUnwind(self);
-        let done = piece();
-        std::mem::forget(unwinding);
-        done
+        let on_unwind = EndOnUnwind(self);
+        let output = part();
+        std::mem::forget(on_unwind);
+        output
     }
 }
 
 impl Drop for CallGuard {
     #[inline]
     fn drop(&mut self) {
-        self.close(Outcome::Cancelled);
+        self.end(Outcome::Cancelled);
     }
 }

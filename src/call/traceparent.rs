@@ -1,6 +1,6 @@
-//! W3C trace context as text: <https://www.w3.org/TR/trace-context/#traceparent-header>.
+//! The text form of the W3C trace context: <https://www.w3.org/TR/trace-context/#traceparent-header>.
 //!
-//! OpenTelemetry's own propagator lives in its SDK, which the crate does without unless it exports.
+//! OpenTelemetry's propagator is part of its SDK, which only the feature `otlp` depends on.
 
 use opentelemetry::{
     SpanId, TraceFlags, TraceId,
@@ -16,7 +16,7 @@ pub(super) fn format(span: &SpanContext) -> String {
     )
 }
 
-/// The remote span that the two texts name; `None` when the first is no traceparent.
+/// Returns the remote span, or `None` if `traceparent` is invalid. An invalid `tracestate` is ignored.
 pub(super) fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<SpanContext> {
     let mut fields = traceparent.trim().split('-');
     let mut field = |length: usize| {
@@ -25,11 +25,11 @@ pub(super) fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<SpanC
             .filter(|hex| hex.len() == length && hex.bytes().all(is_lower_hex))
     };
     let (version, trace, span, flags) = (field(2)?, field(32)?, field(16)?, field(2)?);
-    // Version ff is forbidden; a later version may append fields, version 00 has no more than four.
+    // Version ff is invalid. Version 00 has exactly four fields; a later version may have more.
     if version == "ff" || (version == "00" && fields.next().is_some()) {
         return None;
     }
-    let parsed = SpanContext::new(
+    let span = SpanContext::new(
         TraceId::from_hex(trace).ok()?,
         SpanId::from_hex(span).ok()?,
         TraceFlags::new(u8::from_str_radix(flags, 16).ok()?) & TraceFlags::SAMPLED,
@@ -38,8 +38,8 @@ pub(super) fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<SpanC
             .and_then(|state| state.parse::<TraceState>().ok())
             .unwrap_or_default(),
     );
-    // All zeros is the one value of an id that is none.
-    parsed.is_valid().then_some(parsed)
+    // Rejects ids of zeros.
+    span.is_valid().then_some(span)
 }
 
 fn is_lower_hex(byte: u8) -> bool {
@@ -55,17 +55,17 @@ mod tests {
     const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     #[test]
-    fn what_is_parsed_is_formatted_the_same() {
+    fn a_parsed_traceparent_is_formatted_unchanged() {
         assert_eq!(format(&parse(GOOD, None).unwrap()), GOOD);
     }
 
     #[test]
     fn a_later_version_may_have_more_fields() {
-        assert!(parse(&format!("01{}-what-the-future-will-be", &GOOD[2..]), None).is_some());
+        assert!(parse(&format!("01{}-future-field", &GOOD[2..]), None).is_some());
     }
 
     #[test]
-    fn a_bad_tracestate_leaves_the_traceparent_good() {
+    fn an_invalid_tracestate_is_ignored() {
         let parsed = parse(GOOD, Some("no equals sign")).unwrap();
         assert_eq!(parsed.trace_state().header(), "");
         let parsed = parse(GOOD, Some("vendor=1,other=2")).unwrap();
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_specification_forbids_is_refused() {
+    fn an_invalid_traceparent_is_rejected() {
         for bad in [
             "",
             "00",
@@ -85,13 +85,13 @@ mod tests {
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b716920333-01",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0g",
         ] {
-            assert_eq!(parse(bad, None), None, "{bad:?} was taken");
+            assert_eq!(parse(bad, None), None, "{bad:?} was accepted");
         }
     }
 
     proptest! {
         #[test]
-        fn any_text_is_a_traceparent_that_is_written_the_same_or_none(
+        fn any_text_is_formatted_unchanged_or_rejected(
             text in "[0-9a-fA-F -]{0,60}|\\PC{0,60}|0[0-9a-f]-[0-9a-f]{32}-[0-9a-f]{16}-0[0-9a-f]",
             state in proptest::option::of("\\PC{0,40}"),
         ) {
@@ -104,7 +104,7 @@ mod tests {
         }
 
         #[test]
-        fn any_ids_but_zero_are_read_back(
+        fn any_valid_ids_are_parsed_and_formatted_unchanged(
             trace in 1..=u128::MAX,
             span in 1..=u64::MAX,
             sampled in any::<bool>(),

@@ -18,24 +18,19 @@ pin_project! {
     ///
     /// # Cancel safety
     ///
-    /// As safe as the inner future, which it drops; it writes nothing then.
+    /// When it is dropped before it completes, it drops the inner future and classifies nothing.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, C> {
         #[pin]
         inner: F,
-        // The call to write on; `None` when nobody records.
-        open: Option<Arc<Record>>,
-        classifier: C,
+        // The call to write on, and the classifier for it. `None` if the call is not recorded.
+        open: Option<(Arc<Record>, C)>,
     }
 }
 
 impl<F, C> ResponseFuture<F, C> {
-    pub(super) fn new(inner: F, open: Option<Arc<Record>>, classifier: C) -> Self {
-        Self {
-            inner,
-            open,
-            classifier,
-        }
+    pub(super) fn new(inner: F, open: Option<(Arc<Record>, C)>) -> Self {
+        Self { inner, open }
     }
 }
 
@@ -50,8 +45,8 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let result = ready!(this.inner.poll(cx));
-        if let (Err(error), Some(open)) = (&result, this.open) {
-            open.classify(this.classifier.classify(error));
+        if let (Err(error), Some((record, classifier))) = (&result, this.open) {
+            record.classify(classifier.classify(error));
         }
         Poll::Ready(result)
     }

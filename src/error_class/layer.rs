@@ -4,15 +4,16 @@ use tower_layer::Layer;
 
 use super::ErrorClassService;
 
-/// Writes the failure mode of an error on the open call, and passes the error on unchanged.
+/// Classifies the error of each call, and returns the error unchanged.
 ///
-/// It writes on the call that is open when the request comes by: put it inside of
-/// [`TimingLayer`](crate::TimingLayer), and outside of layers that make errors of their own, such as a
-/// timeout. Outside of every `TimingLayer` no call is open yet, and it does nothing.
+/// It writes the classification on the call that is open when the request passes. So put it inside of
+/// [`TimingLayer`](crate::TimingLayer), and outside of layers that return errors of their own, such as a
+/// timeout. Outside of every `TimingLayer` no call is open, and it does nothing.
 ///
-/// The newest word on a call counts, so of several layers the outermost decides, which sees the error
-/// that the caller sees. What is written of an attempt that fails is forgotten when the call ends well,
-/// but stays when a layer further out makes the call fail and nobody classifies that.
+/// The last classification of a call counts. Of several layers that is the outermost one's, which sees the
+/// error that the caller gets. A call that succeeds in the end shows no classification of a failed attempt.
+/// But if a layer further out fails the call and nothing classifies that error, the last attempt's
+/// classification remains.
 ///
 /// ```
 /// use codex_telemetry::{Call, ErrorClass, ErrorClassLayer, MemorySink, Operation, TimingLayer};
@@ -42,8 +43,8 @@ pub struct ErrorClassLayer<C> {
 }
 
 impl<C> ErrorClassLayer<C> {
-    /// Returns a layer that asks `classifier`, a [`Classify`](super::Classify) of the inner service's
-    /// error.
+    /// Returns a layer that classifies with `classifier`, a [`Classify`](super::Classify) of the inner
+    /// service's error.
     pub const fn new(classifier: C) -> Self {
         Self { classifier }
     }
@@ -59,7 +60,7 @@ impl<S, C: Clone> Layer<S> for ErrorClassLayer<C> {
 
 impl<C> fmt::Debug for ErrorClassLayer<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A classifier is a closure as a rule, which has nothing to show.
+        // Without the classifier, which usually is a closure.
         f.debug_struct("ErrorClassLayer").finish_non_exhaustive()
     }
 }

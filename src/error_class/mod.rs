@@ -1,8 +1,12 @@
-//! Middleware that says why a call failed.
+//! Middleware that classifies the error of each call.
 
 mod classify;
 pub mod future;
 mod layer;
 mod service;
 
-pub use self::{classify::Classify, layer::ErrorClassLayer, service::ErrorClassService};
+pub use self::{
+    classify::{BoxErrorClassifier, Classify},
+    layer::ErrorClassLayer,
+    service::ErrorClassService,
+};

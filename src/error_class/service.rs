@@ -9,7 +9,7 @@ use tower_service::Service;
 use super::{Classify, future::ResponseFuture};
 use crate::call::CodexRequest;
 
-/// The service that [`ErrorClassLayer`](super::ErrorClassLayer) makes.
+/// The service of [`ErrorClassLayer`](super::ErrorClassLayer).
 #[derive(Clone)]
 pub struct ErrorClassService<S, C> {
     inner: S,
@@ -17,21 +17,22 @@ pub struct ErrorClassService<S, C> {
 }
 
 impl<S, C> ErrorClassService<S, C> {
-    pub(super) fn new(inner: S, classifier: C) -> Self {
+    /// Returns a service that classifies with `classifier`, a [`Classify`] of the inner service's error.
+    pub const fn new(inner: S, classifier: C) -> Self {
         Self { inner, classifier }
     }
 
-    /// Returns the service inside.
+    /// Returns the inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// Returns the service inside, to change.
+    /// Returns the inner service for changes.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// Returns the service inside, without the layer.
+    /// Returns the inner service without this one.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -54,9 +55,10 @@ where
 
     #[inline]
     fn call(&mut self, request: R) -> Self::Future {
-        let open = request.context().open_record().map(Arc::clone);
-        let inner = self.inner.call(request);
-        ResponseFuture::new(inner, open, self.classifier.clone())
+        // A request whose call is not recorded pays for no clone of the classifier.
+        let open = request.context().open_record();
+        let open = open.map(|record| (Arc::clone(record), self.classifier.clone()));
+        ResponseFuture::new(self.inner.call(request), open)
     }
 }
 

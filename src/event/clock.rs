@@ -7,14 +7,14 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// How long the wall clock is extrapolated from the monotonic one before it is read again.
-const ANCHOR_FOR: u64 = 1_000_000_000;
+/// How long the wall clock is extrapolated before it is read again, in nanoseconds.
+const ANCHOR_LIFETIME: u64 = 1_000_000_000;
 
-/// The clock that calls are timed by: the system's, or one that a test moves.
+/// The clock that times calls: the system's, or a manual one for tests.
 ///
-/// Durations come from the monotonic clock. The wall clock is read once a second and extrapolated
-/// between, which spares a call one of its three clock reads; a step of the wall clock is therefore
-/// seen at most a second late, and never changes a duration.
+/// Durations come from the monotonic clock. The wall clock is read once a second and extrapolated in
+/// between, which saves one of three clock reads for each call. So an event shows a change of the wall
+/// clock up to a second late. Durations never show it.
 ///
 /// ```
 /// use codex_telemetry::{Call, Clock, MemorySink, Operation, TimingLayer};
@@ -36,7 +36,7 @@ const ANCHOR_FOR: u64 = 1_000_000_000;
 #[derive(Clone)]
 pub struct Clock(Source);
 
-/// Moves a manual [`Clock`].
+/// The handle that advances a manual [`Clock`].
 ///
 /// ```
 /// use codex_telemetry::Clock;
@@ -59,7 +59,7 @@ struct System {
     base: Instant,
     /// The wall clock at `base`, in nanoseconds since the Unix epoch.
     anchor: AtomicU64,
-    /// When `anchor` was last taken, in nanoseconds since `base`.
+    /// When `anchor` was last read, in nanoseconds since `base`.
     anchored: AtomicU64,
 }
 
@@ -70,14 +70,18 @@ struct Manual {
     elapsed: AtomicU64,
 }
 
-/// A moment on a [`Clock`]'s monotonic axis, in nanoseconds since its base.
+/// A monotonic time, in nanoseconds since the base of its [`Clock`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tick(u64);
+
+/// A time of the wall clock, in nanoseconds since the Unix epoch: half the size of `SystemTime`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct WallTime(u64);
 
 // === impl Clock ===
 
 impl Clock {
-    /// Returns the system's clock.
+    /// Returns the clock of the system.
     #[must_use]
     pub fn system() -> Self {
         Self(Source::System(Arc::new(System {
@@ -87,7 +91,9 @@ impl Clock {
         })))
     }
 
-    /// Returns a clock that stands at `start`, which is not before 1970, and the [`ManualClock`] that moves it.
+    /// Returns a clock that stands still at `start`, and the handle that advances it.
+    ///
+    /// A `start` before 1970 is taken for 1970.
     #[must_use]
     pub fn manual(start: SystemTime) -> (Self, ManualClock) {
         let manual = Arc::new(Manual {
@@ -108,7 +114,7 @@ impl Clock {
         })
     }
 
-    /// The wall clock at `tick`, a moment that was read just now.
+    /// Returns the wall clock at `tick`, which the caller has just read.
     #[inline]
     pub(crate) fn wall(&self, tick: Tick) -> WallTime {
         let anchor = match &self.0 {
@@ -137,15 +143,15 @@ impl fmt::Debug for Clock {
 impl System {
     #[inline]
     fn anchor_at(&self, tick: Tick) -> u64 {
-        // Threads may race to take a new anchor: each writes a right one, so either will do.
-        if tick.0.saturating_sub(self.anchored.load(Relaxed)) > ANCHOR_FOR {
-            self.take_anchor();
+        // Threads may race to read a new anchor. Each of them stores a valid one.
+        if tick.0.saturating_sub(self.anchored.load(Relaxed)) > ANCHOR_LIFETIME {
+            self.renew_anchor();
         }
         self.anchor.load(Relaxed)
     }
 
     #[cold]
-    fn take_anchor(&self) {
+    fn renew_anchor(&self) {
         let elapsed = saturating_nanos(self.base.elapsed());
         let wall = unix_nanos(SystemTime::now());
         self.anchor.store(wall.saturating_sub(elapsed), Relaxed);
@@ -156,28 +162,24 @@ impl System {
 // === impl ManualClock ===
 
 impl ManualClock {
-    /// Moves the clock forward, as far as the year 2554.
+    /// Advances the clock, to the year 2554 at most.
     pub fn advance(&self, by: Duration) {
         let by = saturating_nanos(by);
-        let moved = |elapsed: u64| Some(elapsed.saturating_add(by));
-        // Cannot fail: there is always a time to move to.
-        let _ = self.0.elapsed.fetch_update(Relaxed, Relaxed, moved);
+        let advanced = |elapsed: u64| Some(elapsed.saturating_add(by));
+        // Cannot fail: the closure always returns a value.
+        let _ = self.0.elapsed.fetch_update(Relaxed, Relaxed, advanced);
     }
 }
 
 // === impl Tick ===
 
 impl Tick {
+    /// Returns the nanoseconds since `earlier`.
     #[inline]
-    /// In nanoseconds.
     pub(crate) fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 }
-
-/// A moment of the wall clock, in nanoseconds since the Unix epoch: half the size of `SystemTime`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct WallTime(u64);
 
 // === impl WallTime ===
 
@@ -187,7 +189,7 @@ impl WallTime {
     }
 }
 
-/// A duration as events tell it. One rounding alone, so that 9 µs are 0.009 ms and nothing more.
+/// Returns a duration in milliseconds, rounded only once: 9 µs are 0.009 ms exactly.
 pub(crate) fn millis(duration: Duration) -> f64 {
     duration.as_nanos() as f64 / 1e6
 }
@@ -210,22 +212,22 @@ mod tests {
         let clock = Clock::system();
         for _ in 0..3 {
             let before = SystemTime::now();
-            let told = clock.wall(clock.now()).to_system();
+            let read = clock.wall(clock.now()).to_system();
             let after = SystemTime::now();
             let slack = Duration::from_millis(5);
-            assert!(told + slack >= before && told <= after + slack);
+            assert!(read + slack >= before && read <= after + slack);
         }
     }
 
     #[test]
-    fn an_anchor_older_than_a_second_is_taken_anew() {
+    fn an_anchor_that_is_older_than_a_second_is_renewed() {
         let system = System {
             base: Instant::now(),
             anchor: AtomicU64::new(0),
             anchored: AtomicU64::new(0),
         };
-        assert_eq!(system.anchor_at(Tick(ANCHOR_FOR)), 0);
-        let anew = system.anchor_at(Tick(ANCHOR_FOR + 1));
-        assert!(anew > 1_600_000_000 * 1_000_000_000);
+        assert_eq!(system.anchor_at(Tick(ANCHOR_LIFETIME)), 0);
+        let renewed = system.anchor_at(Tick(ANCHOR_LIFETIME + 1));
+        assert!(renewed > 1_600_000_000 * 1_000_000_000);
     }
 }

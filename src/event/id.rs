@@ -6,33 +6,33 @@ use std::{
 use opentelemetry::{SpanId, TraceId};
 
 thread_local! {
-    // An id needs no shared state, so each thread draws its own. `RandomState` is seeded by the
-    // operating system; fastrand's own seed, a clock and a thread number, could repeat across hosts.
+    // A generator for each thread needs no synchronization. The seed comes from `RandomState`, and so from
+    // the operating system: fastrand's default seed, a clock and a thread id, could repeat across hosts.
     static RNG: Cell<Option<fastrand::Rng>> = const { Cell::new(None) };
 }
 
-fn draw<T>(ids: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
+fn with_rng<T>(generate: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
     RNG.with(|cell| {
         let mut rng = cell
             .take()
             .unwrap_or_else(|| fastrand::Rng::with_seed(RandomState::new().hash_one(0_u8)));
-        let drawn = ids(&mut rng);
+        let id = generate(&mut rng);
         cell.set(Some(rng));
-        drawn
+        id
     })
 }
 
-/// A new trace id; never the invalid one, which is all zeros.
+/// Returns a new trace id, which is never the invalid one of zeros.
 pub(crate) fn trace_id() -> TraceId {
-    // Not `rng.u128(1..)`: to draw from a range costs three times as much as to draw.
-    TraceId::from(draw(|rng| {
+    // Not `rng.u128(1..)`, which takes three times as long.
+    TraceId::from(with_rng(|rng| {
         (u128::from(rng.u64(..)) << 64 | u128::from(rng.u64(..))).max(1)
     }))
 }
 
-/// A new span id; never the invalid one, which is all zeros.
+/// Returns a new span id, which is never the invalid one of zeros.
 pub(crate) fn span_id() -> SpanId {
-    SpanId::from(draw(|rng| rng.u64(..).max(1)))
+    SpanId::from(with_rng(|rng| rng.u64(..).max(1)))
 }
 
 #[cfg(test)]
@@ -40,12 +40,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threads_draw_different_ids() {
+    fn ids_differ_between_threads() {
         let here = (trace_id(), span_id());
         let there = std::thread::spawn(|| (trace_id(), span_id()))
             .join()
             .unwrap();
         assert_ne!(here.0, there.0);
         assert_ne!(here.1, there.1);
+    }
+
+    #[test]
+    fn both_halves_of_a_trace_id_are_random() {
+        let ids: Vec<_> = (0..64).map(|_| trace_id().to_bytes()).collect();
+        // For each bit, an id that has it and one that does not.
+        for byte in 0..16 {
+            let any = ids.iter().fold(0, |bits, id| bits | id[byte]);
+            let all = ids.iter().fold(0xff, |bits, id| bits & id[byte]);
+            assert_eq!((any, all), (0xff, 0), "byte {byte}");
+        }
     }
 }

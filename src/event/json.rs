@@ -1,33 +1,21 @@
 use opentelemetry::{Array, KeyValue, StringValue, Value};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::{Event, millis};
+use super::{Event, Originator, millis};
 
-/// One flat object; what is unknown is absent, never null.
+/// One flat object. An unknown value is absent, never null.
 impl Serialize for Event {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("event", &self.name())?;
         let time = humantime::format_rfc3339_micros(self.time());
         map.serialize_entry("time", &format_args!("{time}"))?;
-        if let Some(duration) = self.duration() {
-            map.serialize_entry("duration_ms", &millis(duration))?;
-        }
-        optional(&mut map, "outcome", self.outcome().map(|o| o.as_str()))?;
-        optional(
-            &mut map,
-            "error_class",
-            self.error_class().map(|c| c.as_str()),
-        )?;
+        optional(&mut map, "duration_ms", self.duration().map(millis))?;
+        optional(&mut map, "outcome", self.outcome())?;
+        optional(&mut map, "error_class", self.error_class())?;
         optional(&mut map, "error_message", self.error_message())?;
-        if let Some(wait) = self.retry_after() {
-            map.serialize_entry("retry_after_ms", &millis(wait))?;
-        }
-        optional(
-            &mut map,
-            "originator",
-            self.originator().map(|o| o.as_str()),
-        )?;
+        optional(&mut map, "retry_after_ms", self.retry_after().map(millis))?;
+        optional(&mut map, "originator", self.originator())?;
         map.serialize_entry("trace_id", &format_args!("{}", self.trace_id()))?;
         map.serialize_entry("span_id", &format_args!("{}", self.span_id()))?;
         if let Some(parent) = self.parent_span_id() {
@@ -49,11 +37,19 @@ impl Serialize for Event {
     }
 }
 
-fn optional<M: SerializeMap>(map: &mut M, key: &str, value: Option<&str>) -> Result<(), M::Error> {
-    match value {
-        Some(value) => map.serialize_entry(key, value),
-        None => Ok(()),
+/// The name.
+impl Serialize for Originator {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
+}
+
+fn optional<M: SerializeMap>(
+    map: &mut M,
+    key: &str,
+    value: Option<impl Serialize>,
+) -> Result<(), M::Error> {
+    value.map_or(Ok(()), |value| map.serialize_entry(key, &value))
 }
 
 struct SpanEvent<'a>(&'a opentelemetry::trace::Event);
@@ -77,7 +73,7 @@ impl Serialize for Attributes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         for (i, kv) in self.0.iter().enumerate() {
-            // A key may be recorded again; an object holds it once, with its newest value.
+            // A key that was recorded twice is in the object once, with its latest value.
             if !self.0[i + 1..].iter().any(|later| later.key == kv.key) {
                 map.serialize_entry(kv.key.as_str(), &JsonValue(&kv.value))?;
             }
@@ -112,7 +108,7 @@ struct Float(f64);
 
 impl Serialize for Float {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // JSON has no such numbers, and would write null. The texts are those of protobuf's JSON form.
+        // JSON has no such numbers: serde_json would write null. Protobuf's JSON encoding has these texts.
         match self.0 {
             f64::INFINITY => serializer.serialize_str("Infinity"),
             f64::NEG_INFINITY => serializer.serialize_str("-Infinity"),

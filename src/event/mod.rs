@@ -1,35 +1,42 @@
-//! What happened: the one thing that reaches a sink, and the plain values in it.
+//! The [`Event`] that reaches a sink, and the plain values in it.
 //!
-//! Nothing here knows of sinks, requests or layers; everything else in the crate is built on it.
+//! This module knows nothing of sinks, requests or layers. The rest of the crate is built on it.
 
 mod clock;
-mod cut;
+mod emitter;
 mod error_class;
+#[expect(
+    clippy::module_inception,
+    reason = "the file of `Event` has the name of the type"
+)]
+mod event;
+mod event_kind;
 pub(crate) mod id;
 #[cfg(feature = "json")]
 mod json;
+mod named_enum;
 pub mod names;
 mod operation;
 mod originator;
 mod outcome;
 mod record;
-mod recorder;
-mod view;
+mod text;
 
-#[cfg(feature = "turn")]
-pub(crate) use self::cut::cut;
 #[cfg(feature = "otlp")]
-pub(crate) use self::error_class::error_text;
+pub(crate) use self::text::error_text;
+#[cfg(feature = "turn")]
+pub(crate) use self::text::truncate;
 pub(crate) use self::{
     clock::millis,
-    record::{Identity, Opening, Place, Record},
-    recorder::{Emit, Recorder},
+    emitter::{Emit, Emitter},
+    record::{CallIds, CallStart, Record},
 };
 pub use self::{
     clock::{Clock, ManualClock},
     error_class::{Classification, ErrorClass},
+    event::Event,
+    event_kind::EventKind,
     operation::Operation,
     originator::{InvalidOriginator, Originator, OriginatorName},
-    outcome::{EventKind, Outcome},
-    view::Event,
+    outcome::Outcome,
 };

@@ -1,41 +1,41 @@
-//! The keys of the attributes that the crate's services record.
+//! The keys of the attributes that the services record.
 //!
-//! Keys that begin with `gen_ai.`, `process.` or `error.` are OpenTelemetry's semantic conventions,
-//! of which the generative-AI part is still in development; the others are this crate's own.
+//! Keys that begin with `gen_ai.` or `process.` are OpenTelemetry's semantic conventions, of which the
+//! generative-AI part is still in development. The crate defines the others.
 
-/// The model that was asked for.
+/// The model that the request names.
 pub const REQUEST_MODEL: &str = "gen_ai.request.model";
-/// Tokens that went into the model, cached ones included.
+/// Input tokens, cached ones included.
 pub const INPUT_TOKENS: &str = "gen_ai.usage.input_tokens";
-/// Tokens that the model wrote.
+/// Output tokens.
 pub const OUTPUT_TOKENS: &str = "gen_ai.usage.output_tokens";
-/// Input tokens that came from the provider's cache.
+/// Input tokens that were read from the provider's cache.
 pub const CACHE_READ_TOKENS: &str = "gen_ai.usage.cache_read.input_tokens";
 /// Input tokens that were written to the provider's cache.
 pub const CACHE_WRITE_TOKENS: &str = "gen_ai.usage.cache_creation.input_tokens";
 /// Output tokens that were spent on reasoning.
 pub const REASONING_TOKENS: &str = "gen_ai.usage.reasoning.output_tokens";
-/// What a tool is: `function` or `extension`.
+/// The type of a tool: `function` or `extension`.
 pub const TOOL_TYPE: &str = "gen_ai.tool.type";
 /// The exit code of a process.
 pub const EXIT_CODE: &str = "process.exit.code";
 /// The signal that ended a process.
 pub const EXIT_SIGNAL: &str = "codex.process.exit.signal";
-/// The last bytes that a process wrote to its standard error.
+/// The end of what a process wrote to standard error.
 pub const STDERR_TAIL: &str = "codex.process.stderr_tail";
-/// How often Codex reconnected to the model's provider within a turn.
+/// How often Codex reconnected to the model's provider during a turn.
 pub const RETRIES: &str = "codex.turn.retries";
 /// Milliseconds from the start of a turn to the first event that Codex wrote.
 pub const TIME_TO_FIRST_EVENT: &str = "codex.turn.time_to_first_event_ms";
-/// Events and items of a turn that this version of the crate does not know.
+/// How many events and items of a turn are unknown to this version of the crate.
 pub const UNKNOWN_EVENTS: &str = "codex.turn.unknown_events";
 /// The MCP server that a tool belongs to.
 pub const MCP_SERVER: &str = "codex.mcp.server";
-/// How many files a sweep looked at and left.
+/// How many files a sweep kept.
 pub const CLEANUP_KEPT: &str = "codex.attachment.kept";
 /// How many files a sweep removed.
 pub const CLEANUP_REMOVED: &str = "codex.attachment.removed";
-/// How many files a sweep could not remove.
+/// How many files a sweep failed to remove.
 pub const CLEANUP_FAILED: &str = "codex.attachment.failed";
 /// How many bytes a sweep removed.
 pub const CLEANUP_BYTES: &str = "codex.attachment.removed_bytes";

@@ -1,34 +1,11 @@
-use std::fmt;
+use std::borrow::Cow;
 
-/// What kind of work a call does.
-///
-/// The operation names the events of a call: a turn emits `codex.turn.start`, then `codex.turn.stop`
-/// or `codex.turn.exception`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Operation {
-    /// One turn of an agent: a prompt in, a final message out.
-    Turn,
-    /// One invocation of a tool, whether by the application or by Codex inside a turn.
-    Tool,
-    /// One question to an approver: may this tool run?
-    Approval,
-    /// One sweep over staged attachments.
-    AttachmentCleanup,
-    /// Work of the application's own; the text is the whole prefix of its event names.
-    Custom(&'static str),
-}
+use super::{EventKind, named_enum::named_enum};
 
-impl Operation {
-    /// Every operation of the crate itself, in the order of their documentation.
-    pub const ALL: &'static [Self] = &[
-        Self::Turn,
-        Self::Tool,
-        Self::Approval,
-        Self::AttachmentCleanup,
-    ];
-
-    /// Returns the prefix of this operation's event names.
+named_enum! {
+    /// The kind of work that a call does. Its name is the prefix of the call's event names.
+    ///
+    /// A turn, for example, emits `codex.turn.start`, then `codex.turn.stop` or `codex.turn.exception`.
     ///
     /// ```
     /// use codex_telemetry::Operation;
@@ -36,20 +13,53 @@ impl Operation {
     /// assert_eq!(Operation::Turn.as_str(), "codex.turn");
     /// assert_eq!(Operation::Custom("billing.sync").as_str(), "billing.sync");
     /// ```
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Turn => "codex.turn",
-            Self::Tool => "codex.tool",
-            Self::Approval => "codex.approval",
-            Self::AttachmentCleanup => "codex.attachment.cleanup",
-            Self::Custom(prefix) => prefix,
-        }
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    #[non_exhaustive]
+    pub enum Operation {
+        /// One turn of an agent, from a prompt to a final message.
+        Turn = "codex.turn",
+        /// One tool call, made by the application or by Codex within a turn.
+        Tool = "codex.tool",
+        /// One request for approval of a tool call.
+        Approval = "codex.approval",
+        /// One sweep of the staged attachments.
+        AttachmentCleanup = "codex.attachment.cleanup",
+        ;
+        /// Work of the application.
+        Custom,
     }
 }
 
-impl fmt::Display for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+impl Operation {
+    /// Returns the name of this operation's event of one kind.
+    ///
+    /// With [`ALL`](Self::ALL) and [`EventKind::ALL`] a program can list every event name of the crate, for
+    /// instance to generate a dashboard.
+    ///
+    /// ```
+    /// use codex_telemetry::{EventKind, Operation};
+    ///
+    /// assert_eq!(Operation::Tool.event_name(EventKind::Exception), "codex.tool.exception");
+    /// assert_eq!(Operation::Custom("sync").event_name(EventKind::Stop), "sync.stop");
+    /// ```
+    #[must_use]
+    pub fn event_name(self, kind: EventKind) -> Cow<'static, str> {
+        use {EventKind as K, Operation as O};
+        // Written out, because a sink may ask for the name of every event, and a literal costs nothing.
+        Cow::Borrowed(match (self, kind) {
+            (O::Turn, K::Start) => "codex.turn.start",
+            (O::Turn, K::Stop) => "codex.turn.stop",
+            (O::Turn, K::Exception) => "codex.turn.exception",
+            (O::Tool, K::Start) => "codex.tool.start",
+            (O::Tool, K::Stop) => "codex.tool.stop",
+            (O::Tool, K::Exception) => "codex.tool.exception",
+            (O::Approval, K::Start) => "codex.approval.start",
+            (O::Approval, K::Stop) => "codex.approval.stop",
+            (O::Approval, K::Exception) => "codex.approval.exception",
+            (O::AttachmentCleanup, K::Start) => "codex.attachment.cleanup.start",
+            (O::AttachmentCleanup, K::Stop) => "codex.attachment.cleanup.stop",
+            (O::AttachmentCleanup, K::Exception) => "codex.attachment.cleanup.exception",
+            (O::Custom(prefix), kind) => return Cow::Owned(format!("{prefix}.{kind}")),
+        })
     }
 }

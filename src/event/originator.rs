@@ -1,11 +1,11 @@
 use std::{fmt, str::FromStr, sync::Arc};
 
-/// The longest name an [`Originator`] can have, in bytes.
+/// The longest name of an [`Originator`], in bytes.
 const MAX_LEN: usize = 64;
 
-/// Who asked for a call.
+/// Who made a request: a person, a program or a named application.
 ///
-/// The name becomes a metric label, so it is short and of a small alphabet.
+/// The name becomes a metric label, so its length and its characters are limited.
 ///
 /// ```
 /// use codex_telemetry::Originator;
@@ -22,7 +22,7 @@ pub enum Originator {
     Cli,
     /// A program that uses this or another SDK.
     Sdk,
-    /// An application by its own name.
+    /// An application with a name of its own.
     Named(OriginatorName),
 }
 
@@ -30,7 +30,7 @@ pub enum Originator {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OriginatorName(Arc<str>);
 
-/// The error of a text that is no [`Originator`].
+/// The error of an invalid name for an [`Originator`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidOriginator {
     length: usize,
@@ -39,11 +39,11 @@ pub struct InvalidOriginator {
 // === impl Originator ===
 
 impl Originator {
-    /// Returns the originator with this name; `cli` and `sdk` give the two well-known ones.
+    /// Returns the originator with this name. `cli` and `sdk` name the two well-known ones.
     ///
     /// # Errors
     ///
-    /// [`InvalidOriginator`] when the name is empty, longer than 64 bytes, or holds a character other
+    /// [`InvalidOriginator`] if the name is empty, longer than 64 bytes, or contains a character other
     /// than ASCII letters, digits, `.`, `_` and `-`.
     pub fn named(name: &str) -> Result<Self, InvalidOriginator> {
         let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
@@ -57,7 +57,7 @@ impl Originator {
         }
     }
 
-    /// Returns the name as it stands in events and on metrics.
+    /// Returns the name that events and metrics use.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -96,10 +96,10 @@ impl OriginatorName {
 
 impl fmt::Display for InvalidOriginator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The text itself stays out: it may be a mistyped secret.
+        // Without the name, which may be a secret in the wrong place.
         write!(
             f,
-            "not an originator (a text of {} bytes): use 1 to {MAX_LEN} of the characters A-Z a-z 0-9 . _ -",
+            "invalid originator name ({} bytes): use 1 to {MAX_LEN} of the characters A-Z a-z 0-9 . _ -",
             self.length
         )
     }
@@ -114,24 +114,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_outside_the_alphabet_or_the_length_is_refused() {
+    fn an_invalid_character_or_length_is_rejected() {
         let longest = "x".repeat(MAX_LEN);
         assert_eq!(Originator::named(&longest).unwrap().as_str(), longest);
         for bad in ["", "a b", "ä", "a\n", "a/b", &"x".repeat(MAX_LEN + 1)] {
-            assert!(Originator::named(bad).is_err(), "{bad:?} was taken");
+            assert!(Originator::named(bad).is_err(), "{bad:?} was accepted");
         }
     }
 
     proptest! {
         #[test]
-        fn any_name_of_the_alphabet_is_taken_and_given_back(name in "[A-Za-z0-9._-]{1,64}") {
+        fn a_valid_name_is_returned_unchanged(name in "[A-Za-z0-9._-]{1,64}") {
             let originator = Originator::named(&name).unwrap();
             prop_assert_eq!(originator.as_str(), &name);
             prop_assert_eq!(Originator::named(&originator.to_string()), Ok(originator));
         }
 
         #[test]
-        fn any_other_text_is_refused_and_not_repeated(
+        fn an_invalid_name_is_rejected_and_not_in_the_error(
             before in "[A-Za-z0-9._-]{0,40}",
             odd in "[^A-Za-z0-9._-]",
             after in "\\PC{0,40}",

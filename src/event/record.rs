@@ -9,149 +9,154 @@ use std::{
 
 use opentelemetry::{
     KeyValue, SpanId, StringValue, TraceFlags, TraceId,
-    trace::{SpanContext, TraceState},
+    trace::{Event as SpanEvent, SpanContext},
 };
 
 use super::{
-    Recorder,
+    Emitter,
     clock::{Tick, WallTime},
-    cut::cut,
     error_class::Classification,
     id,
     operation::Operation,
     originator::Originator,
+    text::truncate,
 };
 
-/// How long a message of others may be, in bytes: an event is no place for a whole document.
-const LONGEST_MESSAGE: usize = 4096;
-/// How many moments of one call are kept; OpenTelemetry's own limit.
-const MOST_SPAN_EVENTS: usize = 128;
-
-/// Everything that is known of one call, from its opening to its end: one allocation, shared by the
-/// open call that writes it and by the events that read it.
-pub(crate) struct Record {
-    pub(crate) operation: Operation,
-    pub(crate) name: Option<StringValue>,
-    pub(crate) originator: Option<Originator>,
-    pub(crate) identity: Option<Arc<Identity>>,
-    pub(crate) attempt: u32,
-    pub(crate) flags: TraceFlags,
-    pub(crate) trace_id: TraceId,
-    pub(crate) span_id: SpanId,
-    /// `INVALID` when there is none.
-    pub(crate) parent_span_id: SpanId,
-    pub(crate) start_time: WallTime,
-    started: Tick,
-    open: Mutex<Open>,
-    /// In nanoseconds; [`STILL_OPEN`] until the call has ended.
-    duration: AtomicU64,
-    /// What was noted by the end. Boxed, since most calls have nothing to tell.
-    notes: OnceLock<Box<Notes>>,
-}
-
-/// No duration that a clock tells.
+/// The longest error message or span event name, in bytes.
+const MAX_TEXT_LEN: usize = 4096;
+/// The most span events that one call keeps, as in OpenTelemetry's span limits.
+const MAX_SPAN_EVENTS: usize = 128;
+/// The `duration` of a call that has not ended.
 const STILL_OPEN: u64 = u64::MAX;
 
-/// What is known of a call before it begins.
-pub(crate) struct Opening {
+/// Everything that is known of one call: one allocation, shared by the open call, which writes it, and by
+/// the events, which read it.
+pub(crate) struct Record {
+    pub(crate) start: CallStart,
+    pub(crate) trace_id: TraceId,
+    pub(crate) span_id: SpanId,
+    /// `INVALID` for the root span of a trace.
+    pub(crate) parent_span_id: SpanId,
+    pub(crate) flags: TraceFlags,
+    pub(crate) start_time: WallTime,
+    started: Tick,
+    open: Mutex<OpenState>,
+    /// In nanoseconds, or [`STILL_OPEN`].
+    duration: AtomicU64,
+    /// The annotations at the end of the call. Boxed, since most calls have none.
+    annotations: OnceLock<Box<Annotations>>,
+}
+
+/// What a request says of its call.
+pub(crate) struct CallStart {
     pub(crate) operation: Operation,
     pub(crate) name: Option<StringValue>,
     pub(crate) originator: Option<Originator>,
-    pub(crate) identity: Option<Arc<Identity>>,
+    pub(crate) ids: Option<Arc<CallIds>>,
     pub(crate) attempt: u32,
 }
 
-/// The span that a call becomes.
-pub(crate) struct Place {
-    pub(crate) trace_id: TraceId,
-    pub(crate) parent_span_id: Option<SpanId>,
-    pub(crate) flags: TraceFlags,
-}
+/// The span that a call is a child of.
+type ParentSpan = (TraceId, SpanId, TraceFlags);
 
-/// The ids that come with a request, or are learned during the call.
+/// The ids that a request has, or that a service sets during the call.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Identity {
+pub(crate) struct CallIds {
     pub(crate) thread_id: Option<StringValue>,
     pub(crate) turn_id: Option<StringValue>,
     pub(crate) call_id: Option<StringValue>,
-    /// The span that the request came from, in this process or another.
+    /// The span that the request comes from, in this process or another.
     pub(crate) parent: Option<SpanContext>,
 }
 
-/// What a record has only while its call is open.
-#[derive(Debug)]
-struct Open {
-    /// Where the events go. A call can end only once because this can be taken only once; and because it
-    /// is taken, a sink may keep events for ever without keeping itself.
-    recorder: Option<Arc<Recorder>>,
-    notes: Option<Box<Notes>>,
+/// The state of a call that has not ended.
+#[derive(Debug, Default)]
+struct OpenState {
+    /// A call ends only once because its emitter can be taken only once. And because it is taken, events
+    /// that a sink keeps do not keep the sink alive.
+    emitter: Option<Arc<Emitter>>,
+    annotations: Option<Box<Annotations>>,
+    /// Whether the call goes on after its service has answered.
+    kept_open: bool,
 }
 
-/// What layers and services write on a call.
+/// What layers and services write on an open call.
 #[derive(Debug, Default)]
-pub(crate) struct Notes {
+pub(crate) struct Annotations {
     pub(crate) attributes: Vec<KeyValue>,
     pub(crate) classification: Option<Classification>,
-    /// Who asked, when that was said only after the call had begun.
+    /// The originator, when it was set after the call had begun.
     pub(crate) originator: Option<Originator>,
-    pub(crate) identity: Option<Arc<Identity>>,
-    pub(crate) span_events: Vec<opentelemetry::trace::Event>,
+    pub(crate) ids: Option<Arc<CallIds>>,
+    pub(crate) span_events: Vec<SpanEvent>,
     pub(crate) dropped_span_events: u32,
 }
 
 // === impl Record ===
 
-/// Shows what the call is known by, and nothing that was noted on it.
-impl fmt::Debug for Record {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Record")
-            .field("operation", &self.operation)
-            .field("name", &self.name)
-            .field("trace_id", &self.trace_id)
-            .field("span_id", &self.span_id)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Record {
-    /// Begins a call now.
+    /// Begins a call now, as the root of a new trace if it has no parent.
     #[inline]
-    pub(crate) fn begin(opening: Opening, place: &Place, recorder: Arc<Recorder>) -> Arc<Self> {
-        let started = recorder.clock.now();
+    pub(crate) fn begin(
+        start: CallStart,
+        parent: Option<ParentSpan>,
+        emitter: Arc<Emitter>,
+    ) -> Arc<Self> {
+        let (trace_id, parent_span_id, parent_flags) = match parent {
+            Some((trace_id, span_id, flags)) => (trace_id, span_id, Some(flags)),
+            None => (id::trace_id(), SpanId::INVALID, None),
+        };
+        let flags = emitter.flags(trace_id, parent_flags);
+        let started = emitter.clock.now();
         Arc::new(Self {
-            operation: opening.operation,
-            name: opening.name,
-            originator: opening.originator,
-            identity: opening.identity,
-            attempt: opening.attempt,
-            flags: place.flags,
-            trace_id: place.trace_id,
+            start,
+            trace_id,
             span_id: id::span_id(),
-            parent_span_id: place.parent_span_id.unwrap_or(SpanId::INVALID),
-            start_time: recorder.clock.wall(started),
+            parent_span_id,
+            flags,
+            start_time: emitter.clock.wall(started),
             started,
-            open: Mutex::new(Open {
-                recorder: Some(recorder),
-                notes: None,
+            open: Mutex::new(OpenState {
+                emitter: Some(emitter),
+                ..OpenState::default()
             }),
             duration: AtomicU64::new(STILL_OPEN),
-            notes: OnceLock::new(),
+            annotations: OnceLock::new(),
         })
     }
 
-    /// Ends the call now, and returns where to tell of it; `None` when it has ended before.
-    pub(crate) fn end(&self) -> Option<Arc<Recorder>> {
-        let mut open = self.lock();
-        let recorder = open.recorder.take()?;
-        let notes = open.notes.take();
-        let duration = recorder.clock.now().since(self.started);
+    /// Ends the call now and returns its emitter, or `None` if the call has ended before.
+    #[inline]
+    pub(crate) fn end(&self) -> Option<Arc<Emitter>> {
+        self.end_locked(self.lock())
+    }
+
+    /// Like [`end`](Self::end), but leaves a call open that is to go on after the answer.
+    #[inline]
+    pub(crate) fn end_unless_kept_open(&self) -> Option<Arc<Emitter>> {
+        let open = self.lock();
+        if open.kept_open {
+            return None;
+        }
+        self.end_locked(open)
+    }
+
+    fn end_locked(&self, mut open: MutexGuard<'_, OpenState>) -> Option<Arc<Emitter>> {
+        let emitter = open.emitter.take()?;
+        let annotations = open.annotations.take();
+        let duration = emitter.clock.now().since(self.started);
         self.duration.store(duration, Relaxed);
         drop(open);
-        if let Some(notes) = notes {
-            // Empty until now, since only whoever took the recorder comes here.
-            let _ = self.notes.set(notes);
+        if let Some(annotations) = annotations {
+            // Cannot fail: only the one who took the emitter comes here.
+            let _ = self.annotations.set(annotations);
         }
-        Some(recorder)
+        Some(emitter)
+    }
+
+    /// Keeps the call open after the answer. Returns `false` if it is kept open already.
+    pub(crate) fn keep_open(&self) -> bool {
+        !std::mem::replace(&mut self.lock().kept_open, true)
     }
 
     #[inline]
@@ -159,94 +164,117 @@ impl Record {
         self.duration.load(Relaxed) == STILL_OPEN
     }
 
-    /// Where the events go, while the call is open.
-    pub(crate) fn recorder(&self) -> Option<Arc<Recorder>> {
-        self.lock().recorder.clone()
+    /// Returns the emitter while the call is open.
+    pub(crate) fn emitter(&self) -> Option<Arc<Emitter>> {
+        self.lock().emitter.clone()
     }
 
-    /// How long the call took; for its terminal event, whoever has which has it from after the end.
+    /// Returns how long the call took. Only terminal events ask for it, and they are made after the end.
     pub(crate) fn duration(&self) -> Duration {
         Duration::from_nanos(self.duration.load(Relaxed))
     }
 
-    /// What was noted by the end of the call.
-    pub(crate) fn notes(&self) -> Option<&Notes> {
-        self.notes.get().map(|notes| &**notes)
+    /// Returns the annotations of a call that has ended.
+    pub(crate) fn annotations(&self) -> Option<&Annotations> {
+        self.annotations.get().map(|annotations| &**annotations)
     }
 
-    /// Notes something; what comes after the end is not heard.
-    pub(crate) fn note(&self, something: impl FnOnce(&mut Notes)) {
+    /// Writes on the call; does nothing after its end.
+    pub(crate) fn annotate(&self, write: impl FnOnce(&mut Annotations)) {
         let mut open = self.lock();
-        if open.recorder.is_some() {
-            something(open.notes.get_or_insert_default());
+        if open.emitter.is_some() {
+            write(open.annotations.get_or_insert_default());
         }
     }
 
-    pub(crate) fn classify(&self, mut why: Classification) {
-        if let Some(message) = &mut why.message {
-            cut(message, LONGEST_MESSAGE);
-        }
-        self.note(|notes| notes.classification = Some(why));
+    pub(crate) fn add_attribute(&self, attribute: KeyValue) {
+        self.annotate(|annotations| annotations.attributes.push(attribute));
     }
 
-    pub(crate) fn add_event(&self, mut event: opentelemetry::trace::Event) {
-        cut(event.name.to_mut(), LONGEST_MESSAGE);
-        self.note(|notes| {
-            if notes.span_events.len() < MOST_SPAN_EVENTS {
-                notes.span_events.push(event);
+    pub(crate) fn classify(&self, mut classification: Classification) {
+        if let Some(message) = &mut classification.message {
+            truncate(message, MAX_TEXT_LEN);
+        }
+        self.annotate(|annotations| annotations.classification = Some(classification));
+    }
+
+    /// Adds a span event with the current time of the call's clock.
+    pub(crate) fn add_span_event(&self, mut name: String) {
+        let Some(emitter) = self.emitter() else {
+            return;
+        };
+        truncate(&mut name, MAX_TEXT_LEN);
+        let time = emitter.clock.wall(emitter.clock.now()).to_system();
+        let event = SpanEvent::new(name, time, Vec::new(), 0);
+        self.annotate(|annotations| {
+            if annotations.span_events.len() < MAX_SPAN_EVENTS {
+                annotations.span_events.push(event);
             } else {
-                notes.dropped_span_events = notes.dropped_span_events.saturating_add(1);
+                annotations.dropped_span_events = annotations.dropped_span_events.saturating_add(1);
             }
         });
     }
 
-    /// Notes ids that were not known when the call began.
-    pub(crate) fn learn(&self, ids: impl FnOnce(&mut Identity)) {
-        self.note(|notes| {
-            let known = notes
-                .identity
-                .get_or_insert_with(|| self.identity.clone().unwrap_or_default());
-            ids(Arc::make_mut(known));
+    /// Changes the ids that the terminal event shows.
+    pub(crate) fn set_ids(&self, set: impl FnOnce(&mut CallIds)) {
+        self.annotate(|annotations| {
+            let ids = annotations
+                .ids
+                .get_or_insert_with(|| self.start.ids.clone().unwrap_or_default());
+            set(Arc::make_mut(ids));
         });
     }
 
-    /// Who asked, as far as it is known now.
-    pub(crate) fn originator_now(&self) -> Option<Originator> {
-        self.noted(|notes| notes.originator.clone())
-            .or_else(|| self.originator.clone())
+    /// Returns the originator as it is known now.
+    pub(crate) fn current_originator(&self) -> Option<Originator> {
+        self.annotated(|annotations| annotations.originator.clone())
+            .or_else(|| self.start.originator.clone())
     }
 
-    /// The ids as far as they are known now.
-    pub(crate) fn identity_now(&self) -> Option<Arc<Identity>> {
-        self.noted(|notes| notes.identity.clone())
-            .or_else(|| self.identity.clone())
+    /// Returns the ids as they are known now.
+    pub(crate) fn current_ids(&self) -> Option<Arc<CallIds>> {
+        self.annotated(|annotations| annotations.ids.clone())
+            .or_else(|| self.start.ids.clone())
     }
 
-    fn noted<T>(&self, read: impl Fn(&Notes) -> Option<T>) -> Option<T> {
+    fn annotated<T>(&self, read: impl Fn(&Annotations) -> Option<T>) -> Option<T> {
         let open = self.lock();
-        read(open.notes.as_deref().or_else(|| self.notes())?)
+        read(open.annotations.as_deref().or_else(|| self.annotations())?)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Open> {
-        // No code of others runs under the lock, so what a panicking thread left is whole.
+    fn lock(&self) -> MutexGuard<'_, OpenState> {
+        // No code of a caller runs under the lock, so a panic cannot leave the state half-written.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns the context of the call's own span.
     pub(crate) fn span_context(&self) -> SpanContext {
+        let trace_state = self
+            .remote_parent()
+            .map(|parent| parent.trace_state().clone());
         SpanContext::new(
             self.trace_id,
             self.span_id,
             self.flags,
             false,
-            self.trace_state(),
+            trace_state.unwrap_or_default(),
         )
     }
 
-    fn trace_state(&self) -> TraceState {
-        self.identity
-            .as_ref()
-            .and_then(|ids| ids.parent.as_ref())
-            .map(|parent| parent.trace_state().clone())
-            .unwrap_or_default()
+    /// Returns the span that the request named as its parent.
+    pub(crate) fn remote_parent(&self) -> Option<&SpanContext> {
+        self.start.ids.as_ref()?.parent.as_ref()
+    }
+}
+
+/// Leaves out what services wrote, which may be long or confidential.
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("operation", &self.start.operation)
+            .field("name", &self.start.name)
+            .field("trace_id", &self.trace_id)
+            .field("span_id", &self.span_id)
+            .finish_non_exhaustive()
     }
 }

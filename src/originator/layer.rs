@@ -3,10 +3,10 @@ use tower_layer::Layer;
 use super::OriginatorService;
 use crate::event::Originator;
 
-/// Says who asked, on each request that does not say so itself.
+/// Sets the [`Originator`] of each request that has none.
 ///
-/// Put it outside of [`TimingLayer`](crate::TimingLayer), so that both events of a call say who
-/// asked. Inside of it, the start has gone out before, and only the terminal event does.
+/// Put it outside of [`TimingLayer`](crate::TimingLayer), so that both events of a call have the originator.
+/// Inside of it, only the terminal event has it, because the start is emitted before.
 ///
 /// ```
 /// use codex_telemetry::{Originator, OriginatorLayer};
@@ -17,27 +17,27 @@ use crate::event::Originator;
 #[derive(Clone, Debug)]
 pub struct OriginatorLayer {
     originator: Originator,
-    always: bool,
+    overrides: bool,
 }
 
 impl OriginatorLayer {
-    /// Returns a layer that names `originator` on requests that name none.
+    /// Returns a layer that sets `originator` on requests that have none.
     #[must_use]
     pub const fn new(originator: Originator) -> Self {
         Self {
             originator,
-            always: false,
+            overrides: false,
         }
     }
 
-    /// Returns a layer that names `originator` on every request, whatever the request says.
+    /// Returns a layer that sets `originator` on every request, in place of any that it has.
     ///
-    /// For a service whose callers' word does not count.
+    /// For a service that does not trust its callers to name themselves.
     #[must_use]
     pub const fn always(originator: Originator) -> Self {
         Self {
             originator,
-            always: true,
+            overrides: true,
         }
     }
 }
@@ -46,6 +46,10 @@ impl<S> Layer<S> for OriginatorLayer {
     type Service = OriginatorService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        OriginatorService::new(inner, self.originator.clone(), self.always)
+        OriginatorService {
+            inner,
+            originator: self.originator.clone(),
+            overrides: self.overrides,
+        }
     }
 }

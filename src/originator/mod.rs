@@ -1,4 +1,4 @@
-//! Middleware that says who asked.
+//! Middleware that sets the originator of each request.
 
 mod layer;
 mod service;

@@ -4,34 +4,44 @@ use tower_service::Service;
 
 use crate::{call::CodexRequest, event::Originator};
 
-/// The service that [`OriginatorLayer`](super::OriginatorLayer) makes.
+/// The service of [`OriginatorLayer`](super::OriginatorLayer).
 #[derive(Clone, Debug)]
 pub struct OriginatorService<S> {
-    inner: S,
-    originator: Originator,
-    always: bool,
+    pub(super) inner: S,
+    pub(super) originator: Originator,
+    pub(super) overrides: bool,
 }
 
 impl<S> OriginatorService<S> {
-    pub(super) fn new(inner: S, originator: Originator, always: bool) -> Self {
+    /// Returns a service that sets `originator` on requests that have none.
+    pub const fn new(inner: S, originator: Originator) -> Self {
         Self {
             inner,
             originator,
-            always,
+            overrides: false,
         }
     }
 
-    /// Returns the service inside.
+    /// Returns a service that sets `originator` on every request, in place of any that it has.
+    pub const fn always(inner: S, originator: Originator) -> Self {
+        Self {
+            inner,
+            originator,
+            overrides: true,
+        }
+    }
+
+    /// Returns the inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// Returns the service inside, to change.
+    /// Returns the inner service for changes.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// Returns the service inside, without the layer.
+    /// Returns the inner service without this one.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -55,7 +65,7 @@ where
     fn call(&mut self, mut request: R) -> Self::Future {
         request
             .context_mut()
-            .attribute_to(&self.originator, self.always);
+            .attribute_to(&self.originator, self.overrides);
         self.inner.call(request)
     }
 }

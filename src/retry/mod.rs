@@ -1,29 +1,28 @@
-//! Retry by class: a policy for tower's own retry layer.
+//! Retry by error class: a policy for tower's [`retry`](tower::retry) layer.
 //!
-//! [`RetryPolicy`] asks a classifier why a call failed, and makes it again only when that may help: after
-//! the time that the failing side named, or else after a pause that grows and is drawn anew each time. The
-//! calls of one policy draw on one budget, so that a service that is down is not hit much harder than one
-//! that works.
+//! [`RetryPolicy`] classifies the error of a call and retries it only if that may help. It waits as long as
+//! the error says, or else for a backoff that grows and is jittered. The calls of one policy share a budget,
+//! so a service that is down gets little more load than one that works.
 //!
-//! # Where it goes
+//! # The order of the layers
 //!
 //! ```text
-//! TimingLayer          the whole call: how long the caller waited, each retry as a moment within it
-//!   ErrorClassLayer    why it failed in the end
-//!     RetryLayer       with a RetryPolicy
-//!       TimingLayer    each attempt: a child call, with its number
-//!         ErrorClassLayer    why that attempt failed
+//! TimingLayer            the whole call, with a span event for each retry
+//!   ErrorClassLayer      the class of the error that the caller gets
+//!     RetryLayer         with a RetryPolicy
+//!       TimingLayer      each attempt, a child call with its number
+//!         ErrorClassLayer    the class of the attempt's error
 //! ```
 //!
-//! Either `TimingLayer` may be left out. Without the inner one there is one call, and the retries are
-//! moments within it; without the outer one each attempt is a call by itself. A timeout inside of the
-//! retry is for an attempt, one outside of it for the whole.
+//! Either `TimingLayer` may be left out. Without the inner one there is one call, and the attempts show as
+//! its span events only. Without the outer one each attempt is a call of its own. A timeout inside of the
+//! retry limits an attempt, one outside of it limits the whole call.
 //!
 //! # What a retry repeats
 //!
-//! The same request goes out again, and nothing of the failed attempt is undone. A turn that failed
-//! half-way has run its commands and changed its files, and one that resumed no thread starts a new one.
-//! Put the policy around work that may be done twice.
+//! A retry sends the same request again and undoes nothing of the failed attempt. A turn that failed half-way
+//! has run commands and changed files, and a turn that resumed no thread starts another new one. Retry only
+//! what may be done twice.
 
 mod policy;
 

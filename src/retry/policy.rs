@@ -7,13 +7,17 @@ use tower::retry::{
 };
 
 use crate::{
-    call::CodexRequest, classifier::CodexClassifier, error_class::Classify, event::ErrorClass,
+    call::CodexRequest,
+    classifier::CodexClassifier,
+    error_class::Classify,
+    event::{Classification, ErrorClass},
 };
 
-/// A [`Policy`] that makes a call again when the class of its error says that this may help.
+/// A [`Policy`] that retries a call if the class of its error is retryable.
 ///
-/// It counts attempts on the request's [`CallContext`](crate::CallContext), so each attempt's events say
-/// which one it is, and tells of each retry on the call that is open there. Clones share the budget.
+/// It counts the attempts in the request's [`CallContext`](crate::CallContext), so the events of each attempt
+/// have its number. It adds a span event to the open call for each retry, and for each retry that would have
+/// helped but was not made. Clones share the budget.
 ///
 /// ```
 /// use codex_telemetry::{
@@ -52,18 +56,18 @@ use crate::{
 ///
 /// # Panics
 ///
-/// When it is to wait outside of a tokio runtime with a timer.
+/// When it waits outside of a tokio runtime with a timer.
 ///
 /// # Cancel safety
 ///
-/// A call that is dropped while it waits is not made again. Its budget is spent.
+/// A call that is dropped while it waits is not retried. The budget for the retry is spent.
 #[derive(Clone)]
 pub struct RetryPolicy<C = CodexClassifier> {
     classifier: C,
-    may_help: fn(ErrorClass) -> bool,
-    attempts: u32,
-    first_pause: Duration,
-    longest_pause: Duration,
+    retry_if: fn(ErrorClass) -> bool,
+    max_attempts: u32,
+    initial_backoff: Duration,
+    max_backoff: Duration,
     max_retry_after: Duration,
     budget: Arc<dyn Budget + Send + Sync>,
 }
@@ -71,17 +75,23 @@ pub struct RetryPolicy<C = CodexClassifier> {
 // === impl RetryPolicy ===
 
 impl RetryPolicy {
-    /// Returns a policy of three attempts in all, the pauses between them a second at first and half a
-    /// minute at most, that waits for a hint of up to a minute, by [`CodexClassifier`] and with tower's
-    /// default budget.
+    /// Returns the default policy, which classifies with [`CodexClassifier`].
+    ///
+    /// | setting | default |
+    /// |---|---|
+    /// | [`max_attempts`](Self::max_attempts) | 3 |
+    /// | [`retry_if`](Self::retry_if) | [`ErrorClass::is_retryable`] |
+    /// | [`backoff`](Self::backoff) | 1 second at first, 30 seconds at most |
+    /// | [`max_retry_after`](Self::max_retry_after) | 60 seconds |
+    /// | [`budget`](Self::budget) | tower's [`TpsBudget`] with its defaults |
     #[must_use]
     pub fn new() -> Self {
         Self {
             classifier: CodexClassifier,
-            may_help: ErrorClass::is_retryable,
-            attempts: 3,
-            first_pause: Duration::from_secs(1),
-            longest_pause: Duration::from_secs(30),
+            retry_if: ErrorClass::is_retryable,
+            max_attempts: 3,
+            initial_backoff: Duration::from_secs(1),
+            max_backoff: Duration::from_secs(30),
             max_retry_after: Duration::from_secs(60),
             budget: Arc::new(TpsBudget::default()),
         }
@@ -89,70 +99,70 @@ impl RetryPolicy {
 }
 
 impl<C> RetryPolicy<C> {
-    /// Sets who says why a call failed: a [`Classify`] of the inner service's error.
+    /// Sets the classifier, a [`Classify`] of the inner service's error.
     #[must_use]
     pub fn classifier<D>(self, classifier: D) -> RetryPolicy<D> {
         RetryPolicy {
             classifier,
-            may_help: self.may_help,
-            attempts: self.attempts,
-            first_pause: self.first_pause,
-            longest_pause: self.longest_pause,
+            retry_if: self.retry_if,
+            max_attempts: self.max_attempts,
+            initial_backoff: self.initial_backoff,
+            max_backoff: self.max_backoff,
             max_retry_after: self.max_retry_after,
             budget: self.budget,
         }
     }
 
-    /// Sets which classes a retry may help; those of [`ErrorClass::is_retryable`] by default.
+    /// Sets which error classes are retried.
     #[must_use]
-    pub fn when(mut self, may_help: fn(ErrorClass) -> bool) -> Self {
-        self.may_help = may_help;
+    pub fn retry_if(mut self, predicate: fn(ErrorClass) -> bool) -> Self {
+        self.retry_if = predicate;
         self
     }
 
-    /// Sets how many attempts there are in all, the first one among them.
+    /// Sets the most attempts that a request has, the first one included.
     ///
-    /// A request that comes with a later [`attempt`](crate::CallContext::attempt) has had the ones before.
+    /// A request that comes with a later [`attempt`](crate::CallContext::attempt) has used up those before.
     #[must_use]
-    pub fn attempts(mut self, attempts: u32) -> Self {
-        self.attempts = attempts;
+    pub fn max_attempts(mut self, max_attempts: u32) -> Self {
+        self.max_attempts = max_attempts;
         self
     }
 
-    /// Sets the pauses where the failing side gave no hint: the first one, which then doubles, and the
-    /// longest. Each is drawn anew, between half of its length and the whole.
+    /// Sets the backoff for errors that do not say when to retry. It starts with `initial`, doubles with each
+    /// attempt up to `max`, and is jittered: the policy waits between half of it and all of it.
     #[must_use]
-    pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
-        self.first_pause = first;
-        self.longest_pause = longest;
+    pub fn backoff(mut self, initial: Duration, max: Duration) -> Self {
+        self.initial_backoff = initial;
+        self.max_backoff = max;
         self
     }
 
-    /// Sets the longest hint that is waited for. A call whose error names a longer time fails at once,
-    /// with that error: its caller knows better what to do meanwhile.
+    /// Sets the longest time that the policy waits when the error says how long. If the error asks for more,
+    /// the call fails at once with that error, and the caller can decide what to do meanwhile.
     #[must_use]
-    pub fn max_retry_after(mut self, longest: Duration) -> Self {
-        self.max_retry_after = longest;
+    pub fn max_retry_after(mut self, max: Duration) -> Self {
+        self.max_retry_after = max;
         self
     }
 
-    /// Sets what the retries are paid from; a call that succeeds pays in.
+    /// Sets the budget: each retry withdraws from it, each success deposits.
     ///
-    /// Policies that are given the same one share it.
+    /// Policies can share one budget.
     #[must_use]
     pub fn budget(mut self, budget: Arc<impl Budget + Send + Sync + 'static>) -> Self {
         self.budget = budget;
         self
     }
 
-    /// The pause after the attempt of this number.
-    fn pause(&self, attempt: u32) -> Duration {
+    /// Returns the jittered backoff after an attempt.
+    fn backoff_after(&self, attempt: u32) -> Duration {
         let doublings = 2_u32.saturating_pow(attempt.saturating_sub(1));
-        let whole = self.first_pause.saturating_mul(doublings);
-        // Tower's own backoff copies its random numbers with the policy, so that calls which fail together
-        // come back together, and draws none any more once it has grown to its longest.
-        whole
-            .min(self.longest_pause)
+        let backoff = self.initial_backoff.saturating_mul(doublings);
+        // Not tower's `ExponentialBackoff`. Clones of it have the same random numbers, so calls that fail
+        // together would retry together, and at its maximum it has no jitter at all.
+        backoff
+            .min(self.max_backoff)
             .mul_f64(f64::midpoint(1.0, fastrand::f64()))
     }
 }
@@ -171,29 +181,32 @@ where
         };
         let context = request.context_mut();
         let attempt = context.attempt();
-        if attempt >= self.attempts {
+        if attempt >= self.max_attempts {
             return None;
         }
-        let why = self.classifier.classify(error);
-        if !(self.may_help)(why.class) {
+        let Classification {
+            class, retry_after, ..
+        } = self.classifier.classify(error);
+        if !(self.retry_if)(class) {
             return None;
         }
 
-        let failed = format!("attempt {attempt} failed: {}", why.class);
-        if let Some(hint) = why.retry_after
-            && hint > self.max_retry_after
+        let failed = format!("attempt {attempt} failed: {class}");
+        if let Some(wait) = retry_after
+            && wait > self.max_retry_after
         {
+            let max = self.max_retry_after;
             context.add_event(format!(
-                "{failed}; not tried again, for it said to wait {hint:.1?}"
+                "{failed}; not retried: retry-after {wait:.1?} is longer than {max:.1?}"
             ));
             return None;
         }
         if !self.budget.withdraw() {
-            context.add_event(format!("{failed}; not tried again, the budget is spent"));
+            context.add_event(format!("{failed}; not retried: the budget is spent"));
             return None;
         }
-        let wait = why.retry_after.unwrap_or_else(|| self.pause(attempt));
-        context.add_event(format!("{failed}; trying again in {wait:.1?}"));
+        let wait = retry_after.unwrap_or_else(|| self.backoff_after(attempt));
+        context.add_event(format!("{failed}; retrying in {wait:.1?}"));
         *context = context.clone().with_attempt(attempt + 1);
         Some(tokio::time::sleep(wait))
     }
@@ -211,11 +224,11 @@ impl Default for RetryPolicy {
 
 impl<C> fmt::Debug for RetryPolicy<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A classifier is a closure as a rule, and a budget says nothing of itself.
+        // Without the classifier and the budget, which need not be `Debug`.
         f.debug_struct("RetryPolicy")
-            .field("attempts", &self.attempts)
-            .field("first_pause", &self.first_pause)
-            .field("longest_pause", &self.longest_pause)
+            .field("max_attempts", &self.max_attempts)
+            .field("initial_backoff", &self.initial_backoff)
+            .field("max_backoff", &self.max_backoff)
             .field("max_retry_after", &self.max_retry_after)
             .finish_non_exhaustive()
     }

@@ -15,17 +15,17 @@ pin_project! {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is done, it drops the inner future and then ends its call as cancelled.
+    /// When it is dropped before it completes, it drops the inner future and then ends its call as cancelled.
     ///
     /// # Panics
     ///
-    /// When polled after it was done.
+    /// When it is polled after it has completed.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F> {
-        // `None` once it is done. It goes before the call ends, here and by standing before the guard,
-        // so that what it opened within the call ends first, and what it writes on its way out (a
-        // timeout answers while the service it gave up on is still there) is on the event.
+        // `None` after completion. The inner future is dropped before the call ends: here because the field
+        // comes before the guard, and in `poll` by hand. So its child calls end first, and the terminal event
+        // has what it writes when it is dropped, as it is by a timeout.
         #[pin]
         inner: Option<F>,
         guard: CallGuard,
@@ -53,13 +53,13 @@ where
         let (mut inner, guard) = (this.inner, this.guard);
         let result = ready!(guard.observe(|| match inner.as_mut().as_pin_mut() {
             Some(inner) => inner.poll(cx),
-            None => panic!("`timing::future::ResponseFuture` polled after it was done"),
+            None => panic!("`timing::future::ResponseFuture` polled after completion"),
         }));
         guard.observe(|| inner.set(None));
-        guard.close(match &result {
-            Ok(_) => Outcome::Ok,
-            Err(_) => Outcome::Error,
-        });
+        match &result {
+            Ok(_) => guard.answered(),
+            Err(_) => guard.end(Outcome::Error),
+        }
         Poll::Ready(result)
     }
 }

@@ -4,16 +4,15 @@ use tower_layer::Layer;
 
 use super::TimingService;
 use crate::{
-    event::{Clock, Recorder},
+    event::{Clock, Emitter},
     sink::{CatchPanic, Sink},
 };
 
-/// Opens a call for each request, times it, and hands its start and its end to a sink.
+/// Opens a call for each request, times it, and emits its start and its end to a [`Sink`].
 ///
-/// Put it outside of what should be timed, and outside of
-/// [`ErrorClassLayer`](crate::ErrorClassLayer), which writes on the call that this layer opens. One
-/// inside another (around each attempt of a retry, or around a tool inside a turn) makes a child
-/// call.
+/// Put it outside of what it should time, and outside of [`ErrorClassLayer`](crate::ErrorClassLayer), which
+/// writes on the call that this layer opens. A timing layer within another one, such as around each attempt
+/// of a retry or around a tool within a turn, opens a child call.
 ///
 /// ```
 /// use codex_telemetry::{Call, MemorySink, Operation, TimingLayer};
@@ -35,21 +34,27 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # Streams
+///
+/// The call ends when the response arrives. If the response is a stream, that is before its body. To time the
+/// body too, the service puts the guard of
+/// [`call.context.keep_open()`](crate::CallContext::keep_open) into it, and the call ends with the body.
 #[derive(Clone, Debug)]
 pub struct TimingLayer {
-    recorder: Arc<Recorder>,
+    emitter: Arc<Emitter>,
 }
 
 impl TimingLayer {
-    /// Returns a layer that hands events to `sink`; its services share it.
+    /// Returns a layer that emits events to `sink`, which all services of the layer share.
     pub fn new(sink: impl Sink + 'static) -> Self {
         Self::with_clock(sink, Clock::system())
     }
 
-    /// Returns a layer that times by a given clock, such as one that a test moves.
+    /// Returns a layer with a given clock, such as a manual one for a test.
     pub fn with_clock(sink: impl Sink + 'static, clock: Clock) -> Self {
         Self {
-            recorder: Arc::new(Recorder::new(clock, CatchPanic::new(sink))),
+            emitter: Arc::new(Emitter::new(clock, CatchPanic::new(sink))),
         }
     }
 }
@@ -58,6 +63,9 @@ impl<S> Layer<S> for TimingLayer {
     type Service = TimingService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        TimingService::new(inner, Arc::clone(&self.recorder))
+        TimingService {
+            inner,
+            emitter: Arc::clone(&self.emitter),
+        }
     }
 }

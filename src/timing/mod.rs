@@ -1,5 +1,4 @@
-//! Middleware that opens a call for each request, times it, and hands its start and its end to a
-//! sink.
+//! Middleware that opens a call for each request, times it, and emits its start and its end to a sink.
 
 pub mod future;
 mod layer;

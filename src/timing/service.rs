@@ -3,37 +3,45 @@ use std::{
     task::{Context, Poll},
 };
 
+use tower_layer::Layer;
 use tower_service::Service;
 
-use super::future::ResponseFuture;
+use super::{TimingLayer, future::ResponseFuture};
 use crate::{
     call::{CallGuard, CodexRequest},
-    event::Recorder,
+    event::{Clock, Emitter},
+    sink::Sink,
 };
 
-/// The service that [`TimingLayer`](super::TimingLayer) makes.
+/// The service of [`TimingLayer`].
 #[derive(Clone, Debug)]
 pub struct TimingService<S> {
-    inner: S,
-    recorder: Arc<Recorder>,
+    pub(super) inner: S,
+    pub(super) emitter: Arc<Emitter>,
 }
 
 impl<S> TimingService<S> {
-    pub(super) fn new(inner: S, recorder: Arc<Recorder>) -> Self {
-        Self { inner, recorder }
+    /// Returns a service that emits the events of its calls to `sink`.
+    pub fn new(inner: S, sink: impl Sink + 'static) -> Self {
+        TimingLayer::new(sink).layer(inner)
     }
 
-    /// Returns the service inside.
+    /// Returns a service with a given clock, such as a manual one for a test.
+    pub fn with_clock(inner: S, sink: impl Sink + 'static, clock: Clock) -> Self {
+        TimingLayer::with_clock(sink, clock).layer(inner)
+    }
+
+    /// Returns the inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// Returns the service inside, to change.
+    /// Returns the inner service for changes.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// Returns the service inside, without the layer.
+    /// Returns the inner service without this one.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -48,7 +56,7 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S::Future>;
 
-    /// An error of readiness comes before there is a call, so it makes no event.
+    /// Emits no event: an error here comes before there is a call.
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -56,9 +64,9 @@ where
 
     #[inline]
     fn call(&mut self, mut request: R) -> Self::Future {
-        let call = self.recorder.enabled().then(|| {
+        let call = self.emitter.enabled().then(|| {
             let (operation, name) = (request.operation(), request.name());
-            request.context_mut().open(&self.recorder, operation, name)
+            request.context_mut().open(&self.emitter, operation, name)
         });
         let mut guard = CallGuard::new(call);
         let inner = guard.observe(|| self.inner.call(request));

@@ -1,5 +1,5 @@
-//! Calls inside of an axum handler, over real HTTP: the span of the HTTP request is handed on, and a client
-//! that hangs up cancels the call that was made for it.
+//! Calls in an axum handler, over real HTTP: the trace of the HTTP request is continued, and a client that
+//! disconnects cancels its call.
 
 use std::net::SocketAddr;
 
@@ -27,7 +27,7 @@ const SPAN: &str = "b7ad6b7169203331";
 
 type Turns = BoxCloneSyncService<Call<u32>, u32, BoxError>;
 
-/// A turn that calls a tool; of 0 it never ends.
+/// Returns turns that call a tool. The turn of 0 never completes.
 fn turns(sink: &MemorySink) -> Turns {
     let tools = ServiceBuilder::new()
         .timing(sink.clone())
@@ -66,7 +66,7 @@ async fn handler(
     }
 }
 
-/// Starts the server on loopback; it ends with the runtime.
+/// Starts the server on loopback, which stops with the runtime.
 async fn serve(sink: &MemorySink) -> SocketAddr {
     let app = Router::new()
         .route("/double/{number}", get(handler))
@@ -77,7 +77,7 @@ async fn serve(sink: &MemorySink) -> SocketAddr {
     address
 }
 
-async fn ask(server: SocketAddr, number: u32, headers: &str) -> TcpStream {
+async fn send_request(server: SocketAddr, number: u32, headers: &str) -> TcpStream {
     let mut connection = TcpStream::connect(server).await.unwrap();
     let request = format!(
         "GET /double/{number} HTTP/1.1\r\nhost: {server}\r\n{headers}connection: close\r\n\r\n"
@@ -86,22 +86,22 @@ async fn ask(server: SocketAddr, number: u32, headers: &str) -> TcpStream {
     connection
 }
 
-/// The whole answer, as text.
-async fn answer(mut connection: TcpStream) -> String {
+/// Returns the whole response as text.
+async fn response(mut connection: TcpStream) -> String {
     let mut text = String::new();
     timeout(DEADLINE, connection.read_to_string(&mut text))
         .await
-        .expect("the server hangs")
+        .expect("the server responds")
         .unwrap();
     text
 }
 
 #[tokio::test]
-async fn a_call_in_a_handler_belongs_to_the_span_of_the_http_request() {
+async fn a_call_in_a_handler_is_a_child_of_the_http_requests_span() {
     let sink = MemorySink::new();
     let server = serve(&sink).await;
     let headers = format!("traceparent: 00-{TRACE}-{SPAN}-01\r\ntracestate: vendor=7\r\n");
-    let text = answer(ask(server, 21 * 2, &headers).await).await;
+    let text = response(send_request(server, 21 * 2, &headers).await).await;
     assert!(text.starts_with("HTTP/1.1 200"), "{text}");
     assert!(text.ends_with("\r\n\r\n84"), "{text}");
 
@@ -117,11 +117,11 @@ async fn a_call_in_a_handler_belongs_to_the_span_of_the_http_request() {
 }
 
 #[tokio::test]
-async fn a_request_without_a_usable_traceparent_begins_a_trace_of_its_own() {
+async fn a_request_without_a_valid_traceparent_begins_a_new_trace() {
     let sink = MemorySink::new();
     let server = serve(&sink).await;
     for headers in ["", "traceparent: 00-0000-nonsense\r\n"] {
-        let text = answer(ask(server, 3, headers).await).await;
+        let text = response(send_request(server, 3, headers).await).await;
         assert!(text.starts_with("HTTP/1.1 502"), "{text}");
         let ended = ended(&sink);
         let [tool, turn] = &ended[..] else {
@@ -135,38 +135,38 @@ async fn a_request_without_a_usable_traceparent_begins_a_trace_of_its_own() {
 }
 
 #[tokio::test]
-async fn requests_at_once_do_not_mix_up_their_traces() {
+async fn concurrent_requests_keep_their_traces_apart() {
     let sink = MemorySink::new();
     let server = serve(&sink).await;
-    let asked = (1..=20_u32).map(|n| async move {
+    let requests = (1..=20_u32).map(|n| async move {
         let headers = format!("traceparent: 00-{n:032x}-{n:016x}-01\r\n");
-        answer(ask(server, 2 * n, &headers).await).await
+        response(send_request(server, 2 * n, &headers).await).await
     });
-    let answers = futures_util::future::join_all(asked).await;
-    for (text, n) in answers.iter().zip(1..) {
+    let responses = futures_util::future::join_all(requests).await;
+    for (text, n) in responses.iter().zip(1..) {
         assert!(text.ends_with(&format!("\r\n\r\n{}", 4 * n)), "{text}");
     }
     let ended = ended(&sink);
     assert_eq!(ended.len(), 40);
     for n in 1..=20_u32 {
         let trace = format!("{n:032x}");
-        let of_it = |event: &&Event| event.trace_id().to_string() == trace;
-        assert_eq!(ended.iter().filter(of_it).count(), 2);
+        let in_trace = |event: &&Event| event.trace_id().to_string() == trace;
+        assert_eq!(ended.iter().filter(in_trace).count(), 2);
     }
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_cancels_its_call() {
+async fn a_client_that_disconnects_cancels_its_call() {
     let sink = MemorySink::new();
     let server = serve(&sink).await;
-    let connection = ask(server, 0, "").await;
+    let connection = send_request(server, 0, "").await;
     let until = async |count| {
         while sink.events().len() < count {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
     };
-    timeout(DEADLINE, until(1)).await.expect("it never began");
+    timeout(DEADLINE, until(1)).await.expect("the call starts");
     drop(connection);
-    timeout(DEADLINE, until(2)).await.expect("it never ended");
+    timeout(DEADLINE, until(2)).await.expect("the call ends");
     assert_eq!(only(&sink).outcome(), Some(Outcome::Cancelled));
 }

@@ -1,4 +1,4 @@
-//! Stacks whose types are erased, as an application keeps them in its own structs.
+//! Stacks with erased types, as an application keeps them in its structs.
 
 use codex_telemetry::{
     BoxError, Call, CodexClassifier, ErrorClass, Originator, Outcome, ServiceBuilderExt,
@@ -13,7 +13,7 @@ use tower::{
 
 use crate::support::*;
 
-/// Calls `service` with a number that succeeds and one that fails, and checks what `sink` heard.
+/// Calls `service` with a number that succeeds and one that fails, and checks the events.
 async fn check<S>(name: &str, service: &mut S, sink: &MemorySink)
 where
     S: Service<Call<u32>, Response = u32, Error = BoxError>,
@@ -32,7 +32,7 @@ where
     }
 }
 
-/// The stack before its type is erased.
+/// A stack before its type is erased.
 macro_rules! stack {
     ($sink:expr) => {
         ServiceBuilder::new()
@@ -44,7 +44,7 @@ macro_rules! stack {
 }
 
 #[tokio::test]
-async fn a_stack_may_be_erased_in_each_of_towers_boxes() {
+async fn a_stack_works_in_each_of_towers_boxes() {
     let sink = MemorySink::new();
     let mut shared = BoxCloneSyncService::new(stack!(sink));
     check("BoxCloneSyncService", &mut shared, &sink).await;
@@ -57,7 +57,7 @@ async fn a_stack_may_be_erased_in_each_of_towers_boxes() {
 }
 
 #[test]
-fn a_box_that_is_shared_between_threads_tells_of_every_call() {
+fn a_box_that_threads_share_reports_every_call() {
     let sink = MemorySink::new();
     let shared = BoxCloneSyncService::new(stack!(sink));
     std::thread::scope(|scope| {
@@ -79,7 +79,7 @@ fn a_box_that_is_shared_between_threads_tells_of_every_call() {
 }
 
 #[tokio::test]
-async fn the_layers_may_be_erased_instead_of_the_stack() {
+async fn the_layers_work_in_each_of_towers_boxes() {
     type Inner = BoxCloneService<Call<u32>, u32, BoxError>;
 
     let sink = MemorySink::new();

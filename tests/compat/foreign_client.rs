@@ -1,4 +1,4 @@
-//! Another Codex client, which knows nothing of this crate: its requests, its futures, its errors.
+//! The layers around a Codex client of another crate, with its own requests, futures and errors.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use tower::{ServiceBuilder, ServiceExt};
 
 use crate::support::*;
 
-/// Such as a client that speaks to a server of Codex's would be.
+/// Stands for a client of the Codex app server.
 mod client {
     use std::{fmt, future::Future, pin::Pin, time::Duration};
 
-    /// Cannot be cloned, like a request with a stream in it.
+    /// Not `Clone`, like a request with a stream in it.
     pub(super) struct UserTurn {
         pub(super) text: String,
     }
@@ -24,7 +24,7 @@ mod client {
         pub(super) input_tokens: i64,
     }
 
-    /// Its cause is in its text alone.
+    /// An error without a `source`.
     #[derive(Debug, PartialEq)]
     pub(super) enum ClientError {
         Rpc { code: i64 },
@@ -81,7 +81,7 @@ fn classify(error: &ClientError) -> Classification {
     }
 }
 
-/// The client's work behind the three layers.
+/// Sends a turn through the three layers.
 async fn run(sink: &MemorySink, text: &str) -> Result<String, ClientError> {
     let turns = ServiceBuilder::new()
         .originator(Originator::Sdk)
@@ -100,7 +100,7 @@ async fn run(sink: &MemorySink, text: &str) -> Result<String, ClientError> {
 }
 
 #[tokio::test]
-async fn an_answer_of_another_client_passes_and_is_a_turn_with_its_tokens() {
+async fn a_response_is_returned_and_its_turn_has_the_tokens() {
     let sink = MemorySink::new();
     assert_eq!(run(&sink, "hello").await.as_deref(), Ok("HELLO"));
     let turn = only(&sink);
@@ -111,9 +111,9 @@ async fn an_answer_of_another_client_passes_and_is_a_turn_with_its_tokens() {
 }
 
 #[tokio::test]
-async fn an_error_of_another_client_passes_unchanged_and_has_its_class() {
+async fn an_error_is_returned_unchanged_and_its_turn_has_the_class() {
     let wait = Duration::from_secs(7);
-    for (text, error, class, hint) in [
+    for (text, error, class, retry_after) in [
         (
             "rpc",
             ClientError::Rpc { code: -32602 },
@@ -134,18 +134,18 @@ async fn an_error_of_another_client_passes_unchanged_and_has_its_class() {
         ),
     ] {
         let sink = MemorySink::new();
-        let said = error.to_string();
+        let message = error.to_string();
         assert_eq!(run(&sink, text).await, Err(error));
         let turn = only(&sink);
         assert_eq!(turn.outcome(), Some(Outcome::Error));
         assert_eq!(turn.error_class(), Some(class));
-        assert_eq!(turn.error_message(), Some(said.as_str()));
-        assert_eq!(turn.retry_after(), hint);
+        assert_eq!(turn.error_message(), Some(message.as_str()));
+        assert_eq!(turn.retry_after(), retry_after);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_client_calls_busy_is_tried_again_when_it_says() {
+async fn an_error_is_retried_after_the_time_that_it_names() {
     let sink = MemorySink::new();
     let turns = ServiceBuilder::new()
         .timing(sink.clone())
@@ -165,7 +165,7 @@ async fn what_the_client_calls_busy_is_tried_again_when_it_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn among_towers_layers_an_error_is_classified_wherever_it_was_made() {
+async fn errors_of_the_client_and_of_tower_are_both_classified() {
     let sink = MemorySink::new();
     let turns = ServiceBuilder::new()
         .timing(sink.clone())

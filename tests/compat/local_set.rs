@@ -1,4 +1,4 @@
-//! Services, requests and futures that stay on their thread.
+//! Services, requests and futures that are not `Send`.
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
@@ -8,7 +8,7 @@ use tower::{ServiceBuilder, ServiceExt};
 
 use crate::support::*;
 
-/// Neither this nor a future that holds it can be sent.
+/// Makes the request, and a future that holds it, not `Send`.
 type Log = Rc<RefCell<Vec<u32>>>;
 
 async fn write(call: Call<Log>) -> Result<usize, Rc<str>> {
@@ -36,7 +36,7 @@ async fn the_whole_stack_runs_on_a_local_set() {
     let local = LocalSet::new();
     let call = Call::new(WORK, Rc::clone(&log));
     let task = local.spawn_local(service.oneshot(call));
-    let answer = local.run_until(task).await.expect("the task lives");
+    let answer = local.run_until(task).await.expect("the task completes");
 
     assert_eq!(answer.as_ref().map(|length| *length), Ok(3));
     assert_eq!(*log.borrow(), [1, 2, 3]);
@@ -51,7 +51,7 @@ async fn the_whole_stack_runs_on_a_local_set() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_local_set_that_is_dropped_cancels_the_calls_on_it() {
+async fn a_dropped_local_set_cancels_its_calls() {
     let sink = MemorySink::new();
     let service =
         ServiceBuilder::new()

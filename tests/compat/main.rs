@@ -1,4 +1,4 @@
-//! The layers as a user meets them: around what others wrote, and inside of what others run.
+//! The layers around clients, services and servers of other crates.
 
 mod axum_handler;
 mod boxed;
@@ -7,4 +7,6 @@ mod checked;
 mod foreign_client;
 mod local_set;
 mod routed;
+mod send;
+mod streams;
 mod support;

@@ -1,4 +1,4 @@
-//! Stacks that are chosen, queued or limited by tower's middleware.
+//! Stacks that are selected, queued or made by tower's middleware.
 
 use codex_telemetry::{
     BoxError, Call, CodexClassifier, ErrorClass, Event, Operation, Outcome, ServiceBuilderExt,
@@ -24,7 +24,7 @@ fn stack(sink: &MemorySink) -> Stack {
 }
 
 #[tokio::test]
-async fn each_stack_behind_a_steer_has_a_sink_of_its_own() {
+async fn each_stack_behind_a_steer_has_its_own_sink() {
     let (small, large) = (MemorySink::new(), MemorySink::new());
     let stacks = [stack(&small), stack(&large)];
     let mut steer = Steer::new(stacks, |call: &Call<u32>, _: &[Stack]| {
@@ -40,21 +40,21 @@ async fn each_stack_behind_a_steer_has_a_sink_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_timing_layer_may_be_left_out_by_configuration() {
-    for switched_on in [true, false] {
+async fn a_timing_layer_is_optional() {
+    for enabled in [true, false] {
         let sink = MemorySink::new();
-        let timing = switched_on.then(|| TimingLayer::new(sink.clone()));
+        let timing = enabled.then(|| TimingLayer::new(sink.clone()));
         let service = ServiceBuilder::new()
             .layer(option_layer(timing))
             .error_class(CodexClassifier)
             .service_fn(|call: Call<u32>| double(call.request));
         assert_eq!(service.oneshot(Call::new(WORK, 4)).await.unwrap(), 8);
-        assert_eq!(ended(&sink).len(), usize::from(switched_on));
+        assert_eq!(ended(&sink).len(), usize::from(enabled));
     }
 }
 
 #[tokio::test]
-async fn either_of_two_stacks_is_one_service() {
+async fn two_stacks_work_in_an_either() {
     let sink = MemorySink::new();
     for local in [true, false] {
         let plain = tower::service_fn(|call: Call<u32>| double(call.request));
@@ -71,7 +71,7 @@ async fn either_of_two_stacks_is_one_service() {
 }
 
 #[tokio::test]
-async fn a_buffer_of_a_boxed_stack_serves_many_tasks() {
+async fn a_buffer_around_a_boxed_stack_serves_many_tasks() {
     let sink = MemorySink::new();
     let (buffer, worker) = Buffer::pair(stack(&sink), 4);
     let worker = tokio::spawn(worker);
@@ -91,10 +91,10 @@ async fn a_buffer_of_a_boxed_stack_serves_many_tasks() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_made_for_each_session_shares_the_sink() {
+async fn services_that_are_made_for_each_session_share_the_sink() {
     let sink = MemorySink::new();
     let timing = TimingLayer::new(sink.clone());
-    // A make-service, as a server has one for each connection.
+    // A make-service, as a server has it for its connections.
     let mut sessions = tower::service_fn(move |session: &'static str| {
         let service =
             ServiceBuilder::new()

@@ -1,4 +1,4 @@
-//! What `CodexClassifier` knows, each as it really comes.
+//! The classes that `CodexClassifier` gives, with errors as their sources return them.
 
 use std::{io, time::Duration};
 
@@ -48,7 +48,7 @@ fn an_io_error_has_the_class_of_its_kind() {
 }
 
 #[tokio::test]
-async fn errors_of_towers_layers_have_their_class() {
+async fn errors_of_towers_layers_have_their_classes() {
     assert_eq!(CodexClassifier.classify(&Elapsed::new()).class, C::Timeout);
     assert_eq!(
         CodexClassifier.classify(&Overloaded::new()).class,
@@ -63,7 +63,7 @@ async fn errors_of_towers_layers_have_their_class() {
 }
 
 #[tokio::test]
-async fn a_buffer_whose_worker_was_ended_is_interrupted() {
+async fn a_buffer_without_its_worker_is_interrupted() {
     let works = || service_fn(|()| async { Ok::<_, BoxError>(()) });
     let (buffer, worker) = Buffer::pair(works(), 1);
     drop(worker);
@@ -73,7 +73,7 @@ async fn a_buffer_whose_worker_was_ended_is_interrupted() {
 }
 
 #[tokio::test]
-async fn a_buffer_whose_service_failed_has_the_class_of_that_failure() {
+async fn a_buffer_whose_service_failed_has_the_class_of_that_error() {
     let broken = tower::util::BoxService::new(NeverReady);
     let (mut buffer, worker) = Buffer::pair(broken, 1);
     tokio::spawn(worker);
@@ -86,7 +86,7 @@ async fn a_buffer_whose_service_failed_has_the_class_of_that_failure() {
     );
 }
 
-/// A service whose connection is refused before it is ready.
+/// A service that fails before it is ready.
 struct NeverReady;
 
 impl Service<()> for NeverReady {
@@ -108,8 +108,8 @@ impl Service<()> for NeverReady {
 }
 
 #[tokio::test]
-async fn a_task_that_panicked_is_a_panic_and_one_that_was_aborted_is_interrupted() {
-    let panicked = tokio::spawn(async { panic!("on purpose") })
+async fn a_task_that_panicked_is_a_panic_and_an_aborted_one_is_interrupted() {
+    let panicked = tokio::spawn(async { panic!("intended") })
         .await
         .unwrap_err();
     assert_eq!(CodexClassifier.classify(&panicked).class, C::Panic);
@@ -133,7 +133,7 @@ fn a_turn_whose_runtime_has_shut_down_is_interrupted() {
         let _entered = handle.enter();
         let mut turn = tokio_test::task::spawn(TurnService::new().oneshot(TurnRequest::new("Go")));
         let std::task::Poll::Ready(result) = turn.poll() else {
-            panic!("the turn waits");
+            panic!("the turn is pending");
         };
         result.unwrap_err()
     };
@@ -145,36 +145,48 @@ fn a_turn_whose_runtime_has_shut_down_is_interrupted() {
 }
 
 #[tokio::test]
-async fn class_hint_and_text_come_through_every_wrapper() {
-    let hint = Some(Duration::from_millis(1500));
+async fn class_retry_after_and_message_are_found_in_every_wrapper() {
+    let retry_after = Some(Duration::from_millis(1500));
     let limited = || failed("rate limit exceeded: try again in 1.5s");
 
-    let told = CodexClassifier.classify(&limited().await);
-    assert_eq!((told.class, told.retry_after), (C::RateLimit, hint));
+    let found = CodexClassifier.classify(&limited().await);
+    assert_eq!(
+        (found.class, found.retry_after),
+        (C::RateLimit, retry_after)
+    );
 
     let boxed: BoxError = io::Error::other(limited().await).into();
-    let told = CodexClassifier.classify(&boxed);
-    assert_eq!((told.class, told.retry_after), (C::RateLimit, hint));
+    let found = CodexClassifier.classify(&boxed);
+    assert_eq!(
+        (found.class, found.retry_after),
+        (C::RateLimit, retry_after)
+    );
 
-    let told = CodexClassifier.classify(&tool(tool(limited().await)));
-    assert_eq!((told.class, told.retry_after), (C::RateLimit, hint));
-    let message = told.message.unwrap();
+    let found = CodexClassifier.classify(&tool(tool(limited().await)));
+    assert_eq!(
+        (found.class, found.retry_after),
+        (C::RateLimit, retry_after)
+    );
+    let message = found.message.unwrap();
     assert!(message.contains("tool `t` failed"), "{message}");
     assert!(message.contains("try again in 1.5s"), "{message}");
 
-    // Whatever kept the approver, it may try again when its agent may.
-    let told = CodexClassifier.classify(&ToolError::ApprovalFailed {
+    // An approver can be an agent, and then knows when to retry.
+    let found = CodexClassifier.classify(&ToolError::ApprovalFailed {
         tool: "t".into(),
         source: limited().await.into(),
     });
-    assert_eq!((told.class, told.retry_after), (C::ApprovalDenied, hint));
+    assert_eq!(
+        (found.class, found.retry_after),
+        (C::ApprovalDenied, retry_after)
+    );
 }
 
 #[tokio::test]
-async fn the_hint_in_the_text_of_a_cut_stream_is_kept() {
+async fn the_retry_after_in_the_message_of_a_lost_stream_is_found() {
     let cut =
         "stream disconnected before completion: Rate limit reached. Please try again in 20ms.";
-    let told = CodexClassifier.classify(&failed(cut).await);
-    assert_eq!(told.class, C::RateLimit);
-    assert_eq!(told.retry_after, Some(Duration::from_millis(20)));
+    let found = CodexClassifier.classify(&failed(cut).await);
+    assert_eq!(found.class, C::RateLimit);
+    assert_eq!(found.retry_after, Some(Duration::from_millis(20)));
 }

@@ -1,11 +1,11 @@
-//! The classes of errors, and `docs/error-classes.md`, which tells of them.
+//! The error classes, and `docs/error-classes.md`, which describes them.
 #![allow(
     clippy::unwrap_used,
-    reason = "clippy's exception for tests does not reach their helpers"
+    reason = "clippy allows it in tests only, and not in their helpers"
 )]
 
 mod classifier;
 mod extended;
-mod newcomers;
+mod messages;
 mod page;
 mod support;

@@ -1,4 +1,4 @@
-//! `docs/error-classes.md` says what the code does, and what the tests prove.
+//! `docs/error-classes.md` agrees with the code, and with the tests that prove its rows.
 
 use std::{fs, path::Path};
 
@@ -9,7 +9,7 @@ const PAGE: &str = include_str!("../../docs/error-classes.md");
 /// A row of the tables of failures.
 struct Failure {
     cause: &'static str,
-    says: &'static str,
+    message: &'static str,
     class: ErrorClass,
     /// The body of the test that proves it.
     test: String,
@@ -20,14 +20,14 @@ fn section(title: &str) -> &'static str {
     rest.split("\n## ").next().unwrap()
 }
 
-/// The cells of a row, or nothing when the line is no row, or a table's head.
+/// Returns the cells of a row, or `None` for a table's head and for any other line.
 fn cells(line: &'static str) -> Option<Vec<&'static str>> {
     let row = line.strip_prefix("| ")?.strip_suffix(" |")?;
     let cells: Vec<_> = row.split('|').map(str::trim).collect();
     (!["class", "cause"].contains(&cells[0])).then_some(cells)
 }
 
-/// What stands in a cell, without the marks of code around it.
+/// Returns the text of a cell without backticks.
 fn code(cell: &'static str) -> &'static str {
     cell.trim_matches('`').trim()
 }
@@ -35,10 +35,10 @@ fn code(cell: &'static str) -> &'static str {
 fn class(cell: &'static str) -> ErrorClass {
     let name = code(cell);
     let known = ErrorClass::ALL.iter().find(|class| class.as_str() == name);
-    *known.unwrap_or_else(|| panic!("there is no class {name}"))
+    *known.unwrap_or_else(|| panic!("unknown class {name}"))
 }
 
-/// The body of a test of `tests/real_codex`, named as `file::function`.
+/// Returns the body of a test of `tests/real_codex`, which is named as `file::function`.
 fn body(test: &str) -> String {
     let (file, function) = test.split_once("::").unwrap();
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real_codex");
@@ -46,7 +46,7 @@ fn body(test: &str) -> String {
     let source = source.unwrap_or_else(|error| panic!("{test}: {error}"));
     let (before, rest) = source
         .split_once(&format!("async fn {function}("))
-        .unwrap_or_else(|| panic!("there is no test {test}"));
+        .unwrap_or_else(|| panic!("unknown test {test}"));
     assert!(before.ends_with("#[tokio::test]\n"), "{test} is no test");
     let body = rest.split("\n}\n").next().unwrap();
     // A quote within a text is escaped there.
@@ -61,12 +61,12 @@ fn failures() -> Vec<Failure> {
             test = body(name.trim_end_matches("`:"));
         }
         let Some(cells) = cells(line) else { continue };
-        let [cause, says, named] = cells[..] else {
+        let [cause, message, named] = cells[..] else {
             panic!("{line}");
         };
         failures.push(Failure {
             cause,
-            says: code(says),
+            message: code(message),
             class: class(named),
             test: test.clone(),
         });
@@ -74,13 +74,13 @@ fn failures() -> Vec<Failure> {
     failures
 }
 
-/// `RateLimit`, as the source has it.
+/// Returns the name of the variant, such as `RateLimit`.
 fn variant(class: ErrorClass) -> String {
     format!("{class:?}")
 }
 
 #[test]
-fn every_class_has_its_row_in_order_with_its_mark() {
+fn every_class_has_its_row_in_order() {
     let rows: Vec<_> = section("The classes").lines().filter_map(cells).collect();
     let named: Vec<_> = rows.iter().map(|row| class(row[0])).collect();
     assert_eq!(named, ErrorClass::ALL);
@@ -94,41 +94,47 @@ fn every_class_has_its_row_in_order_with_its_mark() {
 }
 
 #[test]
-fn every_failure_has_the_class_and_the_words_that_its_test_proves() {
+fn every_failure_has_the_class_and_the_message_that_its_test_proves() {
     let failures = failures();
     assert!(failures.len() >= 30, "{} rows", failures.len());
     for Failure {
         cause,
-        says,
+        message,
         class,
         test,
     } in failures
     {
         let variant = variant(class);
         let Some((_, row)) = test.split_once(&format!("\"{cause}\"")) else {
-            // A test of one failure, which it does not name.
+            // The test proves one failure and does not name it.
             assert!(
                 test.contains(&format!("::{variant}")),
                 "{cause}: not {variant}"
             );
-            assert!(says == "–" || test.contains(says), "{cause}: not {says}");
+            assert!(
+                message == "–" || test.contains(message),
+                "{cause}: not {message}"
+            );
             continue;
         };
-        // The first class behind the cause is that of the row.
-        let (words, behind) = row
+        // The first class after the cause is that of the row.
+        let (before, after) = row
             .split_once("C::")
-            .unwrap_or_else(|| panic!("{cause}: no class behind it"));
-        let is_it = behind
+            .unwrap_or_else(|| panic!("{cause}: no class after it"));
+        let is_class = after
             .strip_prefix(&variant)
             .is_some_and(|rest| !rest.starts_with(char::is_alphanumeric));
-        assert!(is_it, "{cause}: not {variant}");
-        let words = if words.contains('"') { words } else { &test };
-        assert!(says == "–" || words.contains(says), "{cause}: not {says}");
+        assert!(is_class, "{cause}: not {variant}");
+        let text = if before.contains('"') { before } else { &test };
+        assert!(
+            message == "–" || text.contains(message),
+            "{cause}: not {message}"
+        );
     }
 }
 
 #[test]
-fn no_row_of_a_table_of_failures_is_missing_on_the_page() {
+fn every_failure_of_a_test_has_a_row() {
     let listed: Vec<_> = failures().iter().map(|failure| failure.cause).collect();
     for file in [
         "statuses",
@@ -140,7 +146,7 @@ fn no_row_of_a_table_of_failures_is_missing_on_the_page() {
     ] {
         let path = format!("{}/tests/real_codex/{file}.rs", env!("CARGO_MANIFEST_DIR"));
         let source = fs::read_to_string(path).unwrap();
-        // A row is a cause, what is said, and a class.
+        // A row is a cause, a message and a class.
         let mut texts = source.split("C::").collect::<Vec<_>>();
         texts.pop();
         for text in texts {
@@ -149,7 +155,7 @@ fn no_row_of_a_table_of_failures_is_missing_on_the_page() {
                 .split('"')
                 .map(str::to_owned)
                 .collect();
-            let [.., cause, between, _says, behind] = &literals[..] else {
+            let [.., cause, between, _message, behind] = &literals[..] else {
                 continue;
             };
             if between.trim() == "," && behind.trim() == "," {
@@ -163,14 +169,14 @@ fn no_row_of_a_table_of_failures_is_missing_on_the_page() {
 }
 
 #[test]
-fn every_failure_that_leaves_no_class_is_in_a_test_that_sees_none() {
-    let untold = section("What has no class");
-    let name = untold
+fn every_failure_without_a_class_is_in_a_test() {
+    let unclassified = section("What has no class");
+    let name = unclassified
         .lines()
         .find_map(|line| line.strip_prefix("Proved by `"))
         .unwrap();
     let test = body(name.trim_end_matches("`:"));
-    let rows: Vec<_> = untold
+    let rows: Vec<_> = unclassified
         .lines()
         .filter_map(|line| line.strip_prefix("- "))
         .collect();

@@ -1,11 +1,11 @@
-//! Errors as they really come.
+//! Errors of real turns.
 
 use std::path::PathBuf;
 
 use codex_telemetry::turn::{TurnError, TurnRequest, TurnService};
 use tower::ServiceExt;
 
-/// The error of a turn whose Codex does what `script` says.
+/// Returns the error of a turn with a Codex that runs `script`.
 pub(crate) async fn turn_error(script: &str) -> TurnError {
     let fake = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/turn/fake-codex");
     let turns = TurnService::builder().codex(fake).build();
@@ -13,7 +13,7 @@ pub(crate) async fn turn_error(script: &str) -> TurnError {
     turns.oneshot(request).await.unwrap_err()
 }
 
-/// The error of a turn that Codex says has failed.
+/// Returns the error of a turn that Codex reports as failed.
 pub(crate) async fn failed(message: &str) -> TurnError {
     let failed = serde_json::json!({"type": "turn.failed", "error": {"message": message}});
     turn_error(&format!("cat <<'END'\n{failed}\nEND\nexit 1")).await

@@ -1,4 +1,4 @@
-//! The layers ask nothing of the types that they do not need.
+//! The layers need no bounds on requests, responses, errors and futures.
 
 use std::{
     cell::Cell,
@@ -16,11 +16,11 @@ use tower::{Layer, ServiceBuilder, ServiceExt};
 
 use crate::{checked::MemorySink, support::*};
 
-/// A response or an error without any trait.
+/// A response or an error that implements no trait.
 struct Bare;
 
 #[tokio::test]
-async fn services_and_futures_that_stay_on_their_thread_work() {
+async fn services_and_futures_need_not_be_send() {
     let sink = MemorySink::new();
     let count = Rc::new(Cell::new(0));
     let counted = Rc::clone(&count);
@@ -38,7 +38,7 @@ async fn services_and_futures_that_stay_on_their_thread_work() {
         });
     let task = async move {
         let task = tokio::task::spawn_local(service.oneshot(Call::new(WORK, "back".into())));
-        task.await.expect("it does not panic")
+        task.await.expect("the task completes")
     };
     let answer = tokio::task::LocalSet::new().run_until(task).await;
 
@@ -71,7 +71,7 @@ fn a_response_may_borrow() {
 }
 
 #[test]
-fn responses_and_errors_need_no_trait_at_all() {
+fn responses_and_errors_need_no_trait() {
     let sink = MemorySink::new();
     for fails in [false, true] {
         let service = ServiceBuilder::new()
@@ -86,7 +86,7 @@ fn responses_and_errors_need_no_trait_at_all() {
 }
 
 #[test]
-fn a_service_that_cannot_fail_still_cannot() {
+fn an_infallible_service_stays_infallible() {
     let (service, sink) = timed(tower::service_fn(|_: Call<()>| {
         ready(Ok::<_, Infallible>(42))
     }));
@@ -96,7 +96,7 @@ fn a_service_that_cannot_fail_still_cannot() {
 }
 
 #[test]
-fn a_request_of_ones_own_passes_through_all_three_layers() {
+fn a_custom_request_type_works_with_all_three_layers() {
     struct Sync(CallContext);
     impl CodexRequest for Sync {
         fn operation(&self) -> Operation {
@@ -133,7 +133,7 @@ fn the_name_of_a_call_is_on_both_events() {
 }
 
 #[test]
-fn each_wrapped_service_can_be_reached() {
+fn the_inner_service_is_accessible() {
     let (mut timing, _sink) = timed(7_u8);
     *timing.get_mut() += 1;
     assert_eq!((*timing.get_ref(), timing.into_inner()), (8, 8));
@@ -147,9 +147,9 @@ fn each_wrapped_service_can_be_reached() {
     assert_eq!((*classes.get_ref(), classes.into_inner()), (8, 8));
 }
 
-/// A sink that is known to be alive as long as its `Arc` is.
+/// A sink whose `Arc` counts how many of it are alive.
 struct Alive(
-    #[expect(dead_code, reason = "it is counted")] Arc<()>,
+    #[expect(dead_code, reason = "only its count is read")] Arc<()>,
     MemorySink,
 );
 
@@ -160,7 +160,7 @@ impl Sink for Alive {
 }
 
 #[test]
-fn a_sink_is_dropped_with_the_layer_the_services_and_the_contexts() {
+fn a_sink_is_dropped_with_the_layer_its_services_and_their_contexts() {
     let alive = Arc::new(());
     let memory = MemorySink::new();
     let layer = TimingLayer::new(Alive(Arc::clone(&alive), memory.clone()));
@@ -175,6 +175,6 @@ fn a_sink_is_dropped_with_the_layer_the_services_and_the_contexts() {
     drop(service);
     assert_eq!(kept.len(), 2);
     drop(kept);
-    assert_eq!(Arc::strong_count(&alive), 1, "something keeps the sink");
-    assert_eq!(events.len(), 4, "the events outlive it");
+    assert_eq!(Arc::strong_count(&alive), 1, "the sink is still referenced");
+    assert_eq!(events.len(), 4, "the events outlive the sink");
 }

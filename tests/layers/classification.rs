@@ -1,4 +1,4 @@
-//! The failure mode of an error is on the event of a call that failed, and nowhere else.
+//! The terminal event of a failed call has the class of the error, and no other event has one.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tower::{Layer, ServiceBuilder, retry::RetryLayer};
 
 use crate::{checked::MemorySink, support::*};
 
-/// The class on the terminal event of a refused call whose layers inside timing are `layer`.
+/// Returns the class of a call that is refused, with `layer` inside of the timing layer.
 fn class_of<L>(layer: L) -> Option<ErrorClass>
 where
     L: Layer<Fun<u32, Refused>>,
@@ -21,19 +21,19 @@ where
 }
 
 #[test]
-fn the_class_of_an_error_is_on_the_terminal_event() {
+fn the_terminal_event_has_the_class_of_the_error() {
     let class = class_of(ErrorClassLayer::new(overloaded));
     assert_eq!(class, Some(ErrorClass::Overloaded));
 }
 
 #[test]
-fn a_classification_brings_its_message_and_its_retry_hint() {
-    let told = |_: &Refused| {
+fn the_terminal_event_has_the_message_and_the_retry_after() {
+    let classifier = |_: &Refused| {
         Classification::from(ErrorClass::RateLimit)
             .with_message("slow down")
             .with_retry_after(Some(Duration::from_secs(3)))
     };
-    let (service, sink) = timed(ErrorClassLayer::new(told).layer(refuses()));
+    let (service, sink) = timed(ErrorClassLayer::new(classifier).layer(refuses()));
     assert_eq!(call(service, request()), Err(Refused));
 
     let end = only(&sink);
@@ -43,7 +43,7 @@ fn a_classification_brings_its_message_and_its_retry_hint() {
 }
 
 #[test]
-fn of_two_classifiers_the_outermost_has_the_last_word() {
+fn of_two_classifiers_the_outer_one_counts() {
     let layers = ServiceBuilder::new()
         .layer(ErrorClassLayer::new(|_: &Refused| ErrorClass::Config))
         .layer(ErrorClassLayer::new(overloaded));
@@ -51,7 +51,7 @@ fn of_two_classifiers_the_outermost_has_the_last_word() {
 }
 
 #[test]
-fn a_classifier_has_the_last_word_over_the_service() {
+fn a_classifier_overrides_the_service() {
     let (service, sink) = timed(ErrorClassLayer::new(overloaded).layer(shows_and_refuses(
         |context| {
             context.classify(ErrorClass::Io);
@@ -63,7 +63,7 @@ fn a_classifier_has_the_last_word_over_the_service() {
 }
 
 #[test]
-fn the_newest_word_of_a_service_counts() {
+fn the_last_classification_of_a_service_counts() {
     let (service, sink) = timed(shows_and_refuses(|context| {
         context.classify(ErrorClass::Io);
         context.classify(ErrorClass::Spawn);
@@ -73,7 +73,7 @@ fn the_newest_word_of_a_service_counts() {
 }
 
 #[test]
-fn a_call_that_succeeds_after_all_has_no_class() {
+fn a_call_that_succeeds_after_a_retry_has_no_class() {
     let flaky = tower::service_fn(|call: Call<()>| {
         let first = call.context.attempt() == 1;
         std::future::ready(if first { Err(Refused) } else { Ok(42) })
@@ -81,7 +81,7 @@ fn a_call_that_succeeds_after_all_has_no_class() {
     let sink = MemorySink::new();
     let service = ServiceBuilder::new()
         .layer(TimingLayer::new(sink.clone()))
-        .layer(RetryLayer::new(Again(1)))
+        .layer(RetryLayer::new(RetryTimes(1)))
         .layer(ErrorClassLayer::new(overloaded))
         .service(flaky);
     assert_eq!(call(service, request()), Ok(42));
@@ -92,7 +92,7 @@ fn a_call_that_succeeds_after_all_has_no_class() {
 }
 
 #[test]
-fn a_class_that_a_service_gives_and_then_succeeds_is_not_told() {
+fn a_call_that_is_classified_and_succeeds_has_no_class() {
     let (service, sink) = timed(shows(|context| context.classify(ErrorClass::Io)));
     assert_eq!(call(service, request()), Ok(42));
     assert_eq!(only(&sink).error_class(), None);
@@ -100,14 +100,15 @@ fn a_class_that_a_service_gives_and_then_succeeds_is_not_told() {
 
 #[test]
 fn an_ok_is_not_classified() {
-    let layer = ErrorClassLayer::new(|_: &Refused| -> ErrorClass { panic!("it was asked") });
+    let layer =
+        ErrorClassLayer::new(|_: &Refused| -> ErrorClass { panic!("the classifier was called") });
     let (service, sink) = timed(layer.layer(answers()));
     assert_eq!(call(service, request()), Ok(42));
     assert_eq!(outcomes(&sink), [Outcome::Ok]);
 }
 
 #[test]
-fn a_failed_call_that_nobody_classified_has_no_class() {
+fn a_failed_call_without_a_classifier_has_no_class() {
     let (service, sink) = timed(refuses());
     assert_eq!(call(service, request()), Err(Refused));
     assert_eq!(only(&sink).error_class(), None);
@@ -138,7 +139,7 @@ fn an_error_of_any_type_can_be_classified() {
 }
 
 #[test]
-fn a_type_of_ones_own_can_be_the_classifier() {
+fn a_custom_type_can_be_the_classifier() {
     #[derive(Clone)]
     struct Always(ErrorClass);
     impl<E> Classify<E> for Always {

@@ -1,7 +1,6 @@
-//! A disabled sink costs nothing, and a call that began enabled is told to its end.
+//! A layer does nothing while its sink is disabled, and a call that began enabled is reported to its end.
 //!
-//! That no clock is read cannot be seen from outside; that no id is made and the request is not
-//! touched can.
+//! A test cannot see that no clock is read. It sees that there is no span and that the request is untouched.
 
 use std::{
     future::{Ready, ready},
@@ -17,21 +16,21 @@ use tower::{Layer, Service};
 
 use crate::{checked::MemorySink, support::*};
 
-/// A request that counts how often it is asked for its name or its context to write to.
+/// A request that counts how often a layer reads its name or changes its context.
 #[derive(Default)]
 struct Counted {
     context: CallContext,
-    asked: AtomicUsize,
+    accesses: AtomicUsize,
 }
 
 impl CodexRequest for Counted {
     fn operation(&self) -> Operation {
-        self.asked.fetch_add(1, Relaxed);
+        self.accesses.fetch_add(1, Relaxed);
         WORK
     }
 
     fn name(&self) -> Option<StringValue> {
-        self.asked.fetch_add(1, Relaxed);
+        self.accesses.fetch_add(1, Relaxed);
         None
     }
 
@@ -40,17 +39,20 @@ impl CodexRequest for Counted {
     }
 
     fn context_mut(&mut self) -> &mut CallContext {
-        self.asked.fetch_add(1, Relaxed);
+        self.accesses.fetch_add(1, Relaxed);
         &mut self.context
     }
 }
 
-/// How often a timing layer over `sink` asks a request, and whether its service can record.
-fn asked(sink: impl Sink + 'static) -> (usize, bool) {
+/// Returns how often a timing layer with `sink` accesses a request, and whether its service can record.
+fn accesses(sink: impl Sink + 'static) -> (usize, bool) {
     let service = tower::service_fn(|call: Counted| -> Ready<Result<_, Refused>> {
         let span = call.context.span_context();
         assert_eq!(span.is_some(), call.context.is_recording());
-        ready(Ok((call.asked.load(Relaxed), call.context.is_recording())))
+        ready(Ok((
+            call.accesses.load(Relaxed),
+            call.context.is_recording(),
+        )))
     });
     let service = TimingLayer::new(sink).layer(service);
     match call(service, Counted::default()) {
@@ -61,23 +63,24 @@ fn asked(sink: impl Sink + 'static) -> (usize, bool) {
 
 #[test]
 fn a_request_is_not_touched_while_the_sink_is_off() {
-    assert_eq!(asked(MemorySink::new()), (3, true));
-    assert_eq!(asked(()), (0, false));
-    assert_eq!(asked(None::<MemorySink>), (0, false));
-    assert_eq!(asked(codex_telemetry::FanOut::new()), (0, false));
-    assert_eq!(asked(Switched::default()), (0, false));
+    assert_eq!(accesses(MemorySink::new()), (3, true));
+    assert_eq!(accesses(()), (0, false));
+    assert_eq!(accesses(None::<MemorySink>), (0, false));
+    assert_eq!(accesses(codex_telemetry::FanOut::new()), (0, false));
+    assert_eq!(accesses(Switched::default()), (0, false));
 }
 
 #[test]
-fn a_classifier_is_not_asked_while_nobody_records() {
-    let layer = ErrorClassLayer::new(|_: &Refused| -> ErrorClass { panic!("it was asked") });
+fn a_classifier_is_not_called_while_the_sink_is_off() {
+    let layer =
+        ErrorClassLayer::new(|_: &Refused| -> ErrorClass { panic!("the classifier was called") });
     assert_eq!(call(layer.layer(refuses()), request()), Err(Refused));
     let service = TimingLayer::new(()).layer(layer.layer(refuses()));
     assert_eq!(call(service, request()), Err(Refused));
 }
 
 #[test]
-fn work_that_a_service_observes_is_not_opened_while_nobody_records() {
+fn a_child_call_is_not_opened_while_the_sink_is_off() {
     let sink = Switched::default();
     let service = TimingLayer::new(sink.clone()).layer(shows(|context| {
         let guard = context.open_child(Operation::Tool, None, None);
@@ -89,7 +92,7 @@ fn work_that_a_service_observes_is_not_opened_while_nobody_records() {
 }
 
 #[test]
-fn the_parent_of_the_request_is_passed_on_while_the_sink_is_off() {
+fn the_parent_span_is_propagated_while_the_sink_is_off() {
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let service = TimingLayer::new(()).layer(shows(|context| {
         assert_eq!(context.traceparent().as_deref(), Some(parent));
@@ -99,7 +102,7 @@ fn the_parent_of_the_request_is_passed_on_while_the_sink_is_off() {
 }
 
 #[test]
-fn a_call_that_began_enabled_is_told_to_its_end() {
+fn a_call_that_began_enabled_is_reported_to_its_end() {
     let sink = Switched::default();
     sink.turn(true);
     let mut service = TimingLayer::new(sink.clone()).layer(hangs());
@@ -110,7 +113,7 @@ fn a_call_that_began_enabled_is_told_to_its_end() {
 }
 
 #[test]
-fn a_call_that_began_disabled_stays_untold() {
+fn a_call_that_began_disabled_is_not_reported() {
     let sink = Switched::default();
     let mut service = TimingLayer::new(sink.clone()).layer(hangs());
     let future = spawn(service.call(request()));

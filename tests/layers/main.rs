@@ -1,17 +1,21 @@
-//! What the three layers promise, alone, together in any order, and among tower's own middleware.
+//! What the three layers promise: alone, together in any order, and among tower's middleware.
 
+mod annotations;
 mod bounds;
 #[path = "../support/checked/mod.rs"]
 mod checked;
 mod classification;
+mod context;
 mod disabled;
+mod kept_open;
+mod names;
 mod nested;
-mod notes;
 mod orders;
 mod outcomes;
 mod panicking_sinks;
 mod panics;
 mod readiness;
+mod services;
 mod support;
 mod time;
 mod tower_stack;

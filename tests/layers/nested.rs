@@ -1,4 +1,4 @@
-//! A call within a call is its child, and a call from elsewhere belongs to the trace it comes from.
+//! Child calls, and calls with a parent span in another process.
 
 use codex_telemetry::{Call, CallContext, Event, Operation, Originator, Outcome, TimingLayer};
 use tower::{Layer, ServiceBuilder, ServiceExt};
@@ -7,9 +7,9 @@ use crate::{checked::MemorySink, support::*};
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-/// Asserts that the inner call, which ended first, is a child of the outer one.
+/// Asserts that the inner call, which ended first, is a child of the outer one, and returns both.
 #[track_caller]
-fn assert_family(ended: &[Event]) -> [&Event; 2] {
+fn assert_parent_and_child(ended: &[Event]) -> [&Event; 2] {
     let [inner, outer] = ended else {
         panic!("not two calls: {ended:#?}");
     };
@@ -20,7 +20,7 @@ fn assert_family(ended: &[Event]) -> [&Event; 2] {
 }
 
 #[test]
-fn a_timing_layer_inside_another_makes_a_child_call() {
+fn a_timing_layer_inside_of_another_one_opens_a_child_call() {
     let sink = MemorySink::new();
     let service = ServiceBuilder::new()
         .layer(TimingLayer::new(sink.clone()))
@@ -33,7 +33,7 @@ fn a_timing_layer_inside_another_makes_a_child_call() {
     assert_eq!(call(service, request_with(context)), Ok(42));
 
     let ended = ended(&sink);
-    let [inner, outer] = assert_family(&ended);
+    let [inner, outer] = assert_parent_and_child(&ended);
     assert_eq!(outer.parent_span_id(), None);
     assert_eq!(inner.originator(), Some(&Originator::Sdk));
     assert_eq!(inner.thread_id(), Some("thread"));
@@ -41,7 +41,7 @@ fn a_timing_layer_inside_another_makes_a_child_call() {
 }
 
 #[tokio::test]
-async fn a_service_that_calls_another_for_its_request_makes_a_child_call() {
+async fn a_request_with_a_child_context_opens_a_child_call() {
     let (tool, sink) = timed(answers());
     let turn = TimingLayer::new(sink.clone()).layer(tower::service_fn(move |call: Call<()>| {
         call.context.record_thread_id("learned");
@@ -58,7 +58,7 @@ async fn a_service_that_calls_another_for_its_request_makes_a_child_call() {
     assert_eq!(answer, Ok(42));
 
     let ended = ended(&sink);
-    let [inner, outer] = assert_family(&ended);
+    let [inner, outer] = assert_parent_and_child(&ended);
     assert_eq!(outer.operation(), Operation::Turn);
     assert_eq!((outer.call_id(), outer.attempt()), (Some("mine"), 3));
     assert_eq!((inner.call_id(), inner.attempt()), (None, 1));
@@ -68,7 +68,7 @@ async fn a_service_that_calls_another_for_its_request_makes_a_child_call() {
 }
 
 #[test]
-fn a_service_reports_work_that_it_observes_as_a_child_call() {
+fn a_service_can_open_a_child_call_by_itself() {
     let (service, sink) = timed(shows(|context| {
         let id = Some("item_1".into());
         let guard = context.open_child(Operation::Tool, Some("shell".into()), id);
@@ -79,7 +79,7 @@ fn a_service_reports_work_that_it_observes_as_a_child_call() {
     assert_eq!(call(service, request_with(context)), Ok(42));
 
     let ended = ended(&sink);
-    let [inner, _] = assert_family(&ended);
+    let [inner, _] = assert_parent_and_child(&ended);
     assert_eq!(inner.name(), "codex.tool.stop");
     assert_eq!(inner.call_name(), Some("shell"));
     assert_eq!(inner.call_id(), Some("item_1"));
@@ -88,7 +88,7 @@ fn a_service_reports_work_that_it_observes_as_a_child_call() {
 }
 
 #[test]
-fn an_observed_call_ends_as_failed_or_by_its_drop_as_cancelled() {
+fn a_child_call_ends_as_failed_or_when_dropped_as_cancelled() {
     let (service, sink) = timed(shows(|context| {
         let outer = context.open_child(Operation::Tool, None, None);
         let inner = outer.open_child(Operation::Tool, None, None);
@@ -98,8 +98,8 @@ fn an_observed_call_ends_as_failed_or_by_its_drop_as_cancelled() {
     assert_eq!(call(service, request()), Ok(42));
 
     let ended = ended(&sink);
-    assert_family(&ended[..2]);
-    assert_family(&ended[1..]);
+    assert_parent_and_child(&ended[..2]);
+    assert_parent_and_child(&ended[1..]);
     let classes: Vec<_> = ended.iter().map(Event::error_class).collect();
     let named = |class: Option<codex_telemetry::ErrorClass>| class.map(|class| class.as_str());
     let classes: Vec<_> = classes.into_iter().map(named).collect();
@@ -107,7 +107,7 @@ fn an_observed_call_ends_as_failed_or_by_its_drop_as_cancelled() {
 }
 
 #[test]
-fn a_call_from_a_traceparent_belongs_to_that_trace() {
+fn a_call_with_a_traceparent_belongs_to_that_trace() {
     let (service, sink) = timed(shows(|context| {
         let sent = context.traceparent();
         assert!(sent.is_some_and(|text| text.contains("0af7651916cd43dd8448eb211c80319c")));
@@ -127,7 +127,7 @@ fn a_call_from_a_traceparent_belongs_to_that_trace() {
 }
 
 #[test]
-fn a_trace_that_is_not_sampled_stays_so_in_child_calls() {
+fn child_calls_of_an_unsampled_trace_are_unsampled() {
     let (service, sink) = timed(shows(|context| {
         assert!(context.traceparent().is_some_and(|t| t.ends_with("-00")));
         context.open_child(Operation::Tool, None, None).finish();
@@ -140,7 +140,7 @@ fn a_trace_that_is_not_sampled_stays_so_in_child_calls() {
 }
 
 #[test]
-fn the_span_that_a_service_sees_is_its_own_call() {
+fn the_span_context_of_a_service_is_that_of_its_call() {
     let mut seen = None;
     let (service, sink) = timed(shows(|context| seen = context.span_context()));
     assert_eq!(call(service, request()), Ok(42));
@@ -151,7 +151,7 @@ fn the_span_that_a_service_sees_is_its_own_call() {
 }
 
 #[test]
-fn two_calls_that_are_not_nested_are_two_traces() {
+fn unrelated_calls_are_in_different_traces() {
     let (service, sink) = timed(answers());
     assert_eq!(call(service.clone(), request()), Ok(42));
     assert_eq!(call(service, request()), Ok(42));
@@ -162,7 +162,7 @@ fn two_calls_that_are_not_nested_are_two_traces() {
 }
 
 #[test]
-fn two_stacks_do_not_see_each_other() {
+fn two_stacks_do_not_affect_each_other() {
     let (ours, sink) = timed(answers());
     let (theirs, their_sink) = timed(refuses());
     assert_eq!(call(ours, request()), Ok(42));

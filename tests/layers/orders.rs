@@ -1,4 +1,4 @@
-//! All six orders of the three layers do something defined, and none loses or doubles an event.
+//! All six orders of the three layers are defined, and none loses or repeats an event.
 
 use codex_telemetry::{
     Call, ErrorClass, ErrorClassLayer, Event, Originator, OriginatorLayer, Outcome, TimingLayer,
@@ -8,9 +8,9 @@ use tower::{Layer, Service, layer::layer_fn};
 
 use crate::{checked::MemorySink, support::*};
 
-/// What both events of a failed call say.
-struct Told {
-    /// Whether the start names the originator, and whether the end does.
+/// What the events of a failed call show.
+struct Shown {
+    /// Whether the start has the originator, and whether the end has it.
     originator_on: [bool; 2],
     classified: bool,
 }
@@ -25,9 +25,8 @@ fn classes() -> ErrorClassLayer<Classifier> {
     ErrorClassLayer::new(overloaded)
 }
 
-/// Makes a call that answers, one that is dropped and one that fails through one order, and returns
-/// what the failed one says.
-fn told(stack: impl Fn(TimingLayer) -> Stack) -> Told {
+/// Makes a call that succeeds, one that is dropped and one that fails, and returns what the failed one shows.
+fn shown(stack: impl Fn(TimingLayer) -> Stack) -> Shown {
     let sink = MemorySink::new();
     let stack = stack(TimingLayer::new(sink.clone()));
     assert_eq!(call(stack(Inner::Answers), request()), Ok(42));
@@ -38,9 +37,9 @@ fn told(stack: impl Fn(TimingLayer) -> Stack) -> Told {
     let events = sink.events();
     let end = only(&sink);
     assert_eq!(end.outcome(), Some(Outcome::Error));
-    let says = |event: &Event| event.originator() == Some(&Originator::Cli);
-    Told {
-        originator_on: [says(&events[0]), says(&end)],
+    let has = |event: &Event| event.originator() == Some(&Originator::Cli);
+    Shown {
+        originator_on: [has(&events[0]), has(&end)],
         classified: end.error_class() == Some(ErrorClass::Overloaded),
     }
 }
@@ -54,12 +53,12 @@ enum Inner {
 type Boxed = tower::util::BoxCloneService<Call<()>, u32, Refused>;
 type Stack = Box<dyn Fn(Inner) -> Boxed>;
 
-/// The stack of three layers, the first one outermost.
+/// Returns a stack of three layers, outermost first.
 fn stack<A, B, C>(layers: (A, B, C)) -> Stack
 where
-    A: Layer<Boxed, Service: Usable> + 'static,
-    B: Layer<Boxed, Service: Usable> + 'static,
-    C: Layer<Boxed, Service: Usable> + 'static,
+    A: Layer<Boxed, Service: Boxable> + 'static,
+    B: Layer<Boxed, Service: Boxable> + 'static,
+    C: Layer<Boxed, Service: Boxable> + 'static,
 {
     let boxed = |inner: Inner| match inner {
         Inner::Answers => Boxed::new(answers()),
@@ -73,12 +72,12 @@ where
     })
 }
 
-/// A service of the tests, to be put in a box.
-trait Usable {
+/// A service that can be boxed.
+trait Boxable {
     fn boxed(self) -> Boxed;
 }
 
-impl<S> Usable for S
+impl<S> Boxable for S
 where
     S: Service<Call<()>, Response = u32, Error = Refused, Future: Send> + Clone + Send + 'static,
 {
@@ -88,49 +87,49 @@ where
 }
 
 #[test]
-fn originator_then_timing_then_class_tells_everything() {
-    let told = told(|timing| stack((originator(), timing, classes())));
-    assert_eq!(told.originator_on, [true, true]);
-    assert!(told.classified);
+fn originator_then_timing_then_class_shows_everything() {
+    let shown = shown(|timing| stack((originator(), timing, classes())));
+    assert_eq!(shown.originator_on, [true, true]);
+    assert!(shown.classified);
 }
 
 #[test]
-fn timing_then_originator_then_class_learns_the_originator_after_the_start() {
-    let told = told(|timing| stack((timing, originator(), classes())));
-    assert_eq!(told.originator_on, [false, true]);
-    assert!(told.classified);
+fn timing_then_originator_then_class_shows_the_originator_at_the_end() {
+    let shown = shown(|timing| stack((timing, originator(), classes())));
+    assert_eq!(shown.originator_on, [false, true]);
+    assert!(shown.classified);
 }
 
 #[test]
-fn timing_then_class_then_originator_learns_the_originator_after_the_start() {
-    let told = told(|timing| stack((timing, classes(), originator())));
-    assert_eq!(told.originator_on, [false, true]);
-    assert!(told.classified);
+fn timing_then_class_then_originator_shows_the_originator_at_the_end() {
+    let shown = shown(|timing| stack((timing, classes(), originator())));
+    assert_eq!(shown.originator_on, [false, true]);
+    assert!(shown.classified);
 }
 
 #[test]
-fn originator_then_class_then_timing_has_no_call_to_classify() {
-    let told = told(|timing| stack((originator(), classes(), timing)));
-    assert_eq!(told.originator_on, [true, true]);
-    assert!(!told.classified);
+fn originator_then_class_then_timing_does_not_classify() {
+    let shown = shown(|timing| stack((originator(), classes(), timing)));
+    assert_eq!(shown.originator_on, [true, true]);
+    assert!(!shown.classified);
 }
 
 #[test]
-fn class_then_originator_then_timing_has_no_call_to_classify() {
-    let told = told(|timing| stack((classes(), originator(), timing)));
-    assert_eq!(told.originator_on, [true, true]);
-    assert!(!told.classified);
+fn class_then_originator_then_timing_does_not_classify() {
+    let shown = shown(|timing| stack((classes(), originator(), timing)));
+    assert_eq!(shown.originator_on, [true, true]);
+    assert!(!shown.classified);
 }
 
 #[test]
-fn class_then_timing_then_originator_learns_the_originator_late_and_does_not_classify() {
-    let told = told(|timing| stack((classes(), timing, originator())));
-    assert_eq!(told.originator_on, [false, true]);
-    assert!(!told.classified);
+fn class_then_timing_then_originator_shows_the_originator_at_the_end_and_does_not_classify() {
+    let shown = shown(|timing| stack((classes(), timing, originator())));
+    assert_eq!(shown.originator_on, [false, true]);
+    assert!(!shown.classified);
 }
 
 #[test]
-fn the_originator_and_the_error_class_layer_work_without_a_timing_layer() {
+fn the_other_layers_work_without_a_timing_layer() {
     let unrecorded = layer_fn(|inner: Boxed| inner);
     let stack = stack((originator(), unrecorded, classes()));
     assert_eq!(call(stack(Inner::Answers), request()), Ok(42));

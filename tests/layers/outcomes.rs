@@ -1,4 +1,4 @@
-//! One start and one end for every call, however it ends.
+//! Every call has one end, whether by a response, an error, a drop or a leak.
 
 use codex_telemetry::{ErrorClass, EventKind, Outcome};
 use tokio_test::task::spawn;
@@ -7,7 +7,7 @@ use tower::Service;
 use crate::{checked::Fault, support::*};
 
 #[test]
-fn a_call_that_answers_ends_as_ok() {
+fn a_call_that_succeeds_ends_as_ok() {
     let (service, sink) = timed(answers());
     assert_eq!(call(service, request()), Ok(42));
 
@@ -19,7 +19,7 @@ fn a_call_that_answers_ends_as_ok() {
 }
 
 #[test]
-fn a_call_that_fails_ends_as_an_error_and_the_error_is_unchanged() {
+fn a_call_that_fails_ends_as_an_error_which_is_returned_unchanged() {
     let (service, sink) = timed(refuses());
     assert_eq!(call(service, request()), Err(Refused));
 
@@ -52,7 +52,7 @@ fn a_future_dropped_before_its_first_poll_is_a_cancelled_call() {
 }
 
 #[test]
-fn a_future_dropped_midway_is_a_cancelled_call() {
+fn a_future_dropped_while_pending_is_a_cancelled_call() {
     let (mut service, sink) = timed(hangs());
     let mut future = spawn(begin(&mut service));
     poll_once(&mut future);
@@ -62,7 +62,7 @@ fn a_future_dropped_midway_is_a_cancelled_call() {
 }
 
 #[test]
-fn a_future_dropped_after_it_is_done_says_nothing_more() {
+fn a_future_dropped_after_completion_emits_nothing_more() {
     let (mut service, sink) = timed(answers());
     let mut future = spawn(begin(&mut service));
     assert!(future.poll().is_ready());
@@ -81,16 +81,16 @@ fn a_future_that_is_leaked_is_a_call_that_never_ends() {
 }
 
 #[test]
-fn what_a_service_drops_on_cancellation_may_still_write_on_the_call() {
-    struct Last(codex_telemetry::CallContext);
-    impl Drop for Last {
+fn a_value_dropped_by_a_cancellation_can_still_record() {
+    struct RecordOnDrop(codex_telemetry::CallContext);
+    impl Drop for RecordOnDrop {
         fn drop(&mut self) {
-            self.0.record("last.word", true);
+            self.0.record("dropped", true);
         }
     }
 
     let (mut service, sink) = timed(tower::service_fn(|call: codex_telemetry::Call<()>| {
-        let last = Last(call.context);
+        let last = RecordOnDrop(call.context);
         async move {
             std::future::pending::<()>().await;
             drop(last);
@@ -103,11 +103,11 @@ fn what_a_service_drops_on_cancellation_may_still_write_on_the_call() {
 
     let end = only(&sink);
     assert_eq!(end.outcome(), Some(Outcome::Cancelled));
-    assert_eq!(end.attribute("last.word"), Some(&true.into()));
+    assert_eq!(end.attribute("dropped"), Some(&true.into()));
 }
 
 #[test]
-fn a_classification_of_the_services_own_gives_way_to_the_cancellation() {
+fn a_cancellation_overrides_a_classification() {
     let (mut service, sink) = timed(tower::service_fn(|call: codex_telemetry::Call<()>| {
         call.context.classify(ErrorClass::RateLimit);
         std::future::pending::<Result<u32, Refused>>()
@@ -118,7 +118,7 @@ fn a_classification_of_the_services_own_gives_way_to_the_cancellation() {
 }
 
 #[test]
-fn every_call_of_a_cloned_service_is_told_once() {
+fn every_call_of_a_cloned_service_ends_once() {
     let (service, sink) = timed(answers());
     let clones = [service.clone(), service.clone(), service];
     let mut futures: Vec<_> = clones
@@ -136,7 +136,7 @@ fn every_call_of_a_cloned_service_is_told_once() {
 }
 
 #[test]
-fn calls_made_on_many_threads_are_each_told_once() {
+fn every_call_on_many_threads_ends_once() {
     let (service, sink) = timed(answers());
     std::thread::scope(|scope| {
         for _ in 0..8 {

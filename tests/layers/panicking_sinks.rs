@@ -1,4 +1,4 @@
-//! A sink that panics is detached, and the call does not notice.
+//! A sink that panics is detached, and the calls continue unchanged.
 
 use std::sync::{
     Arc,
@@ -13,22 +13,22 @@ use crate::checked::{Checked, Fault, MemorySink};
 use crate::support::*;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Moment {
+enum Method {
     Enabled,
     Start,
     End,
 }
 
-/// A sink that panics at one moment, and counts what reaches it.
+/// A sink that panics in one method, and counts its events.
 #[derive(Clone)]
 struct Fragile {
-    at: Moment,
+    at: Method,
     emitted: Arc<AtomicUsize>,
     payload: fn(),
 }
 
 impl Fragile {
-    fn at(at: Moment) -> Self {
+    fn at(at: Method) -> Self {
         Self {
             at,
             emitted: Arc::default(),
@@ -45,8 +45,8 @@ impl Sink for Fragile {
     fn emit(&self, event: Event) {
         self.emitted.fetch_add(1, Relaxed);
         let now = match event.kind() {
-            EventKind::Start => Moment::Start,
-            EventKind::Stop | EventKind::Exception => Moment::End,
+            EventKind::Start => Method::Start,
+            EventKind::Stop | EventKind::Exception => Method::End,
         };
         if now == self.at {
             (self.payload)();
@@ -54,26 +54,26 @@ impl Sink for Fragile {
     }
 
     fn enabled(&self) -> bool {
-        if self.at == Moment::Enabled {
+        if self.at == Method::Enabled {
             (self.payload)();
         }
         true
     }
 }
 
-/// A sink that panics on a start hears of no end.
+/// Checks `sink`, which gets no end if it panics on the start.
 fn checked(sink: Fragile) -> Checked<Fragile> {
     let at = sink.at;
     let checked = Checked::over(sink);
     match at {
-        Moment::Start => checked.expecting(Fault::Open),
-        Moment::Enabled | Moment::End => checked,
+        Method::Start => checked.expecting(Fault::Open),
+        Method::Enabled | Method::End => checked,
     }
 }
 
 #[test]
-fn a_sink_that_panics_gets_nothing_more_and_the_calls_go_on() {
-    for (at, emitted) in [(Moment::Enabled, 0), (Moment::Start, 1), (Moment::End, 2)] {
+fn a_sink_that_panics_gets_no_more_events_and_the_calls_continue() {
+    for (at, emitted) in [(Method::Enabled, 0), (Method::Start, 1), (Method::End, 2)] {
         let sink = checked(Fragile::at(at));
         let layer = TimingLayer::new(sink.clone());
         assert_eq!(call(layer.layer(answers()), request()), Ok(42), "{at:?}");
@@ -87,21 +87,21 @@ fn a_sink_that_panics_gets_nothing_more_and_the_calls_go_on() {
 }
 
 #[test]
-fn a_sink_that_panics_on_a_cancellation_does_not_disturb_the_drop() {
-    let sink = checked(Fragile::at(Moment::End));
+fn a_sink_that_panics_on_a_cancellation_does_not_panic_the_drop() {
+    let sink = checked(Fragile::at(Method::End));
     let mut service = TimingLayer::new(sink.clone()).layer(hangs());
     drop(spawn(service.call(request())));
     assert_eq!(sink.emitted(), 2);
 }
 
 #[test]
-fn a_sink_that_panics_while_a_panic_unwinds_leaves_that_panic_alone() {
-    let sink = checked(Fragile::at(Moment::End));
+fn a_sink_that_panics_during_another_panic_does_not_replace_it() {
+    let sink = checked(Fragile::at(Method::End));
     let mut service = TimingLayer::new(sink.clone()).layer(panics_in_call());
     assert_eq!(panic_of(|| service.call(request())), "in call");
     assert_eq!(sink.emitted(), 2);
 
-    let sink = checked(Fragile::at(Moment::End));
+    let sink = checked(Fragile::at(Method::End));
     let mut service = TimingLayer::new(sink.clone()).layer(hangs());
     let text = panic_of(|| {
         let _waiting = spawn(service.call(request()));
@@ -112,7 +112,7 @@ fn a_sink_that_panics_while_a_panic_unwinds_leaves_that_panic_alone() {
 }
 
 #[test]
-fn a_panic_whose_payload_panics_when_dropped_is_not_felt_either() {
+fn a_payload_that_panics_when_dropped_does_not_reach_the_caller() {
     struct Bomb;
     impl Drop for Bomb {
         fn drop(&mut self) {
@@ -120,7 +120,7 @@ fn a_panic_whose_payload_panics_when_dropped_is_not_felt_either() {
         }
     }
 
-    for at in [Moment::Enabled, Moment::Start, Moment::End] {
+    for at in [Method::Enabled, Method::Start, Method::End] {
         let sink = checked(Fragile {
             payload: || std::panic::panic_any(Bomb),
             ..Fragile::at(at)
@@ -131,8 +131,8 @@ fn a_panic_whose_payload_panics_when_dropped_is_not_felt_either() {
 }
 
 #[test]
-fn a_sink_that_panics_in_a_fan_out_leaves_the_others_alive() {
-    for at in [Moment::Enabled, Moment::Start, Moment::End] {
+fn a_sink_that_panics_in_a_fan_out_does_not_detach_the_others() {
+    for at in [Method::Enabled, Method::Start, Method::End] {
         let (before, after) = (MemorySink::new(), MemorySink::new());
         let fragile = Fragile::at(at);
         // `enabled` stops at the first sink that wants events, so the fragile one comes first too.
@@ -153,7 +153,7 @@ fn a_sink_that_panics_in_a_fan_out_leaves_the_others_alive() {
 
 #[test]
 fn a_fan_out_whose_sinks_have_all_panicked_is_off() {
-    let fan_out = FanOut::new().with(Fragile::at(Moment::Start));
+    let fan_out = FanOut::new().with(Fragile::at(Method::Start));
     let layer = TimingLayer::new(fan_out);
     assert_eq!(call(layer.layer(answers()), request()), Ok(42));
     let off = shows(|context| assert!(!context.is_recording()));

@@ -1,4 +1,4 @@
-//! A panic is told from a cancellation, and is felt by the caller as without the layers.
+//! A panic ends its call as a panic, not as cancelled, and reaches the caller unchanged.
 
 use std::{
     future::Future,
@@ -12,7 +12,7 @@ use tower::{Layer, Service, ServiceBuilder};
 
 use crate::support::*;
 
-/// A future that panics when it is polled first, and then waits for ever.
+/// A future that panics on its first poll, and is pending afterwards.
 #[derive(Default)]
 struct PanicsOnce(bool);
 
@@ -45,7 +45,7 @@ impl Drop for PanicsInDrop {
 }
 
 #[test]
-fn a_panic_in_call_ends_the_call_as_a_panic_and_goes_on() {
+fn a_panic_in_call_ends_the_call_and_propagates() {
     let (mut service, sink) = timed(panics_in_call());
     assert_eq!(panic_of(|| begin(&mut service)), "in call");
 
@@ -56,7 +56,7 @@ fn a_panic_in_call_ends_the_call_as_a_panic_and_goes_on() {
 }
 
 #[test]
-fn a_panic_in_poll_ends_the_call_there_and_then_and_the_drop_says_nothing_more() {
+fn a_panic_in_poll_ends_the_call_at_once_and_the_drop_emits_nothing_more() {
     let (mut service, sink) = timed(tower::service_fn(|_| PanicsOnce::default()));
     let mut future = spawn(begin(&mut service));
     assert_eq!(panic_of(|| future.poll()), "in poll");
@@ -67,7 +67,7 @@ fn a_panic_in_poll_ends_the_call_there_and_then_and_the_drop_says_nothing_more()
 }
 
 #[test]
-fn a_future_polled_again_after_its_panic_says_nothing_more() {
+fn a_future_polled_again_after_its_panic_emits_nothing_more() {
     let (mut service, sink) = timed(tower::service_fn(|_| PanicsOnce::default()));
     let mut future = spawn(begin(&mut service));
     assert_eq!(panic_of(|| future.poll()), "in poll");
@@ -78,7 +78,7 @@ fn a_future_polled_again_after_its_panic_says_nothing_more() {
 }
 
 #[test]
-fn a_future_that_panics_and_is_dropped_by_the_unwinding_is_a_panic() {
+fn a_future_dropped_by_the_unwinding_of_its_own_panic_is_a_panic() {
     let (mut service, sink) = timed(tower::service_fn(|_| PanicsOnce::default()));
     let text = panic_of(|| {
         let mut future = spawn(begin(&mut service));
@@ -89,7 +89,7 @@ fn a_future_that_panics_and_is_dropped_by_the_unwinding_is_a_panic() {
 }
 
 #[test]
-fn an_unrelated_panic_that_unwinds_past_a_waiting_call_cancels_it() {
+fn an_unrelated_panic_that_unwinds_past_a_pending_call_cancels_it() {
     let (mut service, sink) = timed(hangs());
     let text = panic_of(|| {
         let mut future = spawn(begin(&mut service));
@@ -101,7 +101,7 @@ fn an_unrelated_panic_that_unwinds_past_a_waiting_call_cancels_it() {
 }
 
 #[test]
-fn a_call_made_and_finished_while_a_panic_unwinds_is_ok() {
+fn a_call_that_completes_during_an_unrelated_panic_is_ok() {
     struct CallsInDrop<S: Service<Call<()>, Error = Refused> + Clone>(S);
     impl<S: Service<Call<()>, Error = Refused> + Clone> Drop for CallsInDrop<S> {
         fn drop(&mut self) {
@@ -119,7 +119,7 @@ fn a_call_made_and_finished_while_a_panic_unwinds_is_ok() {
 }
 
 #[test]
-fn an_inner_future_whose_drop_panics_still_leaves_a_cancelled_call() {
+fn an_inner_future_whose_drop_panics_is_a_cancelled_call() {
     let (mut service, sink) = timed(tower::service_fn(|_| PanicsInDrop));
     let future = begin(&mut service);
     assert_eq!(panic_of(|| drop(future)), "in drop");
@@ -151,7 +151,7 @@ fn a_classifier_that_panics_ends_the_call_as_a_panic() {
 }
 
 #[test]
-fn a_panic_caught_inside_the_service_is_no_panic_of_the_call() {
+fn a_panic_that_the_service_catches_does_not_end_the_call() {
     let (service, sink) = timed(shows(|_| {
         assert_eq!(panic_of(|| panic!("inside")), "inside");
     }));
@@ -168,7 +168,7 @@ async fn a_panic_in_a_spawned_task_ends_the_call_as_a_panic() {
 }
 
 #[tokio::test]
-async fn a_task_that_is_aborted_cancels_its_call() {
+async fn an_aborted_task_cancels_its_call() {
     let (mut service, sink) = timed(hangs());
     let task = tokio::spawn(begin(&mut service));
     task.abort();

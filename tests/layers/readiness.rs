@@ -1,4 +1,4 @@
-//! Readiness passes through each layer as it is.
+//! Each layer passes readiness through unchanged.
 
 use codex_telemetry::{Call, ErrorClass, ErrorClassLayer, Originator, OriginatorLayer};
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok};
@@ -9,7 +9,7 @@ use crate::support::*;
 
 type Bare = Mock<Call<()>, u32>;
 
-/// Drives the service that `layer` makes of a mock through «not ready», «ready» and «failed».
+/// Asserts that `layer` around a mock service is pending, then ready, then failed, as the mock is.
 fn readiness_passes<L>(layer: L)
 where
     L: Layer<Bare>,
@@ -25,32 +25,32 @@ where
     assert!(service.is_woken());
     assert_ready_ok!(service.poll_ready());
 
-    handle.send_error("worn out");
+    handle.send_error("broken");
     let error = assert_ready_err!(service.poll_ready());
-    assert_eq!(error.to_string(), "worn out");
+    assert_eq!(error.to_string(), "broken");
 }
 
 #[test]
-fn readiness_passes_through_the_timing_layer_and_makes_no_event() {
+fn the_timing_layer_passes_readiness_through_and_emits_no_event() {
     let (_, sink) = timed(());
     readiness_passes(codex_telemetry::TimingLayer::new(sink.clone()));
     assert!(ended(&sink).is_empty());
 }
 
 #[test]
-fn readiness_passes_through_the_originator_layer() {
+fn the_originator_layer_passes_readiness_through() {
     readiness_passes(OriginatorLayer::new(Originator::Cli));
 }
 
 #[test]
-fn readiness_passes_through_the_error_class_layer() {
+fn the_error_class_layer_passes_readiness_through() {
     readiness_passes(ErrorClassLayer::new(|_: &tower::BoxError| {
         ErrorClass::Other
     }));
 }
 
 #[tokio::test]
-async fn a_call_whose_service_never_gets_ready_has_no_event() {
+async fn a_service_that_never_becomes_ready_has_no_event() {
     let (bare, mut handle) = mock::pair::<Call<()>, u32>();
     let (service, sink) = timed(bare);
     handle.allow(0);

@@ -1,7 +1,6 @@
-//! Requests, services and sinks that several rooms use.
+//! Requests, services and sinks for the tests.
 
 use std::{
-    collections::HashMap,
     future::{Future, Pending, Ready, pending, ready},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -18,17 +17,17 @@ use tower::{Layer, Service, ServiceExt, retry::Policy, util::ServiceFn};
 
 use crate::checked::MemorySink;
 
-/// The operation of the tests' calls.
+/// The operation of the calls.
 pub(crate) const WORK: Operation = Operation::Custom("work");
 
-/// An error that is no `std::error::Error`.
+/// An error that does not implement `std::error::Error`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Refused;
 
-/// A function that is the service of a test.
+/// A service of a function.
 pub(crate) type Fun<T, E> = ServiceFn<fn(Call<()>) -> Ready<Result<T, E>>>;
 
-/// A service of a test whose future never ends.
+/// A service whose future never completes.
 pub(crate) type Hanging<T, E> = ServiceFn<fn(Call<()>) -> Pending<Result<T, E>>>;
 
 // === requests ===
@@ -55,12 +54,12 @@ pub(crate) fn panics_in_call() -> Fun<u32, Refused> {
     tower::service_fn(|_| panic!("in call"))
 }
 
-/// A service whose future never ends.
+/// Returns a service whose future never completes.
 pub(crate) fn hangs() -> Hanging<u32, Refused> {
     tower::service_fn(|_| pending())
 }
 
-/// A service that lets `look` see the context of each request, then answers.
+/// Returns a service that calls `look` with the context of each request, then succeeds.
 pub(crate) fn shows<F>(
     mut look: F,
 ) -> ServiceFn<impl FnMut(Call<()>) -> Ready<Result<u32, Refused>>>
@@ -73,7 +72,7 @@ where
     })
 }
 
-/// A service that lets `look` see the context of each request, then refuses.
+/// Returns a service that calls `look` with the context of each request, then fails.
 pub(crate) fn shows_and_refuses<F>(
     mut look: F,
 ) -> ServiceFn<impl FnMut(Call<()>) -> Ready<Result<u32, Refused>>>
@@ -86,13 +85,13 @@ where
     })
 }
 
-/// Wraps `service` in a `TimingLayer` over a new memory.
+/// Returns `service` in a timing layer, and the sink of the layer.
 pub(crate) fn timed<S>(service: S) -> (TimingService<S>, MemorySink) {
     let sink = MemorySink::new();
     (TimingLayer::new(sink.clone()).layer(service), sink)
 }
 
-/// Makes a call of `service` without a runtime, for services that are ready at once.
+/// Calls `service` without a runtime. The service and its future must be ready at once.
 pub(crate) fn call<S, R>(service: S, request: R) -> Result<S::Response, S::Error>
 where
     S: Service<R>,
@@ -104,7 +103,7 @@ where
     }
 }
 
-/// Makes a call of `service`, whose readiness does not matter, and returns its future.
+/// Calls `service`, which need not be ready, and returns its future.
 pub(crate) fn begin<S>(service: &mut TimingService<S>) -> ResponseFuture<S::Future>
 where
     S: Service<Call<()>>,
@@ -112,24 +111,24 @@ where
     service.call(request())
 }
 
-/// Runs `work`, which panics, and returns the text that it panicked with.
+/// Runs `work`, which must panic, and returns the message of the panic.
 pub(crate) fn panic_of<T>(work: impl FnOnce() -> T) -> String {
     let Err(payload) = catch_unwind(AssertUnwindSafe(work)) else {
         panic!("it did not panic");
     };
     match payload.downcast::<&'static str>() {
         Ok(text) => (*text).to_owned(),
-        Err(_) => panic!("the panic is another one"),
+        Err(_) => panic!("the payload of the panic is no text"),
     }
 }
 
 // === policies and classifiers ===
 
-/// Tries a refused call again, this many times.
+/// Retries a failed call this many times.
 #[derive(Clone, Debug)]
-pub(crate) struct Again(pub(crate) u32);
+pub(crate) struct RetryTimes(pub(crate) u32);
 
-impl<T> Policy<Call<()>, T, Refused> for Again {
+impl<T> Policy<Call<()>, T, Refused> for RetryTimes {
     type Future = Ready<()>;
 
     fn retry(
@@ -154,7 +153,7 @@ pub(crate) fn overloaded(_: &Refused) -> ErrorClass {
 
 // === sinks ===
 
-/// A memory with a switch.
+/// A memory sink that can be switched on and off.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Switched {
     pub(crate) on: Arc<AtomicBool>,
@@ -177,34 +176,17 @@ impl Sink for Switched {
     }
 }
 
-// === what events show ===
+// === events ===
 
-/// Asserts that every call in `events` has exactly one start and exactly one end, in this order.
-#[track_caller]
-pub(crate) fn assert_balanced(events: &[Event]) {
-    let mut ended: HashMap<_, bool> = HashMap::new();
-    for event in events {
-        let before = ended.insert(event.span_id(), event.kind().is_terminal());
-        let in_order = match (before, event.kind().is_terminal()) {
-            (None, terminal) => !terminal,
-            (Some(over), terminal) => !over && terminal,
-        };
-        assert!(in_order, "{event:?} out of order in\n{events:#?}");
-    }
-    let open = ended.values().filter(|over| !**over).count();
-    assert_eq!(open, 0, "calls without end:\n{}", Timeline::new(events));
-}
-
-/// Takes what `sink` holds, asserts that it is balanced, and returns the terminal events.
-#[track_caller]
+/// Takes the events out of `sink`, and returns the terminal ones. (The sink checks that every call has one start
+/// and one end.)
 pub(crate) fn ended(sink: &MemorySink) -> Vec<Event> {
     let mut events = sink.take();
-    assert_balanced(&events);
     events.retain(|event| event.kind().is_terminal());
     events
 }
 
-/// Takes the only call that `sink` holds, and returns its terminal event.
+/// Takes the only call out of `sink`, and returns its terminal event.
 #[track_caller]
 pub(crate) fn only(sink: &MemorySink) -> Event {
     let mut events = ended(sink);
@@ -212,14 +194,12 @@ pub(crate) fn only(sink: &MemorySink) -> Event {
     events.remove(0)
 }
 
-/// Takes what `sink` holds, asserts that it is balanced, and returns how each call ended.
-#[track_caller]
+/// Takes the events out of `sink`, and returns how each call ended.
 pub(crate) fn outcomes(sink: &MemorySink) -> Vec<Outcome> {
-    let events = ended(sink);
-    events.iter().filter_map(Event::outcome).collect()
+    ended(sink).iter().filter_map(Event::outcome).collect()
 }
 
-/// Polls `future` once, where it must wait.
+/// Polls `future` once, which must be pending.
 pub(crate) fn poll_once<F: Future>(future: &mut tokio_test::task::Spawn<F>) {
-    assert!(future.poll().is_pending(), "it was done at once");
+    assert!(future.poll().is_pending(), "the future is ready");
 }

@@ -1,4 +1,4 @@
-//! Durations are exact, and the end of a call is its start plus its duration.
+//! Durations are exact, and the time of the end is the start time plus the duration.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -11,7 +11,7 @@ use crate::{checked::MemorySink, support::*};
 const START: Duration = Duration::from_nanos(1_767_323_045_678_901_234);
 
 #[test]
-fn a_duration_is_what_the_clock_moved_between_call_and_answer() {
+fn a_duration_is_the_time_between_the_call_and_its_response() {
     let took = Duration::from_nanos(1_234_567_891);
     let sink = MemorySink::new();
     let (clock, manual) = Clock::manual(UNIX_EPOCH + START);
@@ -31,7 +31,7 @@ fn a_duration_is_what_the_clock_moved_between_call_and_answer() {
 }
 
 #[test]
-fn the_time_that_a_future_waits_counts() {
+fn a_duration_includes_the_time_before_and_after_the_first_poll() {
     let sink = MemorySink::new();
     let (clock, manual) = Clock::manual(UNIX_EPOCH);
     let mut service = TimingLayer::with_clock(sink.clone(), clock).layer(hangs());
@@ -46,9 +46,9 @@ fn the_time_that_a_future_waits_counts() {
 }
 
 #[test]
-fn a_call_under_a_clock_that_stands_takes_no_time() {
+fn a_call_with_a_clock_that_stands_still_takes_no_time() {
     let sink = MemorySink::new();
-    let (clock, _hands) = Clock::manual(UNIX_EPOCH);
+    let (clock, _manual) = Clock::manual(UNIX_EPOCH);
     let service = TimingLayer::with_clock(sink.clone(), clock).layer(answers());
     assert_eq!(call(service, request()), Ok(42));
 
@@ -58,7 +58,7 @@ fn a_call_under_a_clock_that_stands_takes_no_time() {
 }
 
 #[test]
-fn the_end_is_the_start_plus_the_duration_by_the_system_clock_too() {
+fn with_the_system_clock_too_the_end_is_the_start_plus_the_duration() {
     let before = std::time::SystemTime::now();
     let (service, sink) = timed(answers());
     assert_eq!(call(service, request()), Ok(42));
@@ -71,7 +71,7 @@ fn the_end_is_the_start_plus_the_duration_by_the_system_clock_too() {
 }
 
 #[test]
-fn a_moment_within_a_call_has_the_time_of_the_calls_clock() {
+fn a_span_event_has_the_time_of_the_calls_clock() {
     let sink = MemorySink::new();
     let (clock, manual) = Clock::manual(UNIX_EPOCH + START);
     let service = TimingLayer::with_clock(sink.clone(), clock).layer(shows(|context| {
@@ -87,7 +87,7 @@ fn a_moment_within_a_call_has_the_time_of_the_calls_clock() {
 }
 
 #[test]
-fn a_call_within_a_call_is_timed_by_itself() {
+fn a_child_call_has_its_own_duration() {
     let sink = MemorySink::new();
     let (clock, manual) = Clock::manual(UNIX_EPOCH);
     let layer = TimingLayer::with_clock(sink.clone(), clock);
@@ -103,10 +103,10 @@ fn a_call_within_a_call_is_timed_by_itself() {
     assert_eq!(call(service, request()), Ok(42));
 
     let ended = ended(&sink);
-    let told: Vec<_> = ended.iter().map(|e| (e.duration(), e.outcome())).collect();
+    let calls: Vec<_> = ended.iter().map(|e| (e.duration(), e.outcome())).collect();
     let millis = |ms| Some(Duration::from_millis(ms));
     assert_eq!(
-        told,
+        calls,
         [
             (millis(2), Some(Outcome::Ok)),
             (millis(3), Some(Outcome::Ok))

@@ -1,4 +1,4 @@
-//! The layers among tower's own middleware.
+//! The layers together with tower's middleware.
 
 use std::{future::ready, time::Duration};
 
@@ -23,15 +23,15 @@ fn classify(error: &BoxError) -> ErrorClass {
     }
 }
 
-/// How each call in `sink` ended, and whether it is within another.
-fn told(sink: &MemorySink) -> Vec<(Outcome, bool)> {
+/// Returns the outcome of each call in `sink`, and whether it is a child call.
+fn calls(sink: &MemorySink) -> Vec<(Outcome, bool)> {
     let ended = ended(sink);
-    let told = |event: &Event| Some((event.outcome()?, event.parent_span_id().is_some()));
-    ended.iter().filter_map(told).collect()
+    let call = |event: &Event| Some((event.outcome()?, event.parent_span_id().is_some()));
+    ended.iter().filter_map(call).collect()
 }
 
 #[tokio::test]
-async fn a_call_through_a_buffer_is_told_outside_and_inside_of_it() {
+async fn a_call_through_a_buffer_is_reported_outside_and_inside_of_it() {
     let sink = MemorySink::new();
     let mut service = ServiceBuilder::new()
         .layer(TimingLayer::new(sink.clone()))
@@ -39,17 +39,17 @@ async fn a_call_through_a_buffer_is_told_outside_and_inside_of_it() {
         .layer(TimingLayer::new(sink.clone()))
         .map_err(|Refused| "refused")
         .service(answers());
-    let ready = service.ready().await.expect("the buffer lives");
+    let ready = service.ready().await.expect("the buffer runs");
     assert_eq!(ready.call(request()).await.ok(), Some(42));
-    assert_eq!(told(&sink), [(Outcome::Ok, true), (Outcome::Ok, false)]);
+    assert_eq!(calls(&sink), [(Outcome::Ok, true), (Outcome::Ok, false)]);
 
-    let ready = service.ready().await.expect("the buffer lives");
+    let ready = service.ready().await.expect("the buffer runs");
     drop(ready.call(request()));
     assert_eq!(outcomes(&sink)[0], Outcome::Cancelled);
 }
 
 #[tokio::test]
-async fn a_call_that_a_buffers_worker_drops_with_its_service_is_told() {
+async fn a_call_that_a_buffer_drops_with_its_failed_service_is_reported() {
     let (bare, mut handle) = tower_test::mock::pair::<Call<()>, u32>();
     let sink = MemorySink::new();
     let mut service = ServiceBuilder::new()
@@ -58,20 +58,20 @@ async fn a_call_that_a_buffers_worker_drops_with_its_service_is_told() {
         .layer(TimingLayer::new(sink.clone()))
         .service(bare);
     handle.allow(0);
-    let ready = service.ready().await.expect("the buffer lives");
+    let ready = service.ready().await.expect("the buffer runs");
     let answer = ready.call(request());
-    handle.send_error("worn out");
+    handle.send_error("broken");
     assert!(answer.await.is_err());
-    assert_eq!(told(&sink), [(Outcome::Error, false)]);
+    assert_eq!(calls(&sink), [(Outcome::Error, false)]);
 }
 
 #[test]
-fn a_retried_call_is_one_call_and_each_attempt_a_child_of_it() {
+fn each_attempt_of_a_retried_call_is_a_child_of_it() {
     let sink = MemorySink::new();
     let service = ServiceBuilder::new()
         .layer(OriginatorLayer::new(Originator::Cli))
         .layer(TimingLayer::new(sink.clone()))
-        .layer(RetryLayer::new(Again(2)))
+        .layer(RetryLayer::new(RetryTimes(2)))
         .layer(TimingLayer::new(sink.clone()))
         .layer(ErrorClassLayer::new(overloaded))
         .service(refuses());
@@ -87,26 +87,26 @@ fn a_retried_call_is_one_call_and_each_attempt_a_child_of_it() {
         assert_eq!(attempt.originator(), Some(&Originator::Cli));
         assert_eq!(attempt.error_class(), Some(ErrorClass::Overloaded));
     }
-    // The classifier was inside of the attempts, so nobody spoke of the whole.
+    // The classifier is inside of the attempts, so the whole call is not classified.
     assert_eq!(outer.error_class(), None);
 }
 
 #[test]
-fn a_retry_outside_of_the_timing_layer_makes_a_call_of_each_attempt() {
+fn with_the_retry_outermost_each_attempt_is_a_call_of_its_own() {
     let sink = MemorySink::new();
     let service = ServiceBuilder::new()
-        .layer(RetryLayer::new(Again(1)))
+        .layer(RetryLayer::new(RetryTimes(1)))
         .layer(TimingLayer::new(sink.clone()))
         .service(refuses());
     assert_eq!(call(service, request()), Err(Refused));
     assert_eq!(
-        told(&sink),
+        calls(&sink),
         [(Outcome::Error, false), (Outcome::Error, false)]
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_is_an_error_outside_of_it_and_a_cancellation_inside() {
+async fn a_timeout_is_an_error_outside_of_it_and_a_cancellation_inside_of_it() {
     let sink = MemorySink::new();
     let service = ServiceBuilder::new()
         .layer(TimingLayer::new(sink.clone()))
@@ -115,20 +115,21 @@ async fn a_timeout_is_an_error_outside_of_it_and_a_cancellation_inside() {
         .layer(TimingLayer::new(sink.clone()))
         .map_err(|Refused| BoxError::from("refused"))
         .service(hangs());
-    let error = service.oneshot(request()).await.expect_err("it hangs");
+    let error = service.oneshot(request()).await.expect_err("it times out");
     assert!(error.is::<Elapsed>());
 
     let ended = ended(&sink);
     let classes: Vec<_> = ended.iter().map(Event::error_class).collect();
-    let told: Vec<_> = ended.iter().map(Event::outcome).collect();
-    // The timeout answers first, and drops what it waited for with itself.
-    assert!(told.contains(&Some(Outcome::Error)) && told.contains(&Some(Outcome::Cancelled)));
+    let outcomes: Vec<_> = ended.iter().map(Event::outcome).collect();
+    assert!(
+        outcomes.contains(&Some(Outcome::Error)) && outcomes.contains(&Some(Outcome::Cancelled))
+    );
     assert!(classes.contains(&Some(ErrorClass::Timeout)));
     assert!(classes.contains(&Some(ErrorClass::Cancelled)));
 }
 
 #[test]
-fn a_call_that_is_shed_is_a_failed_call() {
+fn a_call_that_load_shedding_rejects_is_a_failed_call() {
     let (bare, mut handle) = tower_test::mock::pair::<Call<()>, u32>();
     handle.allow(0);
     let sink = MemorySink::new();
@@ -146,7 +147,7 @@ fn a_call_that_is_shed_is_a_failed_call() {
 }
 
 #[test]
-fn a_call_that_waits_for_its_turn_starts_when_it_is_made() {
+fn a_call_that_waits_for_readiness_has_not_started() {
     let sink = MemorySink::new();
     let service = ServiceBuilder::new()
         .layer(TimingLayer::new(sink.clone()))
@@ -156,7 +157,7 @@ fn a_call_that_waits_for_its_turn_starts_when_it_is_made() {
     let mut second = spawn(service.oneshot(request()));
     poll_once(&mut first);
     poll_once(&mut second);
-    assert_eq!(sink.events().len(), 1, "the second one waits for readiness");
+    assert_eq!(sink.events().len(), 1, "the second call is not ready");
 
     drop(first);
     assert!(second.is_woken());
@@ -167,9 +168,9 @@ fn a_call_that_waits_for_its_turn_starts_when_it_is_made() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn everything_at_once_stays_balanced() {
+async fn every_call_ends_in_a_stack_of_everything() {
     let sink = MemorySink::new();
-    let (clock, _hands) = Clock::manual(std::time::UNIX_EPOCH);
+    let (clock, _manual) = Clock::manual(std::time::UNIX_EPOCH);
     let timing = TimingLayer::with_clock(sink.clone(), clock);
     let tool = ServiceBuilder::new()
         .layer(timing.clone())
@@ -196,8 +197,8 @@ async fn everything_at_once_stays_balanced() {
         });
     let calls = (0..48).map(|n| service.clone().oneshot(Call::new(WORK, n)));
     let answers = futures_util::future::join_all(calls).await;
-    let fine = answers.iter().filter(|answer| answer.is_ok()).count();
-    assert_eq!(fine, 16);
+    let succeeded = answers.iter().filter(|answer| answer.is_ok()).count();
+    assert_eq!(succeeded, 16);
     drop(service);
 
     let ended = ended(&sink);

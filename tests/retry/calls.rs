@@ -11,17 +11,15 @@ use crate::{checked::MemorySink, support::*};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Takes what `sink` holds, and returns the terminal events.
+/// Takes the events out of `sink`, and returns the terminal ones.
 fn ended(sink: &MemorySink) -> Vec<Event> {
     let mut events = sink.take();
-    let all = events.len();
     events.retain(|event| event.kind().is_terminal());
-    assert_eq!(all, 2 * events.len(), "starts and ends");
     events
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_attempt_is_a_child_with_its_number_and_each_retry_a_moment_of_the_whole() {
+async fn each_attempt_is_a_child_call_and_each_retry_a_span_event_of_the_whole_call() {
     let sink = MemorySink::new();
     let slow = Failure(ErrorClass::RateLimit, Some(Duration::from_millis(1500)));
     let service = ServiceBuilder::new()
@@ -34,10 +32,10 @@ async fn each_attempt_is_a_child_with_its_number_and_each_retry_a_moment_of_the_
         .service(Flaky::new(slow, 3));
     assert_eq!(service.oneshot(request()).await, Ok(3));
     assert_eq!(
-        moments(&sink),
+        span_events(&sink),
         [
-            "attempt 1 failed: rate_limit; trying again in 1.5s",
-            "attempt 2 failed: rate_limit; trying again in 1.5s",
+            "attempt 1 failed: rate_limit; retrying in 1.5s",
+            "attempt 2 failed: rate_limit; retrying in 1.5s",
         ]
     );
 
@@ -56,7 +54,7 @@ async fn each_attempt_is_a_child_with_its_number_and_each_retry_a_moment_of_the_
 }
 
 #[tokio::test(start_paused = true)]
-async fn outside_of_every_timing_layer_each_attempt_is_a_call_by_itself() {
+async fn with_the_retry_outermost_each_attempt_is_a_call_of_its_own() {
     let sink = MemorySink::new();
     let service = ServiceBuilder::new()
         .retry(policy())
@@ -64,24 +62,24 @@ async fn outside_of_every_timing_layer_each_attempt_is_a_call_by_itself() {
         .service(Flaky::new(LOST, 2));
     assert_eq!(service.oneshot(request()).await, Ok(2));
     let ended = ended(&sink);
-    let told: Vec<_> = ended.iter().map(|e| (e.attempt(), e.outcome())).collect();
-    assert_eq!(told, [(1, Some(Outcome::Error)), (2, Some(Outcome::Ok))]);
+    let calls: Vec<_> = ended.iter().map(|e| (e.attempt(), e.outcome())).collect();
+    assert_eq!(calls, [(1, Some(Outcome::Error)), (2, Some(Outcome::Ok))]);
     assert!(ended.iter().all(|event| event.parent_span_id().is_none()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn inside_of_every_timing_layer_there_is_one_call_which_has_the_last_class() {
+async fn with_the_retry_innermost_there_is_one_call_with_the_last_class() {
     let sink = MemorySink::new();
     let hour = Failure(ErrorClass::RateLimit, Some(HOUR));
     let service = ServiceBuilder::new()
         .timing(sink.clone())
         .error_class(classify)
         .retry(policy())
-        .service(Flaky::never_answers(hour));
+        .service(Flaky::never_succeeds(hour));
     assert_eq!(service.oneshot(request()).await, Err(hour));
     assert_eq!(
-        moments(&sink),
-        ["attempt 1 failed: rate_limit; not tried again, for it said to wait 3600.0s"]
+        span_events(&sink),
+        ["attempt 1 failed: rate_limit; not retried: retry-after 3600.0s is longer than 60.0s"]
     );
     let ended = ended(&sink);
     assert_eq!(ended.len(), 1);
@@ -90,7 +88,7 @@ async fn inside_of_every_timing_layer_there_is_one_call_which_has_the_last_class
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sink_that_is_off_changes_nothing_of_the_retries() {
+async fn retries_work_while_the_sink_is_off() {
     let flaky = Flaky::new(LOST, 3);
     let service = ServiceBuilder::new()
         .timing(())
@@ -102,9 +100,9 @@ async fn a_sink_that_is_off_changes_nothing_of_the_retries() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_is_dropped_between_attempts_is_cancelled_and_not_made_again() {
+async fn a_call_that_is_dropped_between_attempts_is_cancelled_and_not_retried() {
     let sink = MemorySink::new();
-    let flaky = Flaky::never_answers(LOST);
+    let flaky = Flaky::never_succeeds(LOST);
     let service = ServiceBuilder::new()
         .timing(sink.clone())
         .retry(policy())
@@ -124,7 +122,7 @@ async fn a_call_that_is_dropped_between_attempts_is_cancelled_and_not_made_again
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_outside_is_for_the_whole_and_one_inside_for_an_attempt() {
+async fn a_timeout_outside_limits_the_whole_call_and_one_inside_an_attempt() {
     let sink = MemorySink::new();
     let service = ServiceBuilder::new()
         .timing(sink.clone())
@@ -132,7 +130,7 @@ async fn a_timeout_outside_is_for_the_whole_and_one_inside_for_an_attempt() {
         .timeout(Duration::from_secs(10))
         .retry(
             RetryPolicy::new()
-                .attempts(9)
+                .max_attempts(9)
                 .backoff(Duration::ZERO, Duration::ZERO),
         )
         .timing(sink.clone())
@@ -141,12 +139,12 @@ async fn a_timeout_outside_is_for_the_whole_and_one_inside_for_an_attempt() {
         .service_fn(|_: Call<()>| std::future::pending::<Result<(), BoxError>>());
     assert!(service.oneshot(request()).await.is_err());
 
-    let told: Vec<_> = ended(&sink)
+    let calls: Vec<_> = ended(&sink)
         .iter()
         .map(|event| (event.attempt(), event.error_class()))
         .collect();
     assert_eq!(
-        told,
+        calls,
         [
             (1, Some(ErrorClass::Timeout)),
             (2, Some(ErrorClass::Timeout)),
@@ -157,7 +155,7 @@ async fn a_timeout_outside_is_for_the_whole_and_one_inside_for_an_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_waits_until_the_service_is_ready_again() {
+async fn a_retry_waits_until_the_service_is_ready() {
     let (bare, mut handle) = tower_test::mock::pair::<Call<()>, u32>();
     let hasty = RetryPolicy::new().backoff(Duration::ZERO, Duration::ZERO);
     let service = ServiceBuilder::new().retry(hasty).service(bare);
@@ -170,7 +168,7 @@ async fn an_attempt_waits_until_the_service_is_ready_again() {
     answer.send_error(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
     assert_pending!(call.poll());
     tokio::time::advance(Duration::from_millis(1)).await;
-    assert_pending!(call.poll(), "it is not allowed in yet");
+    assert_pending!(call.poll(), "the service is not ready");
 
     handle.allow(1);
     assert!(call.is_woken());

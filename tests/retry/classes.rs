@@ -9,7 +9,7 @@ use tower::{ServiceBuilder, ServiceExt};
 use crate::{checked::MemorySink, support::*};
 
 #[tokio::test(start_paused = true)]
-async fn only_what_a_retry_may_help_is_tried_again() {
+async fn only_retryable_classes_are_retried() {
     for class in ErrorClass::ALL {
         let failure = Failure(*class, None);
         let flaky = Flaky::new(failure, 2);
@@ -24,35 +24,35 @@ async fn only_what_a_retry_may_help_is_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_may_say_itself_what_a_retry_helps() {
+async fn retry_if_replaces_the_retryable_classes() {
     let busy = Failure(ErrorClass::Custom("busy"), None);
-    let policy = policy().when(|class| class == ErrorClass::Custom("busy"));
+    let policy = policy().retry_if(|class| class == ErrorClass::Custom("busy"));
     assert_eq!(Flaky::new(busy, 2).call(policy.clone()).await, Ok(2));
     assert_eq!(Flaky::new(LOST, 2).call(policy).await, Err(LOST));
 }
 
 #[tokio::test(start_paused = true)]
-async fn there_are_no_more_attempts_than_the_policy_has() {
+async fn max_attempts_limits_the_attempts() {
     for (allowed, made) in [(0, 1), (1, 1), (2, 2), (5, 5)] {
-        let flaky = Flaky::never_answers(LOST);
-        let result = flaky.call(policy().attempts(allowed)).await;
+        let flaky = Flaky::never_succeeds(LOST);
+        let result = flaky.call(policy().max_attempts(allowed)).await;
         assert_eq!(result, Err(LOST));
         assert_eq!(flaky.attempts(), (1..=made).collect::<Vec<_>>());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_comes_with_a_later_attempt_has_had_the_ones_before() {
-    let flaky = Flaky::never_answers(LOST);
+async fn a_request_with_a_later_attempt_has_used_up_those_before() {
+    let flaky = Flaky::never_succeeds(LOST);
     let context = CallContext::new().with_attempt(3);
-    let service = flaky.retried(policy().attempts(4));
+    let service = flaky.retried(policy().max_attempts(4));
     let result = service.oneshot(request().with_context(context)).await;
     assert_eq!(result, Err(LOST));
     assert_eq!(flaky.attempts(), [3, 4]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_errors_that_the_crate_knows_need_no_classifier() {
+async fn known_errors_need_no_classifier() {
     let service = ServiceBuilder::new().retry(RetryPolicy::new()).service_fn(
         |call: Call<io::ErrorKind>| async move {
             match call.context.attempt() {
@@ -67,9 +67,9 @@ async fn the_errors_that_the_crate_knows_need_no_classifier() {
     assert!(fails_by(io::ErrorKind::PermissionDenied).await.is_err());
 }
 
-/// In real time, because a process does not know of the paused one.
+/// In real time, because the paused clock does not apply to a process.
 #[tokio::test]
-async fn a_turn_is_made_again_after_the_time_that_its_error_names() {
+async fn a_turn_is_retried_after_the_time_that_its_error_names() {
     const SCRIPT: &str = r#"
         if mkdir "$FIRST" 2>/dev/null; then
             echo '{"type":"turn.failed","error":{"message":"rate limit: try again in 300ms"}}'

@@ -1,4 +1,4 @@
-//! What `RetryPolicy` tries again, when, for how long, and what is told of it.
+//! What `RetryPolicy` retries, when, how often, and how it reports that.
 
 mod budget;
 mod calls;

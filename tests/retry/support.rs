@@ -12,51 +12,51 @@ use crate::checked::MemorySink;
 
 pub(crate) const WORK: Operation = Operation::Custom("work");
 
-/// An error of the tests: its class, and the hint that comes with it.
+/// An error with a class and a retry-after.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Failure(pub(crate) ErrorClass, pub(crate) Option<Duration>);
 
 pub(crate) const LOST: Failure = Failure(ErrorClass::Transport, None);
 
-/// A policy by a classifier of [`Failure`].
+/// A policy for [`Failure`]s.
 pub(crate) type TestPolicy = RetryPolicy<fn(&Failure) -> Classification>;
 
-/// A service that fails until an attempt of a given number, and knows when it was asked.
+/// A service that fails until an attempt of a given number, and records when it was called.
 #[derive(Clone, Debug)]
 pub(crate) struct Flaky {
     failure: Failure,
-    /// The first attempt that is answered.
-    answers_from: u32,
-    asked: Arc<Mutex<Vec<(u32, Instant)>>>,
+    /// The first attempt that succeeds.
+    succeeds_from: u32,
+    calls: Arc<Mutex<Vec<(u32, Instant)>>>,
 }
 
 impl Flaky {
-    pub(crate) fn new(failure: Failure, answers_from: u32) -> Self {
-        let asked = Arc::default();
+    pub(crate) fn new(failure: Failure, succeeds_from: u32) -> Self {
+        let calls = Arc::default();
         Self {
             failure,
-            answers_from,
-            asked,
+            succeeds_from,
+            calls,
         }
     }
 
-    pub(crate) fn never_answers(failure: Failure) -> Self {
+    pub(crate) fn never_succeeds(failure: Failure) -> Self {
         Self::new(failure, u32::MAX)
     }
 
-    /// The numbers of the attempts so far, in order.
+    /// Returns the numbers of the attempts, in order.
     pub(crate) fn attempts(&self) -> Vec<u32> {
-        let asked = self.asked.lock().unwrap();
-        asked.iter().map(|(attempt, _)| *attempt).collect()
+        let calls = self.calls.lock().unwrap();
+        calls.iter().map(|(attempt, _)| *attempt).collect()
     }
 
-    /// How long it was between each attempt and the next.
+    /// Returns the time between each attempt and the next.
     pub(crate) fn waits(&self) -> Vec<Duration> {
-        let asked = self.asked.lock().unwrap();
-        asked.windows(2).map(|two| two[1].1 - two[0].1).collect()
+        let calls = self.calls.lock().unwrap();
+        calls.windows(2).map(|two| two[1].1 - two[0].1).collect()
     }
 
-    /// This service with retries around it.
+    /// Returns this service with retries around it.
     pub(crate) fn retried(&self, policy: TestPolicy) -> Retry<TestPolicy, Self> {
         ServiceBuilder::new().retry(policy).service(self.clone())
     }
@@ -81,8 +81,8 @@ impl Service<Call<()>> for Flaky {
 
     fn call(&mut self, call: Call<()>) -> Self::Future {
         let attempt = call.context.attempt();
-        self.asked.lock().unwrap().push((attempt, Instant::now()));
-        ready(if attempt < self.answers_from {
+        self.calls.lock().unwrap().push((attempt, Instant::now()));
+        ready(if attempt < self.succeeds_from {
             Err(self.failure)
         } else {
             Ok(attempt)
@@ -102,11 +102,11 @@ pub(crate) fn request() -> Call<()> {
     Call::new(WORK, ())
 }
 
-/// The names of the moments within the call that ended last in `sink`.
-pub(crate) fn moments(sink: &MemorySink) -> Vec<String> {
+/// Returns the names of the span events of the last call in `sink`.
+pub(crate) fn span_events(sink: &MemorySink) -> Vec<String> {
     let events = sink.events();
-    let last = events.last().expect("there was a call");
+    let last = events.last().expect("there is a call");
     assert!(last.kind().is_terminal());
-    let moments = last.span_events().iter();
-    moments.map(|moment| moment.name.to_string()).collect()
+    let events = last.span_events().iter();
+    events.map(|event| event.name.to_string()).collect()
 }

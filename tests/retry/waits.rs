@@ -6,26 +6,26 @@ use tower::ServiceExt;
 use crate::support::*;
 
 const SECOND: Duration = Duration::from_secs(1);
-/// What tokio's timers round to.
+/// The resolution of tokio's timers.
 const TICK: Duration = Duration::from_millis(1);
 
-fn limited(hint: Duration) -> Failure {
-    Failure(ErrorClass::RateLimit, Some(hint))
+fn limited(retry_after: Duration) -> Failure {
+    Failure(ErrorClass::RateLimit, Some(retry_after))
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hint_is_waited_for_exactly_whether_it_is_longer_or_shorter_than_the_pause() {
+async fn a_retry_after_replaces_the_backoff_exactly() {
     for millis in [0, 1, 1500, 59_000] {
-        let hint = Duration::from_millis(millis);
-        let flaky = Flaky::new(limited(hint), 3);
+        let retry_after = Duration::from_millis(millis);
+        let flaky = Flaky::new(limited(retry_after), 3);
         let policy = policy().backoff(10 * SECOND, 10 * SECOND);
         assert_eq!(flaky.call(policy).await, Ok(3));
-        assert_eq!(flaky.waits(), [hint, hint]);
+        assert_eq!(flaky.waits(), [retry_after; 2]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hint_that_is_longer_than_the_longest_fails_at_once() {
+async fn a_retry_after_longer_than_the_maximum_fails_at_once() {
     let policy = policy().max_retry_after(5 * SECOND);
     let exactly = Flaky::new(limited(5 * SECOND), 2);
     assert_eq!(exactly.call(policy.clone()).await, Ok(2));
@@ -39,44 +39,63 @@ async fn a_hint_that_is_longer_than_the_longest_fails_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pauses_double_up_to_the_longest_and_are_drawn_from_their_upper_half() {
+async fn the_backoff_doubles_up_to_its_maximum_and_is_jittered() {
     let mut waits = Vec::new();
     for _ in 0..100 {
-        let flaky = Flaky::never_answers(LOST);
-        let patient = policy().attempts(6).backoff(SECOND, 6 * SECOND);
+        let flaky = Flaky::never_succeeds(LOST);
+        let patient = policy().max_attempts(6).backoff(SECOND, 6 * SECOND);
         assert_eq!(flaky.call(patient).await, Err(LOST));
         waits.push(flaky.waits());
     }
     for (nth, whole) in [1, 2, 4, 6, 6].into_iter().enumerate() {
         let whole = whole * SECOND;
-        let drawn: HashSet<_> = waits.iter().map(|waits| waits[nth]).collect();
-        for wait in &drawn {
+        let different: HashSet<_> = waits.iter().map(|waits| waits[nth]).collect();
+        for wait in &different {
             assert!(*wait >= whole / 2, "{wait:?} of {whole:?}");
             assert!(*wait <= whole + TICK, "{wait:?} of {whole:?}");
         }
-        // Drawn anew each time: of 100 out of at least 500, far fewer than half meet by chance.
-        assert!(drawn.len() > 50, "{} different {whole:?}", drawn.len());
+        // Random each time: of 100 out of at least 500 values, far fewer than half are equal by chance.
+        assert!(
+            different.len() > 50,
+            "{} different {whole:?}",
+            different.len()
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_that_fail_together_do_not_come_back_together() {
+async fn the_default_is_three_attempts_and_a_backoff_of_one_to_thirty_seconds() {
+    let flaky = Flaky::never_succeeds(LOST);
+    assert_eq!(flaky.call(policy()).await, Err(LOST));
+    assert_eq!(flaky.attempts(), [1, 2, 3]);
+
+    let flaky = Flaky::never_succeeds(LOST);
+    assert_eq!(flaky.call(policy().max_attempts(8)).await, Err(LOST));
+    for (wait, backoff) in flaky.waits().iter().zip([1, 2, 4, 8, 16, 30, 30]) {
+        let backoff = backoff * SECOND;
+        assert!(*wait >= backoff / 2, "{wait:?} of {backoff:?}");
+        assert!(*wait <= backoff + TICK, "{wait:?} of {backoff:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_fail_together_are_not_retried_together() {
     let flaky = Flaky::new(LOST, 2);
     let service = flaky.retried(policy());
     let calls = (0..20).map(|_| service.clone().oneshot(request()));
     futures_util::future::join_all(calls).await;
     let waits = flaky.waits();
-    // The first twenty came at once; of the other twenty, at least some are apart.
+    // The first twenty attempts come at once. At least some of the other twenty do not.
     let apart = waits[20..].iter().filter(|wait| **wait >= TICK).count();
     assert!(apart > 5, "{waits:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_pause_is_too_long_or_too_late_to_count() {
+async fn the_backoff_does_not_overflow() {
     let longest = 3 * SECOND;
     for (first, attempt) in [(Duration::MAX, 1), (Duration::MAX, 40), (SECOND, 4_000_000)] {
         let flaky = Flaky::new(LOST, attempt + 1);
-        let service = flaky.retried(policy().attempts(u32::MAX).backoff(first, longest));
+        let service = flaky.retried(policy().max_attempts(u32::MAX).backoff(first, longest));
         let context = CallContext::new().with_attempt(attempt);
         let result = service.oneshot(request().with_context(context)).await;
         assert_eq!(result, Ok(attempt + 1));

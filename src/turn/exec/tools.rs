@@ -4,7 +4,7 @@ use opentelemetry::StringValue;
 
 use crate::{
     call::{CallContext, CallGuard},
-    event::{Classification, ErrorClass, Operation, cut, names},
+    event::{Classification, ErrorClass, Operation, names, truncate},
     turn::{Item, ItemKind, ItemStatus, Sandbox},
 };
 
@@ -32,7 +32,7 @@ pub(super) fn open(turn: &CallContext, item: &Item) -> Option<CallGuard> {
 /// Cuts a name from Codex's output, which may have any length.
 pub(super) fn short(name: &str) -> StringValue {
     let mut name = name.to_owned();
-    cut(&mut name, MAX_NAME);
+    truncate(&mut name, MAX_NAME);
     name.into()
 }
 

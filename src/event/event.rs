@@ -9,14 +9,14 @@ use opentelemetry::{KeyValue, SpanId, StringValue, TraceId, Value};
 
 use super::{
     Classification, ErrorClass, EventKind, Operation, Originator, Outcome,
-    record::{Identity, Notes, Record},
+    record::{Annotations, CallIds, Record},
 };
 
-/// One moment of one call: what reaches a [`Sink`](crate::Sink).
+/// The start or the end of a call, as a [`Sink`](crate::Sink) receives it.
 ///
-/// Every call has two events, its start and its end. An event is two words and cheap to clone and to
-/// send to another thread; both events of a call share its facts. A start event keeps to what was
-/// known at the start, however late it is read.
+/// Every call has two events. Both share one record, so an event is two words in size and cheap to clone
+/// and to send to another thread. A start event shows what was known at the start, even when it is read
+/// after the call has ended.
 ///
 /// ```
 /// use codex_telemetry::{Call, EventKind, MemorySink, Operation, Outcome, TimingLayer};
@@ -42,10 +42,12 @@ use super::{
 /// ```
 #[derive(Clone)]
 pub struct Event {
-    /// `None` on a start event.
+    /// `None` for a start event.
     outcome: Option<Outcome>,
     record: Arc<Record>,
 }
+
+// === impl Event ===
 
 impl Event {
     #[inline]
@@ -68,50 +70,31 @@ impl Event {
     /// Returns the event's name, such as `codex.turn.stop`.
     #[must_use]
     pub fn name(&self) -> Cow<'static, str> {
-        use {EventKind as K, Operation as O};
-        Cow::Borrowed(match (self.operation(), self.kind()) {
-            (O::Turn, K::Start) => "codex.turn.start",
-            (O::Turn, K::Stop) => "codex.turn.stop",
-            (O::Turn, K::Exception) => "codex.turn.exception",
-            (O::Tool, K::Start) => "codex.tool.start",
-            (O::Tool, K::Stop) => "codex.tool.stop",
-            (O::Tool, K::Exception) => "codex.tool.exception",
-            (O::Approval, K::Start) => "codex.approval.start",
-            (O::Approval, K::Stop) => "codex.approval.stop",
-            (O::Approval, K::Exception) => "codex.approval.exception",
-            (O::AttachmentCleanup, K::Start) => "codex.attachment.cleanup.start",
-            (O::AttachmentCleanup, K::Stop) => "codex.attachment.cleanup.stop",
-            (O::AttachmentCleanup, K::Exception) => "codex.attachment.cleanup.exception",
-            (O::Custom(prefix), kind) => return Cow::Owned(format!("{prefix}.{kind}")),
-        })
+        self.operation().event_name(self.kind())
     }
 
-    /// Returns which moment of the call this is.
+    /// Returns which point of the call the event reports.
     #[must_use]
     pub fn kind(&self) -> EventKind {
-        match self.outcome {
-            None => EventKind::Start,
-            Some(Outcome::Ok) => EventKind::Stop,
-            Some(Outcome::Error | Outcome::Cancelled | Outcome::Panic) => EventKind::Exception,
-        }
+        self.outcome.map_or(EventKind::Start, Outcome::event_kind)
     }
 
-    /// Returns the kind of work.
+    /// Returns the kind of work that the call did.
     #[must_use]
     pub fn operation(&self) -> Operation {
-        self.record.operation
+        self.record.start.operation
     }
 
-    /// Returns the name of what was called: the tool or the agent.
+    /// Returns the name of the tool or the agent that was called.
     #[must_use]
     pub fn call_name(&self) -> Option<&str> {
-        self.record.name.as_ref().map(StringValue::as_str)
+        self.record.start.name.as_ref().map(StringValue::as_str)
     }
 
-    /// Returns when this moment was, by the wall clock.
+    /// Returns when the event happened, by the wall clock.
     ///
-    /// The time of a terminal event is the start plus the duration, so a wall clock that was set in
-    /// between does not tear the two apart.
+    /// The time of a terminal event is the start time plus the duration, even if the wall clock was set in
+    /// between.
     #[must_use]
     pub fn time(&self) -> SystemTime {
         self.start_time() + self.duration().unwrap_or_default()
@@ -123,19 +106,21 @@ impl Event {
         self.record.start_time.to_system()
     }
 
-    /// Returns how long the call took, by the monotonic clock; `None` on a start event.
+    /// Returns how long the call took, by the monotonic clock; `None` for a start event.
     #[must_use]
     pub fn duration(&self) -> Option<Duration> {
         self.outcome.map(|_| self.record.duration())
     }
 
-    /// Returns how the call ended; `None` on a start event.
+    /// Returns how the call ended; `None` for a start event.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
         self.outcome
     }
 
-    /// Returns the failure mode of a call that did not end well, when one was found.
+    /// Returns the class of the error, the cancellation or the panic that ended the call.
+    ///
+    /// `None` for an error that no classifier has seen.
     #[must_use]
     pub fn error_class(&self) -> Option<ErrorClass> {
         match self.outcome? {
@@ -146,27 +131,27 @@ impl Event {
         }
     }
 
-    /// Returns the text of the error, when the classifier rendered it.
+    /// Returns the text of the error, if the classifier provided it.
     #[must_use]
     pub fn error_message(&self) -> Option<&str> {
         self.classification()?.message.as_deref()
     }
 
-    /// Returns how long the failing side asked to wait before a retry.
+    /// Returns how long to wait before a retry, if the error says so.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.classification()?.retry_after
     }
 
-    /// Returns who asked for the call.
+    /// Returns who made the request.
     #[must_use]
     pub fn originator(&self) -> Option<&Originator> {
-        self.notes()
-            .and_then(|notes| notes.originator.as_ref())
-            .or(self.record.originator.as_ref())
+        self.annotations()
+            .and_then(|annotations| annotations.originator.as_ref())
+            .or(self.record.start.originator.as_ref())
     }
 
-    /// Returns the id of the trace that the call belongs to.
+    /// Returns the id of the call's trace.
     #[must_use]
     pub fn trace_id(&self) -> TraceId {
         self.record.trace_id
@@ -178,7 +163,7 @@ impl Event {
         self.record.span_id
     }
 
-    /// Returns the id of the span that the call was made in.
+    /// Returns the id of the parent span.
     #[must_use]
     pub fn parent_span_id(&self) -> Option<SpanId> {
         let parent = self.record.parent_span_id;
@@ -209,41 +194,43 @@ impl Event {
         self.id(|ids| ids.call_id.as_ref())
     }
 
-    /// Returns which attempt at the same work this is, from 1.
+    /// Returns the number of the attempt, from 1.
     #[must_use]
     pub fn attempt(&self) -> u32 {
-        self.record.attempt
+        self.record.start.attempt
     }
 
-    /// Returns what layers and services recorded on the call; empty on a start event.
+    /// Returns the attributes that layers and services recorded; empty for a start event.
     ///
-    /// A key that was recorded twice stands here twice, the newest last.
+    /// A key that was recorded twice is in the list twice, the latest value last.
     #[must_use]
     pub fn attributes(&self) -> &[KeyValue] {
-        self.notes().map_or(&[], |notes| &notes.attributes)
+        self.annotations()
+            .map_or(&[], |annotations| &annotations.attributes)
     }
 
-    /// Returns the newest value of one attribute.
+    /// Returns the latest value of one attribute.
     #[must_use]
     pub fn attribute(&self, key: &str) -> Option<&Value> {
         let attributes = self.attributes().iter();
         Some(&attributes.rev().find(|kv| kv.key.as_str() == key)?.value)
     }
 
-    /// Returns the moments that were noted within the call, the first 128 of them; empty on a start
-    /// event.
+    /// Returns the first 128 span events of the call; empty for a start event.
     #[must_use]
     pub fn span_events(&self) -> &[opentelemetry::trace::Event] {
-        self.notes().map_or(&[], |notes| &notes.span_events)
+        self.annotations()
+            .map_or(&[], |annotations| &annotations.span_events)
     }
 
-    /// How many moments were noted beyond those that are kept.
-    #[cfg(feature = "otlp")]
-    pub(crate) fn dropped_span_events(&self) -> u32 {
-        self.notes().map_or(0, |notes| notes.dropped_span_events)
+    /// Returns how many span events the call had beyond those that it keeps.
+    #[must_use]
+    pub fn dropped_span_events(&self) -> u32 {
+        self.annotations()
+            .map_or(0, |annotations| annotations.dropped_span_events)
     }
 
-    /// What a span and a metric call the failure: a failed call that nobody classified is `other`.
+    /// Returns the value of `error.type` on spans and metrics: `other` for an unclassified error.
     #[cfg(feature = "otlp")]
     pub(crate) fn error_type(&self) -> Option<&'static str> {
         match (self.kind(), self.error_class()) {
@@ -252,39 +239,37 @@ impl Event {
         }
     }
 
-    /// The trace context of the call's own span.
+    /// Returns the context of the call's own span.
     #[cfg(feature = "otlp")]
     pub(crate) fn span_context(&self) -> opentelemetry::trace::SpanContext {
         self.record.span_context()
     }
 
-    /// Whether the call was made in a span of another process.
-    #[cfg(feature = "otlp")]
-    pub(crate) fn has_remote_parent(&self) -> bool {
-        let identity = self.record.identity.as_deref();
-        let remote = identity.and_then(|ids| ids.parent.as_ref());
-        remote.is_some_and(|parent| {
+    /// Returns whether the parent span is in another process.
+    #[must_use]
+    pub fn has_remote_parent(&self) -> bool {
+        self.record.remote_parent().is_some_and(|parent| {
             parent.is_remote() && Some(parent.span_id()) == self.parent_span_id()
         })
     }
 
-    /// What was noted on the call. A start event keeps to what was known at the start.
-    fn notes(&self) -> Option<&Notes> {
-        self.outcome.and_then(|_| self.record.notes())
+    /// Returns what was written on the call; `None` for a start event, however late it is read.
+    fn annotations(&self) -> Option<&Annotations> {
+        self.outcome.and_then(|_| self.record.annotations())
     }
 
-    /// What a classifier said of the error; an attempt that failed and was retried is no failure of the
-    /// call, and one that was cancelled has not failed by what was said before.
+    /// Returns the classification of an error that ended the call. One that is left from a failed attempt
+    /// of a call that then succeeded or was cancelled does not count.
     fn classification(&self) -> Option<&Classification> {
         match self.outcome? {
-            Outcome::Error => self.notes()?.classification.as_ref(),
+            Outcome::Error => self.annotations()?.classification.as_ref(),
             Outcome::Ok | Outcome::Cancelled | Outcome::Panic => None,
         }
     }
 
-    fn id(&self, of: impl Fn(&Identity) -> Option<&StringValue>) -> Option<&str> {
-        let learned = self.notes().and_then(|notes| notes.identity.as_deref());
-        let ids = learned.or(self.record.identity.as_deref())?;
+    fn id(&self, of: impl Fn(&CallIds) -> Option<&StringValue>) -> Option<&str> {
+        let set_later = self.annotations().and_then(|it| it.ids.as_deref());
+        let ids = set_later.or(self.record.start.ids.as_deref())?;
         of(ids).map(StringValue::as_str)
     }
 }

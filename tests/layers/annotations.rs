@@ -1,4 +1,4 @@
-//! What layers and services write on the open call is on its terminal event, and only there.
+//! The terminal event shows what layers and services write on the open call, and the start event does not.
 
 use codex_telemetry::{CallContext, ErrorClass, Originator, OriginatorLayer, TimingLayer};
 use opentelemetry::KeyValue;
@@ -7,7 +7,7 @@ use tower::{Layer, ServiceBuilder};
 use crate::{checked::MemorySink, support::*};
 
 #[test]
-fn a_start_event_that_is_read_late_says_only_what_was_known_at_the_start() {
+fn a_start_event_that_is_read_late_shows_only_what_was_known_at_the_start() {
     let (service, sink) = timed(shows_and_refuses(|context| {
         context.record("tokens", 7);
         context.add_event("retry");
@@ -34,7 +34,7 @@ fn a_start_event_that_is_read_late_says_only_what_was_known_at_the_start() {
 }
 
 #[test]
-fn an_attribute_that_is_recorded_again_has_its_newest_value() {
+fn an_attribute_that_is_recorded_twice_has_its_last_value() {
     let (service, sink) = timed(shows(|context| {
         context.record("tokens", 7);
         context.record("other", "text");
@@ -48,7 +48,7 @@ fn an_attribute_that_is_recorded_again_has_its_newest_value() {
 }
 
 #[test]
-fn a_late_id_replaces_the_one_that_came_with_the_request_and_leaves_the_others() {
+fn an_id_that_is_set_during_the_call_replaces_the_requests_and_keeps_the_others() {
     let (service, sink) = timed(shows(|context| context.record_thread_id("new")));
     let context = CallContext::new()
         .with_thread_id("old")
@@ -65,7 +65,7 @@ fn a_late_id_replaces_the_one_that_came_with_the_request_and_leaves_the_others()
 }
 
 #[test]
-fn what_is_written_after_the_end_is_lost_and_the_context_says_so() {
+fn a_context_whose_call_has_ended_records_nothing() {
     let mut kept = None;
     let (service, sink) = timed(shows(|context| {
         assert!(context.is_recording());
@@ -87,7 +87,7 @@ fn what_is_written_after_the_end_is_lost_and_the_context_says_so() {
 }
 
 #[test]
-fn what_is_written_after_the_end_is_not_kept_in_memory() {
+fn an_attribute_that_is_recorded_after_the_end_is_dropped() {
     let mut kept = None;
     let (service, sink) = timed(shows(|context| kept = Some(context.clone())));
     assert_eq!(call(service, request()), Ok(42));
@@ -96,12 +96,12 @@ fn what_is_written_after_the_end_is_not_kept_in_memory() {
     let value: std::sync::Arc<str> = "large".into();
     let weak = std::sync::Arc::downgrade(&value);
     kept.record("body", opentelemetry::StringValue::from(value));
-    assert!(weak.upgrade().is_none(), "it lives on in {kept:?}");
+    assert!(weak.upgrade().is_none(), "still referenced by {kept:?}");
     assert!(only(&sink).attributes().is_empty());
 }
 
 #[test]
-fn a_conversion_of_the_callers_may_itself_write_on_the_call() {
+fn a_conversion_of_a_value_may_itself_record() {
     struct Usage(CallContext);
     impl From<Usage> for opentelemetry::Value {
         fn from(usage: Usage) -> Self {
@@ -117,7 +117,7 @@ fn a_conversion_of_the_callers_may_itself_write_on_the_call() {
     }
 
     let (done, watch) = std::sync::mpsc::channel();
-    // On a thread of its own, as the failure that this looks for is a call that never returns.
+    // On another thread, because a failure would be a deadlock.
     std::thread::spawn(move || {
         let (service, sink) = timed(shows(|context| {
             context.record("total", Usage(context.clone()));
@@ -136,7 +136,7 @@ fn a_conversion_of_the_callers_may_itself_write_on_the_call() {
 }
 
 #[test]
-fn notes_of_an_inner_call_are_not_on_the_outer_one() {
+fn attributes_of_an_inner_call_are_not_on_the_outer_one() {
     let sink = MemorySink::new();
     let service = ServiceBuilder::new()
         .layer(TimingLayer::new(sink.clone()))
@@ -150,7 +150,7 @@ fn notes_of_an_inner_call_are_not_on_the_outer_one() {
 
 // === originator ===
 
-/// The originators on the start and the end of a call through `layer`, outside of the timing layer.
+/// Returns the originators of the start and the end of a call, with `layer` outside of the timing layer.
 fn originators(layer: &OriginatorLayer, context: CallContext) -> [Option<Originator>; 2] {
     let (service, sink) = timed(answers());
     assert_eq!(call(layer.layer(service), request_with(context)), Ok(42));
@@ -162,27 +162,27 @@ fn originators(layer: &OriginatorLayer, context: CallContext) -> [Option<Origina
 }
 
 #[test]
-fn an_originator_layer_names_the_originator_on_both_events() {
-    let told = originators(&OriginatorLayer::new(Originator::Cli), CallContext::new());
-    assert_eq!(told, [Some(Originator::Cli), Some(Originator::Cli)]);
+fn an_originator_layer_sets_the_originator_of_both_events() {
+    let both = originators(&OriginatorLayer::new(Originator::Cli), CallContext::new());
+    assert_eq!(both, [Some(Originator::Cli), Some(Originator::Cli)]);
 }
 
 #[test]
-fn a_request_that_names_its_originator_keeps_it() {
+fn a_request_with_an_originator_keeps_it() {
     let context = CallContext::new().with_originator(Originator::Sdk);
-    let told = originators(&OriginatorLayer::new(Originator::Cli), context);
-    assert_eq!(told, [Some(Originator::Sdk), Some(Originator::Sdk)]);
+    let both = originators(&OriginatorLayer::new(Originator::Cli), context);
+    assert_eq!(both, [Some(Originator::Sdk), Some(Originator::Sdk)]);
 }
 
 #[test]
-fn a_layer_that_always_names_its_originator_overrides_the_request() {
+fn a_layer_that_always_sets_its_originator_overrides_the_request() {
     let context = CallContext::new().with_originator(Originator::Sdk);
-    let told = originators(&OriginatorLayer::always(Originator::Cli), context);
-    assert_eq!(told, [Some(Originator::Cli), Some(Originator::Cli)]);
+    let both = originators(&OriginatorLayer::always(Originator::Cli), context);
+    assert_eq!(both, [Some(Originator::Cli), Some(Originator::Cli)]);
 }
 
 #[test]
-fn of_two_originator_layers_the_outer_one_counts_unless_the_inner_one_is_always() {
+fn of_two_originator_layers_the_outer_one_counts_unless_the_inner_one_overrides() {
     for (inner, wanted) in [
         (OriginatorLayer::new(Originator::Cli), Originator::Sdk),
         (OriginatorLayer::always(Originator::Cli), Originator::Cli),
@@ -198,7 +198,7 @@ fn of_two_originator_layers_the_outer_one_counts_unless_the_inner_one_is_always(
 }
 
 #[test]
-fn an_originator_layer_inside_of_the_timing_layer_is_on_the_terminal_event_alone() {
+fn an_originator_layer_inside_of_the_timing_layer_shows_on_the_terminal_event_only() {
     let context = CallContext::new().with_originator(Originator::Sdk);
     for (layer, context, at_start) in [
         (

@@ -1,5 +1,5 @@
-//! What a new user gets wrong has an error that says what to do. The words of Codex are those of the real
-//! one, which `tests/real_codex` hears.
+//! The errors of a wrong setup say what to do. The messages of Codex are those of the real Codex, as
+//! `tests/real_codex` records them.
 
 use codex_telemetry::{
     CodexClassifier, ToolError,
@@ -9,8 +9,8 @@ use tower::ServiceExt;
 
 use crate::support::{failed, turn_error};
 
-/// The text on the event, which `exec` prints too.
-fn told(error: &TurnError) -> String {
+/// Returns the message on the event, which the example `exec` prints too.
+fn message(error: &TurnError) -> String {
     CodexClassifier.of(error).message.unwrap()
 }
 
@@ -22,7 +22,7 @@ async fn error_of(request: TurnRequest) -> TurnError {
 async fn without_codex() {
     let request = TurnRequest::new("Go").with_env("CODEX_PATH", "/no/such/codex");
     assert_eq!(
-        told(&error_of(request).await),
+        message(&error_of(request).await),
         "Codex CLI not found (searched CODEX_PATH=/no/such/codex): install it (npm install -g @openai/codex), \
          or set CODEX_PATH to the binary"
     );
@@ -36,7 +36,7 @@ async fn with_a_file_that_is_not_codex() {
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let request = TurnRequest::new("Go").with_env("CODEX_PATH", &path);
     assert_eq!(
-        told(&error_of(request).await),
+        message(&error_of(request).await),
         format!(
             "cannot start {}: check that it is the Codex CLI for this machine: Exec format error (os error 8)",
             path.display()
@@ -47,17 +47,17 @@ async fn with_a_file_that_is_not_codex() {
 #[tokio::test]
 async fn without_a_key() {
     assert_eq!(
-        told(&failed("Missing environment variable: `OPENAI_API_KEY`.").await),
+        message(&failed("Missing environment variable: `OPENAI_API_KEY`.").await),
         "the turn failed: Missing environment variable: `OPENAI_API_KEY`; log in with `codex login`, or \
          give Codex the key that its provider requires"
     );
 }
 
 #[tokio::test]
-async fn with_a_key_that_is_refused() {
+async fn with_an_invalid_key() {
     let refused = "unexpected status 401 Unauthorized: Incorrect API key provided";
     assert_eq!(
-        told(&failed(refused).await),
+        message(&failed(refused).await),
         format!(
             "the turn failed: {refused}; log in with `codex login`, or give Codex the key that its \
              provider requires"
@@ -66,36 +66,36 @@ async fn with_a_key_that_is_refused() {
 }
 
 #[tokio::test]
-async fn with_a_model_that_does_not_exist() {
+async fn with_an_unknown_model() {
     let unknown = "The model `gpt-0` does not exist or you do not have access to it.";
     assert_eq!(
-        told(&failed(unknown).await),
+        message(&failed(unknown).await),
         "the turn failed: The model `gpt-0` does not exist or you do not have access to it; check the \
          model and the other settings of the request"
     );
 }
 
 #[tokio::test]
-async fn in_a_directory_that_does_not_exist() {
+async fn in_a_missing_directory() {
     let request = TurnRequest::new("Go").with_working_directory("/no/such/directory");
     assert_eq!(
-        told(&error_of(request).await),
+        message(&error_of(request).await),
         "invalid working directory /no/such/directory: create it, or choose another one"
     );
 }
 
 #[tokio::test]
-async fn in_a_directory_that_is_not_trusted() {
+async fn in_an_untrusted_directory() {
     let words = "Not inside a trusted directory and --skip-git-repo-check was not specified.";
     let error = turn_error(&format!("echo '{words}' >&2; exit 1")).await;
     assert_eq!(
-        told(&error),
+        message(&error),
         format!("Codex exited (exit status: 1) before the end of the turn: {words}")
     );
 }
 
 #[test]
-fn with_an_approval_that_is_denied() {
+fn with_a_denied_approval() {
     let denied = ToolError::Denied {
         tool: "deploy".into(),
         reason: "not on a Friday".to_owned(),

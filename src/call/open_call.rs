@@ -1,0 +1,70 @@
+use std::sync::Arc;
+
+use opentelemetry::StringValue;
+
+use crate::event::{CallIds, CallStart, Emitter, Event, Operation, Outcome, Record};
+
+/// A call that has begun.
+#[derive(Clone, Debug)]
+pub(crate) struct OpenCall(Arc<Record>);
+
+impl OpenCall {
+    /// Opens a call and emits its start. The parent is the open call if there is one, or else the span that
+    /// the request names.
+    #[inline]
+    pub(crate) fn open(emitter: &Arc<Emitter>, start: CallStart, parent: Option<&Record>) -> Self {
+        let named = || start.ids.as_ref()?.parent.as_ref();
+        let parent = match parent {
+            Some(call) => Some((call.trace_id, call.span_id, call.flags)),
+            None => named().map(|span| (span.trace_id(), span.span_id(), span.trace_flags())),
+        };
+        let record = Record::begin(start, parent, Arc::clone(emitter));
+        emitter.emit(Event::start(Arc::clone(&record)));
+        Self(record)
+    }
+
+    /// Opens a child call with the same sink. Returns `None` if this call has ended or the sink is off.
+    pub(crate) fn open_child(
+        &self,
+        operation: Operation,
+        name: Option<StringValue>,
+        call_id: Option<StringValue>,
+    ) -> Option<Self> {
+        let emitter = self.0.emitter().filter(|emitter| emitter.enabled())?;
+        let inherited = self.0.current_ids();
+        let ids = CallIds {
+            call_id,
+            ..inherited.as_deref().cloned().unwrap_or_default()
+        };
+        let start = CallStart {
+            operation,
+            name,
+            originator: self.0.current_originator(),
+            ids: Some(Arc::new(ids)),
+            attempt: 1,
+        };
+        Some(Self::open(&emitter, start, Some(&self.0)))
+    }
+
+    #[inline]
+    pub(crate) fn record(&self) -> &Arc<Record> {
+        &self.0
+    }
+
+    /// Ends the call and emits its terminal event, unless it has ended before.
+    #[inline]
+    pub(crate) fn end(self, outcome: Outcome) {
+        if let Some(emitter) = self.0.end() {
+            emitter.emit(Event::terminal(self.0, outcome));
+        }
+    }
+
+    /// Like [`end`](Self::end) with [`Outcome::Ok`], but leaves a call open that is to go on after the
+    /// answer.
+    #[inline]
+    pub(crate) fn answered(self) {
+        if let Some(emitter) = self.0.end_unless_kept_open() {
+            emitter.emit(Event::terminal(self.0, Outcome::Ok));
+        }
+    }
+}

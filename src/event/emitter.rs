@@ -1,0 +1,62 @@
+use std::fmt;
+
+use opentelemetry::{TraceFlags, TraceId};
+
+use super::{Clock, Event};
+
+/// Times calls and emits their events: a clock, and the output that takes the events.
+pub(crate) struct Emitter<E: ?Sized = dyn Emit> {
+    pub(crate) clock: Clock,
+    output: E,
+}
+
+/// Takes events.
+///
+/// The record of an open call holds an emitter, and this module must not know of sinks:
+/// [`sink`](crate::sink) has the implementation.
+pub(crate) trait Emit: Send + Sync {
+    /// Returns whether events are wanted now.
+    fn enabled(&self) -> bool;
+
+    /// Returns whether to sample the trace of a call that is about to begin. `None` leaves it to the
+    /// parent.
+    fn sample(&self, trace_id: TraceId, parent_sampled: Option<bool>) -> Option<bool>;
+
+    fn emit(&self, event: Event);
+}
+
+// === impl Emitter ===
+
+impl<E> Emitter<E> {
+    pub(crate) fn new(clock: Clock, output: E) -> Self {
+        Self { clock, output }
+    }
+}
+
+impl Emitter {
+    #[inline]
+    pub(crate) fn enabled(&self) -> bool {
+        self.output.enabled()
+    }
+
+    /// Returns the trace flags of a call that is about to begin.
+    #[inline]
+    pub(crate) fn flags(&self, trace_id: TraceId, parent: Option<TraceFlags>) -> TraceFlags {
+        let parent = parent.map(|flags| flags.is_sampled());
+        let sampled = self.output.sample(trace_id, parent);
+        TraceFlags::default().with_sampled(sampled.or(parent).unwrap_or(true))
+    }
+
+    #[inline]
+    pub(crate) fn emit(&self, event: Event) {
+        self.output.emit(event);
+    }
+}
+
+impl<E: ?Sized> fmt::Debug for Emitter<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Emitter")
+            .field("clock", &self.clock)
+            .finish_non_exhaustive()
+    }
+}
