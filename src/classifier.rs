@@ -6,11 +6,11 @@ use tower::{
     timeout::error::Elapsed,
 };
 
-#[cfg(feature = "attachment")]
+#[cfg(all(feature = "attachment", unix))]
 use crate::attachment::{AttachmentError, CleanupError};
 #[cfg(feature = "tool")]
-use crate::tool::ToolError;
-#[cfg(feature = "turn")]
+use crate::tool::{ArgumentsError, ToolError};
+#[cfg(all(feature = "turn", unix))]
 use crate::turn::TurnError;
 use crate::{
     error::{BoxError, chain, foreign_class},
@@ -49,13 +49,13 @@ type Known = dyn Fn(&(dyn Error + 'static)) -> Option<Classification> + Send + S
 /// A list, and not every `Error`: that would exclude an implementation for [`BoxError`], which is no `Error`.
 pub(crate) trait KnownError: Error + Sized + 'static {}
 
-#[cfg(feature = "attachment")]
+#[cfg(all(feature = "attachment", unix))]
 impl KnownError for AttachmentError {}
-#[cfg(feature = "attachment")]
+#[cfg(all(feature = "attachment", unix))]
 impl KnownError for CleanupError {}
 #[cfg(feature = "tool")]
 impl KnownError for ToolError {}
-#[cfg(feature = "turn")]
+#[cfg(all(feature = "turn", unix))]
 impl KnownError for TurnError {}
 impl KnownError for io::Error {}
 impl KnownError for Elapsed {}
@@ -195,7 +195,7 @@ impl Classify<BoxError> for ExtendedClassifier {
 
 /// Returns the classification of an error of this crate, and `None` for any other error.
 fn own_classification(error: &(dyn Error + 'static)) -> Option<Classification> {
-    #[cfg(feature = "turn")]
+    #[cfg(all(feature = "turn", unix))]
     if let Some(error) = error.downcast_ref::<TurnError>() {
         return Some(error.classification());
     }
@@ -203,7 +203,11 @@ fn own_classification(error: &(dyn Error + 'static)) -> Option<Classification> {
     if let Some(error) = error.downcast_ref::<ToolError>() {
         return Some(error.classification());
     }
-    #[cfg(feature = "attachment")]
+    #[cfg(feature = "tool")]
+    if error.is::<ArgumentsError>() {
+        return Some(ErrorClass::InvalidArguments.into());
+    }
+    #[cfg(all(feature = "attachment", unix))]
     {
         if let Some(error) = error.downcast_ref::<CleanupError>() {
             return Some(error.classification());

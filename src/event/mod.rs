@@ -24,7 +24,7 @@ mod text;
 
 #[cfg(feature = "otlp")]
 pub(crate) use self::text::error_text;
-#[cfg(feature = "turn")]
+#[cfg(all(feature = "turn", unix))]
 pub(crate) use self::text::truncate;
 pub(crate) use self::{
     clock::millis,

@@ -18,7 +18,7 @@ use super::{
     http::{self, Client},
     outcome::ExportOutcome,
 };
-use crate::BoxError;
+use crate::error::BoxError;
 
 /// The destination of a custom exporter, in problems.
 pub(super) const CUSTOM: &str = "the custom exporter";

@@ -20,10 +20,9 @@ const MAX_KNOWN_NAMES: usize = 8;
 /// The text of [`InvalidArguments`](Self::InvalidArguments) can quote the arguments: its reader is
 /// the model that wrote them. [`classification`](Self::classification) and
 /// [`CodexClassifier`](crate::CodexClassifier) replace it by a fixed message, so that no argument
-/// reaches an event, also when the error is a [`source`](std::error::Error::source) of another error.
-/// They cannot see a `ToolError` that an error hides from its chain of sources, such as a
-/// `#[error(transparent)]` variant of thiserror. No other text of the crate quotes the arguments. The
-/// texts of tools, approvers and panics are passed on unchanged.
+/// reaches an event, also when the error is a [`source`](std::error::Error::source) of another error, or is
+/// wrapped by a `#[error(transparent)]` variant of thiserror. No other text of the crate quotes the
+/// arguments. The texts of tools, approvers and panics are passed on unchanged.
 ///
 /// ```
 /// use codex_telemetry::{
@@ -58,12 +57,13 @@ pub enum ToolError {
         tool: Arc<str>,
     },
     /// The arguments do not match the tool's parameters; the tool did not run.
-    #[error("invalid arguments for tool {}: {reason}", Name(.tool))]
+    #[error("invalid arguments for tool {}: {source}", Name(.tool))]
     InvalidArguments {
         /// The tool.
         tool: Arc<str>,
-        /// The path of the invalid argument and what was expected. It can quote the arguments.
-        reason: String,
+        /// The reason, which can quote the arguments.
+        // A source, although the text has it: a transparent wrapper hides this error, and not its source.
+        source: ArgumentsError,
     },
     /// The approver denied the call; the tool did not run.
     #[error("tool {} was denied by its approver: {reason}; continue without it, or have it allowed", Name(.tool))]
@@ -106,6 +106,14 @@ pub enum ToolError {
         message: String,
     },
 }
+
+/// The reason why arguments are invalid: the path of the invalid one, and what was expected.
+///
+/// Its text can quote the arguments. [`CodexClassifier`](crate::CodexClassifier) does not record it, nor any
+/// text of an error that has it as a source.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ArgumentsError(String);
 
 // === impl ToolError ===
 
@@ -154,16 +162,28 @@ impl ToolError {
     }
 }
 
-/// Returns the message to record instead of the texts of `error` and its sources, if one of them is
-/// [`ToolError::InvalidArguments`].
+// === impl ArgumentsError ===
+
+impl ArgumentsError {
+    /// Returns an error with this reason.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self(reason.into())
+    }
+}
+
+/// Returns the message to record instead of the texts of `error` and its sources, if one of them is an
+/// [`ArgumentsError`].
 ///
 /// It replaces the texts of the wrapping errors as well, because those may repeat their source's.
 pub(crate) fn redacted_message(error: &(dyn Error + 'static)) -> Option<String> {
-    chain(error).find_map(|error| match error.downcast_ref() {
-        Some(ToolError::InvalidArguments { tool, .. }) => {
+    chain(error).find_map(|error| {
+        if let Some(ToolError::InvalidArguments { tool, .. }) = error.downcast_ref() {
             Some(format!("invalid arguments for tool {}", Name(tool)))
+        } else if error.is::<ArgumentsError>() {
+            Some("invalid arguments for a tool".to_owned())
+        } else {
+            None
         }
-        _ => None,
     })
 }
 
@@ -171,6 +191,7 @@ pub(crate) fn redacted_message(error: &(dyn Error + 'static)) -> Option<String> 
 fn known_class(error: &(dyn Error + 'static)) -> Option<ErrorClass> {
     chain(error).find_map(|error| match error.downcast_ref::<ToolError>() {
         Some(error) => Some(error.class()),
+        None if error.is::<ArgumentsError>() => Some(ErrorClass::InvalidArguments),
         // A tool that could not read a file is a tool that failed.
         None if error.is::<io::Error>() => None,
         None => foreign_class(error),

@@ -64,7 +64,7 @@ pub use self::{
     approval::{ApprovalLayer, ApprovalRequest, Decision},
     builder::ToolServiceBuilder,
     call::{ToolCall, ToolOutput},
-    error::ToolError,
+    error::{ArgumentsError, ToolError},
     function::tool_fn,
     service::ToolService,
     stats::ToolStats,

@@ -16,7 +16,7 @@ async fn call_with<A: DeserializeOwned>(arguments: Value) -> Result<(), ToolErro
 /// Returns the reason why the given JSON is not an `A`.
 async fn reason<A: DeserializeOwned>(arguments: Value) -> String {
     match call_with::<A>(arguments).await {
-        Err(ToolError::InvalidArguments { reason, .. }) => reason,
+        Err(ToolError::InvalidArguments { source, .. }) => source.to_string(),
         other => panic!("{other:?}"),
     }
 }

@@ -1,5 +1,6 @@
 use std::{error::Error, fmt, io, time::Duration};
 
+use codex_telemetry::tool::ArgumentsError;
 use codex_telemetry::{
     BoxError, CallContext, ErrorClass, ToolCall, ToolError, ToolOutput, ToolService, tool_fn,
 };
@@ -105,7 +106,7 @@ async fn a_tool_error_of_a_tool_is_returned_unchanged() {
     let tool = tool_fn(|_: Value, _: CallContext| async {
         Err::<Value, _>(ToolError::InvalidArguments {
             tool: "range".into(),
-            reason: "the end is before the start".into(),
+            source: ArgumentsError::new("the end is before the start"),
         })
     });
     let error = run(&only("range", tool), "range", json!(1)).await;
@@ -211,7 +212,7 @@ fn every_error_text_names_the_tool_and_what_happened() {
             "unknown tool `hammer`: no tool is registered"),
         (ToolError::Disabled { tool: tool() },
             "tool `hammer` is disabled: use another tool, or enable it with `ToolService::set_enabled`"),
-        (ToolError::InvalidArguments { tool: tool(), reason: reason() },
+        (ToolError::InvalidArguments { tool: tool(), source: ArgumentsError::new(reason()) },
             "invalid arguments for tool `hammer`: because"),
         (ToolError::Denied { tool: tool(), reason: reason() },
             "tool `hammer` was denied by its approver: because; continue without it, or have it allowed"),

@@ -1,5 +1,6 @@
 use std::{error::Error, fmt, fs, io, sync::Arc};
 
+use codex_telemetry::tool::ArgumentsError;
 use codex_telemetry::{
     ApprovalRequest, BoxError, CallContext, Classify, CodexClassifier, ErrorClass, ErrorClassLayer,
     FanOut, JsonLinesSink, Originator, OriginatorLayer, TimingLayer, ToolCall, ToolError,
@@ -143,7 +144,7 @@ async fn the_recorded_message_of_invalid_arguments_is_fixed_and_the_error_has_th
 fn invalid_arguments() -> ToolError {
     ToolError::InvalidArguments {
         tool: "login".into(),
-        reason: format!("invalid type: string {SECRET:?}, expected u32"),
+        source: ArgumentsError::new(format!("invalid type: string {SECRET:?}, expected u32")),
     }
 }
 
@@ -195,4 +196,21 @@ fn wrapped_invalid_arguments_are_recorded_with_the_fixed_message() {
             );
         }
     }
+}
+
+/// An error that shows its source as if it were itself.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct Transparent(ToolError);
+
+#[test]
+fn invalid_arguments_in_a_transparent_error_are_recorded_with_a_fixed_message() {
+    let error: BoxError = Box::new(Transparent(invalid_arguments()));
+    assert!(error.to_string().contains(SECRET));
+    let classification = CodexClassifier.classify(&error);
+    assert_eq!(classification.class, ErrorClass::InvalidArguments);
+    assert_eq!(
+        classification.message.as_deref(),
+        Some("invalid arguments for a tool")
+    );
 }

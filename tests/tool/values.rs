@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use codex_telemetry::tool::ArgumentsError;
 use codex_telemetry::{
     ApprovalRequest, BoxError, Decision, ErrorClass, ToolCall, ToolError, ToolOutput, ToolService,
     ToolStats,
@@ -62,7 +63,7 @@ async fn a_fake_service_can_return_every_error() {
     let errors = [
         (ToolError::NotFound { name: tool(), known: [tool()].into() }, ErrorClass::ToolNotFound),
         (ToolError::Disabled { tool: tool() }, ErrorClass::PolicyDenied),
-        (ToolError::InvalidArguments { tool: tool(), reason: text() }, ErrorClass::InvalidArguments),
+        (ToolError::InvalidArguments { tool: tool(), source: ArgumentsError::new(text()) }, ErrorClass::InvalidArguments),
         (ToolError::Denied { tool: tool(), reason: text() }, ErrorClass::ApprovalDenied),
         (ToolError::ApprovalTimeout { tool: tool(), after }, ErrorClass::ApprovalDenied),
         (ToolError::ApprovalFailed { tool: tool(), source: source() }, ErrorClass::ApprovalDenied),

@@ -12,7 +12,7 @@ use super::future::ResponseFuture;
 use crate::{
     call::CallContext,
     error::BoxError,
-    tool::{ToolCall, ToolError, ToolOutput},
+    tool::{ArgumentsError, ToolCall, ToolError, ToolOutput},
 };
 
 /// A tool that runs an async function. [`tool_fn`] returns it.
@@ -101,7 +101,7 @@ where
             }
             Err(error) => ResponseFuture::failed(ToolError::InvalidArguments {
                 tool: call.name,
-                reason: error.to_string(),
+                source: ArgumentsError::new(error.to_string()),
             }),
         }
     }

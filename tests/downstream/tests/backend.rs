@@ -8,22 +8,22 @@ use std::{
 };
 
 use codex_telemetry::{
-    CodexClassifier, ErrorClass, MemorySink, Operation, Originator, Outcome, RetryPolicy,
-    ServiceBuilderExt, Turn, TurnError, TurnRequest, TurnUpdate,
+    CodexClassifier, CodexRequest, ErrorClass, MemorySink, Operation, Originator, Outcome,
+    RetryPolicy, ServiceBuilderExt, Turn, TurnError, TurnRequest, TurnUpdate,
     event::names,
     turn::{
         FileUpdateChange, Item, ItemKind, ItemStatus, Progress, Sandbox, TodoItem, Usage,
         turn_stream,
     },
-    turn_stream as _,
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 
 /// A backend that answers by the prompt, and runs no process.
 async fn fake_codex(request: TurnRequest) -> Result<Turn, TurnError> {
-    request.context.record_thread_id("thread-1");
+    request.context().record_thread_id("thread-1");
     for item in items() {
         if let Some(progress) = request.progress() {
             let step = Progress::ItemCompleted(item);
@@ -46,7 +46,9 @@ async fn fake_codex(request: TurnRequest) -> Result<Turn, TurnError> {
             turn.final_message = Some(format!("you said: {prompt}"));
             turn.items = items();
             turn.usage = Some(usage);
-            request.context.record(names::INPUT_TOKENS, prompt.len() as i64);
+            request
+                .context()
+                .record(names::INPUT_TOKENS, prompt.len() as i64);
             Ok(turn)
         }
     }
@@ -56,8 +58,12 @@ async fn fake_codex(request: TurnRequest) -> Result<Turn, TurnError> {
 fn items() -> Vec<Item> {
     let status = ItemStatus::Completed;
     let kinds = [
-        ItemKind::AgentMessage { text: "hello".to_owned() },
-        ItemKind::Reasoning { text: "why".to_owned() },
+        ItemKind::AgentMessage {
+            text: "hello".to_owned(),
+        },
+        ItemKind::Reasoning {
+            text: "why".to_owned(),
+        },
         ItemKind::CommandExecution {
             command: "ls".to_owned(),
             output: "src".to_owned(),
@@ -76,13 +82,24 @@ fn items() -> Vec<Item> {
             error: None,
             status: ItemStatus::Failed,
         },
-        ItemKind::CollabToolCall { tool: "spawn".to_owned(), status },
-        ItemKind::WebSearch { query: "tower".to_owned() },
-        ItemKind::TodoList { items: vec![TodoItem::new("write", true)] },
-        ItemKind::Warning { message: "slow".to_owned() },
+        ItemKind::CollabToolCall {
+            tool: "spawn".to_owned(),
+            status,
+        },
+        ItemKind::WebSearch {
+            query: "tower".to_owned(),
+        },
+        ItemKind::TodoList {
+            items: vec![TodoItem::new("write", true)],
+        },
+        ItemKind::Warning {
+            message: "slow".to_owned(),
+        },
     ];
     let kinds = kinds.into_iter().enumerate();
-    kinds.map(|(at, kind)| Item::new(format!("item_{at}"), kind)).collect()
+    kinds
+        .map(|(at, kind)| Item::new(format!("item_{at}"), kind))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,7 +150,7 @@ async fn a_fake_backend_is_retried_by_class_and_streamed() {
     let mut stream = std::pin::pin!(turn_stream(turns, TurnRequest::new("hello")));
     let mut completed = 0;
     loop {
-        match std::future::poll_fn(|cx| futures_poll(stream.as_mut(), cx)).await {
+        match stream.next().await {
             Some(TurnUpdate::Progress(Progress::ItemCompleted(_))) => completed += 1,
             Some(TurnUpdate::Progress(step)) => panic!("{step:?}"),
             Some(TurnUpdate::Done(turn)) => break assert!(turn.is_ok()),
@@ -172,7 +189,10 @@ fn every_part_of_a_request_can_be_read() {
     assert_eq!(request.sandbox(), Some(Sandbox::ReadOnly));
     assert_eq!(request.images(), [PathBuf::from("/srv/a.png")]);
     assert_eq!(request.output_schema(), Some(&schema));
-    assert_eq!(request.resume(), Some("0199a213-81c0-7800-8aa1-bbab2a035a53"));
+    assert_eq!(
+        request.resume(),
+        Some("0199a213-81c0-7800-8aa1-bbab2a035a53")
+    );
     assert_eq!(request.previous_usage(), Some(before));
     let config: Vec<_> = request.config().collect();
     assert_eq!(config, [("model_reasoning_effort", "\"high\"")]);
