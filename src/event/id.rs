@@ -25,9 +25,7 @@ fn with_rng<T>(generate: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
 /// Returns a new trace id, which is never the invalid one of zeros.
 pub(crate) fn trace_id() -> TraceId {
     // Not `rng.u128(1..)`, which takes three times as long.
-    TraceId::from(with_rng(|rng| {
-        (u128::from(rng.u64(..)) << 64 | u128::from(rng.u64(..))).max(1)
-    }))
+    TraceId::from(with_rng(|rng| rng.u128(..).max(1)))
 }
 
 /// Returns a new span id, which is never the invalid one of zeros.

@@ -27,9 +27,25 @@ pub(crate) fn error_text(error: &(dyn Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
+    use std::fmt;
 
     use super::*;
+
+    /// An error with a source.
+    #[derive(Debug)]
+    struct Outer(&'static str, Option<Box<Outer>>);
+
+    impl fmt::Display for Outer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl Error for Outer {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            self.1.as_deref().map(|source| source as _)
+        }
+    }
 
     #[test]
     fn a_long_text_is_truncated_at_a_character_boundary() {
@@ -43,7 +59,12 @@ mod tests {
 
     #[test]
     fn a_source_that_the_error_prints_itself_is_not_repeated() {
-        let outer = io::Error::other(io::Error::other("disk full"));
-        assert_eq!(error_text(&outer), "disk full");
+        for (outer, text) in [
+            ("write", "write: disk full"),
+            ("write: disk full", "write: disk full"),
+        ] {
+            let error = Outer(outer, Some(Box::new(Outer("disk full", None))));
+            assert_eq!(error_text(&error), text);
+        }
     }
 }

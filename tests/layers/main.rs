@@ -6,6 +6,7 @@ mod bounds;
 mod checked;
 mod classification;
 mod context;
+mod debug_output;
 mod disabled;
 mod kept_open;
 mod names;

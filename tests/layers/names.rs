@@ -34,6 +34,32 @@ impl<T> AsJson for T {
 }
 
 #[test]
+fn the_retryable_classes_are_those_that_can_pass_without_a_change() {
+    let retryable: Vec<_> = ErrorClass::ALL
+        .iter()
+        .filter(|class| class.is_retryable())
+        .map(|class| class.as_str())
+        .collect();
+    assert_eq!(
+        retryable,
+        [
+            "transport",
+            "timeout",
+            "rate_limit",
+            "server_error",
+            "overloaded"
+        ]
+    );
+}
+
+#[test]
+fn the_names_of_the_two_common_originators_are_not_names_of_applications() {
+    for (name, originator) in [("cli", Originator::Cli), ("sdk", Originator::Sdk)] {
+        assert_eq!(Originator::named(name), Ok(originator));
+    }
+}
+
+#[test]
 fn the_event_names_can_be_listed() {
     let mut names = BTreeSet::new();
     for operation in Operation::ALL {
