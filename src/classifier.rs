@@ -7,7 +7,7 @@ use tower::{
 };
 
 #[cfg(feature = "attachment")]
-use crate::attachment::{AttachmentError, CleanupError};
+use crate::attachment::AttachmentError;
 #[cfg(feature = "tool")]
 use crate::tool::ToolError;
 #[cfg(feature = "turn")]
@@ -173,7 +173,7 @@ macro_rules! classify {
 // One by one, because an implementation for every error would leave no room for that of `BoxError`,
 // which is none.
 #[cfg(feature = "attachment")]
-classify!(AttachmentError, CleanupError);
+classify!(AttachmentError);
 #[cfg(feature = "tool")]
 classify!(ToolError);
 #[cfg(feature = "turn")]
@@ -201,13 +201,8 @@ fn of_ours(error: &(dyn Error + 'static)) -> Option<Classification> {
         return Some(error.classification());
     }
     #[cfg(feature = "attachment")]
-    {
-        if let Some(error) = error.downcast_ref::<CleanupError>() {
-            return Some(error.classification());
-        }
-        if let Some(error) = error.downcast_ref::<AttachmentError>() {
-            return Some(error.classification());
-        }
+    if let Some(error) = error.downcast_ref::<AttachmentError>() {
+        return Some(error.classification());
     }
     let _ = error;
     None

@@ -1,9 +1,9 @@
-use std::{fmt, future::poll_fn, panic::resume_unwind, time::Duration};
+use std::{fmt, future::poll_fn, panic::resume_unwind, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::oneshot,
+    sync::Notify,
     task::JoinHandle,
-    time::{MissedTickBehavior, interval},
+    time::{Interval, MissedTickBehavior, interval},
 };
 use tower_service::Service;
 
@@ -40,8 +40,7 @@ use crate::error::BoxError;
 /// ```
 #[must_use = "a dropped sweeper stops"]
 pub struct Sweeper {
-    /// `None` once the stop is requested.
-    stop: Option<oneshot::Sender<()>>,
+    stop: Arc<Notify>,
     task: JoinHandle<()>,
 }
 
@@ -59,12 +58,12 @@ impl Sweeper {
     where
         S: Service<CleanupRequest, Error: Into<BoxError>, Future: Send> + Send + 'static,
     {
-        let (stop, stopped) = oneshot::channel();
+        let stop = Arc::new(Notify::new());
         let mut ticks = interval(period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
-            stop: Some(stop),
-            task: tokio::spawn(sweep_until(service, ticks, stopped)),
+            task: tokio::spawn(sweep_until(service, ticks, Arc::clone(&stop))),
+            stop,
         }
     }
 
@@ -78,10 +77,7 @@ impl Sweeper {
     ///
     /// Dropping the future, for instance in a timeout, cancels the active sweep.
     pub async fn stop(mut self) {
-        if let Some(stop) = self.stop.take() {
-            // Fails if the task has panicked, which is handled below.
-            let _ = stop.send(());
-        }
+        self.stop.notify_one();
         if let Err(error) = (&mut self.task).await
             && let Ok(panic) = error.try_into_panic()
         {
@@ -104,23 +100,19 @@ impl fmt::Debug for Sweeper {
     }
 }
 
-async fn sweep_until<S>(
-    mut service: S,
-    mut ticks: tokio::time::Interval,
-    mut stopped: oneshot::Receiver<()>,
-) where
+async fn sweep_until<S>(mut service: S, mut ticks: Interval, stop: Arc<Notify>)
+where
     S: Service<CleanupRequest, Error: Into<BoxError>>,
 {
     loop {
         let ready = async {
             ticks.tick().await;
-            let ready = poll_fn(|cx| service.poll_ready(cx)).await;
-            ready.map_err(Into::into)
+            poll_fn(|cx| service.poll_ready(cx)).await
         };
         let ready: Result<(), BoxError> = tokio::select! {
             biased;
-            _ = &mut stopped => return,
-            ready = ready => ready,
+            () = stop.notified() => return,
+            ready = ready => ready.map_err(Into::into),
         };
         // From here on, a stop waits for the end of the sweep.
         let result = match ready {
