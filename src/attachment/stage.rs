@@ -80,6 +80,7 @@ impl Stage<'_> {
         let failed = AttachmentError::io("rename the staged file to", &path);
         let lock = Lock::acquire(directory).map_err(failed)?;
         self.token.check()?;
+        // Takes over a longer expiry, and syncs it before the rename: a stage never shortens it.
         if let Some(existing) = directory.metadata(&*file_name).map_err(failed)?
             && existing.is_file()
             && time_range.decode(existing.modified) > expiry

@@ -1,4 +1,4 @@
-use std::{fmt, future::poll_fn, panic::resume_unwind, sync::Arc, time::Duration};
+use std::{future::poll_fn, panic::resume_unwind, sync::Arc, time::Duration};
 
 use tokio::{
     sync::Notify,
@@ -38,6 +38,7 @@ use crate::error::BoxError;
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Debug)]
 #[must_use = "a dropped sweeper stops"]
 pub struct Sweeper {
     stop: Arc<Notify>,
@@ -89,14 +90,6 @@ impl Sweeper {
 impl Drop for Sweeper {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-impl fmt::Debug for Sweeper {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sweeper")
-            .field("running", &!self.task.is_finished())
-            .finish()
     }
 }
 
