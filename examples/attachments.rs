@@ -12,7 +12,7 @@ use std::time::Duration;
 use codex_telemetry::{
     Clock, ErrorClassLayer, MemorySink, Originator, OriginatorLayer, TimingLayer,
     attachment::{
-        AttachmentStore, CleanupError, CleanupRequest, CleanupService, Expiry, Sweeper, Ttl,
+        AttachmentError, AttachmentStore, CleanupRequest, CleanupService, Expiry, Sweeper, Ttl,
     },
 };
 use tower::{ServiceBuilder, ServiceExt};
@@ -50,7 +50,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let service = ServiceBuilder::new()
         .layer(OriginatorLayer::new(Originator::Sdk))
         .layer(TimingLayer::new(sink.clone()))
-        .layer(ErrorClassLayer::new(CleanupError::classification))
+        .layer(ErrorClassLayer::new(AttachmentError::classification))
         .service(CleanupService::new(store.clone()));
 
     manual.advance(2 * HOUR);

@@ -7,7 +7,7 @@ use tower::{
 };
 
 #[cfg(all(feature = "attachment", unix))]
-use crate::attachment::{AttachmentError, CleanupError};
+use crate::attachment::AttachmentError;
 #[cfg(feature = "tool")]
 use crate::tool::{ArgumentsError, ToolError};
 #[cfg(all(feature = "turn", unix))]
@@ -51,8 +51,6 @@ pub(crate) trait KnownError: Error + Sized + 'static {}
 
 #[cfg(all(feature = "attachment", unix))]
 impl KnownError for AttachmentError {}
-#[cfg(all(feature = "attachment", unix))]
-impl KnownError for CleanupError {}
 #[cfg(feature = "tool")]
 impl KnownError for ToolError {}
 #[cfg(all(feature = "turn", unix))]
@@ -208,13 +206,8 @@ fn own_classification(error: &(dyn Error + 'static)) -> Option<Classification> {
         return Some(ErrorClass::InvalidArguments.into());
     }
     #[cfg(all(feature = "attachment", unix))]
-    {
-        if let Some(error) = error.downcast_ref::<CleanupError>() {
-            return Some(error.classification());
-        }
-        if let Some(error) = error.downcast_ref::<AttachmentError>() {
-            return Some(error.classification());
-        }
+    if let Some(error) = error.downcast_ref::<AttachmentError>() {
+        return Some(error.classification());
     }
     let _ = error;
     None

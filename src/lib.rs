@@ -346,8 +346,8 @@ pub mod turn;
 
 #[cfg(all(feature = "attachment", unix))]
 pub use crate::attachment::{
-    Attachment, AttachmentError, AttachmentStore, CleanupError, CleanupReport, CleanupRequest,
-    CleanupService, Sweeper, Ttl,
+    Attachment, AttachmentError, AttachmentStore, CleanupReport, CleanupRequest, CleanupService,
+    Sweeper, Ttl,
 };
 #[cfg(feature = "otlp")]
 pub use crate::otlp::{OtlpConfig, OtlpSink};

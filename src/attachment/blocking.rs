@@ -11,11 +11,15 @@ use std::{
 
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::AttachmentError;
+
 /// A task on a blocking thread. Dropping it cancels the task.
+///
+/// It fails with [`AttachmentError::Interrupted`] if the runtime shuts down before the task starts.
 #[derive(Debug)]
 #[must_use = "a dropped task is cancelled"]
 pub(super) struct BlockingTask<T> {
-    handle: JoinHandle<T>,
+    handle: JoinHandle<Result<T, AttachmentError>>,
     token: CancellationToken,
 }
 
@@ -23,14 +27,12 @@ pub(super) struct BlockingTask<T> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct CancellationToken(Arc<AtomicBool>);
 
-/// The error of a task that was cancelled, or whose runtime shut down before it started.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Interrupted;
-
 // === impl BlockingTask ===
 
 impl<T: Send + 'static> BlockingTask<T> {
-    pub(super) fn spawn(run: impl FnOnce(&CancellationToken) -> T + Send + 'static) -> Self {
+    pub(super) fn spawn(
+        run: impl FnOnce(&CancellationToken) -> Result<T, AttachmentError> + Send + 'static,
+    ) -> Self {
         let token = CancellationToken::default();
         let clone = token.clone();
         Self {
@@ -41,14 +43,14 @@ impl<T: Send + 'static> BlockingTask<T> {
 }
 
 impl<T> Future for BlockingTask<T> {
-    type Output = Result<T, Interrupted>;
+    type Output = Result<T, AttachmentError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let result = ready!(Pin::new(&mut self.handle).poll(cx));
-        Poll::Ready(result.map_err(|error| match error.try_into_panic() {
+        let joined = ready!(Pin::new(&mut self.handle).poll(cx));
+        Poll::Ready(joined.unwrap_or_else(|error| match error.try_into_panic() {
             // The caller sees the panic as if the task had run on its own thread.
             Ok(panic) => resume_unwind(panic),
-            Err(_) => Interrupted,
+            Err(_) => Err(AttachmentError::Interrupted),
         }))
     }
 }
@@ -65,9 +67,9 @@ impl<T> Drop for BlockingTask<T> {
 
 impl CancellationToken {
     /// Returns an error if the task was cancelled.
-    pub(super) fn check(&self) -> Result<(), Interrupted> {
+    pub(super) fn check(&self) -> Result<(), AttachmentError> {
         match self.0.load(Relaxed) {
-            true => Err(Interrupted),
+            true => Err(AttachmentError::Interrupted),
             false => Ok(()),
         }
     }

@@ -57,7 +57,9 @@ impl Directory {
             Ok(stat) => Ok(Some(Metadata {
                 file_type: FileType::from_raw_mode(stat.st_mode),
                 size: convert(stat.st_size),
-                modified: system_time(stat.st_mtime, stat.st_mtime_nsec),
+                // A time before 1970 becomes 1970: it has expired either way.
+                modified: UNIX_EPOCH
+                    + Duration::new(convert(stat.st_mtime), convert(stat.st_mtime_nsec)),
                 inode: convert(stat.st_ino),
             })),
             Err(Errno::NOENT) => Ok(None),
@@ -79,21 +81,11 @@ impl Directory {
         Ok(renameat(&self.handle, from, &self.handle, to)?)
     }
 
-    /// Creates a read-only file for its owner, and opens it to write. Fails if the file exists.
-    pub(super) fn create_new(&self, name: &str) -> io::Result<File> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-        self.open_file(name, flags, Mode::RUSR)
-    }
-
-    /// Opens a file to write. Creates it if it is missing, for its owner only.
-    pub(super) fn open_or_create(&self, name: &str) -> io::Result<File> {
-        let flags = OFlags::RDWR | OFlags::CREATE;
-        self.open_file(name, flags, Mode::RUSR | Mode::WUSR)
-    }
-
-    /// Opens an existing file to read.
-    pub(super) fn open_existing(&self, name: impl Arg) -> io::Result<File> {
-        self.open_file(name, OFlags::RDONLY, Mode::empty())
+    /// Opens a file. `mode` is that of a new file.
+    pub(super) fn open_file(&self, name: impl Arg, flags: OFlags, mode: Mode) -> io::Result<File> {
+        // NONBLOCK, because opening a FIFO of this name would wait for its other end.
+        let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(openat(&self.handle, name, flags, mode)?.into())
     }
 
     /// Returns the directory's entries, in no order.
@@ -105,12 +97,6 @@ impl Directory {
     pub(super) fn sync(&self) -> io::Result<()> {
         self.handle.sync_all()
     }
-
-    fn open_file(&self, name: impl Arg, flags: OFlags, mode: Mode) -> io::Result<File> {
-        // NONBLOCK, because opening a FIFO of this name would wait for its other end.
-        let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        Ok(openat(&self.handle, name, flags, mode)?.into())
-    }
 }
 
 // === impl Metadata ===
@@ -121,17 +107,7 @@ impl Metadata {
     }
 }
 
-/// Converts a field of `stat`, whose integer types differ between systems.
+/// Converts a field of `stat`, whose integer types differ between systems. Returns 0 if it is negative.
 fn convert<T: Default>(field: impl TryInto<T>) -> T {
     field.try_into().unwrap_or_default()
-}
-
-fn system_time(seconds: impl TryInto<i64>, nanos: impl TryInto<u32>) -> SystemTime {
-    let seconds: i64 = convert(seconds);
-    let whole = Duration::from_secs(seconds.unsigned_abs());
-    let time = match seconds < 0 {
-        true => UNIX_EPOCH.checked_sub(whole),
-        false => UNIX_EPOCH.checked_add(whole),
-    };
-    time.unwrap_or(UNIX_EPOCH) + Duration::new(0, convert(nanos))
 }

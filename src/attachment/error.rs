@@ -1,13 +1,16 @@
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use rustix::io::Errno;
 
-use super::blocking::Interrupted;
 use crate::event::{Classification, ErrorClass};
 
-/// The error of opening a store, or of staging or listing attachments.
+/// The error of opening a store, or of staging, listing or sweeping its attachments.
 ///
-/// A failed stage leaves no part of the attachment behind.
+/// A failed stage leaves no part of the attachment behind. A file that cannot be removed does not fail
+/// a sweep: the [report](super::CleanupReport::failed) counts it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttachmentError {
@@ -46,43 +49,20 @@ pub enum AttachmentError {
         /// The system's error.
         source: io::Error,
     },
-    /// The tokio runtime shut down before the operation finished.
+    /// The tokio runtime shut down before the operation finished. After a sweep, the next one does the
+    /// rest.
     #[error("the tokio runtime shut down before the operation finished: repeat it on another one")]
-    Interrupted,
-}
-
-/// The error of a sweep that could not go on.
-///
-/// A file that cannot be removed does not fail the sweep. The
-/// [report](super::CleanupReport::failed) counts it.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CleanupError {
-    /// The store's directory or its lock cannot be used.
-    #[error("cannot {action} {}: {}", path.display(), advice(source))]
-    Io {
-        /// What failed, as a phrase that precedes the path.
-        action: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The tokio runtime shut down before the sweep finished.
-    #[error("the tokio runtime shut down before the sweep finished: the next sweep does the rest")]
     Interrupted,
 }
 
 // === impl AttachmentError ===
 
 impl AttachmentError {
-    pub(super) fn io(
-        action: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(io::Error) -> Self {
+    /// Returns a function that adds to an I/O error what failed.
+    pub(super) fn io(action: &'static str, path: &Path) -> impl Fn(io::Error) -> Self + Copy {
         move |source| Self::Io {
             action,
-            path: path.into(),
+            path: path.to_owned(),
             source,
         }
     }
@@ -98,32 +78,6 @@ impl AttachmentError {
             Self::Interrupted => ErrorClass::Interrupted,
         };
         Classification::of(class, self)
-    }
-}
-
-impl From<Interrupted> for AttachmentError {
-    fn from(Interrupted: Interrupted) -> Self {
-        Self::Interrupted
-    }
-}
-
-// === impl CleanupError ===
-
-impl CleanupError {
-    /// Returns the classification of the error: `io` or `interrupted`.
-    #[must_use]
-    pub fn classification(&self) -> Classification {
-        let class = match self {
-            Self::Io { .. } => ErrorClass::Io,
-            Self::Interrupted => ErrorClass::Interrupted,
-        };
-        Classification::of(class, self)
-    }
-}
-
-impl From<Interrupted> for CleanupError {
-    fn from(Interrupted: Interrupted) -> Self {
-        Self::Interrupted
     }
 }
 

@@ -1,8 +1,6 @@
-use std::{
-    fs::File,
-    io,
-    os::unix::fs::{FileExt, MetadataExt},
-};
+use std::{fs::File, io, os::unix::fs::MetadataExt};
+
+use rustix::fs::{Mode, OFlags};
 
 use super::directory::Directory;
 
@@ -15,16 +13,7 @@ pub(super) const LOCK_FILE: &str = ".lock";
 /// dies.
 #[derive(Debug)]
 #[must_use = "the lock is released when this is dropped"]
-pub(super) struct Lock(File);
-
-/// The number of stages so far, as counted in one lock file.
-///
-/// If two counts are equal, nothing was staged in between, and what a sweep has read is up to date.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct StageCount {
-    lock_inode: u64,
-    count: u64,
-}
+pub(super) struct Lock(pub(super) File);
 
 // === impl Lock ===
 
@@ -34,7 +23,8 @@ impl Lock {
         loop {
             // Opened each time: the lock belongs to the open file, so threads that share one do not
             // exclude each other.
-            let file = directory.open_or_create(LOCK_FILE)?;
+            let flags = OFlags::RDWR | OFlags::CREATE;
+            let file = directory.open_file(LOCK_FILE, flags, Mode::RUSR | Mode::WUSR)?;
             lock_file(&file)?;
             let lock = Self(file);
             // Tries again if the file was replaced during the wait: other processes lock the new one.
@@ -43,31 +33,6 @@ impl Lock {
                 return Ok(lock);
             }
         }
-    }
-
-    /// Returns the number of stages so far.
-    pub(super) fn stage_count(&self) -> io::Result<StageCount> {
-        let mut count = [0; 8];
-        match self.0.read_exact_at(&mut count, 0) {
-            // A new lock file is empty.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => count = [0; 8],
-            read => read?,
-        }
-        Ok(StageCount {
-            lock_inode: self.0.metadata()?.ino(),
-            count: u64::from_le_bytes(count),
-        })
-    }
-
-    /// Counts a stage. Must be called before the stage extends or replaces an attachment.
-    pub(super) fn count_stage(&self) -> io::Result<()> {
-        let count = self.stage_count()?.count.wrapping_add(1);
-        self.0.write_all_at(&count.to_le_bytes(), 0)
-    }
-
-    /// Returns the locked file.
-    pub(super) fn file(&self) -> &File {
-        &self.0
     }
 }
 

@@ -14,9 +14,9 @@
 //! A stage writes a staging file, syncs it and renames it. So an attachment is whole or absent,
 //! whenever the process dies.
 //!
-//! A sweep works in batches. It reads the metadata of a batch without the lock. If files are due, it
-//! takes the lock, reads their metadata again if anything was staged meanwhile, and removes the files
-//! that are still due. So it never removes an attachment that was just extended, and stages can go on
+//! A sweep works in batches. It reads the metadata of a batch without the lock, up to the first file
+//! that is due. For that file and the rest of the batch it takes the lock, reads the metadata, and
+//! removes what is due. So it never removes an attachment that was just extended, and stages can go on
 //! between two batches.
 //!
 //! The store reaches every file through one handle of the directory and follows no symbolic link in
@@ -32,14 +32,17 @@ mod error;
 mod expiry;
 mod lock;
 mod name;
+mod report;
 mod stage;
 mod store;
+mod sweep;
 mod sweeper;
 
 pub use self::{
-    cleanup::{CleanupFailure, CleanupReport, CleanupRequest, CleanupService},
-    error::{AttachmentError, CleanupError},
+    cleanup::{CleanupRequest, CleanupService},
+    error::AttachmentError,
     expiry::{Expiry, Ttl},
+    report::{CleanupFailure, CleanupReport},
     store::{Attachment, AttachmentStore, AttachmentStoreBuilder},
     sweeper::Sweeper,
 };

@@ -3,13 +3,17 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
-use rustix::{fs::OFlags, path::Arg};
+use rustix::{
+    fs::{Mode, OFlags},
+    path::Arg,
+};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Attachment, AttachmentError, Expiry, Ttl,
+    Attachment, AttachmentError, Ttl,
     blocking::CancellationToken,
     crash_point::crash_point,
     directory::Directory,
@@ -20,12 +24,14 @@ use super::{
 
 const BUFFER_SIZE: usize = 128 << 10;
 
-/// A request to stage one attachment.
+/// One stage of an attachment.
 #[derive(Debug)]
-pub(super) struct Stage {
+pub(super) struct Stage<'a> {
     pub(super) source: Source,
     pub(super) name: String,
     pub(super) ttl: Ttl,
+    pub(super) store: &'a Inner,
+    pub(super) token: &'a CancellationToken,
 }
 
 /// The content to stage.
@@ -49,46 +55,45 @@ struct StagingFile<'a> {
 
 // === impl Stage ===
 
-impl Stage {
+impl Stage<'_> {
     /// Stages the attachment.
     ///
     /// It writes a new file even if the store has the content already, and the new file replaces the
     /// old one. So it never changes a file that it did not create: that could be truncated, hard linked
     /// elsewhere, or of another owner.
-    pub(super) fn run(
-        &self,
-        store: &Inner,
-        token: &CancellationToken,
-    ) -> Result<Attachment, AttachmentError> {
-        token.check()?;
-        let root = store.directory.path();
-        let failed = || AttachmentError::io("stage an attachment in", root);
+    pub(super) fn run(&self) -> Result<Attachment, AttachmentError> {
+        self.token.check()?;
+        let Inner {
+            directory,
+            time_range,
+            ..
+        } = self.store;
+        let failed = AttachmentError::io("stage an attachment in", directory.path());
         let mut source = self.open()?;
-        let mut staging = StagingFile::create(&store.directory).map_err(failed())?;
-        let (hash, size) = self.copy(&mut source, &staging.file, store, token)?;
-        let expiry = store.time_range.expiry(self.ttl, store.now());
-        staging.seal(expiry, store).map_err(failed())?;
+        let mut staging = StagingFile::create(directory).map_err(failed)?;
+        let (hash, size) = self.copy(&mut source, &staging.file)?;
+        let mut expiry = time_range.expiry(self.ttl, self.store.now());
+        staging.seal(time_range.encode(expiry)).map_err(failed)?;
 
         let file_name = name::file_name(&hash, &self.name);
-        let path = root.join(&file_name);
-        let failed = || AttachmentError::io("rename the staged file to", &path);
-        let lock = Lock::acquire(&store.directory).map_err(failed())?;
-        token.check()?;
-        let longer = staging.take_over_expiry(&file_name, expiry, store);
-        let longer = longer.map_err(failed())?;
-        lock.count_stage().map_err(failed())?;
-        crash_point("the stage is counted");
-        staging.place(&file_name, &lock).map_err(failed())?;
+        let path = directory.path().join(&file_name);
+        let failed = AttachmentError::io("rename the staged file to", &path);
+        let lock = Lock::acquire(directory).map_err(failed)?;
+        self.token.check()?;
+        // Takes over a longer expiry, and syncs it before the rename: a stage never shortens it.
+        if let Some(existing) = directory.metadata(&*file_name).map_err(failed)?
+            && existing.is_file()
+            && time_range.decode(existing.modified) > expiry
+        {
+            expiry = time_range.decode(existing.modified);
+            staging.seal(existing.modified).map_err(failed)?;
+        }
+        staging.place(&file_name, &lock).map_err(failed)?;
         drop(lock);
         crash_point("the lock is released");
 
-        if longer.is_some() {
-            staging.file.sync_all().map_err(failed())?;
-            crash_point("the longer expiry is synced");
-        }
-        store.directory.sync().map_err(failed())?;
+        directory.sync().map_err(failed)?;
         crash_point("the directory is synced");
-        let expiry = longer.unwrap_or(expiry);
         Ok(Attachment::new(path, &self.name, hash, size, expiry))
     }
 
@@ -97,15 +102,13 @@ impl Stage {
             Source::Bytes(bytes) => return Ok(Box::new(bytes.as_slice())),
             Source::File(path) => path,
         };
-        let failed = || AttachmentError::io("read", path);
+        let failed = AttachmentError::io("read", path);
         // NONBLOCK, because opening a FIFO would wait for its other end.
         let flags = OFlags::NONBLOCK.bits().cast_signed();
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(flags)
-            .open(path)
-            .map_err(failed())?;
-        match file.metadata().map_err(failed())?.is_file() {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).custom_flags(flags).open(path);
+        let file = file.map_err(failed)?;
+        match file.metadata().map_err(failed)?.is_file() {
             true => Ok(Box::new(file)),
             false => Err(AttachmentError::NotAFile { path: path.clone() }),
         }
@@ -116,18 +119,19 @@ impl Stage {
         &self,
         source: &mut dyn Read,
         mut target: &File,
-        store: &Inner,
-        token: &CancellationToken,
     ) -> Result<(String, u64), AttachmentError> {
         let source_path = match &self.source {
             Source::Bytes(_) => Path::new(&self.name),
             Source::File(path) => path,
         };
+        let directory = self.store.directory.path();
+        let write_failed = AttachmentError::io("write an attachment in", directory);
+        let limit = self.store.max_size;
         let mut hasher = Sha256::new();
         let mut size = 0;
         let mut buffer = vec![0; BUFFER_SIZE];
         loop {
-            token.check()?;
+            self.token.check()?;
             let count = match source.read(&mut buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 count => count.map_err(AttachmentError::io("read", source_path))?,
@@ -137,15 +141,12 @@ impl Stage {
             }
             // Checked for each read, because a file can grow while it is copied.
             size += count as u64;
-            if size > store.max_size {
-                return Err(AttachmentError::TooLarge {
-                    name: self.name.clone(),
-                    limit: store.max_size,
-                });
+            if size > limit {
+                let name = self.name.clone();
+                return Err(AttachmentError::TooLarge { name, limit });
             }
             hasher.update(&buffer[..count]);
-            let failed = AttachmentError::io("write an attachment in", store.directory.path());
-            target.write_all(&buffer[..count]).map_err(failed)?;
+            target.write_all(&buffer[..count]).map_err(write_failed)?;
             crash_point("a part is written");
         }
         let hash = hasher.finalize();
@@ -163,7 +164,9 @@ impl<'a> StagingFile<'a> {
         crash_point("the store is locked for the creation");
         loop {
             let name = format!("{STAGING_PREFIX}{:016x}", fastrand::u64(..));
-            let file = match directory.create_new(&name) {
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+            // Read-only for its owner from the start.
+            let file = match directory.open_file(&*name, flags, Mode::RUSR) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 file => file?,
             };
@@ -180,34 +183,13 @@ impl<'a> StagingFile<'a> {
         }
     }
 
-    /// Sets the expiry, and syncs it and the content so that they survive a power failure.
-    fn seal(&self, expiry: Expiry, store: &Inner) -> io::Result<()> {
-        self.file.set_modified(store.time_range.encode(expiry))?;
+    /// Sets the modification time, and syncs it and the content so that they survive a power failure.
+    fn seal(&self, modified: SystemTime) -> io::Result<()> {
+        self.file.set_modified(modified)?;
         crash_point("the expiry is set");
         self.file.sync_all()?;
         crash_point("the staging file is synced");
         Ok(())
-    }
-
-    /// Takes over the expiry of the existing attachment, and returns it, if it is later.
-    ///
-    /// The caller holds the store's lock.
-    fn take_over_expiry(
-        &self,
-        file_name: &str,
-        expiry: Expiry,
-        store: &Inner,
-    ) -> io::Result<Option<Expiry>> {
-        let existing = store.directory.metadata(file_name)?;
-        let longer = existing
-            .filter(|existing| existing.is_file())
-            .map(|existing| store.time_range.decode(existing.modified))
-            .filter(|existing| *existing > expiry);
-        if let Some(longer) = longer {
-            self.file.set_modified(store.time_range.encode(longer))?;
-            crash_point("the longer expiry is set");
-        }
-        Ok(longer)
     }
 
     /// Renames the file to its final name, and replaces an existing file.
@@ -252,7 +234,7 @@ pub(super) fn remove_leftover(
         Some(metadata) if metadata.is_file() => {}
         _ => return Ok(None),
     }
-    let file = match directory.open_existing(name) {
+    let file = match directory.open_file(name, OFlags::RDONLY, Mode::empty()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
     };

@@ -43,7 +43,7 @@ const DEFAULT_MAX_SIZE: u64 = 512 << 20;
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct AttachmentStore(Arc<Inner>);
+pub struct AttachmentStore(pub(super) Arc<Inner>);
 
 /// A builder of an [`AttachmentStore`].
 ///
@@ -221,8 +221,8 @@ impl AttachmentStore {
     ///
     /// The future can be dropped at any time. Listing changes nothing.
     pub async fn list(&self) -> Result<Vec<Attachment>, AttachmentError> {
-        let store = self.inner();
-        BlockingTask::spawn(move |token| store.list(token)).await?
+        let store = Arc::clone(&self.0);
+        BlockingTask::spawn(move |token| store.list(token)).await
     }
 
     async fn stage(
@@ -232,13 +232,18 @@ impl AttachmentStore {
         ttl: Ttl,
     ) -> Result<Attachment, AttachmentError> {
         name::check(&name)?;
-        let store = self.inner();
-        let stage = Stage { source, name, ttl };
-        BlockingTask::spawn(move |token| stage.run(&store, token)).await?
-    }
-
-    pub(super) fn inner(&self) -> Arc<Inner> {
-        Arc::clone(&self.0)
+        let store = Arc::clone(&self.0);
+        let stage = move |token: &CancellationToken| {
+            let stage = Stage {
+                source,
+                name,
+                ttl,
+                store: &store,
+                token,
+            };
+            stage.run()
+        };
+        BlockingTask::spawn(stage).await
     }
 }
 
@@ -267,10 +272,10 @@ impl AttachmentStoreBuilder {
     /// file system cannot store a modification time in the future.
     pub fn open(self, directory: impl AsRef<Path>) -> Result<AttachmentStore, AttachmentError> {
         let path = directory.as_ref();
-        let failed = || AttachmentError::io("open the attachment store in", path);
-        let directory = Directory::open(path).map_err(failed())?;
+        let failed = AttachmentError::io("open the attachment store in", path);
+        let directory = Directory::open(path).map_err(failed)?;
         Ok(AttachmentStore(Arc::new(Inner {
-            time_range: time_range(&directory).map_err(failed())?,
+            time_range: time_range(&directory).map_err(failed)?,
             directory,
             max_size: self.max_size,
             clock: self.clock,
@@ -281,8 +286,8 @@ impl AttachmentStoreBuilder {
 /// Determines which times the directory's file system can store, with the lock file.
 fn time_range(directory: &Directory) -> io::Result<TimeRange> {
     let lock = Lock::acquire(directory)?;
-    lock.file().set_modified(TimeRange::probe())?;
-    let stored = lock.file().metadata()?.modified()?;
+    lock.0.set_modified(TimeRange::probe())?;
+    let stored = lock.0.metadata()?.modified()?;
     TimeRange::from_probe(stored, SystemTime::now()).ok_or_else(|| {
         let text = "the file system cannot store a modification time in the future";
         io::Error::new(io::ErrorKind::Unsupported, text)
@@ -330,16 +335,16 @@ impl Inner {
 
     fn list(&self, token: &CancellationToken) -> Result<Vec<Attachment>, AttachmentError> {
         let root = self.directory.path();
-        let failed = || AttachmentError::io("list the attachments in", root);
+        let failed = AttachmentError::io("list the attachments in", root);
         let mut attachments = Vec::new();
-        for entry in self.directory.entries().map_err(failed())? {
+        for entry in self.directory.entries().map_err(failed)? {
             token.check()?;
-            let entry = entry.map_err(io::Error::from).map_err(failed())?;
+            let entry = entry.map_err(io::Error::from).map_err(failed)?;
             let file_name = entry.file_name();
             let FileKind::Attachment { hash, name } = name::kind_of(file_name.to_bytes()) else {
                 continue;
             };
-            let metadata = self.directory.metadata(file_name).map_err(failed())?;
+            let metadata = self.directory.metadata(file_name).map_err(failed)?;
             if let Some(file) = metadata.filter(|metadata| metadata.is_file()) {
                 let path = root.join(name::file_name(hash, name));
                 let expiry = self.time_range.decode(file.modified);

@@ -1,9 +1,9 @@
-use std::{fmt, future::poll_fn, panic::resume_unwind, time::Duration};
+use std::{future::poll_fn, panic::resume_unwind, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::oneshot,
+    sync::Notify,
     task::JoinHandle,
-    time::{MissedTickBehavior, interval},
+    time::{Interval, MissedTickBehavior, interval},
 };
 use tower_service::Service;
 
@@ -38,10 +38,10 @@ use crate::error::BoxError;
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Debug)]
 #[must_use = "a dropped sweeper stops"]
 pub struct Sweeper {
-    /// `None` once the stop is requested.
-    stop: Option<oneshot::Sender<()>>,
+    stop: Arc<Notify>,
     task: JoinHandle<()>,
 }
 
@@ -59,12 +59,12 @@ impl Sweeper {
     where
         S: Service<CleanupRequest, Error: Into<BoxError>, Future: Send> + Send + 'static,
     {
-        let (stop, stopped) = oneshot::channel();
+        let stop = Arc::new(Notify::new());
         let mut ticks = interval(period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
-            stop: Some(stop),
-            task: tokio::spawn(sweep_until(service, ticks, stopped)),
+            task: tokio::spawn(sweep_until(service, ticks, Arc::clone(&stop))),
+            stop,
         }
     }
 
@@ -78,10 +78,7 @@ impl Sweeper {
     ///
     /// Dropping the future, for instance in a timeout, cancels the active sweep.
     pub async fn stop(mut self) {
-        if let Some(stop) = self.stop.take() {
-            // Fails if the task has panicked, which is handled below.
-            let _ = stop.send(());
-        }
+        self.stop.notify_one();
         if let Err(error) = (&mut self.task).await
             && let Ok(panic) = error.try_into_panic()
         {
@@ -96,31 +93,19 @@ impl Drop for Sweeper {
     }
 }
 
-impl fmt::Debug for Sweeper {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sweeper")
-            .field("running", &!self.task.is_finished())
-            .finish()
-    }
-}
-
-async fn sweep_until<S>(
-    mut service: S,
-    mut ticks: tokio::time::Interval,
-    mut stopped: oneshot::Receiver<()>,
-) where
+async fn sweep_until<S>(mut service: S, mut ticks: Interval, stop: Arc<Notify>)
+where
     S: Service<CleanupRequest, Error: Into<BoxError>>,
 {
     loop {
         let ready = async {
             ticks.tick().await;
-            let ready = poll_fn(|cx| service.poll_ready(cx)).await;
-            ready.map_err(Into::into)
+            poll_fn(|cx| service.poll_ready(cx)).await
         };
         let ready: Result<(), BoxError> = tokio::select! {
             biased;
-            _ = &mut stopped => return,
-            ready = ready => ready,
+            () = stop.notified() => return,
+            ready = ready => ready.map_err(Into::into),
         };
         // From here on, a stop waits for the end of the sweep.
         let result = match ready {

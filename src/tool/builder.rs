@@ -1,9 +1,12 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use tower::{ServiceExt, util::BoxCloneSyncService};
 use tower_service::Service;
 
-use super::{ToolCall, ToolOutput, ToolService, registered_tool::RegisteredTool};
+use super::{ToolCall, ToolOutput, ToolService, service::RegisteredTool, stats::SharedStats};
 use crate::error::BoxError;
 
 /// A builder that registers the tools of a [`ToolService`].
@@ -34,7 +37,7 @@ use crate::error::BoxError;
 #[derive(Debug, Default)]
 #[must_use = "a builder does nothing until it is built"]
 pub struct ToolServiceBuilder {
-    tools: BTreeMap<Arc<str>, Arc<RegisteredTool>>,
+    tools: BTreeMap<Arc<str>, RegisteredTool>,
 }
 
 impl ToolServiceBuilder {
@@ -60,9 +63,12 @@ impl ToolServiceBuilder {
             !self.contains(&name),
             "tool `{name}` is registered already: give one of the two another name"
         );
-        let boxed = BoxCloneSyncService::new(service.map_err(Into::into));
-        let tool = RegisteredTool::new(Arc::clone(&name), boxed);
-        self.tools.insert(name, Arc::new(tool));
+        let tool = RegisteredTool {
+            service: BoxCloneSyncService::new(service.map_err(Into::into)),
+            enabled: AtomicBool::new(true),
+            stats: SharedStats::default(),
+        };
+        self.tools.insert(name, tool);
         self
     }
 

@@ -8,84 +8,74 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use pin_project_lite::pin_project;
 use tower::util::Oneshot;
 
 use super::{
-    ToolCall, ToolError, ToolOutput,
-    panic::poll_catching_panics,
-    registered_tool::{BoxTool, StatsGuard},
+    ToolCall, ToolError, ToolOutput, panic::poll_catching_panics, service::BoxTool,
+    stats::StatsGuard,
 };
 
-pin_project! {
-    /// The response future of [`ToolService`](super::ToolService).
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future drops the tool's future and then counts the call as cancelled.
-    #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture {
-        #[pin]
-        state: State,
-    }
+/// The response future of [`ToolService`](super::ToolService).
+///
+/// # Cancel safety
+///
+/// Dropping the future drops the tool's future and then counts the call as cancelled.
+#[must_use = "futures do nothing unless polled"]
+pub struct ResponseFuture {
+    tool: Arc<str>,
+    // Declared before the guard, so that it is dropped first: the latency of a cancelled call includes
+    // the drop of the tool's future.
+    state: State,
+    /// `None` if the tool is unknown.
+    guard: Option<StatsGuard>,
 }
 
-pin_project! {
-    #[project = StateProjection]
-    enum State {
-        Running {
-            // Declared before the guard, so that it is dropped first: the latency of a cancelled call
-            // includes the drop of the tool's future.
-            #[pin]
-            tool: Option<Oneshot<BoxTool, ToolCall>>,
-            guard: StatsGuard,
-        },
-        // The call failed before a tool ran. There is no guard if the tool is unknown.
-        Failed {
-            error: Option<ToolError>,
-            guard: Option<StatsGuard>,
-        },
-    }
+enum State {
+    Running(Option<Oneshot<BoxTool, ToolCall>>),
+    /// The call failed before a tool ran.
+    Failed(Option<ToolError>),
 }
 
 // === impl ResponseFuture ===
 
 impl ResponseFuture {
-    pub(super) fn failed(error: ToolError, guard: Option<StatsGuard>) -> Self {
-        let error = Some(error);
-        let state = State::Failed { error, guard };
-        Self { state }
+    pub(super) fn failed(tool: Arc<str>, error: ToolError, guard: Option<StatsGuard>) -> Self {
+        Self {
+            tool,
+            state: State::Failed(Some(error)),
+            guard,
+        }
     }
 
-    pub(super) fn running(tool: Oneshot<BoxTool, ToolCall>, guard: StatsGuard) -> Self {
-        let tool = Some(tool);
-        let state = State::Running { tool, guard };
-        Self { state }
+    pub(super) fn running(
+        tool: Arc<str>,
+        running: Oneshot<BoxTool, ToolCall>,
+        guard: StatsGuard,
+    ) -> Self {
+        Self {
+            tool,
+            state: State::Running(Some(running)),
+            guard: Some(guard),
+        }
     }
 }
 
 impl Future for ResponseFuture {
     type Output = Result<ToolOutput, ToolError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (result, guard) = match self.project().state.project() {
-            StateProjection::Running { tool, guard } => {
-                let name = guard.tool();
-                let result = match ready!(poll_catching_panics(tool, cx)) {
-                    Ok(result) => result.map_err(|error| ToolError::from_tool(name, error)),
-                    Err(message) => Err(ToolError::Panicked {
-                        tool: Arc::clone(name),
-                        message,
-                    }),
-                };
-                (result, Some(guard))
-            }
-            StateProjection::Failed { error, guard } => {
-                let error = error.take().expect("polled after completion");
-                (Err(error), guard.as_mut())
-            }
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let result = match &mut this.state {
+            State::Running(running) => match ready!(poll_catching_panics(Pin::new(running), cx)) {
+                Ok(result) => result.map_err(|error| ToolError::from_tool(&this.tool, error)),
+                Err(message) => Err(ToolError::Panicked {
+                    tool: Arc::clone(&this.tool),
+                    message,
+                }),
+            },
+            State::Failed(error) => Err(error.take().expect("polled after completion")),
         };
-        if let Some(guard) = guard {
+        if let Some(guard) = &mut this.guard {
             guard.finish(result.as_ref().err().map(ToolError::class));
         }
         Poll::Ready(result)
@@ -94,12 +84,8 @@ impl Future for ResponseFuture {
 
 impl fmt::Debug for ResponseFuture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let guard = match &self.state {
-            State::Running { guard, .. } => Some(guard),
-            State::Failed { guard, .. } => guard.as_ref(),
-        };
         f.debug_struct("ResponseFuture")
-            .field("tool", &guard.map(StatsGuard::tool))
+            .field("tool", &self.tool)
             .finish_non_exhaustive()
     }
 }

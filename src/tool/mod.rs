@@ -55,7 +55,6 @@ mod error;
 pub mod function;
 pub mod future;
 mod panic;
-mod registered_tool;
 mod service;
 mod stats;
 

@@ -1,19 +1,21 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll},
 };
 
-use tower::ServiceExt;
+use tower::{ServiceExt, util::BoxCloneSyncService};
 use tower_service::Service;
 
 use super::{
-    ToolCall, ToolError, ToolOutput, ToolServiceBuilder, ToolStats,
-    future::ResponseFuture,
-    registered_tool::{RegisteredTool, StatsGuard},
+    ToolCall, ToolError, ToolOutput, ToolServiceBuilder, ToolStats, future::ResponseFuture,
+    stats::SharedStats,
 };
-use crate::event::names;
+use crate::{error::BoxError, event::names};
 
 /// A registry of tools, as a service that routes each [`ToolCall`] to the tool of that name.
 ///
@@ -32,7 +34,7 @@ use crate::event::names;
 /// ```
 /// use codex_telemetry::tool::{ToolCall, ToolError, ToolService, tool_fn};
 /// use serde_json::{Value, json};
-/// use tower::ServiceExt;
+/// use tower::{ServiceExt, util::BoxCloneSyncService};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), ToolError> {
@@ -55,9 +57,19 @@ use crate::event::names;
 pub struct ToolService(Arc<Registry>);
 
 struct Registry {
-    tools: BTreeMap<Arc<str>, Arc<RegisteredTool>>,
+    tools: BTreeMap<Arc<str>, RegisteredTool>,
     /// The keys of `tools`, shared with errors.
     names: Arc<[Arc<str>]>,
+}
+
+pub(super) type BoxTool = BoxCloneSyncService<ToolCall, ToolOutput, BoxError>;
+
+/// A tool of the registry with the state that all of its callers share.
+#[derive(Debug)]
+pub(super) struct RegisteredTool {
+    pub(super) service: BoxTool,
+    pub(super) enabled: AtomicBool,
+    pub(super) stats: SharedStats,
 }
 
 // === impl ToolService ===
@@ -68,7 +80,7 @@ impl ToolService {
         ToolServiceBuilder::default()
     }
 
-    pub(super) fn new(tools: BTreeMap<Arc<str>, Arc<RegisteredTool>>) -> Self {
+    pub(super) fn new(tools: BTreeMap<Arc<str>, RegisteredTool>) -> Self {
         let names = tools.keys().cloned().collect();
         Self(Arc::new(Registry { tools, names }))
     }
@@ -82,7 +94,8 @@ impl ToolService {
     /// Returns whether the tool is registered and enabled.
     #[must_use]
     pub fn is_enabled(&self, name: &str) -> bool {
-        self.0.tools.get(name).is_some_and(|tool| tool.is_enabled())
+        let tool = self.0.tools.get(name);
+        tool.is_some_and(|tool| tool.enabled.load(Relaxed))
     }
 
     /// Enables or disables a tool for all clones. Active calls continue.
@@ -91,7 +104,7 @@ impl ToolService {
     ///
     /// Returns [`ToolError::NotFound`] if the tool is not registered.
     pub fn set_enabled(&self, name: &str, enabled: bool) -> Result<(), ToolError> {
-        self.find(name)?.set_enabled(enabled);
+        self.find(name)?.enabled.store(enabled, Relaxed);
         Ok(())
     }
 
@@ -114,7 +127,7 @@ impl ToolService {
         self.map_stats(std::mem::take)
     }
 
-    fn find(&self, name: &str) -> Result<&Arc<RegisteredTool>, ToolError> {
+    fn find(&self, name: &str) -> Result<&RegisteredTool, ToolError> {
         self.0.tools.get(name).ok_or_else(|| ToolError::NotFound {
             name: name.into(),
             known: Arc::clone(&self.0.names),
@@ -125,9 +138,9 @@ impl ToolService {
         &self,
         read: impl Fn(&mut ToolStats) -> ToolStats,
     ) -> BTreeMap<Arc<str>, ToolStats> {
-        let tools = self.0.tools.values();
+        let tools = self.0.tools.iter();
         tools
-            .map(|tool| (Arc::clone(&tool.name), read(&mut tool.stats())))
+            .map(|(name, tool)| (Arc::clone(name), read(&mut tool.stats.lock())))
             .collect()
     }
 }
@@ -144,17 +157,19 @@ impl Service<ToolCall> for ToolService {
     }
 
     fn call(&mut self, call: ToolCall) -> Self::Future {
-        let tool = match self.find(&call.name) {
+        let name = Arc::clone(&call.name);
+        let tool = match self.find(&name) {
             Ok(tool) => tool,
-            Err(error) => return ResponseFuture::failed(error, None),
+            Err(error) => return ResponseFuture::failed(name, error, None),
         };
         call.context.record(names::TOOL_TYPE, "function");
-        let guard = StatsGuard::new(Arc::clone(tool));
-        if tool.is_enabled() {
-            return ResponseFuture::running(tool.service().oneshot(call), guard);
+        let guard = tool.stats.start();
+        if tool.enabled.load(Relaxed) {
+            // The clone does not share the readiness of the original: `oneshot` waits for it.
+            return ResponseFuture::running(name, tool.service.clone().oneshot(call), guard);
         }
         let error = ToolError::Disabled { tool: call.name };
-        ResponseFuture::failed(error, Some(guard))
+        ResponseFuture::failed(name, error, Some(guard))
     }
 }
 

@@ -1,4 +1,9 @@
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
 
 use crate::event::ErrorClass;
 
@@ -22,10 +27,25 @@ pub struct ToolStats {
     pub total_latency: Duration,
 }
 
+/// The stats of one tool, shared by its callers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SharedStats(Arc<Mutex<ToolStats>>);
+
+/// A drop guard that counts one call of a tool exactly once.
+///
+/// A guard that is dropped before [`finish`](Self::finish) counts the call as cancelled.
+#[derive(Debug)]
+pub(super) struct StatsGuard {
+    stats: SharedStats,
+    // Tokio's `Instant` follows the paused clock of a test. It needs no runtime.
+    started: Instant,
+    finished: bool,
+}
+
 // === impl ToolStats ===
 
 impl ToolStats {
-    pub(super) fn record(&mut self, failure: Option<ErrorClass>, latency: Duration) {
+    fn record(&mut self, failure: Option<ErrorClass>, latency: Duration) {
         match failure {
             None => self.success += 1,
             Some(class) => {
@@ -53,5 +73,41 @@ impl serde::Serialize for ToolStats {
         stats.serialize_field("last_latency_ms", &self.last_latency.map(millis))?;
         stats.serialize_field("total_latency_ms", &millis(self.total_latency))?;
         stats.end()
+    }
+}
+
+// === impl SharedStats ===
+
+impl SharedStats {
+    pub(super) fn lock(&self) -> MutexGuard<'_, ToolStats> {
+        // No foreign code runs under the lock, so a poisoned lock still guards consistent stats.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the guard of a call that starts now.
+    pub(super) fn start(&self) -> StatsGuard {
+        StatsGuard {
+            stats: self.clone(),
+            started: Instant::now(),
+            finished: false,
+        }
+    }
+}
+
+// === impl StatsGuard ===
+
+impl StatsGuard {
+    /// Counts the call: as a success, or as a failure of the given class. Only the first call counts.
+    pub(super) fn finish(&mut self, failure: Option<ErrorClass>) {
+        if !std::mem::replace(&mut self.finished, true) {
+            let latency = self.started.elapsed();
+            self.stats.lock().record(failure, latency);
+        }
+    }
+}
+
+impl Drop for StatsGuard {
+    fn drop(&mut self) {
+        self.finish(Some(ErrorClass::Cancelled));
     }
 }

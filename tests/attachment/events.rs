@@ -3,7 +3,7 @@ use std::{fs, time::Duration};
 use codex_telemetry::{
     CallContext, CodexRequest, ErrorClass, ErrorClassLayer, Event, Operation, Originator,
     OriginatorLayer, Outcome, TimingLayer,
-    attachment::{CleanupError, CleanupReport, CleanupRequest, CleanupService, Ttl},
+    attachment::{AttachmentError, CleanupReport, CleanupRequest, CleanupService, Ttl},
     event::names,
 };
 use tower::{Service, ServiceBuilder, ServiceExt};
@@ -16,11 +16,12 @@ use crate::{
 fn layered(
     fixture: &Fixture,
     sink: &MemorySink,
-) -> impl Service<CleanupRequest, Response = CleanupReport, Error = CleanupError, Future: Unpin> {
+) -> impl Service<CleanupRequest, Response = CleanupReport, Error = AttachmentError, Future: Unpin>
+{
     ServiceBuilder::new()
         .layer(OriginatorLayer::new(Originator::Cli))
         .layer(TimingLayer::new(sink.clone()))
-        .layer(ErrorClassLayer::new(CleanupError::classification))
+        .layer(ErrorClassLayer::new(AttachmentError::classification))
         .service(CleanupService::new(fixture.store.clone()))
 }
 

@@ -2,9 +2,7 @@ use std::{fs, os::unix::fs::symlink};
 
 use codex_telemetry::{
     ErrorClass,
-    attachment::{
-        AttachmentError, AttachmentStore, CleanupError, CleanupRequest, CleanupService, Ttl,
-    },
+    attachment::{AttachmentError, AttachmentStore, CleanupRequest, CleanupService, Ttl},
 };
 use tower::ServiceExt;
 
@@ -120,7 +118,7 @@ async fn a_lock_file_that_cannot_be_opened_fails_stages_and_sweeps() {
         }
         let swept = CleanupService::new(fixture.store.clone());
         let swept = swept.oneshot(CleanupRequest::expired()).await.unwrap_err();
-        assert!(matches!(swept, CleanupError::Io { .. }));
+        assert!(matches!(swept, AttachmentError::Io { .. }));
         assert_eq!(swept.classification().class, ErrorClass::Io);
         let staged = fixture.store.stage_bytes("b", "b", Ttl::default()).await;
         let staged = staged.unwrap_err();

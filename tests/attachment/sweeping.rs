@@ -1,4 +1,4 @@
-use std::fs;
+use std::{fs, time::Duration};
 
 use codex_telemetry::attachment::{CleanupRequest, Ttl};
 
@@ -36,6 +36,17 @@ async fn a_sweep_removes_more_than_one_batch() {
         (1000, 1000, 1)
     );
     assert_eq!(fixture.store.list().await.unwrap(), [kept]);
+}
+
+#[tokio::test]
+async fn a_sweep_that_finds_no_due_file_does_not_wait_for_the_lock() {
+    let fixture = Fixture::new();
+    fixture.stage("stays", Ttl::default()).await;
+    let lock = fs::File::open(fixture.root().join(".lock")).unwrap();
+    lock.lock().unwrap();
+    let sweep = tokio::time::timeout(Duration::from_secs(10), fixture.sweep()).await;
+    lock.unlock().unwrap();
+    assert_eq!(sweep.expect("the sweep waits for the lock").kept, 1);
 }
 
 #[tokio::test]

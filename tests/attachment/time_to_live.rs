@@ -1,6 +1,6 @@
 use std::{
     fs::File,
-    time::{Duration, SystemTime},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use codex_telemetry::attachment::{AttachmentStore, CleanupRequest, Expiry, Ttl};
@@ -50,6 +50,17 @@ async fn an_attachment_is_swept_at_its_expiry_and_not_before() {
     let report = fixture.sweep().await;
     assert_eq!((report.removed, report.kept), (1, 0));
     assert!(fixture.files().is_empty());
+}
+
+#[tokio::test]
+async fn a_file_with_a_time_before_1970_has_expired() {
+    let fixture = Fixture::new();
+    let staged = fixture.stage("a", Ttl::Persistent).await;
+    let file = File::open(staged.path).unwrap();
+    file.set_modified(UNIX_EPOCH - 10 * DAY).unwrap();
+    let listed = fixture.store.list().await.unwrap();
+    assert_eq!(listed[0].expiry, Expiry::At(UNIX_EPOCH));
+    assert_eq!(fixture.sweep().await.removed, 1);
 }
 
 #[tokio::test]

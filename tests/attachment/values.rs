@@ -11,8 +11,7 @@ use std::{
 use codex_telemetry::{
     CallContext, ErrorClass,
     attachment::{
-        Attachment, AttachmentError, CleanupError, CleanupFailure, CleanupReport, CleanupRequest,
-        Expiry,
+        Attachment, AttachmentError, CleanupFailure, CleanupReport, CleanupRequest, Expiry,
     },
 };
 use serde_json::{json, to_value};
@@ -88,7 +87,7 @@ async fn a_fake_cleanup_service_can_read_the_request_and_return_a_report() {
         let mut report = CleanupReport::default();
         report.removed = u64::from(request.everything);
         report.kept = u64::from(request.now == Some(start()));
-        Ok::<_, CleanupError>(report)
+        Ok::<_, AttachmentError>(report)
     });
     let request = CleanupRequest::everything()
         .at(start())
@@ -117,7 +116,7 @@ fn every_error_can_be_built_and_says_what_to_do() {
     for (error, text) in errors {
         assert_eq!(error.to_string(), text);
     }
-    let error = CleanupError::Io {
+    let error = AttachmentError::Io {
         action: "sweep the attachments in",
         path: "/a".into(),
         source: source(),
@@ -126,6 +125,6 @@ fn every_error_can_be_built_and_says_what_to_do() {
         error.to_string(),
         "cannot sweep the attachments in /a: grant this process access"
     );
-    let interrupted = CleanupError::Interrupted.classification();
+    let interrupted = AttachmentError::Interrupted.classification();
     assert_eq!(interrupted.class, ErrorClass::Interrupted);
 }

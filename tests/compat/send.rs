@@ -7,10 +7,10 @@
 use std::{convert::Infallible, error::Error, fmt, fs, io, time::Duration};
 
 use codex_telemetry::{
-    ApprovalLayer, ApprovalRequest, AttachmentStore, BoxError, BoxErrorClassifier, Call,
-    CleanupError, CleanupRequest, CleanupService, CodexClassifier, Decision, ErrorClass,
-    RetryPolicy, ServiceBuilderExt, ToolCall, ToolError, ToolService, Ttl, TurnError, TurnRequest,
-    TurnService, tool_fn,
+    ApprovalLayer, ApprovalRequest, AttachmentError, AttachmentStore, BoxError, BoxErrorClassifier,
+    Call, CleanupRequest, CleanupService, CodexClassifier, Decision, ErrorClass, RetryPolicy,
+    ServiceBuilderExt, ToolCall, ToolError, ToolService, Ttl, TurnError, TurnRequest, TurnService,
+    tool_fn,
 };
 use serde_json::json;
 use tower::{
@@ -200,11 +200,14 @@ async fn a_cleanup_service() {
     let io = ErrorClass::Io;
     assert_eq!(class!(service(), request(), CodexClassifier), io);
     assert_eq!(
-        class!(service(), request(), CleanupError::classification),
+        class!(service(), request(), AttachmentError::classification),
         io
     );
-    assert_eq!(class!(service(), request(), |_: &CleanupError| SHOP), SHOP);
-    let known = CodexClassifier.with(|error| error.is::<CleanupError>().then_some(SHOP));
+    assert_eq!(
+        class!(service(), request(), |_: &AttachmentError| SHOP),
+        SHOP
+    );
+    let known = CodexClassifier.with(|error| error.is::<AttachmentError>().then_some(SHOP));
     assert_eq!(class!(service(), request(), known), SHOP);
 }
 

@@ -56,7 +56,6 @@ pin_project! {
             #[pin]
             response: Oneshot<S, ToolCall>,
         },
-        Completed,
     }
 }
 
@@ -105,12 +104,10 @@ where
                 }
                 StateProjection::Running { response } => {
                     let result = ready!(response.poll(cx));
-                    this.state.set(State::Completed);
-                    return Poll::Ready(
-                        result.map_err(|error| ToolError::from_tool(this.tool, error.into())),
-                    );
+                    let result =
+                        result.map_err(|error| ToolError::from_tool(this.tool, error.into()));
+                    return Poll::Ready(result);
                 }
-                StateProjection::Completed => panic!("polled after completion"),
             }
         }
     }
@@ -147,7 +144,6 @@ where
         let state = match &self.state {
             State::AwaitingApproval { .. } => "awaiting approval",
             State::Running { .. } => "running",
-            State::Completed => "completed",
         };
         f.debug_struct("ResponseFuture")
             .field("tool", &self.tool)

@@ -58,9 +58,9 @@ fn a_stage_syncs_the_file_before_the_rename_and_the_directory_after_it() {
         "rename",
         "sync of the directory",
     ];
-    // The second stage takes over the expiry of the first one and syncs it.
+    // The second stage takes over the expiry of the first one, and syncs it before the rename.
     let mut second = stage.to_vec();
-    second.insert(2, "sync of the attachment");
+    second.insert(1, "sync of the staging file");
     let expected = [&stage[..], &second].concat();
     assert_eq!(calls(&trace, &directory), expected, "{trace}");
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::SystemTime};
 
 use codex_telemetry::{
-    ApprovalLayer, ApprovalRequest, BoxError, CleanupError, CleanupReport, CleanupRequest,
+    ApprovalLayer, ApprovalRequest, AttachmentError, BoxError, CleanupReport, CleanupRequest,
     CodexClassifier, Decision, ErrorClass, MemorySink, Operation, Outcome, ServiceBuilderExt,
     ToolCall, ToolError, ToolOutput,
 };
@@ -71,9 +71,9 @@ async fn a_fake_registry_runs_under_all_layers_and_an_approval_in_a_spawned_task
 }
 
 /// A cleanup that finds two files to remove, and no store when it is to remove everything.
-async fn fake_cleanup(request: CleanupRequest) -> Result<CleanupReport, CleanupError> {
+async fn fake_cleanup(request: CleanupRequest) -> Result<CleanupReport, AttachmentError> {
     if request.everything {
-        return Err(CleanupError::Io {
+        return Err(AttachmentError::Io {
             action: "list",
             path: "/store".into(),
             source: std::io::Error::from(std::io::ErrorKind::PermissionDenied),
@@ -101,7 +101,7 @@ async fn a_fake_cleanup_runs_under_all_layers_in_a_spawned_task() {
     let error = cleanup(CleanupRequest::everything()).await.unwrap();
     assert!(matches!(
         error,
-        Err(CleanupError::Io { action: "list", .. })
+        Err(AttachmentError::Io { action: "list", .. })
     ));
     let failed = &sink.find(Operation::AttachmentCleanup, Outcome::Error)[0];
     assert_eq!(failed.error_class(), Some(ErrorClass::Io));

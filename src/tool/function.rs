@@ -1,24 +1,52 @@
+//! Tools from async functions.
+
 use std::{
     fmt,
     future::Future,
     marker::PhantomData,
-    task::{Context, Poll},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
 };
 
+use pin_project_lite::pin_project;
 use serde::{Serialize, de::DeserializeOwned};
 use tower_service::Service;
 
-use super::future::ResponseFuture;
-use crate::{
-    call::CallContext,
-    error::BoxError,
-    tool::{ArgumentsError, ToolCall, ToolError, ToolOutput},
-};
+use super::{ArgumentsError, ToolCall, ToolError, ToolOutput};
+use crate::{call::CallContext, error::BoxError};
 
 /// A tool that runs an async function. [`tool_fn`] returns it.
 pub struct ToolFn<F, A> {
     function: F,
     arguments: PhantomData<fn(A)>,
+}
+
+pin_project! {
+    /// The response future of [`ToolFn`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the function's future. It is as cancel safe as that one.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<F> {
+        Running {
+            #[pin]
+            running: F,
+            tool: Arc<str>,
+        },
+        Failed {
+            error: Option<ToolError>,
+        },
+    }
 }
 
 /// Returns a tool that deserializes its arguments, runs an async function, and serializes the result.
@@ -94,16 +122,19 @@ where
     }
 
     fn call(&mut self, call: ToolCall) -> Self::Future {
-        match serde_path_to_error::deserialize(&call.arguments) {
-            Ok(arguments) => {
-                let running = (self.function)(arguments, call.context);
-                ResponseFuture::running(running, call.name)
-            }
-            Err(error) => ResponseFuture::failed(ToolError::InvalidArguments {
+        let state = match serde_path_to_error::deserialize(&call.arguments) {
+            Ok(arguments) => State::Running {
+                running: (self.function)(arguments, call.context),
                 tool: call.name,
-                source: ArgumentsError::new(error.to_string()),
-            }),
-        }
+            },
+            Err(error) => State::Failed {
+                error: Some(ToolError::InvalidArguments {
+                    tool: call.name,
+                    source: ArgumentsError::new(error.to_string()),
+                }),
+            },
+        };
+        ResponseFuture { state }
     }
 }
 
@@ -122,5 +153,38 @@ impl<F, A> fmt::Debug for ToolFn<F, A> {
         f.debug_struct("ToolFn")
             .field("arguments", &std::any::type_name::<A>())
             .finish_non_exhaustive()
+    }
+}
+
+// === impl ResponseFuture ===
+
+impl<F, O, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<O, E>>,
+    O: Serialize,
+    E: Into<BoxError>,
+{
+    type Output = Result<ToolOutput, ToolError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProjection::Running { running, tool } => {
+                let result = match ready!(running.poll(cx)) {
+                    Ok(output) => serde_json::to_value(output).map_err(Into::into),
+                    Err(error) => Err(error.into()),
+                };
+                let output = result.map(ToolOutput::new);
+                Poll::Ready(output.map_err(|error| ToolError::from_tool(tool, error)))
+            }
+            StateProjection::Failed { error } => {
+                Poll::Ready(Err(error.take().expect("polled after completion")))
+            }
+        }
+    }
+}
+
+impl<F> fmt::Debug for ResponseFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
 }

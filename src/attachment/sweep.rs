@@ -7,13 +7,11 @@ use std::{
 
 use rustix::fs::Dir;
 
-use super::CleanupReport;
-use crate::attachment::{
-    CleanupError, Expiry,
+use super::{
+    AttachmentError, CleanupReport, Expiry,
     blocking::CancellationToken,
     crash_point::crash_point,
-    directory::{Directory, Metadata},
-    lock::{Lock, StageCount},
+    lock::Lock,
     name::{self, FileKind},
     stage,
     store::Inner,
@@ -47,21 +45,15 @@ struct Entry {
     is_staging: bool,
 }
 
-/// A file that a sweep is about to remove.
-#[derive(Clone, Copy, Debug)]
-enum Due<'a> {
-    Attachment(&'a CStr, Metadata),
-    Staging(&'a CStr),
-}
-
 // === impl Sweep ===
 
 impl Sweep<'_> {
-    pub(super) fn run(&self) -> Result<(), CleanupError> {
-        let mut entries = self.directory().entries().map_err(|e| self.error(e))?;
-        let mut last_count = None;
+    pub(super) fn run(&self) -> Result<(), AttachmentError> {
+        let directory = &self.store.directory;
+        let failed = AttachmentError::io("sweep the attachments in", directory.path());
+        let mut entries = directory.entries().map_err(failed)?;
         loop {
-            let mut chunk = read_chunk(&mut entries).map_err(|e| self.error(e))?;
+            let mut chunk = read_chunk(&mut entries).map_err(failed)?;
             if chunk.is_empty() {
                 return Ok(());
             }
@@ -70,61 +62,61 @@ impl Sweep<'_> {
             chunk.sort_unstable_by_key(|entry| entry.inode);
             for batch in chunk.chunks(BATCH) {
                 self.token.check()?;
-                let due = self.find_due(batch);
-                crash_point("the due files are found");
-                self.remove_due(&due, &mut last_count)
-                    .map_err(|e| self.error(e))?;
+                let Some(first) = self.find_due(batch) else {
+                    continue;
+                };
+                crash_point("a due file is found");
+                let lock = Lock::acquire(directory).map_err(failed)?;
+                crash_point("the store is locked for the removal");
+                self.remove_due(&batch[first..], &lock);
             }
         }
     }
 
-    /// Returns the files of a batch that are due, as read without the lock.
+    /// Returns the index of the first file of a batch that may be due, as read without the lock.
     ///
     /// Stages can go on meanwhile, and a sweep that finds no due file never takes the lock.
-    fn find_due<'n>(&self, batch: &'n [Entry]) -> Vec<Due<'n>> {
-        let due = |entry: &'n Entry| match entry.is_staging {
-            true => Some(Due::Staging(&entry.name)),
-            false => Some(Due::Attachment(&entry.name, self.due(&entry.name)?)),
-        };
-        batch.iter().filter_map(due).collect()
+    fn find_due(&self, batch: &[Entry]) -> Option<usize> {
+        let may_be_due = |entry: &Entry| entry.is_staging || self.due_size(&entry.name).is_some();
+        batch.iter().position(may_be_due)
     }
 
-    /// Removes the files that are still due, under the lock.
-    ///
-    /// `last_count` is the stage count before [`find_due`](Self::find_due). If it has not changed, the
-    /// metadata is up to date, and reading it again would cost half as much as the removal.
-    fn remove_due(&self, due: &[Due<'_>], last_count: &mut Option<StageCount>) -> io::Result<()> {
-        if due.is_empty() {
-            return Ok(());
-        }
-        let lock = Lock::acquire(self.directory())?;
-        let count = lock.stage_count()?;
-        let is_current = last_count.replace(count) == Some(count);
-        crash_point("the store is locked for the removal");
-        for file in due {
-            match *file {
-                Due::Attachment(name, _) if !is_current => {
-                    if let Some(metadata) = self.due(name) {
-                        self.remove(Due::Attachment(name, metadata), &lock);
-                    }
+    /// Removes the files that are due, as read under the lock.
+    fn remove_due(&self, batch: &[Entry], lock: &Lock) {
+        let directory = &self.store.directory;
+        for entry in batch {
+            let removed_bytes = if entry.is_staging {
+                stage::remove_leftover(directory, &*entry.name, lock)
+            } else if let Some(size) = self.due_size(&entry.name) {
+                let removed = directory.remove(&*entry.name);
+                removed.map(|removed| removed.then_some(size))
+            } else {
+                continue;
+            };
+            let mut report = self.progress.report();
+            match removed_bytes {
+                Ok(Some(bytes)) => {
+                    crash_point("a due file is removed");
+                    report.removed += 1;
+                    report.removed_bytes += bytes;
+                    report.leftovers += u64::from(entry.is_staging);
                 }
-                file => self.remove(file, &lock),
+                Ok(None) => {}
+                Err(error) => report.count_failed(&entry.name, &error),
             }
-            crash_point("a due file is removed");
         }
-        Ok(())
     }
 
-    /// Returns the metadata of an attachment if it is due. Otherwise counts it as kept or failed.
-    fn due(&self, name: &CStr) -> Option<Metadata> {
-        let error = match self.directory().metadata(name) {
+    /// Returns the size of an attachment if it is due. Otherwise counts it as kept or failed.
+    fn due_size(&self, name: &CStr) -> Option<u64> {
+        let error = match self.store.directory.metadata(name) {
             Ok(Some(metadata)) if metadata.is_file() => {
-                let due = match self.store.time_range.decode(metadata.modified) {
+                let is_due = match self.store.time_range.decode(metadata.modified) {
                     Expiry::Persistent => false,
                     expiry => self.everything || expiry.has_passed(self.now),
                 };
-                if due {
-                    return Some(metadata);
+                if is_due {
+                    return Some(metadata.size);
                 }
                 self.progress.report().kept += 1;
                 return None;
@@ -139,41 +131,6 @@ impl Sweep<'_> {
         };
         self.progress.report().count_failed(name, &error);
         None
-    }
-
-    fn remove(&self, file: Due<'_>, lock: &Lock) {
-        let (name, removed_bytes) = match file {
-            Due::Attachment(name, metadata) => {
-                let removed = self.directory().remove(name);
-                (
-                    name,
-                    removed.map(|removed| removed.then_some(metadata.size)),
-                )
-            }
-            Due::Staging(name) => (name, stage::remove_leftover(self.directory(), name, lock)),
-        };
-        let mut report = self.progress.report();
-        match removed_bytes {
-            Ok(Some(bytes)) => {
-                report.removed += 1;
-                report.removed_bytes += bytes;
-                report.leftovers += u64::from(matches!(file, Due::Staging(_)));
-            }
-            Ok(None) => {}
-            Err(error) => report.count_failed(name, &error),
-        }
-    }
-
-    fn directory(&self) -> &Directory {
-        &self.store.directory
-    }
-
-    fn error(&self, source: io::Error) -> CleanupError {
-        CleanupError::Io {
-            action: "sweep the attachments in",
-            path: self.directory().path().to_owned(),
-            source,
-        }
     }
 }
 
@@ -233,18 +190,18 @@ mod tests {
         let sweep = Sweep {
             everything: false,
             now,
-            store: &store.inner(),
+            store: &store.0,
             token: &CancellationToken::default(),
             progress: &progress,
         };
-        let entries = read_chunk(&mut sweep.directory().entries().unwrap()).unwrap();
-        let count = Lock::acquire(sweep.directory()).unwrap().stage_count();
-        let mut last_count = Some(count.unwrap());
-        let due = sweep.find_due(&entries);
-        assert_eq!(due.len(), 2);
+        let mut entries = store.0.directory.entries().unwrap();
+        let entries = read_chunk(&mut entries).unwrap();
+        assert_eq!(sweep.find_due(&entries), Some(0));
         let extended = store.stage_bytes("extended", "content", Ttl::default());
         let extended = extended.await.unwrap();
-        sweep.remove_due(&due, &mut last_count).unwrap();
+        let lock = Lock::acquire(&store.0.directory).unwrap();
+        sweep.remove_due(&entries, &lock);
+        drop(lock);
 
         assert_eq!(store.list().await.unwrap(), [extended]);
         let report = progress.report().clone();

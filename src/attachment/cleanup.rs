@@ -1,20 +1,23 @@
+//! The service that removes expired attachments from a store.
+
 use std::{
+    future::Future,
+    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::SystemTime,
 };
 
 use tower_service::Service;
 
 use super::{
-    CleanupReport,
-    future::ResponseFuture,
+    AttachmentError, AttachmentStore, CleanupReport,
+    blocking::BlockingTask,
     sweep::{Progress, Sweep},
 };
 use crate::{
-    attachment::{AttachmentStore, CleanupError, blocking::BlockingTask},
     call::{CallContext, CodexRequest},
-    event::Operation,
+    event::{Operation, names},
 };
 
 /// A service that removes expired attachments from an [`AttachmentStore`].
@@ -81,13 +84,27 @@ pub struct CleanupService {
 #[non_exhaustive]
 pub struct CleanupRequest {
     /// Whether to remove all attachments that are not
-    /// [persistent](crate::attachment::Ttl::Persistent), instead of the expired ones.
+    /// [persistent](super::Ttl::Persistent), instead of the expired ones.
     pub everything: bool,
     /// The time that decides which attachments have expired. `None` is the time of the store's clock
     /// when the sweep starts.
     pub now: Option<SystemTime>,
     /// The context.
     pub context: CallContext,
+}
+
+/// The response future of [`CleanupService`].
+///
+/// # Cancel safety
+///
+/// Dropping the future records what was removed so far and stops the sweep at the next batch.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct ResponseFuture {
+    task: BlockingTask<()>,
+    progress: Arc<Progress>,
+    /// `None` once the counts are recorded.
+    context: Option<CallContext>,
 }
 
 // === impl CleanupService ===
@@ -102,7 +119,7 @@ impl CleanupService {
 
 impl Service<CleanupRequest> for CleanupService {
     type Response = CleanupReport;
-    type Error = CleanupError;
+    type Error = AttachmentError;
     type Future = ResponseFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -110,7 +127,7 @@ impl Service<CleanupRequest> for CleanupService {
     }
 
     fn call(&mut self, request: CleanupRequest) -> Self::Future {
-        let store = self.store.inner();
+        let store = Arc::clone(&self.store.0);
         let progress = Arc::<Progress>::default();
         let shared = Arc::clone(&progress);
         let task = BlockingTask::spawn(move |token| {
@@ -123,7 +140,11 @@ impl Service<CleanupRequest> for CleanupService {
             };
             sweep.run()
         });
-        ResponseFuture::new(task, progress, request.context)
+        ResponseFuture {
+            task,
+            progress,
+            context: Some(request.context),
+        }
     }
 }
 
@@ -137,7 +158,7 @@ impl CleanupRequest {
     }
 
     /// Returns a request to remove all attachments that are not
-    /// [persistent](crate::attachment::Ttl::Persistent), expired or not.
+    /// [persistent](super::Ttl::Persistent), expired or not.
     #[must_use]
     pub fn everything() -> Self {
         Self {
@@ -173,5 +194,41 @@ impl CodexRequest for CleanupRequest {
 
     fn context_mut(&mut self) -> &mut CallContext {
         &mut self.context
+    }
+}
+
+// === impl ResponseFuture ===
+
+impl ResponseFuture {
+    fn record(&mut self) {
+        let Some(context) = self.context.take() else {
+            return;
+        };
+        let report = self.progress.report();
+        for (key, count) in [
+            (names::CLEANUP_REMOVED, report.removed),
+            (names::CLEANUP_KEPT, report.kept),
+            (names::CLEANUP_FAILED, report.failed),
+            (names::CLEANUP_BYTES, report.removed_bytes),
+        ] {
+            context.record(key, i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+impl Future for ResponseFuture {
+    type Output = Result<CleanupReport, AttachmentError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let result = ready!(Pin::new(&mut self.task).poll(cx));
+        // Recorded here and not on drop, because the layers can close the call before the drop.
+        self.record();
+        Poll::Ready(result.map(|()| std::mem::take(&mut *self.progress.report())))
+    }
+}
+
+impl Drop for ResponseFuture {
+    fn drop(&mut self) {
+        self.record();
     }
 }

@@ -1,6 +1,0 @@
-//! Tools from async functions.
-
-pub mod future;
-mod service;
-
-pub use self::service::{ToolFn, tool_fn};
