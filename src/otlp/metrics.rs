@@ -13,13 +13,7 @@ use opentelemetry_sdk::{
     },
 };
 
-use super::{
-    config::Signal,
-    names,
-    queue::active_delta,
-    stats::{SignalStats, Stats},
-    worker::Shared,
-};
+use super::{config::Signal, names, queue::active_delta, shared::Shared, stats::SignalStats};
 use crate::event::{ErrorClass, Event, Operation, names as attribute};
 
 /// The instruments and their totals.
@@ -48,7 +42,7 @@ impl Metrics {
         resource: Resource,
         scope: InstrumentationScope,
         temporality: Temporality,
-        shared: &Shared,
+        shared: &Arc<Shared>,
     ) -> Self {
         let reader = ManualReader::builder().with_temporality(temporality);
         let reader = SharedReader(Arc::new(reader.build()));
@@ -204,7 +198,7 @@ fn count(event: &Event, key: &str) -> Option<u64> {
 }
 
 /// Exports the counters of the sink as metrics.
-fn observe_stats(meter: &Meter, shared: &Shared) {
+fn observe_stats(meter: &Meter, shared: &Arc<Shared>) {
     type Count = fn(SignalStats) -> u64;
     let counters: [(_, _, Count); 4] = [
         (
@@ -229,15 +223,15 @@ fn observe_stats(meter: &Meter, shared: &Shared) {
         ),
     ];
     for (name, description, count) in counters {
-        let Shared { queue, counters } = shared.clone();
+        let shared = Arc::clone(shared);
         meter
             .u64_observable_counter(name)
             .with_unit("{record}")
             .with_description(description)
             .with_callback(move |observer| {
-                let stats = Stats::new(&queue, &counters);
+                let stats = shared.stats();
                 for signal in Signal::ALL {
-                    if counters.of(signal).is_enabled() {
+                    if shared.counters(signal).is_enabled() {
                         let label = KeyValue::new(names::SIGNAL, signal.as_str());
                         observer.observe(count(stats.of(signal)), &[label]);
                     }

@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use super::config::Signal;
+use super::{config::Signal, shared::Shared};
 
 /// The error of a flush or a shutdown after which records are failed or pending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,19 +31,14 @@ impl Undelivered {
         self.timed_out
     }
 
-    pub(super) fn add(
-        &mut self,
-        signal: Signal,
-        failed: u64,
-        pending: u64,
-        problem: Option<Arc<str>>,
-    ) {
+    /// Adds the failed and pending records of a signal, and why they are.
+    pub(super) fn add(&mut self, shared: &Shared, signal: Signal, failed: u64, pending: u64) {
         if failed + pending > 0 {
             self.signals.push(UndeliveredSignal {
                 signal,
                 failed,
                 pending,
-                problem,
+                problem: shared.counters(signal).reason(failed, pending),
             });
         }
     }
@@ -89,17 +84,12 @@ impl fmt::Display for Undelivered {
         })?;
         for (index, of) in self.signals.iter().enumerate() {
             let separator = if index == 0 { ":" } else { ";" };
-            let UndeliveredSignal {
-                signal,
-                failed,
-                pending,
-                problem,
-            } = of;
+            let (signal, failed, pending) = (of.signal, of.failed, of.pending);
             write!(
                 f,
                 "{separator} {signal}: {failed} failed, {pending} pending"
             )?;
-            if let Some(problem) = problem {
+            if let Some(problem) = &of.problem {
                 write!(f, " ({problem})")?;
             }
         }

@@ -83,6 +83,13 @@ impl OtlpConfig {
         &self.resource.0
     }
 
+    /// Returns the resource attributes for the SDK.
+    pub(crate) fn resource(&self) -> opentelemetry_sdk::Resource {
+        opentelemetry_sdk::Resource::builder_empty()
+            .with_attributes(self.resource.0.iter().cloned())
+            .build()
+    }
+
     /// Adds resource attributes. They replace attributes of the environment with the same key,
     /// `service.name` included, as the OpenTelemetry specification requires.
     ///
