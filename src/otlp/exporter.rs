@@ -22,7 +22,7 @@ pub(super) struct Exporter<E> {
 
 /// Builds the exporter of spans. Call it in the runtime that will run the exports.
 pub(super) fn spans(config: &SignalConfig) -> Exporter<SpanExporter> {
-    Exporter::new(config.endpoint().to_string(), |diagnostics| {
+    Exporter::new(config.endpoint.to_string(), |diagnostics| {
         let builder = SpanExporter::builder();
         #[cfg(feature = "grpc")]
         if config.protocol == Protocol::Grpc {
@@ -34,7 +34,7 @@ pub(super) fn spans(config: &SignalConfig) -> Exporter<SpanExporter> {
 
 /// Builds the exporter of log records, as [`spans`].
 pub(super) fn logs(config: &SignalConfig) -> Exporter<LogExporter> {
-    Exporter::new(config.endpoint().to_string(), |diagnostics| {
+    Exporter::new(config.endpoint.to_string(), |diagnostics| {
         let builder = LogExporter::builder();
         #[cfg(feature = "grpc")]
         if config.protocol == Protocol::Grpc {
@@ -46,7 +46,7 @@ pub(super) fn logs(config: &SignalConfig) -> Exporter<LogExporter> {
 
 /// Builds the exporter of metrics, as [`spans`].
 pub(super) fn metrics(config: &SignalConfig) -> Exporter<MetricExporter> {
-    Exporter::new(config.endpoint().to_string(), |diagnostics| {
+    Exporter::new(config.endpoint.to_string(), |diagnostics| {
         let builder = MetricExporter::builder().with_temporality(Temporality::Cumulative);
         #[cfg(feature = "grpc")]
         if config.protocol == Protocol::Grpc {

@@ -1,4 +1,4 @@
-use std::{fmt, future::Future, pin::Pin, time::Duration};
+use std::{future::Future, pin::Pin, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, Response, header};
@@ -19,6 +19,7 @@ const MAX_BODY: usize = 64 * 1024;
 
 /// The HTTP client of one exporter. It records the response: the exporter itself returns little more than
 /// whether it succeeded.
+#[derive(Debug)]
 struct Client {
     client: reqwest::Client,
     headers: HeaderMap,
@@ -55,7 +56,7 @@ pub(super) fn headers(config: &SignalConfig) -> HeaderMap {
     let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
     let mut headers = HeaderMap::new();
     headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
-    for (name, value) in config.headers.iter() {
+    for (name, value) in &config.headers {
         // Not `extend`, which would keep the existing value as well.
         headers.insert(name, value.clone());
     }
@@ -145,12 +146,6 @@ impl HttpClient for Client {
                 error.into()
             })
         })
-    }
-}
-
-impl fmt::Debug for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").finish_non_exhaustive()
     }
 }
 

@@ -17,7 +17,7 @@ use opentelemetry_sdk::{
 use tokio::runtime;
 
 use super::{
-    config::{OtlpConfig, SignalConfig},
+    config::{OtlpConfig, Signal, SignalConfig},
     exporter, names,
     outcome::ExportOutcome,
 };
@@ -113,13 +113,13 @@ pub enum ProbeErrorKind {
 /// # Ok::<(), codex_telemetry::otlp::config::ConfigError>(())
 /// ```
 pub fn probe(config: &OtlpConfig, timeout: Duration) -> Result<(), ProbeError> {
-    let Some(traces) = config.traces().cloned() else {
+    let Some(traces) = config.signal(Signal::Traces).cloned() else {
         return Err(ProbeError {
             kind: ProbeErrorKind::Off,
             detail: "the configuration does not export traces".to_owned(),
         });
     };
-    let endpoint = traces.endpoint().to_string();
+    let endpoint = traces.endpoint.to_string();
     let resource = config.resource();
     let (sender, result) = mpsc::channel();
     // A thread and a runtime of its own, as for the sink: the caller may have no runtime.
@@ -162,7 +162,7 @@ fn export_span(traces: &SignalConfig, resource: &Resource) -> Result<(), ProbeEr
         | ExportOutcome::Rejected { problem }
         | ExportOutcome::Retryable { problem, .. } => problem,
     };
-    let kind = kind_of(&traces.endpoint().to_string(), &detail);
+    let kind = kind_of(&traces.endpoint.to_string(), &detail);
     Err(ProbeError { kind, detail })
 }
 

@@ -60,11 +60,13 @@ impl Shared {
                 return SignalStats::default();
             }
             let (exported, failed) = exports[signal as usize];
+            let accepted = accepted.of(signal);
             SignalStats {
-                accepted: accepted.of(signal),
+                accepted,
                 exported,
                 failed,
                 dropped: dropped.of(signal),
+                pending: accepted.saturating_sub(exported + failed),
             }
         });
         Stats {

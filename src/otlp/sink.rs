@@ -17,7 +17,7 @@ use opentelemetry_sdk::{
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::{
-    config::{ConfigWithWarnings, Endpoint, OtlpConfig, Signal, SignalConfig},
+    config::{ConfigWithWarnings, Endpoint, OtlpConfig, Signal},
     exporter::{CUSTOM, Exporter},
     probe::{ProbeError, probe},
     queue::Queue,
@@ -138,7 +138,7 @@ impl OtlpSink {
     pub fn endpoint(&self, signal: Signal) -> Option<&Endpoint> {
         let config = self.0.config.signal(signal);
         let config = config.filter(|_| !self.0.custom.contains(&signal));
-        config.map(SignalConfig::endpoint)
+        config.map(|config| &config.endpoint)
     }
 
     /// Exports one test span to the endpoint of traces, independently of pending records. See
@@ -255,7 +255,7 @@ impl Handle {
             let after = self.shared.stats();
             for signal in Signal::ALL {
                 let failed = after.of(signal).failed - before.of(signal).failed;
-                undelivered.add(&self.shared, signal, failed, after.of(signal).pending());
+                undelivered.add(&self.shared, signal, failed, after.of(signal).pending);
             }
             undelivered.into_result()
         })
@@ -313,12 +313,12 @@ impl OtlpSinkBuilder {
     pub fn start(self) -> OtlpSink {
         let Self { config, custom } = self;
         let custom_signals: Vec<_> = custom.keys().copied().collect();
-        let queue = Queue::new(config.queue_capacity(), config.batch_size());
+        let queue = Queue::new(config.limits().queue_capacity, config.limits().batch_size);
         let shared = Arc::new(Shared::new(queue, |signal| {
             if custom_signals.contains(&signal) {
                 return Some(CUSTOM.to_owned());
             }
-            Some(config.signal(signal)?.endpoint().to_string())
+            Some(config.signal(signal)?.endpoint.to_string())
         }));
         let (commands, received) = unbounded_channel();
         let thread = thread::Builder::new()

@@ -13,7 +13,7 @@ use super::config::Signal;
 /// let sink = OtlpSink::start(config);
 /// // … calls are made …
 /// let traces = sink.stats().traces;
-/// assert_eq!(traces.accepted, traces.exported + traces.failed + traces.pending());
+/// assert_eq!(traces.accepted, traces.exported + traces.failed + traces.pending);
 /// println!("{}", sink.stats());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -34,8 +34,9 @@ pub struct Stats {
 ///
 /// `accepted = exported + failed + pending` holds at every moment. A dropped record was never accepted.
 ///
-/// With the feature `json` it implements `serde::Serialize`, including [`pending`](Self::pending).
+/// With the feature `json` it implements `serde::Serialize`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct SignalStats {
     /// Records that the queue accepted.
@@ -46,6 +47,8 @@ pub struct SignalStats {
     pub failed: u64,
     /// Records that were dropped because the queue was full or the sink was shut down.
     pub dropped: u64,
+    /// Accepted records that are neither exported nor failed yet.
+    pub pending: u64,
 }
 
 // === impl Stats ===
@@ -65,46 +68,12 @@ impl Stats {
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, signal) in Signal::ALL.into_iter().enumerate() {
-            let SignalStats {
-                accepted,
-                exported,
-                failed,
-                dropped,
-            } = self.of(signal);
+            let stats = self.of(signal);
             let separator = if index == 0 { "" } else { "; " };
-            write!(
-                f,
-                "{separator}{signal}: {accepted} accepted, {exported} exported, {failed} failed, \
-                 {dropped} dropped"
-            )?;
+            write!(f, "{separator}{signal}: {} accepted, ", stats.accepted)?;
+            write!(f, "{} exported, {} failed, ", stats.exported, stats.failed)?;
+            write!(f, "{} dropped", stats.dropped)?;
         }
         Ok(())
-    }
-}
-
-// === impl SignalStats ===
-
-impl SignalStats {
-    /// Returns the number of accepted records that are neither exported nor failed yet.
-    #[must_use]
-    pub const fn pending(&self) -> u64 {
-        self.accepted
-            .saturating_sub(self.exported)
-            .saturating_sub(self.failed)
-    }
-}
-
-#[cfg(feature = "json")]
-impl serde::Serialize for SignalStats {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeStruct;
-
-        let mut stats = serializer.serialize_struct("SignalStats", 5)?;
-        stats.serialize_field("accepted", &self.accepted)?;
-        stats.serialize_field("exported", &self.exported)?;
-        stats.serialize_field("failed", &self.failed)?;
-        stats.serialize_field("dropped", &self.dropped)?;
-        stats.serialize_field("pending", &self.pending())?;
-        stats.end()
     }
 }

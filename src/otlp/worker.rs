@@ -173,7 +173,7 @@ impl Worker {
             exporter.set_resource(&self.resource);
         });
         let pipeline = self.add_pipeline(Signal::Traces);
-        let (scope, batch_size) = (self.scope.clone(), self.config.batch_size());
+        let (scope, batch_size) = (self.scope.clone(), self.config.limits().batch_size);
         spawn_local(async move {
             let export = async |batch: &[Event]| {
                 let spans = batch.iter().map(|event| span::span(event, &scope));
@@ -194,7 +194,7 @@ impl Worker {
             exporter.set_resource(&self.resource);
         });
         let pipeline = self.add_pipeline(Signal::Logs);
-        let (scope, batch_size) = (self.scope.clone(), self.config.batch_size());
+        let (scope, batch_size) = (self.scope.clone(), self.config.limits().batch_size);
         let records = LogRecords::new();
         spawn_local(async move {
             let export = async |batch: &[Event]| {
@@ -224,7 +224,7 @@ impl Worker {
         ));
         self.metrics = Some(Rc::clone(&metrics));
         let pipeline = self.add_pipeline(Signal::Metrics);
-        let interval = self.config.metric_interval();
+        let interval = self.config.limits().metric_interval;
         spawn_local(async move {
             let export = async || match metrics.collect() {
                 Ok(totals) => {
@@ -238,7 +238,7 @@ impl Worker {
     }
 
     fn add_pipeline(&mut self, signal: Signal) -> Rc<Pipeline> {
-        let pipeline = Pipeline::new(signal, &self.shared, self.config.queue_capacity());
+        let pipeline = Pipeline::new(signal, &self.shared, self.config.limits().queue_capacity);
         self.pipelines.push(Rc::clone(&pipeline));
         pipeline
     }
@@ -246,7 +246,7 @@ impl Worker {
     /// Processes events and commands until a shutdown.
     async fn process(&mut self, mut commands: UnboundedReceiver<Command>) {
         let shared = Arc::clone(&self.shared);
-        let delay = self.config.schedule_delay();
+        let delay = self.config.limits().schedule_delay;
         loop {
             let command = tokio::select! {
                 () = shared.queue.batch_ready() => {
