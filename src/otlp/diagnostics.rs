@@ -17,7 +17,6 @@ use tracing::{
     field::{Field, Visit},
     level_filters::LevelFilter,
     span,
-    subscriber::Interest,
 };
 
 /// The target of the exporters' log events.
@@ -56,14 +55,6 @@ impl Collector {
 }
 
 impl Subscriber for Collector {
-    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if self.enabled(metadata) {
-            Interest::always()
-        } else {
-            Interest::never()
-        }
-    }
-
     fn max_level_hint(&self) -> Option<LevelFilter> {
         Some(LevelFilter::DEBUG)
     }

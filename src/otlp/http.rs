@@ -22,7 +22,6 @@ const MAX_BODY: usize = 64 * 1024;
 #[derive(Debug)]
 struct Client {
     client: reqwest::Client,
-    headers: HeaderMap,
     diagnostics: Collector,
 }
 
@@ -69,6 +68,7 @@ impl Client {
     fn new(config: &SignalConfig, diagnostics: &Collector) -> Result<Self, String> {
         let client = reqwest::Client::builder()
             .timeout(config.timeout)
+            .default_headers(headers(config))
             // OTLP has no redirects.
             .redirect(reqwest::redirect::Policy::none())
             .http1_only()
@@ -86,23 +86,21 @@ impl Client {
             })?;
         Ok(Self {
             client,
-            headers: headers(config),
             diagnostics: diagnostics.clone(),
         })
     }
 
     async fn send(&self, request: Request<Bytes>) -> reqwest::Result<Response<Bytes>> {
         let (parts, body) = request.into_parts();
-        // The exporter adds headers from the environment, and gives them precedence. So only the
-        // configured headers and those of the body are sent.
-        let mut headers = self.headers.clone();
+        let mut request = self.client.request(parts.method, parts.uri.to_string());
+        // The exporter adds headers from the environment. So only its headers of the body are sent, beside
+        // the configured headers of the client.
         for name in [header::CONTENT_TYPE, header::CONTENT_ENCODING] {
             if let Some(value) = parts.headers.get(&name) {
-                headers.insert(name, value.clone());
+                request = request.header(name, value);
             }
         }
-        let request = self.client.request(parts.method, parts.uri.to_string());
-        let mut response = request.headers(headers).body(body).send().await?;
+        let mut response = request.body(body).send().await?;
         let mut body = BytesMut::new();
         while body.len() < MAX_BODY
             && let Some(chunk) = response.chunk().await?

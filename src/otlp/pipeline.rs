@@ -150,7 +150,8 @@ impl Pipeline {
         loop {
             let batch = self.next_batch(batch_size).await;
             let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
-            self.deliver(|| count, || export(&batch)).await;
+            self.export_until_acknowledged(|| count, || export(&batch))
+                .await;
         }
     }
 
@@ -181,13 +182,18 @@ impl Pipeline {
                 },
                 outcome => outcome,
             };
-            self.deliver(|| self.pending(self.received()), export).await;
+            self.export_until_acknowledged(|| self.pending(self.received()), export)
+                .await;
         }
     }
 
     /// Exports until the export is accepted or rejected. Before each attempt, `count` returns the number
     /// of its records.
-    async fn deliver(&self, count: impl Fn() -> u64, export: impl AsyncFn() -> ExportOutcome) {
+    async fn export_until_acknowledged(
+        &self,
+        count: impl Fn() -> u64,
+        export: impl AsyncFn() -> ExportOutcome,
+    ) {
         let mut delay = FIRST_DELAY;
         loop {
             let count = count();

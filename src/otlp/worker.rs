@@ -19,7 +19,7 @@ use tokio::{
     runtime,
     sync::mpsc::UnboundedReceiver,
     task::{LocalSet, spawn_local},
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::{
@@ -169,20 +169,14 @@ impl Worker {
     where
         E: SpanExporter + 'static,
     {
-        prepare(Signal::Traces, &mut exporter, |exporter| {
-            exporter.set_resource(&self.resource);
-        });
-        let pipeline = self.add_pipeline(Signal::Traces);
-        let (scope, batch_size) = (self.scope.clone(), self.config.limits().batch_size);
-        spawn_local(async move {
-            let export = async |batch: &[Event]| {
-                let spans = batch.iter().map(|event| span::span(event, &scope));
-                let spans = spans.collect();
-                exporter
-                    .export(async |exporter: &E| exporter.export(spans).await)
-                    .await
-            };
-            pipeline.export_events(batch_size, export).await;
+        let set_resource = |exporter: &mut E| exporter.set_resource(&self.resource);
+        prepare(Signal::Traces, &mut exporter, set_resource);
+        let scope = self.scope.clone();
+        self.start_events(Signal::Traces, async move |batch: &[Event]| {
+            let spans = batch.iter().map(|event| span::span(event, &scope));
+            let spans = spans.collect();
+            let export = async |exporter: &E| exporter.export(spans).await;
+            exporter.export(export).await
         });
     }
 
@@ -190,32 +184,35 @@ impl Worker {
     where
         E: LogExporter + 'static,
     {
-        prepare(Signal::Logs, &mut exporter, |exporter| {
-            exporter.set_resource(&self.resource);
-        });
-        let pipeline = self.add_pipeline(Signal::Logs);
-        let (scope, batch_size) = (self.scope.clone(), self.config.limits().batch_size);
+        let set_resource = |exporter: &mut E| exporter.set_resource(&self.resource);
+        prepare(Signal::Logs, &mut exporter, set_resource);
+        let scope = self.scope.clone();
         let records = LogRecords::new();
-        spawn_local(async move {
-            let export = async |batch: &[Event]| {
-                let batch: Vec<_> = batch.iter().map(|event| records.record(event)).collect();
-                let batch: Vec<_> = batch.iter().map(|record| (record, &scope)).collect();
-                let batch = LogBatch::new(&batch);
-                exporter
-                    .export(async |exporter: &E| exporter.export(batch).await)
-                    .await
-            };
-            pipeline.export_events(batch_size, export).await;
+        self.start_events(Signal::Logs, async move |batch: &[Event]| {
+            let batch: Vec<_> = batch.iter().map(|event| records.record(event)).collect();
+            let batch: Vec<_> = batch.iter().map(|record| (record, &scope)).collect();
+            let batch = LogBatch::new(&batch);
+            let export = async |exporter: &E| exporter.export(batch).await;
+            exporter.export(export).await
         });
+    }
+
+    /// Starts the pipeline of a signal that exports events in batches.
+    fn start_events(
+        &mut self,
+        signal: Signal,
+        export: impl AsyncFn(&[Event]) -> ExportOutcome + 'static,
+    ) {
+        let pipeline = self.add_pipeline(signal);
+        let batch_size = self.config.limits().batch_size;
+        spawn_local(async move { pipeline.export_events(batch_size, export).await });
     }
 
     pub(super) fn start_metrics<E>(&mut self, mut exporter: Exporter<E>)
     where
         E: PushMetricExporter,
     {
-        let temporality = prepare(Signal::Metrics, &mut exporter, |exporter| {
-            exporter.temporality()
-        });
+        let temporality = prepare(Signal::Metrics, &mut exporter, |inner| inner.temporality());
         let metrics = Rc::new(Metrics::new(
             self.resource.clone(),
             self.scope.clone(),
@@ -249,38 +246,27 @@ impl Worker {
         let delay = self.config.limits().schedule_delay;
         loop {
             let command = tokio::select! {
-                () = shared.queue.batch_ready() => {
-                    self.distribute();
-                    continue;
-                }
-                () = sleep(delay) => {
+                _ = timeout(delay, shared.queue.batch_ready()) => {
                     self.distribute();
                     continue;
                 }
                 command = commands.recv() => command,
             };
-            let Some(Command {
-                purpose,
-                deadline,
-                response,
-            }) = command
-            else {
-                return;
-            };
-            let delivered = self.deliver(deadline.into(), purpose);
-            match purpose {
+            let Some(command) = command else { return };
+            let delivered = self.deliver(command.deadline.into(), command.purpose);
+            match command.purpose {
                 // In a task, so that events are distributed meanwhile.
                 Purpose::Flush => {
                     spawn_local(async move {
                         // The caller may have stopped waiting.
-                        let _ = response.send(delivered.await);
+                        let _ = command.response.send(delivered.await);
                     });
                 }
                 Purpose::Shutdown => {
                     let delivered = delivered.await;
                     self.shared.fail_pending("the sink was shut down first");
                     // The caller may have stopped waiting.
-                    let _ = response.send(delivered);
+                    let _ = command.response.send(delivered);
                     return;
                 }
             }

@@ -89,8 +89,8 @@ impl OtlpConfigBuilder {
 
     /// Sets the protocol.
     pub fn protocol(mut self, protocol: Protocol) -> Self {
-        let protocol = self.check("protocol", protocol.supported());
-        self.protocol = protocol.unwrap_or_default();
+        self.check("protocol", protocol.supported());
+        self.protocol = protocol;
         self
     }
 
@@ -152,9 +152,8 @@ impl OtlpConfigBuilder {
 
     /// Sets the maximum number of events in the queue.
     pub fn queue_capacity(mut self, events: usize) -> Self {
-        if let Some(events) = self.check("queue_capacity", check_count(events)) {
-            self.limits.queue_capacity = events;
-        }
+        self.check("queue_capacity", check_count(events));
+        self.limits.queue_capacity = events;
         self
     }
 
@@ -166,17 +165,15 @@ impl OtlpConfigBuilder {
 
     /// Sets how long spans and log records wait for a batch to fill.
     pub fn schedule_delay(mut self, delay: Duration) -> Self {
-        if let Some(delay) = self.check("schedule_delay", check_duration(delay)) {
-            self.limits.schedule_delay = delay;
-        }
+        self.check("schedule_delay", check_duration(delay));
+        self.limits.schedule_delay = delay;
         self
     }
 
     /// Sets the interval between two exports of metrics.
     pub fn metric_interval(mut self, interval: Duration) -> Self {
-        if let Some(interval) = self.check("metric_interval", check_duration(interval)) {
-            self.limits.metric_interval = interval;
-        }
+        self.check("metric_interval", check_duration(interval));
+        self.limits.metric_interval = interval;
         self
     }
 
@@ -232,7 +229,7 @@ impl OtlpConfigBuilder {
         })
     }
 
-    /// Returns a valid value. Keeps the first invalid one for `build`.
+    /// Returns a valid value. Keeps the error of the first invalid one, with which `build` fails.
     fn check<T>(&mut self, setting: &'static str, value: Result<T, InvalidValue>) -> Option<T> {
         value
             .map_err(|reason| {
