@@ -6,7 +6,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, MutexGuard},
     task::Poll,
     time::Duration,
 };
@@ -83,7 +83,7 @@ impl Pipeline {
             // Not acknowledged: that would acknowledge an older record instead.
             self.dropped.update(|dropped| dropped + 1);
             let problem = "the buffer is full: the receiver is slower than the calls";
-            self.counters().failed(1, problem);
+            self.counters().fail(1, problem);
         }
     }
 
@@ -150,8 +150,7 @@ impl Pipeline {
         loop {
             let batch = self.next_batch(batch_size).await;
             let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
-            self.export_until_acknowledged(|| count, || export(&batch))
-                .await;
+            self.retry(|| count, || export(&batch)).await;
         }
     }
 
@@ -182,18 +181,13 @@ impl Pipeline {
                 },
                 outcome => outcome,
             };
-            self.export_until_acknowledged(|| self.pending(self.received()), export)
-                .await;
+            self.retry(|| self.pending(self.received()), export).await;
         }
     }
 
-    /// Exports until the export is accepted or rejected. Before each attempt, `count` returns the number
+    /// Retries an export until it is accepted or rejected. Before each attempt, `count` returns the number
     /// of its records.
-    async fn export_until_acknowledged(
-        &self,
-        count: impl Fn() -> u64,
-        export: impl AsyncFn() -> ExportOutcome,
-    ) {
+    async fn retry(&self, count: impl Fn() -> u64, export: impl AsyncFn() -> ExportOutcome) {
         let mut delay = FIRST_DELAY;
         loop {
             let count = count();
@@ -202,40 +196,34 @@ impl Pipeline {
                     problem,
                     retry_after,
                 } => {
-                    self.counters().set_problem(Some(&problem));
+                    self.counters().problem = Some(problem.into());
                     delay = self.wait_before_retry(delay, retry_after).await;
                     continue;
                 }
                 ExportOutcome::Accepted { rejected, problem } => {
                     let rejected = rejected.min(count);
-                    self.counters().exported(count - rejected);
+                    let mut counters = self.counters();
+                    counters.exported += count - rejected;
                     match problem {
-                        Some(problem) if rejected > 0 => {
-                            self.counters().failed(rejected, &problem);
-                        }
-                        problem => self.counters().set_problem(problem.as_deref()),
+                        Some(problem) if rejected > 0 => counters.fail(rejected, problem),
+                        problem => counters.problem = problem.map(Into::into),
                     }
                     rejected
                 }
                 ExportOutcome::Rejected { problem } => {
-                    self.counters().failed(count, &problem);
+                    self.counters().fail(count, problem);
                     count
                 }
             };
-            self.acknowledge(count, failed);
+            self.acknowledged.update(|sum| sum + count);
+            self.failed.update(|sum| sum + failed);
+            self.progress.notify_waiters();
             return;
         }
     }
 
-    fn counters(&self) -> &SignalCounters {
+    fn counters(&self) -> MutexGuard<'_, SignalCounters> {
         self.shared.counters(self.signal)
-    }
-
-    fn acknowledge(&self, count: u64, failed: u64) {
-        self.acknowledged
-            .update(|acknowledged| acknowledged + count);
-        self.failed.update(|sum| sum + failed);
-        self.progress.notify_waiters();
     }
 
     async fn next_batch(&self, size: usize) -> Vec<Event> {

@@ -154,7 +154,7 @@ impl OtlpSink {
     /// Returns the latest problem of a signal, until an export succeeds.
     #[must_use]
     pub fn problem(&self, signal: Signal) -> Option<Arc<str>> {
-        self.0.shared.counters(signal).problem()
+        self.0.shared.counters(signal).problem.clone()
     }
 
     /// Exports all records that were accepted so far.

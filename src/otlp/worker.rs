@@ -119,7 +119,7 @@ impl Drop for EndGuard {
             const REASON: &str = "the export thread panicked";
             tracing::warn!(target: "codex_telemetry", "the OTLP sink exports nothing more: {REASON}");
             for signal in Signal::ALL {
-                self.0.counters(signal).set_problem(Some(REASON));
+                self.0.counters(signal).problem = Some(REASON.into());
             }
         }
         self.0.fail_pending("the export thread has ended");
@@ -147,18 +147,13 @@ impl Worker {
             events: Vec::new(),
         };
         for signal in Signal::ALL {
-            let config = worker.config.signal(signal).cloned();
-            match (custom.remove(&signal), config, signal) {
-                (Some(start), ..) => start(&mut worker),
-                (None, None, _) => {}
-                (None, Some(config), Signal::Traces) => {
-                    worker.start_traces(exporter::spans(&config));
-                }
-                (None, Some(config), Signal::Metrics) => {
-                    worker.start_metrics(exporter::metrics(&config));
-                }
-                (None, Some(config), Signal::Logs) => {
-                    worker.start_logs(exporter::logs(&config));
+            if let Some(start) = custom.remove(&signal) {
+                start(&mut worker);
+            } else if let Some(config) = worker.config.signal(signal).cloned() {
+                match signal {
+                    Signal::Traces => worker.start_traces(exporter::spans(&config)),
+                    Signal::Metrics => worker.start_metrics(exporter::metrics(&config)),
+                    Signal::Logs => worker.start_logs(exporter::logs(&config)),
                 }
             }
         }
