@@ -1,6 +1,6 @@
 use opentelemetry_otlp::{LogExporter, MetricExporter, SpanExporter};
 use opentelemetry_sdk::{error::OTelSdkResult, metrics::Temporality};
-use tracing::{Dispatch, instrument::WithSubscriber};
+use tracing::{Dispatch, dispatcher::with_default, instrument::WithSubscriber};
 
 #[cfg(feature = "grpc")]
 use super::{config::Protocol, grpc};
@@ -66,9 +66,12 @@ impl<E> Exporter<E> {
 
     fn new(destination: String, build: impl FnOnce(&Collector) -> Result<E, BoxError>) -> Self {
         let diagnostics = Collector::default();
+        let dispatch = Dispatch::new(diagnostics.clone());
+        // The exporter over gRPC logs its URL, which may contain a password.
+        let inner = with_default(&dispatch, || build(&diagnostics));
         Self {
-            inner: build(&diagnostics).map_err(|error| format!("{destination}: {error}")),
-            dispatch: Dispatch::new(diagnostics.clone()),
+            inner: inner.map_err(|error| format!("{destination}: {error}")),
+            dispatch,
             diagnostics,
             destination,
         }

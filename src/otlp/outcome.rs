@@ -161,6 +161,27 @@ mod tests {
     }
 
     #[test]
+    fn a_partial_success_that_the_http_client_decoded_is_not_malformed() {
+        for (is_decoded, is_problem) in [(false, true), (true, false)] {
+            let diagnostics = Diagnostics {
+                http: Some(Ok(200)),
+                is_malformed: true,
+                is_decoded,
+                ..Diagnostics::default()
+            };
+            let outcome = ExportOutcome::new("e", Ok(()), diagnostics);
+            let ExportOutcome::Accepted {
+                rejected: 0,
+                problem,
+            } = outcome
+            else {
+                panic!("{outcome:?}");
+            };
+            assert_eq!(problem.is_some(), is_problem, "{problem:?}");
+        }
+    }
+
+    #[test]
     fn a_long_message_is_truncated() {
         let truncated = truncate(&"ä".repeat(1000));
         assert_eq!(truncated.chars().count(), MAX_MESSAGE + 1);
