@@ -5,7 +5,7 @@ use tracing::{Dispatch, dispatcher::with_default, instrument::WithSubscriber};
 #[cfg(feature = "grpc")]
 use super::{config::Protocol, grpc};
 use super::{config::SignalConfig, diagnostics::Collector, http, outcome::ExportOutcome};
-use crate::BoxError;
+use crate::error::BoxError;
 
 /// The destination of a custom exporter, in problems.
 pub(super) const CUSTOM: &str = "the custom exporter";

@@ -111,6 +111,7 @@ pub struct ClientCertificate {
 
 impl Signal {
     /// All signals.
+    // In the order of their declaration: `signal as usize` is the index.
     pub const ALL: [Self; 3] = [Self::Traces, Self::Metrics, Self::Logs];
 
     /// Returns the name that `CODEX_OTLP_SIGNALS` uses.
