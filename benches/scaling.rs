@@ -140,7 +140,7 @@ fn sustained(report: &mut Report, count: usize) {
                         for number in 0..calls / count {
                             drive(&mut service, black_box(request(number)));
                             if number % 1024 == 0 {
-                                while sink.stats().logs.pending() > MAX_PENDING {
+                                while sink.stats().logs.pending > MAX_PENDING {
                                     thread::sleep(Duration::from_micros(200));
                                 }
                             }

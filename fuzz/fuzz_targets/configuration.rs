@@ -46,11 +46,12 @@ fuzz_target!(|input: (Vec<(u8, String)>, String, String)| {
     for warning in &config.warnings {
         let text = warning.to_string();
         assert!(!text.contains(SECRET), "{text}");
-        assert!(named.iter().any(|(name, _)| *name == warning.variable()));
+        assert!(named.iter().any(|(name, _)| *name == warning.setting()));
     }
     if let Some(config) = config.config {
-        assert!((1..=config.queue_capacity()).contains(&config.batch_size()));
-        assert!(!config.schedule_delay().is_zero() && !config.metric_interval().is_zero());
+        let limits = config.limits();
+        assert!((1..=limits.queue_capacity).contains(&limits.batch_size));
+        assert!(!limits.schedule_delay.is_zero() && !limits.metric_interval.is_zero());
         let debug = format!("{config:?}");
         assert!(!debug.contains(SECRET), "{debug}");
     }

@@ -1,13 +1,14 @@
-//! What the exporters report only to their log.
+//! What an exporter does not return: the receiver's response.
 //!
 //! The OTLP exporters return `Ok` for a partial success, and an error without the receiver's message for
-//! a gRPC failure. Both are in their diagnostics, which go through `tracing`. So each export runs with a
-//! subscriber of its own, which collects these diagnostics. This also keeps them out of the application's
-//! log, where a failing exporter would repeat itself every few seconds.
+//! a failure. Over HTTP, the client of this crate sees the response. The rest is in the log events of the
+//! exporters, which go through `tracing`. So each export runs with a subscriber of its own, which collects
+//! them. This also keeps them out of the application's log, where a failing exporter would repeat itself
+//! every few seconds.
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -16,45 +17,44 @@ use tracing::{
     field::{Field, Visit},
     level_filters::LevelFilter,
     span,
-    subscriber::Interest,
 };
 
-/// The target of the exporters' diagnostics.
+/// The target of the exporters' log events.
 const TARGET: &str = "opentelemetry-otlp";
 
-/// A subscriber that collects the diagnostics of an export.
+/// Collects the diagnostics of one exporter, also as a `tracing` subscriber.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Collector(Arc<Mutex<Diagnostics>>);
 
 /// The diagnostics of one export.
 #[derive(Debug, Default)]
 pub(super) struct Diagnostics {
+    /// The status of the HTTP response, or why there was none. `None` if the exporter does not use HTTP.
+    pub(super) http: Option<Result<u16, String>>,
+    /// Whether the HTTP client decoded a partial success.
+    pub(super) is_decoded: bool,
     /// The number of records that the receiver rejected in a partial success.
     pub(super) rejected: u64,
-    /// The receiver's message: of a partial success, or of a gRPC error.
+    /// The receiver's message: of a partial success, or of a failure.
     pub(super) message: Option<String>,
-    /// How long the receiver asked to wait, over gRPC.
+    /// How long the receiver asked to wait.
     pub(super) retry_after: Option<Duration>,
-    /// Whether the body of the response could not be decoded.
+    /// Whether the exporter could not decode the response.
     pub(super) is_malformed: bool,
 }
 
 impl Collector {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Diagnostics> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Returns the diagnostics since the last call.
     pub(super) fn take(&self) -> Diagnostics {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.lock())
     }
 }
 
 impl Subscriber for Collector {
-    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if self.enabled(metadata) {
-            Interest::always()
-        } else {
-            Interest::never()
-        }
-    }
-
     fn max_level_hint(&self) -> Option<LevelFilter> {
         Some(LevelFilter::DEBUG)
     }
@@ -65,7 +65,7 @@ impl Subscriber for Collector {
 
     fn event(&self, event: &Event<'_>) {
         let name = event.metadata().name();
-        let mut diagnostics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut diagnostics = self.lock();
         if name.ends_with(".ResponseParseError") {
             diagnostics.is_malformed = true;
         } else if name.ends_with(".PartialSuccess") || name.ends_with(".ExportFailed") {

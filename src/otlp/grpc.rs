@@ -47,12 +47,12 @@ fn tls_config(tls: &Tls) -> Result<ClientTlsConfig, String> {
         // roots, and does not name the file of an invalid key.
         tls::client_config(tls)?;
     }
-    let mut config = match &tls.ca {
+    let mut config = match &tls.ca_file {
         Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(path)?)),
         None => ClientTlsConfig::new().with_native_roots(),
     };
-    if let Some(files) = &tls.client {
-        let (certificate, key) = (read(&files.certificate)?, read(&files.key)?);
+    if let Some(files) = &tls.client_certificate {
+        let (certificate, key) = (read(&files.certificate_file)?, read(&files.key_file)?);
         config = config.identity(Identity::from_pem(certificate, key));
     }
     Ok(config)

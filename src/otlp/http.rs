@@ -1,10 +1,4 @@
-use std::{
-    fmt,
-    future::Future,
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{future::Future, pin::Pin, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, Response, header};
@@ -15,7 +9,7 @@ use opentelemetry_otlp::{
 
 use super::{
     config::{Protocol, SignalConfig},
-    outcome::{HttpExchange, PartialSuccess},
+    diagnostics::Collector,
     tls,
 };
 use crate::event::error_text;
@@ -23,23 +17,25 @@ use crate::event::error_text;
 /// How much of a response is read, in bytes. A partial success is short, and other pages are not needed.
 const MAX_BODY: usize = 64 * 1024;
 
-/// The HTTP client of one exporter. It keeps the latest exchange: the exporter itself returns little more
-/// than whether it succeeded.
-#[derive(Clone)]
-pub(super) struct Client {
+/// The HTTP client of one exporter. It records the response: the exporter itself returns little more than
+/// whether it succeeded.
+#[derive(Debug)]
+struct Client {
     client: reqwest::Client,
-    headers: HeaderMap,
-    exchange: Arc<Mutex<Option<HttpExchange>>>,
+    diagnostics: Collector,
 }
 
 /// Configures an exporter over HTTP.
-pub(super) fn configure<B>(builder: B, config: &SignalConfig) -> Result<(B, Client), String>
+pub(super) fn configure<B>(
+    builder: B,
+    config: &SignalConfig,
+    diagnostics: &Collector,
+) -> Result<B, String>
 where
     B: WithExportConfig + WithHttpConfig,
 {
-    let client = Client::new(config)?;
     let mut builder = builder
-        .with_http_client(client.clone())
+        .with_http_client(Client::new(config, diagnostics)?)
         .with_endpoint(config.endpoint.as_str())
         .with_protocol(match config.protocol {
             Protocol::HttpJson => OtlpProtocol::HttpJson,
@@ -51,7 +47,7 @@ where
     if config.gzip {
         builder = builder.with_compression(Compression::Gzip);
     }
-    Ok((builder, client))
+    Ok(builder)
 }
 
 /// Returns the headers of every request. The configuration marks their values as sensitive.
@@ -59,7 +55,7 @@ pub(super) fn headers(config: &SignalConfig) -> HeaderMap {
     let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
     let mut headers = HeaderMap::new();
     headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
-    for (name, value) in config.headers.iter() {
+    for (name, value) in &config.headers {
         // Not `extend`, which would keep the existing value as well.
         headers.insert(name, value.clone());
     }
@@ -69,9 +65,10 @@ pub(super) fn headers(config: &SignalConfig) -> HeaderMap {
 // === impl Client ===
 
 impl Client {
-    fn new(config: &SignalConfig) -> Result<Self, String> {
+    fn new(config: &SignalConfig, diagnostics: &Collector) -> Result<Self, String> {
         let client = reqwest::Client::builder()
             .timeout(config.timeout)
+            .default_headers(headers(config))
             // OTLP has no redirects.
             .redirect(reqwest::redirect::Policy::none())
             .http1_only()
@@ -89,60 +86,44 @@ impl Client {
             })?;
         Ok(Self {
             client,
-            headers: headers(config),
-            exchange: Arc::default(),
+            diagnostics: diagnostics.clone(),
         })
     }
 
-    /// Returns the latest exchange and forgets it.
-    pub(super) fn take_exchange(&self) -> Option<HttpExchange> {
-        let mut exchange = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
-        exchange.take()
-    }
-
-    fn set_exchange(&self, exchange: HttpExchange) {
-        *self.exchange.lock().unwrap_or_else(PoisonError::into_inner) = Some(exchange);
-    }
-
-    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        self.exchange(request).await.map_err(|error| {
-            // The URL may contain a password.
-            let error = error_text(&error.without_url());
-            let exchange = HttpExchange::NoResponse {
-                error: error.clone(),
-            };
-            self.set_exchange(exchange);
-            error.into()
-        })
-    }
-
-    async fn exchange(&self, request: Request<Bytes>) -> reqwest::Result<Response<Bytes>> {
+    async fn send(&self, request: Request<Bytes>) -> reqwest::Result<Response<Bytes>> {
         let (parts, body) = request.into_parts();
-        // The exporter adds headers from the environment, and gives them precedence. So only the
-        // configured headers and those of the body are sent.
-        let mut headers = self.headers.clone();
+        let mut request = self.client.request(parts.method, parts.uri.to_string());
+        // The exporter adds headers from the environment. So only its headers of the body are sent, beside
+        // the configured headers of the client.
         for name in [header::CONTENT_TYPE, header::CONTENT_ENCODING] {
             if let Some(value) = parts.headers.get(&name) {
-                headers.insert(name, value.clone());
+                request = request.header(name, value);
             }
         }
-        let request = self.client.request(parts.method, parts.uri.to_string());
-        let mut response = request.headers(headers).body(body).send().await?;
+        let mut response = request.body(body).send().await?;
         let mut body = BytesMut::new();
         while body.len() < MAX_BODY
             && let Some(chunk) = response.chunk().await?
         {
             body.extend_from_slice(&chunk);
         }
-        self.set_exchange(HttpExchange::Response {
-            status: response.status().as_u16(),
-            retry_after: retry_after(response.headers()),
-            partial_success: partial_success(&body),
-            message: message(&body),
-        });
+        self.record(&response, &body);
         let mut converted = Response::new(body.freeze());
         *converted.status_mut() = response.status();
         Ok(converted)
+    }
+
+    fn record(&self, response: &reqwest::Response, body: &[u8]) {
+        let mut diagnostics = self.diagnostics.lock();
+        diagnostics.http = Some(Ok(response.status().as_u16()));
+        diagnostics.retry_after = retry_after(response.headers());
+        if !response.status().is_success() {
+            diagnostics.message = message(body);
+        } else if let Some((rejected, message)) = partial_success(body) {
+            diagnostics.is_decoded = true;
+            diagnostics.rejected = rejected;
+            diagnostics.message = message;
+        }
     }
 }
 
@@ -155,13 +136,14 @@ impl HttpClient for Client {
         'a: 'b,
         Self: 'b,
     {
-        Box::pin(self.send(request))
-    }
-}
-
-impl fmt::Debug for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").finish_non_exhaustive()
+        Box::pin(async {
+            self.send(request).await.map_err(|error| {
+                // The URL may contain a password.
+                let error = error_text(&error.without_url());
+                self.diagnostics.lock().http = Some(Err(error.clone()));
+                error.into()
+            })
+        })
     }
 }
 
@@ -171,9 +153,9 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     value.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// Returns a partial success in JSON. The exporter does not accept its count as a string, which is how
-/// protobuf's JSON mapping writes 64-bit integers.
-fn partial_success(body: &[u8]) -> Option<PartialSuccess> {
+/// Returns the number of rejected records and the message of a partial success in JSON. The exporter does
+/// not accept the number as a string, which is how protobuf's JSON mapping writes 64-bit integers.
+fn partial_success(body: &[u8]) -> Option<(u64, Option<String>)> {
     let response: serde_json::Value = serde_json::from_slice(body).ok()?;
     let partial = response.get("partialSuccess")?;
     let counts = ["rejectedSpans", "rejectedLogRecords", "rejectedDataPoints"];
@@ -182,15 +164,13 @@ fn partial_success(body: &[u8]) -> Option<PartialSuccess> {
         count => count.as_u64(),
     });
     let message = partial.get("errorMessage").and_then(|text| text.as_str());
-    Some(PartialSuccess {
-        rejected: rejected.unwrap_or_default(),
-        message: message.unwrap_or_default().to_owned(),
-    })
+    let message = message.filter(|message| !message.is_empty());
+    Some((rejected.unwrap_or_default(), message.map(str::to_owned)))
 }
 
 /// Returns the message in a body: that of a `google.rpc.Status` in protobuf, or else the longest readable
 /// part.
-fn message(body: &[u8]) -> String {
+fn message(body: &[u8]) -> Option<String> {
     // A status has an optional code (field 1), then the message (field 2). Its length is skipped here if it
     // is a readable character; a longer one is not readable.
     let status = match body {
@@ -204,8 +184,9 @@ fn message(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let readable = text
         .split(|c: char| c.is_control() && c != '\n' || c == char::REPLACEMENT_CHARACTER)
-        .max_by_key(|part| part.len());
-    readable.unwrap_or_default().trim().to_owned()
+        .max_by_key(|part| part.len())?
+        .trim();
+    (!readable.is_empty()).then(|| readable.to_owned())
 }
 
 #[cfg(test)]
@@ -226,7 +207,7 @@ mod tests {
             (b" plain\ntext ", "plain\ntext"),
             (b"", ""),
         ] {
-            assert_eq!(message(body), expected);
+            assert_eq!(message(body).unwrap_or_default(), expected);
         }
     }
 }

@@ -42,14 +42,11 @@ impl LogRecords {
         let span = event.span_context();
         record.set_trace_context(span.trace_id(), span.span_id(), Some(span.trace_flags()));
         let message = event.error_message();
-        record.add_attributes(
-            span::attributes(event)
-                .into_iter()
-                .filter(|attribute| {
-                    message.is_none() || attribute.key.as_str() != names::ERROR_MESSAGE
-                })
-                .map(|attribute| (attribute.key, any_value(attribute.value))),
-        );
+        for attribute in span::attributes(event) {
+            if message.is_none() || attribute.key.as_str() != names::ERROR_MESSAGE {
+                record.add_attribute(attribute.key, any_value(attribute.value));
+            }
+        }
         if let Some(message) = message {
             record.add_attribute(names::ERROR_MESSAGE, message.to_owned());
         }

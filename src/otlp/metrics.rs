@@ -13,13 +13,7 @@ use opentelemetry_sdk::{
     },
 };
 
-use super::{
-    config::Signal,
-    names,
-    queue::active_delta,
-    stats::{SignalStats, Stats},
-    worker::Shared,
-};
+use super::{config::Signal, names, queue::active_delta, shared::Shared, stats::SignalStats};
 use crate::event::{ErrorClass, Event, Operation, names as attribute};
 
 /// The instruments and their totals.
@@ -48,7 +42,7 @@ impl Metrics {
         resource: Resource,
         scope: InstrumentationScope,
         temporality: Temporality,
-        shared: &Shared,
+        shared: &Arc<Shared>,
     ) -> Self {
         let reader = ManualReader::builder().with_temporality(temporality);
         let reader = SharedReader(Arc::new(reader.build()));
@@ -112,17 +106,17 @@ impl Metrics {
     }
 
     fn measure_end(&self, event: &Event) {
+        let originator = event
+            .originator()
+            .map(|originator| KeyValue::new(names::ORIGINATOR, originator.as_str().to_owned()));
         let mut labels = Vec::with_capacity(4);
-        if let Some(originator) = event.originator() {
-            let name = originator.as_str().to_owned();
-            labels.push(KeyValue::new(names::ORIGINATOR, name));
-        }
+        labels.extend(originator.clone());
         if let Some(class) = event.error_type() {
             labels.push(KeyValue::new(names::ERROR_TYPE, class));
         }
         let histogram = match event.operation() {
             Operation::Turn => {
-                self.measure_tokens(event, &labels);
+                self.measure_tokens(event, originator.as_ref());
                 if let Some(agent) = event.call_name() {
                     labels.push(KeyValue::new(names::AGENT_NAME, agent.to_owned()));
                 }
@@ -135,7 +129,7 @@ impl Metrics {
                 &self.tools
             }
             Operation::AttachmentCleanup => {
-                let labels = originator(&labels);
+                let labels = Vec::from_iter(originator);
                 let count = |key| count(event, key).unwrap_or_default();
                 self.cleaned.add(count(attribute::CLEANUP_REMOVED), &labels);
                 self.cleaned_size
@@ -151,7 +145,7 @@ impl Metrics {
         histogram.record(duration.as_secs_f64(), &labels);
     }
 
-    fn measure_tokens(&self, event: &Event, labels: &[KeyValue]) {
+    fn measure_tokens(&self, event: &Event, originator: Option<&KeyValue>) {
         for (key, kind) in [
             (attribute::INPUT_TOKENS, "input"),
             (attribute::OUTPUT_TOKENS, "output"),
@@ -159,10 +153,12 @@ impl Metrics {
             let Some(tokens) = count(event, key) else {
                 continue;
             };
-            let mut labels = originator(labels);
-            labels.push(KeyValue::new(names::TOKEN_TYPE, kind));
-            labels.push(KeyValue::new(names::OPERATION_NAME, names::INVOKE_AGENT));
-            labels.push(KeyValue::new(names::PROVIDER_NAME, names::PROVIDER));
+            let mut labels = vec![
+                KeyValue::new(names::TOKEN_TYPE, kind),
+                KeyValue::new(names::OPERATION_NAME, names::INVOKE_AGENT),
+                KeyValue::new(names::PROVIDER_NAME, names::PROVIDER),
+            ];
+            labels.extend(originator.cloned());
             self.tokens.record(tokens, &labels);
         }
     }
@@ -175,13 +171,6 @@ fn duration(meter: &Meter, histogram: &names::Histogram) -> Histogram<f64> {
         .with_description(histogram.description)
         .with_boundaries(histogram.boundaries())
         .build()
-}
-
-/// Returns the originator among the labels.
-fn originator(labels: &[KeyValue]) -> Vec<KeyValue> {
-    let labels = labels.iter();
-    let labels = labels.filter(|label| label.key.as_str() == names::ORIGINATOR);
-    labels.cloned().collect()
 }
 
 /// Returns the name of a tool as a label. Unknown names get the same label, so that there are not too
@@ -204,7 +193,7 @@ fn count(event: &Event, key: &str) -> Option<u64> {
 }
 
 /// Exports the counters of the sink as metrics.
-fn observe_stats(meter: &Meter, shared: &Shared) {
+fn observe_stats(meter: &Meter, shared: &Arc<Shared>) {
     type Count = fn(SignalStats) -> u64;
     let counters: [(_, _, Count); 4] = [
         (
@@ -229,15 +218,15 @@ fn observe_stats(meter: &Meter, shared: &Shared) {
         ),
     ];
     for (name, description, count) in counters {
-        let Shared { queue, counters } = shared.clone();
+        let shared = Arc::clone(shared);
         meter
             .u64_observable_counter(name)
             .with_unit("{record}")
             .with_description(description)
             .with_callback(move |observer| {
-                let stats = Stats::new(&queue, &counters);
+                let stats = shared.stats();
                 for signal in Signal::ALL {
-                    if counters.of(signal).is_enabled() {
+                    if shared.counters(signal).is_enabled() {
                         let label = KeyValue::new(names::SIGNAL, signal.as_str());
                         observer.observe(count(stats.of(signal)), &[label]);
                     }

@@ -30,6 +30,7 @@ mod outcome;
 mod pipeline;
 mod probe;
 mod queue;
+mod shared;
 mod sink;
 mod span;
 mod stats;

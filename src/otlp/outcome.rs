@@ -24,127 +24,63 @@ pub(super) enum ExportOutcome {
     },
 }
 
-/// The result of one HTTP request.
-#[derive(Debug)]
-pub(super) enum HttpExchange {
-    Response {
-        status: u16,
-        retry_after: Option<Duration>,
-        partial_success: Option<PartialSuccess>,
-        message: String,
-    },
-    NoResponse {
-        error: String,
-    },
-}
-
-/// A partial success in JSON.
-#[derive(Debug)]
-pub(super) struct PartialSuccess {
-    pub(super) rejected: u64,
-    pub(super) message: String,
-}
-
 impl ExportOutcome {
-    /// Returns the outcome for the result of an exporter, for the HTTP exchange if there was one, and for
-    /// what the exporter logged. `destination` goes before each problem.
+    /// Returns the outcome for the result of an exporter and its diagnostics. `destination` goes before
+    /// each problem.
     pub(super) fn new(
         destination: &str,
         result: OTelSdkResult,
-        exchange: Option<HttpExchange>,
-        diagnostics: Diagnostics,
+        mut diagnostics: Diagnostics,
     ) -> Self {
-        let mut outcome = match (result, exchange) {
-            (Ok(()), exchange) => accepted(exchange, diagnostics),
-            (Err(_), Some(exchange)) => http_failure(exchange),
-            (Err(error), None) => exporter_failure(error, diagnostics),
+        let Err(error) = result else {
+            return Self::accepted(destination, diagnostics);
         };
-        if let Self::Accepted {
-            problem: Some(problem),
-            ..
+        let (problem, is_retryable) = match (diagnostics.http.take(), error) {
+            // The protocol names these statuses and no others.
+            (Some(Ok(status)), _) => (
+                format!("the receiver responded with status {status}"),
+                matches!(status, 429 | 502 | 503 | 504),
+            ),
+            (Some(Err(error)), _) => (error, true),
+            (None, OTelSdkError::Timeout(after)) => (format!("no response within {after:?}"), true),
+            (None, OTelSdkError::AlreadyShutdown) => {
+                ("the exporter is shut down".to_owned(), false)
+            }
+            (None, OTelSdkError::InternalFailure(error)) => {
+                let is_retryable = is_retryable_grpc(&error, diagnostics.retry_after.is_some());
+                (error, is_retryable)
+            }
+        };
+        let mut problem = format!("{destination}: {}", truncate(&problem));
+        if let Some(message) = diagnostics.message {
+            problem = format!("{problem}: {}", truncate(&message));
         }
-        | Self::Rejected { problem }
-        | Self::Retryable { problem, .. } = &mut outcome
-        {
-            *problem = format!("{destination}: {problem}");
+        if !is_retryable {
+            return Self::Rejected { problem };
         }
-        outcome
+        Self::Retryable {
+            problem,
+            retry_after: diagnostics.retry_after,
+        }
     }
 
-    fn failure(problem: String, is_retryable: bool, retry_after: Option<Duration>) -> Self {
-        if is_retryable {
-            Self::Retryable {
-                problem,
-                retry_after,
-            }
+    fn accepted(destination: &str, diagnostics: Diagnostics) -> Self {
+        let rejected = diagnostics.rejected;
+        let problem = if diagnostics.is_malformed && !diagnostics.is_decoded {
+            let problem = "the receiver responded with status 200 and a body that is not OTLP; check \
+                           that it is a collector";
+            Some(problem.to_owned())
+        } else if let Some(message) = diagnostics.message {
+            Some(truncate(&message))
         } else {
-            Self::Rejected { problem }
-        }
-    }
-}
-
-fn accepted(exchange: Option<HttpExchange>, mut diagnostics: Diagnostics) -> ExportOutcome {
-    if let Some(HttpExchange::Response {
-        partial_success: Some(partial_success),
-        ..
-    }) = exchange
-    {
-        let PartialSuccess { rejected, message } = partial_success;
-        diagnostics = Diagnostics {
-            rejected,
-            message: Some(message).filter(|message| !message.is_empty()),
-            ..Diagnostics::default()
+            let problem = "the receiver rejected records without a message";
+            (rejected > 0).then(|| problem.to_owned())
         };
-    }
-    let rejected = diagnostics.rejected;
-    let problem = match diagnostics.message {
-        _ if diagnostics.is_malformed => Some(
-            "the receiver responded with status 200 and a body that is not OTLP; check that it is \
-             a collector"
-                .to_owned(),
-        ),
-        Some(message) => Some(truncate(&message)),
-        None if rejected > 0 => Some("the receiver rejected records without a message".to_owned()),
-        None => None,
-    };
-    ExportOutcome::Accepted { rejected, problem }
-}
-
-fn http_failure(exchange: HttpExchange) -> ExportOutcome {
-    match exchange {
-        HttpExchange::Response {
-            status,
-            retry_after,
-            message,
-            ..
-        } => {
-            let mut problem = format!("the receiver responded with status {status}");
-            if !message.is_empty() {
-                problem = format!("{problem}: {}", truncate(&message));
-            }
-            // The protocol names these and no others.
-            let is_retryable = matches!(status, 429 | 502 | 503 | 504);
-            ExportOutcome::failure(problem, is_retryable, retry_after)
+        Self::Accepted {
+            rejected,
+            problem: problem.map(|problem| format!("{destination}: {problem}")),
         }
-        HttpExchange::NoResponse { error } => ExportOutcome::failure(error, true, None),
     }
-}
-
-/// The failure of a gRPC exporter or of a custom exporter.
-fn exporter_failure(error: OTelSdkError, diagnostics: Diagnostics) -> ExportOutcome {
-    let (text, is_retryable) = match error {
-        OTelSdkError::Timeout(after) => (format!("no response within {after:?}"), true),
-        OTelSdkError::AlreadyShutdown => ("the exporter is shut down".to_owned(), false),
-        OTelSdkError::InternalFailure(text) => {
-            let is_retryable = is_retryable_grpc(&text, diagnostics.retry_after.is_some());
-            (text, is_retryable)
-        }
-    };
-    let problem = match diagnostics.message {
-        Some(message) => truncate(&format!("{text}: {message}")),
-        None => truncate(&text),
-    };
-    ExportOutcome::failure(problem, is_retryable, diagnostics.retry_after)
 }
 
 /// Returns whether an error like `… export failed with gRPC code: Unavailable…` is retryable.
@@ -181,17 +117,16 @@ mod tests {
         Err(OTelSdkError::InternalFailure(text.to_owned()))
     }
 
-    fn response(status: u16) -> Option<HttpExchange> {
-        Some(HttpExchange::Response {
-            status,
-            retry_after: None,
-            partial_success: None,
-            message: "no".to_owned(),
-        })
+    fn response(status: u16) -> Diagnostics {
+        Diagnostics {
+            http: Some(Ok(status)),
+            message: Some("no".to_owned()),
+            ..Diagnostics::default()
+        }
     }
 
-    fn is_retryable(result: OTelSdkResult, exchange: Option<HttpExchange>) -> bool {
-        let outcome = ExportOutcome::new("e", result, exchange, Diagnostics::default());
+    fn is_retryable(result: OTelSdkResult, diagnostics: Diagnostics) -> bool {
+        let outcome = ExportOutcome::new("e", result, diagnostics);
         matches!(outcome, ExportOutcome::Retryable { .. })
     }
 
@@ -210,15 +145,40 @@ mod tests {
             ("Unknown", false),
         ] {
             let text = format!("TonicTracesClient export failed with gRPC code: {code}");
-            assert_eq!(is_retryable(failure(&text), None), expected, "{code}");
+            assert_eq!(
+                is_retryable(failure(&text), Diagnostics::default()),
+                expected,
+                "{code}"
+            );
         }
     }
 
     #[test]
     fn a_problem_begins_with_the_destination() {
-        let outcome = ExportOutcome::new("e", failure("x"), response(400), Diagnostics::default());
+        let outcome = ExportOutcome::new("e", failure("x"), response(400));
         let problem = "e: the receiver responded with status 400: no".to_owned();
         assert_eq!(outcome, ExportOutcome::Rejected { problem });
+    }
+
+    #[test]
+    fn a_partial_success_that_the_http_client_decoded_is_not_malformed() {
+        for (is_decoded, is_problem) in [(false, true), (true, false)] {
+            let diagnostics = Diagnostics {
+                http: Some(Ok(200)),
+                is_malformed: true,
+                is_decoded,
+                ..Diagnostics::default()
+            };
+            let outcome = ExportOutcome::new("e", Ok(()), diagnostics);
+            let ExportOutcome::Accepted {
+                rejected: 0,
+                problem,
+            } = outcome
+            else {
+                panic!("{outcome:?}");
+            };
+            assert_eq!(problem.is_some(), is_problem, "{problem:?}");
+        }
     }
 
     #[test]

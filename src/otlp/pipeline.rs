@@ -6,7 +6,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, MutexGuard},
     task::Poll,
     time::Duration,
 };
@@ -19,7 +19,7 @@ use tokio::{
 use super::{
     config::Signal,
     outcome::ExportOutcome,
-    stats::{Counters, SignalCounters},
+    shared::{Shared, SignalCounters},
 };
 use crate::event::Event;
 
@@ -34,7 +34,7 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 /// Records are acknowledged in the order in which they were received: each is exported or failed then.
 pub(super) struct Pipeline {
     signal: Signal,
-    counters: Arc<Counters>,
+    shared: Arc<Shared>,
     buffer: RefCell<VecDeque<Event>>,
     capacity: usize,
     received: Cell<u64>,
@@ -52,10 +52,10 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
-    pub(super) fn new(signal: Signal, counters: &Arc<Counters>, capacity: usize) -> Rc<Self> {
+    pub(super) fn new(signal: Signal, shared: &Arc<Shared>, capacity: usize) -> Rc<Self> {
         Rc::new(Self {
             signal,
-            counters: Arc::clone(counters),
+            shared: Arc::clone(shared),
             buffer: RefCell::default(),
             capacity,
             received: Cell::default(),
@@ -81,15 +81,15 @@ impl Pipeline {
             self.receive();
         } else {
             // Not acknowledged: that would acknowledge an older record instead.
-            self.dropped.set(self.dropped.get() + 1);
+            self.dropped.update(|dropped| dropped + 1);
             let problem = "the buffer is full: the receiver is slower than the calls";
-            self.counters().failed(1, problem);
+            self.counters().fail(1, problem);
         }
     }
 
     /// Counts a record that is not in the buffer: metrics are in their instruments.
     pub(super) fn receive(&self) {
-        self.received.set(self.received.get() + 1);
+        self.received.update(|received| received + 1);
     }
 
     /// Wakes the export after a number of events were pushed.
@@ -127,7 +127,7 @@ impl Pipeline {
     }
 
     pub(super) fn report(&self, failed: u64) {
-        self.reported.set(self.reported.get() + failed);
+        self.reported.update(|reported| reported + failed);
     }
 
     /// Waits until the first `target` records are acknowledged.
@@ -141,7 +141,7 @@ impl Pipeline {
         }
     }
 
-    /// Exports the buffer for ever, batch by batch. Retries each batch until it is accepted or rejected.
+    /// Exports the buffer for ever, batch by batch.
     pub(super) async fn export_events(
         &self,
         batch_size: usize,
@@ -150,94 +150,80 @@ impl Pipeline {
         loop {
             let batch = self.next_batch(batch_size).await;
             let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
-            let mut delay = FIRST_DELAY;
-            let failed = loop {
-                match catch_panic(export(&batch)).await {
-                    ExportOutcome::Retryable {
-                        problem,
-                        retry_after,
-                    } => {
-                        self.counters().set_problem(Some(&problem));
-                        delay = self.wait_before_retry(delay, retry_after).await;
-                    }
-                    ExportOutcome::Accepted { rejected, problem } => {
-                        let rejected = rejected.min(count);
-                        self.counters().exported(count - rejected);
-                        match problem {
-                            Some(problem) if rejected > 0 => {
-                                self.counters().failed(rejected, &problem);
-                            }
-                            problem => self.counters().set_problem(problem.as_deref()),
-                        }
-                        break rejected;
-                    }
-                    ExportOutcome::Rejected { problem } => {
-                        self.counters().failed(count, &problem);
-                        break count;
-                    }
-                }
-            };
-            self.acknowledge(count, failed);
+            self.retry(|| count, || export(&batch)).await;
         }
     }
 
-    /// Exports cumulative totals for ever: at each interval, when a flush is requested, and soon after a
-    /// retryable failure. Each export includes what earlier ones did not deliver, so measurements fail
-    /// only when an export is rejected.
+    /// Exports cumulative totals for ever: at each interval, and when a flush is requested. Each export
+    /// includes what earlier ones did not deliver, so measurements fail only when an export is rejected.
     pub(super) async fn export_totals(
         &self,
         interval: Duration,
         export: impl AsyncFn() -> ExportOutcome,
     ) {
-        let mut delay = FIRST_DELAY;
         loop {
             tokio::select! {
                 () = sleep(interval) => {}
                 () = self.flush_requested.notified() => {}
             }
-            let failed = loop {
-                if self.received() == 0 {
-                    break None;
-                }
-                let count = self.pending(self.received());
-                match catch_panic(export()).await {
-                    ExportOutcome::Retryable {
-                        problem,
-                        retry_after,
-                    } => {
-                        self.counters().set_problem(Some(&problem));
-                        delay = self.wait_before_retry(delay, retry_after).await;
-                    }
-                    ExportOutcome::Accepted { rejected, problem } => {
-                        // The receiver rejects data points, which are not measurements: they are
-                        // reported and not counted.
-                        let problem =
-                            problem.map(|problem| format!("{problem} ({rejected} data points)"));
-                        self.counters().set_problem(problem.as_deref());
-                        self.counters().exported(count);
-                        break Some((count, 0));
-                    }
-                    ExportOutcome::Rejected { problem } => {
-                        self.counters().failed(count, &problem);
-                        break Some((count, count));
-                    }
-                }
-            };
-            if let Some((count, failed)) = failed {
-                delay = FIRST_DELAY;
-                self.acknowledge(count, failed);
+            if self.received() == 0 {
+                continue;
             }
+            let export = async || match export().await {
+                // The receiver rejects data points, which are not measurements: they are reported and
+                // not counted.
+                ExportOutcome::Accepted {
+                    rejected,
+                    problem: Some(problem),
+                } => ExportOutcome::Accepted {
+                    rejected: 0,
+                    problem: Some(format!("{problem} ({rejected} data points)")),
+                },
+                outcome => outcome,
+            };
+            self.retry(|| self.pending(self.received()), export).await;
         }
     }
 
-    fn counters(&self) -> &SignalCounters {
-        self.counters.of(self.signal)
+    /// Retries an export until it is accepted or rejected. Before each attempt, `count` returns the number
+    /// of its records.
+    async fn retry(&self, count: impl Fn() -> u64, export: impl AsyncFn() -> ExportOutcome) {
+        let mut delay = FIRST_DELAY;
+        loop {
+            let count = count();
+            let failed = match catch_panic(export()).await {
+                ExportOutcome::Retryable {
+                    problem,
+                    retry_after,
+                } => {
+                    self.counters().problem = Some(problem.into());
+                    delay = self.wait_before_retry(delay, retry_after).await;
+                    continue;
+                }
+                ExportOutcome::Accepted { rejected, problem } => {
+                    let rejected = rejected.min(count);
+                    let mut counters = self.counters();
+                    counters.exported += count - rejected;
+                    match problem {
+                        Some(problem) if rejected > 0 => counters.fail(rejected, problem),
+                        problem => counters.problem = problem.map(Into::into),
+                    }
+                    rejected
+                }
+                ExportOutcome::Rejected { problem } => {
+                    self.counters().fail(count, problem);
+                    count
+                }
+            };
+            self.acknowledged.update(|sum| sum + count);
+            self.failed.update(|sum| sum + failed);
+            self.progress.notify_waiters();
+            return;
+        }
     }
 
-    fn acknowledge(&self, count: u64, failed: u64) {
-        self.acknowledged.set(self.acknowledged.get() + count);
-        self.failed.set(self.failed.get() + failed);
-        self.progress.notify_waiters();
+    fn counters(&self) -> MutexGuard<'_, SignalCounters> {
+        self.shared.counters(self.signal)
     }
 
     async fn next_batch(&self, size: usize) -> Vec<Event> {

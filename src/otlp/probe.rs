@@ -9,14 +9,15 @@ use opentelemetry::{
     InstrumentationScope, KeyValue, SpanId, TraceFlags,
     trace::{SpanContext, SpanKind, Status, TraceState},
 };
+use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::{
     Resource,
-    trace::{SpanData, SpanEvents, SpanLinks},
+    trace::{SpanData, SpanEvents, SpanExporter as _, SpanLinks},
 };
 use tokio::runtime;
 
 use super::{
-    config::{OtlpConfig, SignalConfig},
+    config::{OtlpConfig, Signal, SignalConfig},
     exporter, names,
     outcome::ExportOutcome,
 };
@@ -112,16 +113,14 @@ pub enum ProbeErrorKind {
 /// # Ok::<(), codex_telemetry::otlp::config::ConfigError>(())
 /// ```
 pub fn probe(config: &OtlpConfig, timeout: Duration) -> Result<(), ProbeError> {
-    let Some(traces) = config.traces().cloned() else {
+    let Some(traces) = config.signal(Signal::Traces).cloned() else {
         return Err(ProbeError {
             kind: ProbeErrorKind::Off,
             detail: "the configuration does not export traces".to_owned(),
         });
     };
-    let endpoint = traces.endpoint().to_string();
-    let resource = Resource::builder_empty()
-        .with_attributes(config.resource_attributes().to_vec())
-        .build();
+    let endpoint = traces.endpoint.to_string();
+    let resource = config.resource();
     let (sender, result) = mpsc::channel();
     // A thread and a runtime of its own, as for the sink: the caller may have no runtime.
     thread::Builder::new()
@@ -144,29 +143,27 @@ fn export_span(traces: &SignalConfig, resource: &Resource) -> Result<(), ProbeEr
     let runtime = runtime.map_err(|error| ProbeError::config(&error))?;
     let outcome = runtime.block_on(async {
         let mut exporter = exporter::spans(traces);
-        match exporter.get_mut() {
+        match &mut exporter.inner {
             Ok(exporter) => exporter.set_resource(resource),
-            Err(problem) => return Err(ProbeError::config(&problem)),
+            Err(problem) => return Err(ProbeError::config(problem)),
         }
         let spans = vec![span()];
-        Ok(exporter.export(|exporter| exporter.export(spans)).await)
+        let export = async |exporter: &SpanExporter| exporter.export(spans).await;
+        Ok(exporter.export(export).await)
     });
     // Does not wait for blocking tasks of the exporter, such as name resolution.
     runtime.shutdown_background();
-    match outcome? {
-        ExportOutcome::Accepted { problem: None, .. } => Ok(()),
+    let detail = match outcome? {
+        ExportOutcome::Accepted { problem: None, .. } => return Ok(()),
         ExportOutcome::Accepted {
-            problem: Some(detail),
+            problem: Some(problem),
             ..
         }
-        | ExportOutcome::Rejected { problem: detail }
-        | ExportOutcome::Retryable {
-            problem: detail, ..
-        } => {
-            let kind = kind_of(&traces.endpoint().to_string(), &detail);
-            Err(ProbeError { kind, detail })
-        }
-    }
+        | ExportOutcome::Rejected { problem }
+        | ExportOutcome::Retryable { problem, .. } => problem,
+    };
+    let kind = kind_of(&traces.endpoint.to_string(), &detail);
+    Err(ProbeError { kind, detail })
 }
 
 fn span() -> SpanData {

@@ -1,5 +1,5 @@
 use std::{
-    cell::Cell,
+    collections::HashMap,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -43,7 +43,7 @@ struct State {
     dropped: Counts,
     /// By how much dropped events would have changed the number of active calls, by operation. That
     /// number is a running sum, so a lost event would make it wrong for ever.
-    dropped_deltas: Vec<(Operation, i64)>,
+    dropped_deltas: HashMap<Operation, i64>,
 }
 
 /// The numbers of events and of the spans among them.
@@ -107,7 +107,7 @@ impl Queue {
             } else {
                 events.append(&mut state.events);
             }
-            deltas.append(&mut state.dropped_deltas);
+            deltas.extend(state.dropped_deltas.drain());
         }
         deltas
     }
@@ -139,15 +139,8 @@ impl State {
     #[cold]
     fn drop_event(&mut self, event: &Event) {
         self.dropped.add_event(event);
-        let (operation, delta) = (event.operation(), active_delta(event));
-        match self
-            .dropped_deltas
-            .iter_mut()
-            .find(|(of, _)| *of == operation)
-        {
-            Some((_, sum)) => *sum += delta,
-            None => self.dropped_deltas.push((operation, delta)),
-        }
+        let sum = self.dropped_deltas.entry(event.operation()).or_default();
+        *sum += active_delta(event);
     }
 }
 
@@ -187,15 +180,9 @@ pub(super) fn active_delta(event: &Event) -> i64 {
 fn current_thread_index() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
-        static INDEX: Cell<Option<usize>> = const { Cell::new(None) };
+        static INDEX: usize = NEXT.fetch_add(1, Relaxed);
     }
-    INDEX.with(|index| {
-        index.get().unwrap_or_else(|| {
-            let next = NEXT.fetch_add(1, Relaxed);
-            index.set(Some(next));
-            next
-        })
-    })
+    INDEX.with(|index| *index)
 }
 
 #[cfg(test)]

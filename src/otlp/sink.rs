@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
@@ -10,16 +11,20 @@ use std::{
 };
 
 use opentelemetry::TraceId;
+use opentelemetry_sdk::{
+    logs::LogExporter, metrics::exporter::PushMetricExporter, trace::SpanExporter,
+};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::{
-    config::{ConfigWithWarnings, Endpoint, OtlpConfig, Sampler, Signal, SignalConfig},
-    exporter::{CUSTOM, ExportLogs, ExportMetrics, ExportSpans, Exporter},
+    config::{ConfigWithWarnings, Endpoint, OtlpConfig, Signal},
+    exporter::{CUSTOM, Exporter},
     probe::{ProbeError, probe},
     queue::Queue,
-    stats::{Counters, Stats},
+    shared::Shared,
+    stats::Stats,
     undelivered::Undelivered,
-    worker::{self, Command, Exporters, Request, Shared},
+    worker::{self, Command, Purpose, StartPipeline, Worker},
 };
 use crate::{event::Event, sink::Sink};
 
@@ -55,9 +60,8 @@ const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 pub struct OtlpSink(Arc<Handle>);
 
 struct Handle {
-    shared: Shared,
+    shared: Arc<Shared>,
     config: OtlpConfig,
-    sampler: Sampler,
     /// The signals of custom exporters.
     custom: Vec<Signal>,
     /// False after a shutdown.
@@ -70,7 +74,7 @@ struct Handle {
 #[must_use = "a builder does nothing until it is started"]
 pub struct OtlpSinkBuilder {
     config: OtlpConfig,
-    exporters: Exporters,
+    custom: BTreeMap<Signal, StartPipeline>,
 }
 
 /// Returns a sink that is configured by the environment, or `None` if the export is off. `None` is a
@@ -118,14 +122,14 @@ impl OtlpSink {
     pub fn builder(config: OtlpConfig) -> OtlpSinkBuilder {
         OtlpSinkBuilder {
             config,
-            exporters: Exporters::default(),
+            custom: BTreeMap::new(),
         }
     }
 
     /// Returns the counters of accepted, exported, failed and dropped records.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.0.stats()
+        self.0.shared.stats()
     }
 
     /// Returns the endpoint of a signal, without secrets. Returns `None` if the signal is not exported,
@@ -134,7 +138,7 @@ impl OtlpSink {
     pub fn endpoint(&self, signal: Signal) -> Option<&Endpoint> {
         let config = self.0.config.signal(signal);
         let config = config.filter(|_| !self.0.custom.contains(&signal));
-        config.map(SignalConfig::endpoint)
+        config.map(|config| &config.endpoint)
     }
 
     /// Exports one test span to the endpoint of traces, independently of pending records. See
@@ -150,7 +154,7 @@ impl OtlpSink {
     /// Returns the latest problem of a signal, until an export succeeds.
     #[must_use]
     pub fn problem(&self, signal: Signal) -> Option<Arc<str>> {
-        self.0.shared.counters.of(signal).problem()
+        self.0.shared.counters(signal).problem.clone()
     }
 
     /// Exports all records that were accepted so far.
@@ -161,7 +165,7 @@ impl OtlpSink {
     ///
     /// Returns [`Undelivered`] if records failed or are still pending.
     pub fn flush(&self, timeout: Duration) -> Result<(), Undelivered> {
-        self.0.request(timeout, Command::Flush)
+        self.0.request(timeout, Purpose::Flush)
     }
 
     /// Closes the queue, exports all accepted records and ends the export thread.
@@ -192,7 +196,7 @@ impl Sink for OtlpSink {
 
     #[inline]
     fn sample(&self, trace_id: TraceId, parent_sampled: Option<bool>) -> Option<bool> {
-        Some(self.0.sampler.sample(trace_id, parent_sampled))
+        Some(self.0.config.sampler().sample(trace_id, parent_sampled))
     }
 }
 
@@ -214,7 +218,7 @@ impl Handle {
         }
         // Closed first: the response would not include later events.
         self.shared.queue.close();
-        let delivered = self.request(timeout, Command::Shutdown);
+        let delivered = self.request(timeout, Purpose::Shutdown);
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(thread) = thread.take()
             && !delivered.as_ref().is_err_and(Undelivered::is_timed_out)
@@ -225,16 +229,16 @@ impl Handle {
         delivered
     }
 
-    fn request(
-        &self,
-        timeout: Duration,
-        command: fn(Request) -> Command,
-    ) -> Result<(), Undelivered> {
-        let before = self.stats();
+    fn request(&self, timeout: Duration, purpose: Purpose) -> Result<(), Undelivered> {
+        let before = self.shared.stats();
         let (response, delivered) = mpsc::channel();
         let now = Instant::now();
-        let deadline = now.checked_add(timeout).unwrap_or(now + FOR_EVER);
-        let delivered = match self.commands.send(command(Request { deadline, response })) {
+        let command = Command {
+            purpose,
+            deadline: now.checked_add(timeout).unwrap_or(now + FOR_EVER),
+            response,
+        };
+        let delivered = match self.commands.send(command) {
             Ok(()) => delivered.recv_timeout(timeout.saturating_add(GRACE)),
             // The thread has ended, or was never started.
             Err(_) => Err(RecvTimeoutError::Disconnected),
@@ -248,19 +252,13 @@ impl Handle {
                 }
             };
             // Without a response, the counters show what was not delivered.
-            let after = self.stats();
+            let after = self.shared.stats();
             for signal in Signal::ALL {
                 let failed = after.of(signal).failed - before.of(signal).failed;
-                let pending = after.of(signal).pending();
-                let reason = self.shared.counters.of(signal).reason(failed, pending);
-                undelivered.add(signal, failed, pending, reason);
+                undelivered.add(&self.shared, signal, failed, after.of(signal).pending);
             }
             undelivered.into_result()
         })
-    }
-
-    fn stats(&self) -> Stats {
-        Stats::new(&self.shared.queue, &self.shared.counters)
     }
 }
 
@@ -284,34 +282,27 @@ impl OtlpSinkBuilder {
     ///
     /// The sink does not shut a custom exporter down, but drops it. If the exporter buffers, the
     /// application has to flush it.
-    pub fn span_exporter(
-        mut self,
-        exporter: impl opentelemetry_sdk::trace::SpanExporter + 'static,
-    ) -> Self {
-        let exporter: Box<dyn ExportSpans> = Box::new(exporter);
-        self.exporters.spans = Some(Exporter::custom(exporter));
-        self
+    pub fn span_exporter(self, exporter: impl SpanExporter + 'static) -> Self {
+        let exporter = Exporter::custom(exporter);
+        self.custom(Signal::Traces, |worker| worker.start_traces(exporter))
     }
 
     /// Sets a custom exporter of log records, as [`span_exporter`](Self::span_exporter) does of spans.
-    pub fn log_exporter(
-        mut self,
-        exporter: impl opentelemetry_sdk::logs::LogExporter + 'static,
-    ) -> Self {
-        let exporter: Box<dyn ExportLogs> = Box::new(exporter);
-        self.exporters.logs = Some(Exporter::custom(exporter));
-        self
+    pub fn log_exporter(self, exporter: impl LogExporter + 'static) -> Self {
+        let exporter = Exporter::custom(exporter);
+        self.custom(Signal::Logs, |worker| worker.start_logs(exporter))
     }
 
     /// Sets a custom exporter of metrics, as [`span_exporter`](Self::span_exporter) does of spans.
     ///
     /// Use cumulative temporality. With another one, the measurements of a failed export are lost.
-    pub fn metric_exporter(
-        mut self,
-        exporter: impl opentelemetry_sdk::metrics::exporter::PushMetricExporter,
-    ) -> Self {
-        let exporter: Box<dyn ExportMetrics> = Box::new(exporter);
-        self.exporters.metrics = Some(Exporter::custom(exporter));
+    pub fn metric_exporter(self, exporter: impl PushMetricExporter) -> Self {
+        let exporter = Exporter::custom(exporter);
+        self.custom(Signal::Metrics, |worker| worker.start_metrics(exporter))
+    }
+
+    fn custom(mut self, signal: Signal, start: impl FnOnce(&mut Worker) + Send + 'static) -> Self {
+        self.custom.insert(signal, Box::new(start));
         self
     }
 
@@ -320,29 +311,21 @@ impl OtlpSinkBuilder {
     /// If the thread cannot be started, the sink logs a warning and is disabled.
     #[must_use]
     pub fn start(self) -> OtlpSink {
-        let Self { config, exporters } = self;
-        let mut custom = Signal::ALL.to_vec();
-        custom.retain(|signal| match signal {
-            Signal::Traces => exporters.spans.is_some(),
-            Signal::Metrics => exporters.metrics.is_some(),
-            Signal::Logs => exporters.logs.is_some(),
-        });
-        let destination = |signal| {
-            if custom.contains(&signal) {
+        let Self { config, custom } = self;
+        let custom_signals: Vec<_> = custom.keys().copied().collect();
+        let queue = Queue::new(config.limits().queue_capacity, config.limits().batch_size);
+        let shared = Arc::new(Shared::new(queue, |signal| {
+            if custom_signals.contains(&signal) {
                 return Some(CUSTOM.to_owned());
             }
-            Some(config.signal(signal)?.endpoint().to_string())
-        };
-        let shared = Shared {
-            queue: Arc::new(Queue::new(config.queue_capacity(), config.batch_size())),
-            counters: Arc::new(Counters::new(destination)),
-        };
+            Some(config.signal(signal)?.endpoint.to_string())
+        }));
         let (commands, received) = unbounded_channel();
         let thread = thread::Builder::new()
             .name("codex-telemetry-otlp".to_owned())
             .spawn({
-                let (shared, config) = (shared.clone(), config.clone());
-                move || worker::run(shared, &config, exporters, received)
+                let (shared, config) = (Arc::clone(&shared), config.clone());
+                move || worker::run(shared, config, custom, received)
             })
             .inspect_err(|error| {
                 tracing::warn!(
@@ -353,9 +336,8 @@ impl OtlpSinkBuilder {
             .ok();
         OtlpSink(Arc::new(Handle {
             shared,
-            sampler: config.sampler(),
             config,
-            custom,
+            custom: custom_signals,
             is_enabled: AtomicBool::new(thread.is_some()),
             commands,
             thread: Mutex::new(thread),

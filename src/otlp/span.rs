@@ -77,20 +77,16 @@ pub(super) fn attributes(event: &Event) -> Vec<KeyValue> {
     }
     attributes.some(names::CONVERSATION_ID, event.thread_id());
     attributes.some(names::TURN_ID, event.turn_id());
-    attributes.some(
-        names::ORIGINATOR,
-        event.originator().map(|originator| originator.as_str()),
-    );
+    let originator = event.originator().map(|originator| originator.as_str());
+    attributes.some(names::ORIGINATOR, originator);
     if event.attempt() > 1 {
         attributes.set(names::ATTEMPT, i64::from(event.attempt()));
     }
     if let Some(duration) = event.duration() {
         attributes.set(names::DURATION_MS, millis(duration));
     }
-    attributes.some(
-        names::OUTCOME,
-        event.outcome().map(|outcome| outcome.as_str()),
-    );
+    let outcome = event.outcome().map(|outcome| outcome.as_str());
+    attributes.some(names::OUTCOME, outcome);
     attributes.some(names::ERROR_TYPE, event.error_type());
     let fixed = attributes.0.len();
     for (index, attribute) in event.attributes().iter().enumerate() {

@@ -11,14 +11,17 @@ use super::config::Tls;
 /// Returns a TLS configuration with the configured roots or else those of the system, and with the
 /// client certificate if there is one.
 pub(super) fn client_config(tls: &Tls) -> Result<ClientConfig, String> {
-    let builder = builder()?.with_root_certificates(roots(tls.ca.as_deref())?);
-    let Some(files) = &tls.client else {
+    let builder = builder()?.with_root_certificates(roots(tls.ca_file.as_deref())?);
+    let Some(files) = &tls.client_certificate else {
         return Ok(builder.with_no_client_auth());
     };
     builder
-        .with_client_auth_cert(certificates(&files.certificate)?, private_key(&files.key)?)
+        .with_client_auth_cert(
+            certificates(&files.certificate_file)?,
+            private_key(&files.key_file)?,
+        )
         .map_err(|error| {
-            let path = files.certificate.display();
+            let path = files.certificate_file.display();
             format!("invalid client certificate {path}: {error}")
         })
 }

@@ -1,18 +1,17 @@
 use std::{fmt, sync::Arc};
 
-use super::config::Signal;
+use super::{config::Signal, shared::Shared};
 
 /// The error of a flush or a shutdown after which records are failed or pending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Undelivered {
-    /// The signals with failed or pending records.
-    signals: Vec<UndeliveredSignal>,
-    timed_out: bool,
+    /// In the order of [`Signal::ALL`].
+    signals: [UndeliveredSignal; 3],
+    is_timed_out: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct UndeliveredSignal {
-    signal: Signal,
     failed: u64,
     pending: u64,
     problem: Option<Arc<str>>,
@@ -22,84 +21,79 @@ impl Undelivered {
     /// Returns the error of an export thread that did not respond in time.
     pub(super) fn timed_out() -> Self {
         Self {
-            signals: Vec::new(),
-            timed_out: true,
+            is_timed_out: true,
+            ..Self::default()
         }
     }
 
     pub(super) fn is_timed_out(&self) -> bool {
-        self.timed_out
+        self.is_timed_out
     }
 
-    pub(super) fn add(
-        &mut self,
-        signal: Signal,
-        failed: u64,
-        pending: u64,
-        problem: Option<Arc<str>>,
-    ) {
+    /// Adds the failed and pending records of a signal, and the reason.
+    pub(super) fn add(&mut self, shared: &Shared, signal: Signal, failed: u64, pending: u64) {
         if failed + pending > 0 {
-            self.signals.push(UndeliveredSignal {
-                signal,
+            self.signals[signal as usize] = UndeliveredSignal {
                 failed,
                 pending,
-                problem,
-            });
+                problem: shared.counters(signal).reason(failed, pending),
+            };
         }
     }
 
     pub(super) fn into_result(self) -> Result<(), Self> {
-        if self.signals.is_empty() && !self.timed_out {
-            Ok(())
-        } else {
+        if self.is_timed_out || self.signals.iter().any(UndeliveredSignal::has_records) {
             Err(self)
+        } else {
+            Ok(())
         }
     }
 
     /// Returns the number of records of a signal that failed.
     #[must_use]
     pub fn failed(&self, signal: Signal) -> u64 {
-        self.of(signal).map_or(0, |of| of.failed)
+        self.signals[signal as usize].failed
     }
 
     /// Returns the number of records of a signal that were still pending at the deadline.
     #[must_use]
     pub fn pending(&self, signal: Signal) -> u64 {
-        self.of(signal).map_or(0, |of| of.pending)
+        self.signals[signal as usize].pending
     }
 
-    /// Returns the latest problem of a signal: the endpoint, and the receiver's response or the error of
-    /// the connection.
+    /// Returns the latest problem of a signal with failed or pending records: the endpoint, and the
+    /// receiver's response or the error of the connection.
     #[must_use]
     pub fn problem(&self, signal: Signal) -> Option<&str> {
-        self.of(signal)?.problem.as_deref()
+        self.signals[signal as usize].problem.as_deref()
     }
+}
 
-    fn of(&self, signal: Signal) -> Option<&UndeliveredSignal> {
-        self.signals.iter().find(|of| of.signal == signal)
+impl UndeliveredSignal {
+    fn has_records(&self) -> bool {
+        self.failed + self.pending > 0
     }
 }
 
 impl fmt::Display for Undelivered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.timed_out {
+        f.write_str(if self.is_timed_out {
             "the export thread did not respond in time"
         } else {
             "not everything was delivered"
         })?;
-        for (index, of) in self.signals.iter().enumerate() {
-            let separator = if index == 0 { ":" } else { ";" };
-            let UndeliveredSignal {
-                signal,
-                failed,
-                pending,
-                problem,
-            } = of;
+        let mut separator = ":";
+        for (signal, of) in Signal::ALL.iter().zip(&self.signals) {
+            if !of.has_records() {
+                continue;
+            }
+            let (failed, pending) = (of.failed, of.pending);
             write!(
                 f,
                 "{separator} {signal}: {failed} failed, {pending} pending"
             )?;
-            if let Some(problem) = problem {
+            separator = ";";
+            if let Some(problem) = &of.problem {
                 write!(f, " ({problem})")?;
             }
         }

@@ -1,64 +1,66 @@
 //! The export thread: takes events out of the queue and hands them to the pipelines of the signals.
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     rc::Rc,
-    sync::{Arc, PoisonError, mpsc},
+    sync::{Arc, mpsc},
     thread,
 };
 
 use opentelemetry::InstrumentationScope;
-use opentelemetry_sdk::{Resource, logs::LogBatch, metrics::Temporality};
+use opentelemetry_sdk::{
+    Resource,
+    logs::{LogBatch, LogExporter},
+    metrics::{Temporality, exporter::PushMetricExporter},
+    trace::SpanExporter,
+};
 use tokio::{
     runtime,
     sync::mpsc::UnboundedReceiver,
     task::{LocalSet, spawn_local},
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::{
-    config::{OtlpConfig, Signal, SignalConfig},
-    exporter::{self, ExportLogs, ExportMetrics, ExportSpans, Exporter},
+    config::{OtlpConfig, Signal},
+    exporter::{self, Exporter},
     log::LogRecords,
     metrics::Metrics,
     names,
     outcome::ExportOutcome,
     pipeline::Pipeline,
-    queue::{Queue, is_span},
+    queue::is_span,
+    shared::Shared,
     span,
-    stats::{Counters, Stats},
     undelivered::Undelivered,
 };
 use crate::event::Event;
 
 /// A command from a handle of the sink.
-pub(super) enum Command {
-    Flush(Request),
-    Shutdown(Request),
-}
-
-pub(super) struct Request {
+pub(super) struct Command {
+    pub(super) purpose: Purpose,
     pub(super) deadline: std::time::Instant,
     pub(super) response: mpsc::Sender<Result<(), Undelivered>>,
 }
 
-/// What the handles and the export thread share.
-#[derive(Clone)]
-pub(super) struct Shared {
-    pub(super) queue: Arc<Queue>,
-    pub(super) counters: Arc<Counters>,
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Reports what failed since the command.
+    Flush,
+    /// Reports all failures that were not reported. Metrics are exported last, because they include the
+    /// counters of the sink.
+    Shutdown,
 }
 
-/// The custom exporters.
-#[derive(Default)]
-pub(super) struct Exporters {
-    pub(super) spans: Option<Exporter<dyn ExportSpans>>,
-    pub(super) logs: Option<Exporter<dyn ExportLogs>>,
-    pub(super) metrics: Option<Exporter<dyn ExportMetrics>>,
-}
+/// Starts the pipeline of a custom exporter.
+pub(super) type StartPipeline = Box<dyn FnOnce(&mut Worker) + Send>;
 
-struct Worker {
-    shared: Shared,
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    config: OtlpConfig,
+    resource: Resource,
+    scope: InstrumentationScope,
     /// One for each exported signal, in the order of [`Signal::ALL`].
     pipelines: Vec<Rc<Pipeline>>,
     metrics: Option<Rc<Metrics>>,
@@ -76,26 +78,17 @@ struct Awaited {
     dropped: u64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    /// Reports what failed since the request.
-    Flush,
-    /// Reports all failures that were not reported. Metrics are exported last, because they include the
-    /// counters of the sink.
-    Shutdown,
-}
-
 /// Counts pending records as failed when the export thread ends, also by a panic.
-struct EndGuard(Shared);
+struct EndGuard(Arc<Shared>);
 
 /// Runs the export thread until a shutdown, or until the last handle is dropped.
 pub(super) fn run(
-    shared: Shared,
-    config: &OtlpConfig,
-    exporters: Exporters,
+    shared: Arc<Shared>,
+    config: OtlpConfig,
+    custom: BTreeMap<Signal, StartPipeline>,
     commands: UnboundedReceiver<Command>,
 ) {
-    let _end = EndGuard(shared.clone());
+    let _end = EndGuard(Arc::clone(&shared));
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -109,8 +102,8 @@ pub(super) fn run(
     };
     let tasks = LocalSet::new();
     runtime.block_on(tasks.run_until(async {
-        let mut worker = Worker::start(shared, config, exporters);
-        worker.process(config, commands).await;
+        let mut worker = Worker::start(shared, config, custom);
+        worker.process(commands).await;
     }));
     // Aborts the pipelines before the runtime.
     drop(tasks);
@@ -118,24 +111,7 @@ pub(super) fn run(
     runtime.shutdown_background();
 }
 
-// === impl Shared ===
-
-impl Shared {
-    /// Closes the queue and counts pending records as failed. They are not exported any more.
-    pub(super) fn fail_pending(&self, reason: &str) {
-        let closing = &self.counters.closing;
-        let _closing = closing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.queue.close();
-        let stats = Stats::new(&self.queue, &self.counters);
-        for signal in Signal::ALL {
-            let (counters, pending) = (self.counters.of(signal), stats.of(signal).pending());
-            if pending > 0 {
-                let problem = counters.problem();
-                counters.failed(pending, problem.as_deref().unwrap_or(reason));
-            }
-        }
-    }
-}
+// === impl EndGuard ===
 
 impl Drop for EndGuard {
     fn drop(&mut self) {
@@ -143,7 +119,7 @@ impl Drop for EndGuard {
             const REASON: &str = "the export thread panicked";
             tracing::warn!(target: "codex_telemetry", "the OTLP sink exports nothing more: {REASON}");
             for signal in Signal::ALL {
-                self.0.counters.of(signal).set_problem(Some(REASON));
+                self.0.counters(signal).problem = Some(REASON.into());
             }
         }
         self.0.fail_pending("the export thread has ended");
@@ -154,126 +130,140 @@ impl Drop for EndGuard {
 
 impl Worker {
     /// Starts the pipelines. Exporters are built here, because those over gRPC need the runtime.
-    fn start(shared: Shared, config: &OtlpConfig, exporters: Exporters) -> Self {
-        let scope = InstrumentationScope::builder(names::SCOPE)
-            .with_version(env!("CARGO_PKG_VERSION"))
-            .build();
-        let resource = Resource::builder_empty()
-            .with_attributes(config.resource_attributes().to_vec())
-            .build();
+    fn start(
+        shared: Arc<Shared>,
+        config: OtlpConfig,
+        mut custom: BTreeMap<Signal, StartPipeline>,
+    ) -> Self {
         let mut worker = Self {
             shared,
+            resource: config.resource(),
+            scope: InstrumentationScope::builder(names::SCOPE)
+                .with_version(env!("CARGO_PKG_VERSION"))
+                .build(),
+            config,
             pipelines: Vec::new(),
             metrics: None,
             events: Vec::new(),
         };
-        if let Some(exporter) = choose(exporters.spans, config.traces(), exporter::spans) {
-            worker.start_traces(exporter, config, &resource, scope.clone());
-        }
-        if let Some(exporter) = choose(exporters.metrics, config.metrics(), exporter::metrics) {
-            worker.start_metrics(exporter, config, resource.clone(), scope.clone());
-        }
-        if let Some(exporter) = choose(exporters.logs, config.logs(), exporter::logs) {
-            worker.start_logs(exporter, config, &resource, scope);
+        for signal in Signal::ALL {
+            if let Some(start) = custom.remove(&signal) {
+                start(&mut worker);
+            } else if let Some(config) = worker.config.signal(signal).cloned() {
+                match signal {
+                    Signal::Traces => worker.start_traces(exporter::spans(&config)),
+                    Signal::Metrics => worker.start_metrics(exporter::metrics(&config)),
+                    Signal::Logs => worker.start_logs(exporter::logs(&config)),
+                }
+            }
         }
         worker
     }
 
-    fn start_traces(
-        &mut self,
-        mut exporter: Exporter<dyn ExportSpans>,
-        config: &OtlpConfig,
-        resource: &Resource,
-        scope: InstrumentationScope,
-    ) {
-        match exporter.get_mut() {
-            Ok(exporter) => exporter.set_resource(resource),
-            Err(problem) => warn_unexported(Signal::Traces, problem),
-        }
-        let (pipeline, batch_size) = (self.pipeline(Signal::Traces, config), config.batch_size());
-        spawn_local(async move {
-            let export = async |batch: &[Event]| {
-                let spans = batch.iter().map(|event| span::span(event, &scope));
-                let spans = spans.collect();
-                exporter.export(|exporter| exporter.export(spans)).await
-            };
-            pipeline.export_events(batch_size, export).await;
+    pub(super) fn start_traces<E>(&mut self, mut exporter: Exporter<E>)
+    where
+        E: SpanExporter + 'static,
+    {
+        let set_resource = |exporter: &mut E| exporter.set_resource(&self.resource);
+        prepare(Signal::Traces, &mut exporter, set_resource);
+        let scope = self.scope.clone();
+        self.start_events(Signal::Traces, async move |batch: &[Event]| {
+            let spans = batch.iter().map(|event| span::span(event, &scope));
+            let spans = spans.collect();
+            let export = async |exporter: &E| exporter.export(spans).await;
+            exporter.export(export).await
         });
     }
 
-    fn start_logs(
-        &mut self,
-        mut exporter: Exporter<dyn ExportLogs>,
-        config: &OtlpConfig,
-        resource: &Resource,
-        scope: InstrumentationScope,
-    ) {
-        match exporter.get_mut() {
-            Ok(exporter) => exporter.set_resource(resource),
-            Err(problem) => warn_unexported(Signal::Logs, problem),
-        }
-        let (pipeline, batch_size) = (self.pipeline(Signal::Logs, config), config.batch_size());
+    pub(super) fn start_logs<E>(&mut self, mut exporter: Exporter<E>)
+    where
+        E: LogExporter + 'static,
+    {
+        let set_resource = |exporter: &mut E| exporter.set_resource(&self.resource);
+        prepare(Signal::Logs, &mut exporter, set_resource);
+        let scope = self.scope.clone();
         let records = LogRecords::new();
-        spawn_local(async move {
-            let export = async |batch: &[Event]| {
-                let batch: Vec<_> = batch.iter().map(|event| records.record(event)).collect();
-                let batch: Vec<_> = batch.iter().map(|record| (record, &scope)).collect();
-                let batch = LogBatch::new(&batch);
-                exporter.export(|exporter| exporter.export(batch)).await
-            };
-            pipeline.export_events(batch_size, export).await;
+        self.start_events(Signal::Logs, async move |batch: &[Event]| {
+            let batch: Vec<_> = batch.iter().map(|event| records.record(event)).collect();
+            let batch: Vec<_> = batch.iter().map(|record| (record, &scope)).collect();
+            let batch = LogBatch::new(&batch);
+            let export = async |exporter: &E| exporter.export(batch).await;
+            exporter.export(export).await
         });
     }
 
-    fn start_metrics(
+    /// Starts the pipeline of a signal that exports events in batches.
+    fn start_events(
         &mut self,
-        mut exporter: Exporter<dyn ExportMetrics>,
-        config: &OtlpConfig,
-        resource: Resource,
-        scope: InstrumentationScope,
+        signal: Signal,
+        export: impl AsyncFn(&[Event]) -> ExportOutcome + 'static,
     ) {
-        let temporality = match exporter.get_mut() {
-            Ok(exporter) => exporter.temporality(),
-            Err(problem) => {
-                warn_unexported(Signal::Metrics, problem);
-                Temporality::Cumulative
-            }
-        };
-        let metrics = Rc::new(Metrics::new(resource, scope, temporality, &self.shared));
+        let pipeline = self.add_pipeline(signal);
+        let batch_size = self.config.limits().batch_size;
+        spawn_local(async move { pipeline.export_events(batch_size, export).await });
+    }
+
+    pub(super) fn start_metrics<E>(&mut self, mut exporter: Exporter<E>)
+    where
+        E: PushMetricExporter,
+    {
+        let temporality = prepare(Signal::Metrics, &mut exporter, |inner| inner.temporality());
+        let metrics = Rc::new(Metrics::new(
+            self.resource.clone(),
+            self.scope.clone(),
+            temporality.unwrap_or(Temporality::Cumulative),
+            &self.shared,
+        ));
         self.metrics = Some(Rc::clone(&metrics));
-        let (pipeline, interval) = (
-            self.pipeline(Signal::Metrics, config),
-            config.metric_interval(),
-        );
+        let pipeline = self.add_pipeline(Signal::Metrics);
+        let interval = self.config.limits().metric_interval;
         spawn_local(async move {
             let export = async || match metrics.collect() {
-                Ok(totals) => exporter.export(|exporter| exporter.export(&totals)).await,
+                Ok(totals) => {
+                    let export = async |exporter: &E| exporter.export(&totals).await;
+                    exporter.export(export).await
+                }
                 Err(problem) => ExportOutcome::Rejected { problem },
             };
             pipeline.export_totals(interval, export).await;
         });
     }
 
-    /// Adds a pipeline.
-    fn pipeline(&mut self, signal: Signal, config: &OtlpConfig) -> Rc<Pipeline> {
-        let pipeline = Pipeline::new(signal, &self.shared.counters, config.queue_capacity());
+    fn add_pipeline(&mut self, signal: Signal) -> Rc<Pipeline> {
+        let pipeline = Pipeline::new(signal, &self.shared, self.config.limits().queue_capacity);
         self.pipelines.push(Rc::clone(&pipeline));
         pipeline
     }
 
     /// Processes events and commands until a shutdown.
-    async fn process(&mut self, config: &OtlpConfig, mut commands: UnboundedReceiver<Command>) {
-        let queue = Arc::clone(&self.shared.queue);
-        let delay = config.schedule_delay();
+    async fn process(&mut self, mut commands: UnboundedReceiver<Command>) {
+        let shared = Arc::clone(&self.shared);
+        let delay = self.config.limits().schedule_delay;
         loop {
-            tokio::select! {
-                () = queue.batch_ready() => self.distribute(),
-                () = sleep(delay) => self.distribute(),
-                command = commands.recv() => match command {
-                    Some(Command::Flush(request)) => self.flush(request),
-                    Some(Command::Shutdown(request)) => return self.shut_down(request).await,
-                    None => return,
-                },
+            let command = tokio::select! {
+                _ = timeout(delay, shared.queue.batch_ready()) => {
+                    self.distribute();
+                    continue;
+                }
+                command = commands.recv() => command,
+            };
+            let Some(command) = command else { return };
+            let delivered = self.deliver(command.deadline.into(), command.purpose);
+            match command.purpose {
+                // In a task, so that events are distributed meanwhile.
+                Purpose::Flush => {
+                    spawn_local(async move {
+                        // The caller may have stopped waiting.
+                        let _ = command.response.send(delivered.await);
+                    });
+                }
+                Purpose::Shutdown => {
+                    let delivered = delivered.await;
+                    self.shared.fail_pending("the sink was shut down first");
+                    // The caller may have stopped waiting.
+                    let _ = command.response.send(delivered);
+                    return;
+                }
             }
         }
     }
@@ -303,23 +293,6 @@ impl Worker {
         }
     }
 
-    /// Answers a flush in a task, so that events are distributed meanwhile.
-    fn flush(&mut self, request: Request) {
-        let delivered = self.deliver(request.deadline.into(), Purpose::Flush);
-        spawn_local(async move {
-            // The caller may have stopped waiting.
-            let _ = request.response.send(delivered.await);
-        });
-    }
-
-    async fn shut_down(&mut self, request: Request) {
-        let delivered = self.deliver(request.deadline.into(), Purpose::Shutdown);
-        let delivered = delivered.await;
-        self.shared.fail_pending("the sink was shut down first");
-        // The caller may have stopped waiting.
-        let _ = request.response.send(delivered);
-    }
-
     /// Waits until all events of the queue are exported or failed, and returns those that were not
     /// exported.
     fn deliver(
@@ -342,7 +315,7 @@ impl Worker {
                 dropped: pipeline.dropped() - dropped_before,
             })
             .collect();
-        let counters = Arc::clone(&self.shared.counters);
+        let shared = Arc::clone(&self.shared);
         async move {
             let acknowledged = async |is_wanted: fn(Signal) -> bool| {
                 let wanted = |awaited: &&Awaited| is_wanted(awaited.pipeline.signal());
@@ -368,24 +341,22 @@ impl Worker {
                     Purpose::Shutdown => pipeline.unreported(),
                 };
                 pipeline.report(failed);
-                let (signal, pending) = (pipeline.signal(), pipeline.pending(awaited.target));
-                let reason = counters.of(signal).reason(failed, pending);
-                undelivered.add(signal, failed, pending, reason);
+                let pending = pipeline.pending(awaited.target);
+                undelivered.add(&shared, pipeline.signal(), failed, pending);
             }
             undelivered.into_result()
         }
     }
 }
 
-/// Returns the custom exporter of a signal, or else the configured one.
-fn choose<E: ?Sized>(
-    custom: Option<Exporter<E>>,
-    config: Option<&SignalConfig>,
-    build: fn(&SignalConfig) -> Exporter<E>,
-) -> Option<Exporter<E>> {
-    custom.or_else(|| config.map(build))
-}
-
-fn warn_unexported(signal: Signal, problem: &str) {
-    tracing::warn!(target: "codex_telemetry", "OTLP {signal} are not exported: {problem}");
+/// Prepares an exporter, or logs a warning if it could not be built.
+fn prepare<E, T>(
+    signal: Signal,
+    exporter: &mut Exporter<E>,
+    prepare: impl FnOnce(&mut E) -> T,
+) -> Option<T> {
+    let exporter = exporter.inner.as_mut().inspect_err(|problem| {
+        tracing::warn!(target: "codex_telemetry", "OTLP {signal} are not exported: {problem}");
+    });
+    exporter.ok().map(prepare)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use codex_telemetry::otlp::config::OtlpConfig;
+use codex_telemetry::otlp::config::{OtlpConfig, Signal};
 use fastrand::Rng;
 
 const SETTINGS: &[&str] = &[
@@ -116,7 +116,7 @@ fn arbitrary_variables_cause_no_panic_and_no_value_out_of_bounds() {
         let warned: Vec<_> = with_warnings
             .warnings
             .iter()
-            .map(|warning| warning.variable())
+            .map(|warning| warning.setting())
             .collect();
         let once: HashSet<_> = warned.iter().collect();
         assert_eq!(once.len(), warned.len(), "{variables:?}: {warned:?}");
@@ -130,15 +130,16 @@ fn arbitrary_variables_cause_no_panic_and_no_value_out_of_bounds() {
             continue;
         };
         enabled += 1;
-        assert!((1..=config.queue_capacity()).contains(&config.batch_size()));
-        assert!(!config.schedule_delay().is_zero() && !config.metric_interval().is_zero());
-        let signals = [config.traces(), config.metrics(), config.logs()];
+        let limits = config.limits();
+        assert!((1..=limits.queue_capacity).contains(&limits.batch_size));
+        assert!(!limits.schedule_delay.is_zero() && !limits.metric_interval.is_zero());
+        let signals = Signal::ALL.map(|signal| config.signal(signal));
         assert!(signals.iter().any(Option::is_some), "{variables:?}");
         for signal in signals.into_iter().flatten() {
-            let endpoint = signal.endpoint().to_string();
+            let endpoint = signal.endpoint.to_string();
             let endpoint: http::Uri = endpoint.replace("***@", "").parse().expect("it is a URL");
             assert!(endpoint.host().is_some_and(|host| !host.is_empty()));
-            assert!(!signal.timeout().is_zero());
+            assert!(!signal.timeout.is_zero());
         }
     }
     assert!(

@@ -15,19 +15,19 @@ fn an_invalid_variable_falls_back_to_its_default() {
         (
             "CODEX_OTLP_SIGNALS",
             "traces,spans,stats",
-            "invalid item 2: expected traces, metrics, logs; invalid items are ignored",
+            "invalid item 2: expected traces, metrics or logs; invalid items are ignored",
             ("signals", "traces"),
         ),
         (
             "CODEX_OTLP_SIGNALS",
             "trace",
-            "invalid item 1: expected traces, metrics, logs; invalid items are ignored",
+            "invalid item 1: expected traces, metrics or logs; invalid items are ignored",
             ("signals", "traces,metrics,logs"),
         ),
         (
             "OTEL_TRACES_SAMPLER",
             "jaeger_remote",
-            "unknown sampler: expected always_on, always_off, traceidratio, parentbased_always_on, \
+            "invalid sampler: expected always_on, always_off, traceidratio, parentbased_always_on, \
              parentbased_always_off or parentbased_traceidratio; the variable is ignored",
             ("sampler", "ParentBasedAlwaysOn"),
         ),
@@ -159,7 +159,7 @@ fn a_value_that_is_not_utf_8_is_invalid() {
         let [warning] = &*with_warnings.warnings else {
             panic!("{:?}", with_warnings.warnings);
         };
-        assert_eq!(warning.variable(), variable);
+        assert_eq!(warning.setting(), variable);
         assert!(warning.to_string().contains("invalid UTF-8"), "{warning}");
     }
 }

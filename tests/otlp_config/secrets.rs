@@ -1,6 +1,6 @@
 //! Secrets are not shown, not even if they are in the wrong variable.
 
-use codex_telemetry::otlp::config::OtlpConfig;
+use codex_telemetry::otlp::config::{OtlpConfig, Signal};
 
 use crate::support::ON;
 
@@ -55,17 +55,16 @@ fn the_value_of_a_variable_is_not_shown() {
                 let with_warnings = OtlpConfig::from_variables([on, sampler, (variable, value)]);
                 let mut shown = format!("{with_warnings:?} {with_warnings:#?}");
                 for warning in &with_warnings.warnings {
-                    shown += &format!("{warning} {}", warning.variable());
+                    shown += &format!("{warning} {}", warning.setting());
                 }
-                let config = with_warnings.config.iter();
-                for signal in
-                    config.flat_map(|config| [config.traces(), config.metrics(), config.logs()])
-                {
+                let config = with_warnings.config.as_ref();
+                for signal in Signal::ALL {
+                    let signal = config.and_then(|config| config.signal(signal));
                     let Some(signal) = signal else { continue };
-                    shown += &format!("{} {:?}", signal.endpoint(), signal.endpoint());
+                    shown += &format!("{} {:?}", signal.endpoint, signal.endpoint);
                 }
                 // The name of a header is not a secret.
-                let shown = shown.replace("\"s3cret\": ***", "");
+                let shown = shown.replace("\"s3cret\": Sensitive", "");
                 assert!(!shown.contains(SECRET), "{variable}={value}: {shown}");
             }
         }

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use codex_telemetry::otlp::config::{ConfigWithWarnings, OtlpConfig, Signal, SignalConfig};
 
 /// Enables the export in cases that are about something else.
@@ -68,14 +70,13 @@ pub(crate) fn fact_of(with_warnings: &ConfigWithWarnings, fact: &str) -> String 
     match fact {
         "signals" => signals(config).join(","),
         "sampler" => format!("{:?}", config.sampler()),
-        "queue" => config.queue_capacity().to_string(),
-        "batch" => config.batch_size().to_string(),
-        "delay" => config.schedule_delay().as_millis().to_string(),
-        "interval" => config.metric_interval().as_millis().to_string(),
+        "queue" => config.limits().queue_capacity.to_string(),
+        "batch" => config.limits().batch_size.to_string(),
+        "delay" => config.limits().schedule_delay.as_millis().to_string(),
+        "interval" => config.limits().metric_interval.as_millis().to_string(),
         key => {
-            let mut attributes = config.resource_attributes().iter();
-            let found = attributes.find(|attribute| attribute.key.as_str() == key);
-            found.map_or("unset".to_owned(), |attribute| attribute.value.to_string())
+            let found = config.resource().get(&key.to_owned().into());
+            found.map_or("unset".to_owned(), |value| value.to_string())
         }
     }
 }
@@ -89,18 +90,18 @@ fn signals(config: &OtlpConfig) -> Vec<&'static str> {
 }
 
 fn signal_fact(signal: &SignalConfig, fact: &str) -> String {
-    let file = |path: Option<&std::path::Path>| {
-        path.map_or("none".to_owned(), |path| path.display().to_string())
-    };
+    let file =
+        |path: Option<&PathBuf>| path.map_or("none".to_owned(), |path| path.display().to_string());
+    let certificate = signal.tls.client_certificate.as_ref();
     match fact {
-        "endpoint" => signal.endpoint().to_string(),
+        "endpoint" => signal.endpoint.to_string(),
         "headers" => signal.header_names().collect::<Vec<_>>().join(","),
-        "protocol" => signal.protocol().to_string(),
-        "timeout" => signal.timeout().as_millis().to_string(),
-        "gzip" => signal.gzip().to_string(),
-        "ca" => file(signal.tls().ca_file()),
-        "certificate" => file(signal.tls().certificate_file()),
-        "key" => file(signal.tls().key_file()),
+        "protocol" => signal.protocol.to_string(),
+        "timeout" => signal.timeout.as_millis().to_string(),
+        "gzip" => signal.gzip.to_string(),
+        "ca" => file(signal.tls.ca_file.as_ref()),
+        "certificate" => file(certificate.map(|files| &files.certificate_file)),
+        "key" => file(certificate.map(|files| &files.key_file)),
         _ => panic!("unknown fact {fact}"),
     }
 }

@@ -1,14 +1,13 @@
 use std::{path::PathBuf, time::Duration};
 
+use http::HeaderMap;
 use opentelemetry::KeyValue;
 
 use super::{
-    ConfigError, Endpoint, OtlpConfig, Protocol, Sampler, Signal, SignalConfig, Tls,
-    error::InvalidValue,
-    headers::Headers,
-    otlp_config::{Limits, Resource},
-    sampler,
-    signal::ClientFiles,
+    ClientCertificate, ConfigError, Endpoint, OtlpConfig, Protocol, Sampler, Signal, SignalConfig,
+    Tls,
+    otlp_config::{Limits, REQUEST_TIMEOUT, SERVICE_NAME, default_resource_attributes},
+    value::{InvalidValue, check_count, check_duration, check_ratio, insert_header},
 };
 
 /// Builds an [`OtlpConfig`] without reading the environment.
@@ -31,28 +30,31 @@ use super::{
 ///     .service_name("release-bot")
 ///     .sampler(Sampler::ParentBasedTraceIdRatio(0.1))
 ///     .build()?;
-/// let traces = config.traces().expect("traces are enabled");
-/// assert_eq!(traces.endpoint().to_string(), "https://collector.example:4318/otlp/v1/traces");
-/// assert!(config.logs().is_none());
+/// let traces = config.signal(Signal::Traces).expect("traces are enabled");
+/// assert_eq!(traces.endpoint.to_string(), "https://collector.example:4318/otlp/v1/traces");
+/// assert!(config.signal(Signal::Logs).is_none());
 /// # Ok::<(), codex_telemetry::otlp::config::ConfigError>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct OtlpConfigBuilder {
     endpoint: Option<Endpoint>,
-    signal_endpoints: Vec<(Signal, Endpoint)>,
-    headers: Headers,
+    /// In the order of [`Signal::ALL`].
+    signal_endpoints: [Option<Endpoint>; 3],
+    headers: HeaderMap,
     protocol: Protocol,
     timeout: Option<Duration>,
     gzip: bool,
     tls: Tls,
     signals: Option<Vec<Signal>>,
-    resource: Resource,
+    resource_attributes: Vec<KeyValue>,
     sampler: Sampler,
     limits: Limits,
     batch_size: Option<usize>,
     error: Option<ConfigError>,
 }
+
+// === impl OtlpConfigBuilder ===
 
 impl OtlpConfig {
     /// Returns a builder, which does not read the environment.
@@ -73,30 +75,28 @@ impl OtlpConfigBuilder {
     ///
     /// Without an [`endpoint`](Self::endpoint), only signals with a URL of their own are exported.
     pub fn signal_endpoint(mut self, signal: Signal, url: &str) -> Self {
-        if let Some(endpoint) = self.check("signal_endpoint", Endpoint::parse(url)) {
-            self.signal_endpoints.retain(|(of, _)| *of != signal);
-            self.signal_endpoints.push((signal, endpoint));
-        }
+        let endpoint = self.check("signal_endpoint", Endpoint::parse(url));
+        self.signal_endpoints[signal as usize] = endpoint;
         self
     }
 
     /// Adds a header to every request. The value is not percent-decoded, and is treated as a secret.
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        let inserted = self.headers.insert(name, value);
+        let inserted = insert_header(&mut self.headers, name, value);
         self.check("header", inserted);
         self
     }
 
     /// Sets the protocol.
     pub fn protocol(mut self, protocol: Protocol) -> Self {
-        let protocol = self.check("protocol", protocol.supported());
-        self.protocol = protocol.unwrap_or_default();
+        self.check("protocol", protocol.supported());
+        self.protocol = protocol;
         self
     }
 
     /// Sets the time limit of one request.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = self.check("timeout", Limits::check_duration(timeout));
+        self.timeout = self.check("timeout", check_duration(timeout));
         self
     }
 
@@ -108,7 +108,7 @@ impl OtlpConfigBuilder {
 
     /// Sets the PEM file of the root certificates to trust instead of those of the system.
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.tls.ca = Some(path.into());
+        self.tls.ca_file = Some(path.into());
         self
     }
 
@@ -118,9 +118,9 @@ impl OtlpConfigBuilder {
         certificate: impl Into<PathBuf>,
         key: impl Into<PathBuf>,
     ) -> Self {
-        self.tls.client = Some(ClientFiles {
-            certificate: certificate.into(),
-            key: key.into(),
+        self.tls.client_certificate = Some(ClientCertificate {
+            certificate_file: certificate.into(),
+            key_file: key.into(),
         });
         self
     }
@@ -132,52 +132,48 @@ impl OtlpConfigBuilder {
     }
 
     /// Sets the resource attribute `service.name`.
-    pub fn service_name(mut self, name: impl Into<String>) -> Self {
-        self.resource.set_service_name(name);
-        self
+    pub fn service_name(self, name: impl Into<String>) -> Self {
+        self.resource_attribute(KeyValue::new(SERVICE_NAME, name.into()))
     }
 
     /// Adds a resource attribute.
     pub fn resource_attribute(mut self, attribute: KeyValue) -> Self {
-        self.resource.set(attribute);
+        self.resource_attributes.push(attribute);
         self
     }
 
     /// Sets the sampler.
     pub fn sampler(mut self, mut sampler: Sampler) -> Self {
         let ratio = sampler.ratio_mut().map_or(1.0, |ratio| *ratio);
-        self.check("sampler", sampler::check_ratio(ratio));
+        self.check("sampler", check_ratio(ratio));
         self.sampler = sampler;
         self
     }
 
     /// Sets the maximum number of events in the queue.
     pub fn queue_capacity(mut self, events: usize) -> Self {
-        if let Some(events) = self.check("queue_capacity", Limits::check_count(events)) {
-            self.limits.queue_capacity = events;
-        }
+        self.check("queue_capacity", check_count(events));
+        self.limits.queue_capacity = events;
         self
     }
 
     /// Sets the maximum number of spans or log records in one request.
     pub fn batch_size(mut self, records: usize) -> Self {
-        self.batch_size = self.check("batch_size", Limits::check_count(records));
+        self.batch_size = self.check("batch_size", check_count(records));
         self
     }
 
     /// Sets how long spans and log records wait for a batch to fill.
     pub fn schedule_delay(mut self, delay: Duration) -> Self {
-        if let Some(delay) = self.check("schedule_delay", Limits::check_duration(delay)) {
-            self.limits.schedule_delay = delay;
-        }
+        self.check("schedule_delay", check_duration(delay));
+        self.limits.schedule_delay = delay;
         self
     }
 
     /// Sets the interval between two exports of metrics.
     pub fn metric_interval(mut self, interval: Duration) -> Self {
-        if let Some(interval) = self.check("metric_interval", Limits::check_duration(interval)) {
-            self.limits.metric_interval = interval;
-        }
+        self.check("metric_interval", check_duration(interval));
+        self.limits.metric_interval = interval;
         self
     }
 
@@ -190,23 +186,22 @@ impl OtlpConfigBuilder {
     /// signal at all.
     pub fn build(mut self) -> Result<OtlpConfig, ConfigError> {
         let mut limits = self.limits;
-        if self
-            .batch_size
-            .is_some_and(|size| size > limits.queue_capacity)
-        {
+        let batch_size = self.batch_size;
+        limits.batch_size = batch_size.unwrap_or(limits.batch_size.min(limits.queue_capacity));
+        if limits.batch_size > limits.queue_capacity {
             self.check::<()>("batch_size", Err("larger than the queue".into()));
         }
-        limits.batch_size = self.batch_size.unwrap_or(limits.batch_size);
-        limits.batch_size = limits.batch_size.min(limits.queue_capacity);
         let signals = Signal::ALL.map(|signal| self.signal(signal));
         if signals.iter().all(Option::is_none) {
             self.check::<()>("signals", Err("expected at least one signal".into()));
         }
+        let mut resource_attributes = default_resource_attributes();
+        resource_attributes.append(&mut self.resource_attributes);
         match self.error {
             Some(error) => Err(error),
             None => Ok(OtlpConfig {
                 signals,
-                resource: self.resource,
+                resource_attributes,
                 sampler: self.sampler,
                 limits,
             }),
@@ -218,32 +213,32 @@ impl OtlpConfigBuilder {
         if !signals.contains(&signal) {
             return None;
         }
-        let own = self.signal_endpoints.iter().find(|(of, _)| *of == signal);
-        let endpoint = match (own, &self.endpoint) {
-            (Some((_, own)), _) => own.clone(),
+        let endpoint = match (&self.signal_endpoints[signal as usize], &self.endpoint) {
+            (Some(endpoint), _) => endpoint.clone(),
             (None, Some(base)) => base.for_signal(signal, self.protocol),
-            (None, None) if self.signal_endpoints.is_empty() => {
-                Endpoint::local(signal, self.protocol)
-            }
-            (None, None) => return None,
+            (None, None) if self.signal_endpoints.iter().any(Option::is_some) => return None,
+            (None, None) => Endpoint::local(signal, self.protocol),
         };
         Some(SignalConfig {
             endpoint,
             headers: self.headers.clone(),
             protocol: self.protocol,
-            timeout: self.timeout.unwrap_or(Limits::REQUEST_TIMEOUT),
+            timeout: self.timeout.unwrap_or(REQUEST_TIMEOUT),
             gzip: self.gzip,
             tls: self.tls.clone(),
         })
     }
 
-    /// Returns a valid value. Keeps the first invalid one for `build`.
+    /// Returns a valid value. Keeps the error of the first invalid one, with which `build` fails.
     fn check<T>(&mut self, setting: &'static str, value: Result<T, InvalidValue>) -> Option<T> {
-        let invalid = match value {
-            Ok(value) => return Some(value),
-            Err(invalid) => invalid,
-        };
-        self.error.get_or_insert(ConfigError { setting, invalid });
-        None
+        value
+            .map_err(|reason| {
+                self.error.get_or_insert(ConfigError {
+                    setting: setting.into(),
+                    reason,
+                    effect: None,
+                });
+            })
+            .ok()
     }
 }

@@ -3,7 +3,7 @@ use std::fmt;
 use http::{Uri, uri::Scheme};
 use reqwest::Url;
 
-use super::{Protocol, Signal, error::InvalidValue};
+use super::{Protocol, Signal, value::InvalidValue};
 
 const MAX_LEN: usize = 4096;
 
@@ -16,7 +16,7 @@ const MAX_LEN: usize = 4096;
 ///
 /// let url = "https://me:s3cret@collector/traces?key=s3cret";
 /// let config = OtlpConfig::builder().signal_endpoint(Signal::Traces, url).build()?;
-/// let endpoint = config.traces().expect("it has an endpoint").endpoint();
+/// let endpoint = &config.signal(Signal::Traces).expect("it has an endpoint").endpoint;
 /// assert_eq!(endpoint.to_string(), "https://***@collector/traces?***");
 /// # Ok::<(), codex_telemetry::otlp::config::ConfigError>(())
 /// ```

@@ -1,27 +1,46 @@
-use std::{collections::BTreeMap, env, ffi::OsString, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, env, ffi::OsString, path::PathBuf};
+
+use http::HeaderMap;
+use opentelemetry::KeyValue;
 
 use super::{
-    ConfigWarning, Endpoint, OtlpConfig, Protocol, Sampler, Signal, SignalConfig, Tls,
-    error::InvalidValue,
-    headers::{self, Headers},
-    otlp_config::{Limits, MAX_DURATION, Resource},
-    sampler,
-    signal::ClientFiles,
+    ClientCertificate, ConfigError, Endpoint, OtlpConfig, Protocol, Sampler, Signal, SignalConfig,
+    Tls,
+    otlp_config::{self, Limits, REQUEST_TIMEOUT, default_resource_attributes},
+    value::{
+        InvalidValue, parse_attributes, parse_bool, parse_compression, parse_count, parse_headers,
+        parse_keyword, parse_millis, parse_ratio, parse_switch,
+    },
 };
 
-const IGNORED: &str = "the variable is ignored";
+// All variables. `docs/otlp.md` describes them.
 
-/// A setting with a variable of this crate, and with standard variables that end in this word.
-type Setting = (&'static str, &'static str);
+const ENABLE: &str = "CODEX_OTLP_ENABLE";
+const SDK_DISABLED: &str = "OTEL_SDK_DISABLED";
+const SIGNALS: &str = "CODEX_OTLP_SIGNALS";
+const ENDPOINT: Setting = ["CODEX_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_*ENDPOINT"];
+const HEADERS: Setting = ["CODEX_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_*HEADERS"];
+const PROTOCOL: Setting = ["CODEX_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_*PROTOCOL"];
+const TIMEOUT: Setting = ["CODEX_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_*TIMEOUT"];
+const COMPRESSION: Setting = ["CODEX_OTLP_COMPRESSION", "OTEL_EXPORTER_OTLP_*COMPRESSION"];
+const CA: Setting = ["CODEX_OTLP_CACERTFILE", "OTEL_EXPORTER_OTLP_*CERTIFICATE"];
+const CERTIFICATE: Setting = [
+    "CODEX_OTLP_CERTFILE",
+    "OTEL_EXPORTER_OTLP_*CLIENT_CERTIFICATE",
+];
+const KEY: Setting = ["CODEX_OTLP_KEYFILE", "OTEL_EXPORTER_OTLP_*CLIENT_KEY"];
+const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
+const RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
+const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
+const SAMPLER_ARG: &str = "OTEL_TRACES_SAMPLER_ARG";
+const QUEUE_SIZE: &str = "OTEL_BSP_MAX_QUEUE_SIZE";
+const BATCH_SIZE: &str = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE";
+const SCHEDULE_DELAY: &str = "OTEL_BSP_SCHEDULE_DELAY";
+const METRIC_INTERVAL: &str = "OTEL_METRIC_EXPORT_INTERVAL";
 
-const ENDPOINT: Setting = ("CODEX_OTLP_ENDPOINT", "ENDPOINT");
-const HEADERS: Setting = ("CODEX_OTLP_HEADERS", "HEADERS");
-const PROTOCOL: Setting = ("CODEX_OTLP_PROTOCOL", "PROTOCOL");
-const TIMEOUT: Setting = ("CODEX_OTLP_TIMEOUT", "TIMEOUT");
-const COMPRESSION: Setting = ("CODEX_OTLP_COMPRESSION", "COMPRESSION");
-const CA: Setting = ("CODEX_OTLP_CACERTFILE", "CERTIFICATE");
-const CERTIFICATE: Setting = ("CODEX_OTLP_CERTFILE", "CLIENT_CERTIFICATE");
-const KEY: Setting = ("CODEX_OTLP_KEYFILE", "CLIENT_KEY");
+/// The variables of a setting that each signal has: that of this crate, and the standard ones. The `*` of
+/// these stands for the signal and `_`, or for nothing.
+type Setting = [&'static str; 2];
 
 /// A configuration from environment variables, with a warning for each invalid variable.
 ///
@@ -40,13 +59,13 @@ pub struct ConfigWithWarnings {
     pub config: Option<OtlpConfig>,
     /// One warning for each invalid variable. Variables that are not needed are not checked: there are no
     /// warnings while the export is off.
-    pub warnings: Vec<ConfigWarning>,
+    pub warnings: Vec<ConfigError>,
 }
 
 /// The environment variables, and the warnings about those that were read so far.
 struct Environment {
     variables: BTreeMap<String, OsString>,
-    warnings: Vec<ConfigWarning>,
+    warnings: Vec<ConfigError>,
 }
 
 impl OtlpConfig {
@@ -63,7 +82,7 @@ impl OtlpConfig {
     ///
     /// let with_warnings = OtlpConfig::from_variables([("CODEX_OTLP_ENDPOINT", "nonsense")]);
     /// assert!(with_warnings.config.is_none());
-    /// assert_eq!(with_warnings.warnings[0].variable(), "CODEX_OTLP_ENDPOINT");
+    /// assert_eq!(with_warnings.warnings[0].setting(), "CODEX_OTLP_ENDPOINT");
     /// ```
     pub fn from_variables<K, V>(variables: impl IntoIterator<Item = (K, V)>) -> ConfigWithWarnings
     where
@@ -91,13 +110,13 @@ impl OtlpConfig {
 
 impl Environment {
     fn config(&mut self) -> Option<OtlpConfig> {
-        let switch = self.read("CODEX_OTLP_ENABLE", parse_switch);
+        let switch = self.read(ENABLE, parse_switch);
         let enabled = switch == Some(true);
         let has_endpoint = |signal: &Signal| self.first(ENDPOINT, *signal).is_some();
         if switch == Some(false) || !(enabled || Signal::ALL.iter().any(has_endpoint)) {
             return None;
         }
-        if !enabled && self.read("OTEL_SDK_DISABLED", parse_bool) == Some(true) {
+        if !enabled && self.read(SDK_DISABLED, parse_bool) == Some(true) {
             return None;
         }
         let selected = self.selected_signals();
@@ -105,41 +124,29 @@ impl Environment {
             let is_selected = selected.contains(&signal);
             is_selected.then(|| self.signal(signal, enabled)).flatten()
         });
-        let [traces, metrics, logs] = &signals;
-        if traces.is_none() && metrics.is_none() && logs.is_none() {
+        let is_exported = |signal| signals[signal as usize].is_some();
+        if !Signal::ALL.into_iter().any(is_exported) {
             return None;
         }
-        let mut limits = self.limits();
-        if metrics.is_some()
-            && let Some(interval) = self.read("OTEL_METRIC_EXPORT_INTERVAL", parse_millis)
-        {
-            limits.metric_interval = interval;
-        }
-        let sampler = traces.as_ref().map(|_| self.sampler());
+        let limits = self.limits(is_exported(Signal::Metrics));
+        let sampler = is_exported(Signal::Traces).then(|| self.sampler());
         Some(OtlpConfig {
+            resource_attributes: self.resource_attributes(),
             signals,
-            resource: self.resource(),
             sampler: sampler.unwrap_or_default(),
             limits,
         })
     }
 
     fn selected_signals(&mut self) -> Vec<Signal> {
-        const NAME: &str = "CODEX_OTLP_SIGNALS";
-        let Some(text) = self.read(NAME, |text| Ok(text.to_owned())) else {
-            return Signal::ALL.to_vec();
-        };
+        let text = self.read(SIGNALS, |text| Ok(text.to_owned()));
+        let keywords = Signal::ALL.map(|signal| (signal.as_str(), signal));
         let mut selected = Vec::new();
-        for (position, item) in (1..).zip(text.split(',').map(str::trim)) {
-            let is_item = |signal: &Signal| item.eq_ignore_ascii_case(signal.as_str());
-            match Signal::ALL.into_iter().find(is_item) {
-                Some(signal) => selected.push(signal),
-                None if item.is_empty() => {}
-                None => {
-                    let invalid =
-                        format!("invalid item {position}: expected traces, metrics, logs");
-                    self.warn(NAME, invalid.into(), "invalid items are ignored");
-                }
+        for (position, item) in (1..).zip(text.iter().flat_map(|text| text.split(','))) {
+            match parse_keyword(&format!("item {position}"), &keywords, item.trim()) {
+                Ok(signal) => selected.push(signal),
+                Err(_) if item.trim().is_empty() => {}
+                Err(invalid) => self.warn(SIGNALS, invalid, "invalid items are ignored"),
             }
         }
         if selected.is_empty() {
@@ -162,34 +169,34 @@ impl Environment {
             None if enabled => None,
             None => return None,
         };
-        let protocol = self.read_setting(PROTOCOL, signal, Protocol::parse);
-        let protocol = protocol.unwrap_or_default();
+        let protocol = self.read_first(PROTOCOL, signal, Protocol::parse);
+        let protocol = protocol.map_or(Protocol::default(), |(_, protocol)| protocol);
         let endpoint = match endpoint {
             Some((name, endpoint)) if name == variables(ENDPOINT, signal)[1] => endpoint,
             Some((_, base)) => base.for_signal(signal, protocol),
             None => Endpoint::local(signal, protocol),
         };
-        let timeout = self.read_setting(TIMEOUT, signal, parse_millis);
-        let gzip = self.read_setting(COMPRESSION, signal, parse_compression);
+        let timeout = self.read_first(TIMEOUT, signal, parse_millis);
+        let gzip = self.read_first(COMPRESSION, signal, parse_compression);
         Some(SignalConfig {
             endpoint,
-            headers: self.headers(signal),
             protocol,
-            timeout: timeout.unwrap_or(Limits::REQUEST_TIMEOUT),
-            gzip: gzip.unwrap_or(false),
+            timeout: timeout.map_or(REQUEST_TIMEOUT, |(_, timeout)| timeout),
+            gzip: gzip.is_some_and(|(_, gzip)| gzip),
+            headers: self.headers(signal),
             tls: self.tls(signal),
         })
     }
 
     /// Reads the headers from the first variable that is set, even if all its headers are invalid. They
     /// are credentials, and those of another variable may belong to another receiver.
-    fn headers(&mut self, signal: Signal) -> Headers {
+    fn headers(&mut self, signal: Signal) -> HeaderMap {
         let Some((name, text)) = self.first(HEADERS, signal) else {
-            return Headers::default();
+            return HeaderMap::new();
         };
         let (headers, invalid) = match text {
-            Ok(text) => Headers::parse(text),
-            Err(invalid) => (Headers::default(), Some(invalid)),
+            Ok(text) => parse_headers(text),
+            Err(invalid) => (HeaderMap::new(), Some(invalid)),
         };
         if let Some(invalid) = invalid {
             self.warn(&name, invalid, "invalid headers are not sent");
@@ -198,65 +205,62 @@ impl Environment {
     }
 
     fn tls(&mut self, signal: Signal) -> Tls {
-        const EFFECT: &str = "no client certificate is used";
-        let mut file = |setting| self.read_named(setting, signal, |path| Ok(PathBuf::from(path)));
-        let ca = file(CA).map(|(_, ca)| ca);
-        let client = match (file(CERTIFICATE), file(KEY)) {
-            (Some((_, certificate)), Some((_, key))) => Some(ClientFiles { certificate, key }),
-            (Some((name, _)), None) => {
-                self.warn(&name, "missing file of the private key".into(), EFFECT);
-                None
-            }
-            (None, Some((name, _))) => {
-                self.warn(&name, "missing file of the certificate".into(), EFFECT);
-                None
-            }
-            (None, None) => None,
+        let mut file = |setting| self.read_first(setting, signal, |path| Ok(PathBuf::from(path)));
+        let (ca, certificate, key) = (file(CA), file(CERTIFICATE), file(KEY));
+        let incomplete = match (&certificate, &key) {
+            (Some((name, _)), None) => Some((name, "missing file of the private key")),
+            (None, Some((name, _))) => Some((name, "missing file of the certificate")),
+            _ => None,
         };
-        Tls { ca, client }
+        if let Some((name, reason)) = incomplete {
+            self.warn(name, reason.into(), "no client certificate is used");
+        }
+        let client_certificate = certificate.zip(key);
+        Tls {
+            ca_file: ca.map(|(_, ca_file)| ca_file),
+            client_certificate: client_certificate.map(|(certificate, key)| ClientCertificate {
+                certificate_file: certificate.1,
+                key_file: key.1,
+            }),
+        }
     }
 
-    fn resource(&mut self) -> Resource {
-        let mut resource = Resource::default();
-        let attributes = self.read("OTEL_RESOURCE_ATTRIBUTES", headers::parse_attributes);
-        for attribute in attributes.into_iter().flatten() {
-            resource.set(attribute);
-        }
-        if let Some(name) = self.read("OTEL_SERVICE_NAME", |name| Ok(name.to_owned())) {
-            resource.set_service_name(name);
-        }
-        resource
+    fn resource_attributes(&mut self) -> Vec<KeyValue> {
+        let mut attributes = default_resource_attributes();
+        let given = self.read(RESOURCE_ATTRIBUTES, parse_attributes);
+        attributes.extend(given.into_iter().flatten());
+        let service_name = self.read(SERVICE_NAME, |name| {
+            Ok(KeyValue::new(otlp_config::SERVICE_NAME, name.to_owned()))
+        });
+        attributes.extend(service_name);
+        attributes
     }
 
     fn sampler(&mut self) -> Sampler {
-        let sampler = self.read("OTEL_TRACES_SAMPLER", Sampler::parse);
-        let mut sampler = sampler.unwrap_or_default();
+        let mut sampler = self.read(SAMPLER, Sampler::parse).unwrap_or_default();
         if let Some(ratio) = sampler.ratio_mut() {
-            let argument = self.read("OTEL_TRACES_SAMPLER_ARG", |text| {
-                sampler::check_ratio(text.parse().unwrap_or(f64::NAN))
-            });
-            *ratio = argument.unwrap_or(*ratio);
+            *ratio = self.read(SAMPLER_ARG, parse_ratio).unwrap_or(*ratio);
         }
         sampler
     }
 
-    fn limits(&mut self) -> Limits {
-        const BATCH_SIZE: &str = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE";
-        let mut limits = Limits::default();
-        if let Some(capacity) = self.read("OTEL_BSP_MAX_QUEUE_SIZE", parse_count) {
-            limits.queue_capacity = capacity;
-        }
+    fn limits(&mut self, exports_metrics: bool) -> Limits {
+        let default = Limits::default();
+        let queue_capacity = self.read(QUEUE_SIZE, parse_count);
+        let queue_capacity = queue_capacity.unwrap_or(default.queue_capacity);
         let batch_size = self.read(BATCH_SIZE, parse_count);
-        if batch_size.is_some_and(|size| size > limits.queue_capacity) {
+        if batch_size.is_some_and(|size| size > queue_capacity) {
             let effect = "the size of the queue is used";
             self.warn(BATCH_SIZE, "larger than the queue".into(), effect);
         }
-        limits.batch_size = batch_size.unwrap_or(limits.batch_size);
-        limits.batch_size = limits.batch_size.min(limits.queue_capacity);
-        if let Some(delay) = self.read("OTEL_BSP_SCHEDULE_DELAY", parse_millis) {
-            limits.schedule_delay = delay;
+        let delay = self.read(SCHEDULE_DELAY, parse_millis);
+        let interval = exports_metrics.then(|| self.read(METRIC_INTERVAL, parse_millis));
+        Limits {
+            queue_capacity,
+            batch_size: batch_size.unwrap_or(default.batch_size).min(queue_capacity),
+            schedule_delay: delay.unwrap_or(default.schedule_delay),
+            metric_interval: interval.flatten().unwrap_or(default.metric_interval),
         }
-        limits
     }
 
     /// Returns the trimmed value; `None` if it is unset or blank.
@@ -283,24 +287,15 @@ impl Environment {
         match self.get(name)?.and_then(parse) {
             Ok(value) => Some(value),
             Err(invalid) => {
-                self.warn(name, invalid, IGNORED);
+                self.warn(name, invalid, "the variable is ignored");
                 None
             }
         }
     }
 
-    /// Reads the first valid variable of a setting. Warns about invalid ones before it.
-    fn read_setting<T>(
-        &mut self,
-        setting: Setting,
-        signal: Signal,
-        parse: fn(&str) -> Result<T, InvalidValue>,
-    ) -> Option<T> {
-        self.read_named(setting, signal, parse)
-            .map(|(_, value)| value)
-    }
-
-    fn read_named<T>(
+    /// Reads the first valid variable of a setting, and returns its name and its value. Warns about invalid
+    /// ones before it.
+    fn read_first<T>(
         &mut self,
         setting: Setting,
         signal: Signal,
@@ -311,14 +306,13 @@ impl Environment {
     }
 
     /// Adds a warning, unless there is one about this variable: several signals may read it.
-    fn warn(&mut self, variable: &str, invalid: InvalidValue, effect: &'static str) {
-        let is_known = |warning: &ConfigWarning| warning.variable == variable;
+    fn warn(&mut self, variable: &str, reason: InvalidValue, effect: &'static str) {
+        let is_known = |warning: &ConfigError| warning.setting == variable;
         if !self.warnings.iter().any(is_known) {
-            let variable = variable.to_owned();
-            self.warnings.push(ConfigWarning {
-                variable,
-                invalid,
-                effect,
+            self.warnings.push(ConfigError {
+                setting: variable.to_owned().into(),
+                reason,
+                effect: Some(effect),
             });
         }
     }
@@ -326,48 +320,11 @@ impl Environment {
 
 /// Returns the variables of a setting in their order of precedence: that of this crate, the standard one of
 /// the signal, the standard one of all signals.
-fn variables((crate_variable, standard): Setting, signal: Signal) -> [String; 3] {
-    let signal = signal.as_str().to_ascii_uppercase();
+fn variables([crate_variable, standard]: Setting, signal: Signal) -> [String; 3] {
+    let signal = signal.as_str().to_ascii_uppercase() + "_";
     [
         crate_variable.to_owned(),
-        format!("OTEL_EXPORTER_OTLP_{signal}_{standard}"),
-        format!("OTEL_EXPORTER_OTLP_{standard}"),
+        standard.replace('*', &signal),
+        standard.replace('*', ""),
     ]
-}
-
-fn parse_count(text: &str) -> Result<usize, InvalidValue> {
-    Limits::check_count(text.parse().unwrap_or(0))
-}
-
-fn parse_millis(text: &str) -> Result<Duration, InvalidValue> {
-    const INVALID: &str =
-        "invalid duration: expected a whole number of milliseconds from 1 to 2147483647";
-    let duration = text.parse().map(Duration::from_millis);
-    let is_valid = |duration: &Duration| !duration.is_zero() && *duration <= MAX_DURATION;
-    duration.ok().filter(is_valid).ok_or(INVALID.into())
-}
-
-fn parse_compression(text: &str) -> Result<bool, InvalidValue> {
-    match &*text.to_ascii_lowercase() {
-        "gzip" => Ok(true),
-        "none" => Ok(false),
-        _ => Err("invalid compression: expected gzip or none".into()),
-    }
-}
-
-fn parse_switch(text: &str) -> Result<bool, InvalidValue> {
-    match &*text.to_ascii_lowercase() {
-        "1" | "true" | "yes" | "on" => Ok(true),
-        "0" | "false" | "no" | "off" => Ok(false),
-        _ => Err("invalid switch: expected 1, true, yes, on, 0, false, no or off".into()),
-    }
-}
-
-/// Parses a boolean of the OpenTelemetry specification, which has no other words for it.
-fn parse_bool(text: &str) -> Result<bool, InvalidValue> {
-    match &*text.to_ascii_lowercase() {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        _ => Err("invalid boolean: expected true or false".into()),
-    }
 }

@@ -3,18 +3,17 @@
 mod builder;
 mod endpoint;
 mod environment;
-mod error;
-mod headers;
 mod otlp_config;
 mod sampler;
 mod signal;
+mod value;
 
 pub use self::{
     builder::OtlpConfigBuilder,
     endpoint::Endpoint,
     environment::ConfigWithWarnings,
-    error::{ConfigError, ConfigWarning},
-    otlp_config::OtlpConfig,
+    otlp_config::{Limits, OtlpConfig},
     sampler::Sampler,
-    signal::{Protocol, Signal, SignalConfig, Tls},
+    signal::{ClientCertificate, Protocol, Signal, SignalConfig, Tls},
+    value::ConfigError,
 };

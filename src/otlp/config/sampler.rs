@@ -1,6 +1,6 @@
 use opentelemetry::trace::TraceId;
 
-use super::error::InvalidValue;
+use super::value::{InvalidValue, parse_keyword};
 
 /// A sampler: decides which traces are exported. Metrics and logs are not sampled.
 ///
@@ -50,21 +50,18 @@ impl Sampler {
 
     /// Parses the name of a sampler. The ratio is 1.
     pub(super) fn parse(text: &str) -> Result<Self, InvalidValue> {
-        Ok(match &*text.to_ascii_lowercase() {
-            "always_on" => Self::AlwaysOn,
-            "always_off" => Self::AlwaysOff,
-            "traceidratio" => Self::TraceIdRatio(1.0),
-            "parentbased_always_on" => Self::ParentBasedAlwaysOn,
-            "parentbased_always_off" => Self::ParentBasedAlwaysOff,
-            "parentbased_traceidratio" => Self::ParentBasedTraceIdRatio(1.0),
-            _ => {
-                return Err(
-                    "unknown sampler: expected always_on, always_off, traceidratio, \
-                     parentbased_always_on, parentbased_always_off or parentbased_traceidratio"
-                        .into(),
-                );
-            }
-        })
+        const SAMPLERS: &[(&str, Sampler)] = &[
+            ("always_on", Sampler::AlwaysOn),
+            ("always_off", Sampler::AlwaysOff),
+            ("traceidratio", Sampler::TraceIdRatio(1.0)),
+            ("parentbased_always_on", Sampler::ParentBasedAlwaysOn),
+            ("parentbased_always_off", Sampler::ParentBasedAlwaysOff),
+            (
+                "parentbased_traceidratio",
+                Sampler::ParentBasedTraceIdRatio(1.0),
+            ),
+        ];
+        parse_keyword("sampler", SAMPLERS, text)
     }
 
     /// Returns the ratio, if the sampler has one.
@@ -73,14 +70,6 @@ impl Sampler {
             Self::TraceIdRatio(ratio) | Self::ParentBasedTraceIdRatio(ratio) => Some(ratio),
             _ => None,
         }
-    }
-}
-
-pub(super) fn check_ratio(ratio: f64) -> Result<f64, InvalidValue> {
-    if (0.0..=1.0).contains(&ratio) {
-        Ok(ratio)
-    } else {
-        Err("invalid ratio: expected a number from 0 to 1".into())
     }
 }
 

@@ -1,10 +1,11 @@
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fmt, path::PathBuf, time::Duration};
 
-use super::{Endpoint, error::InvalidValue, headers::Headers};
+use http::HeaderMap;
+
+use super::{
+    Endpoint,
+    value::{InvalidValue, parse_keyword},
+};
 
 /// A kind of telemetry data that OTLP transports.
 ///
@@ -44,60 +45,73 @@ pub enum Protocol {
 
 /// Where and how one signal is exported.
 ///
-/// `Debug` and the getters expose no secrets: the endpoint hides user, password and query, and headers
-/// show their names only.
+/// `Debug` shows no secrets: the endpoint hides user, password and query, and the headers hide their values.
 ///
 /// ```
-/// use codex_telemetry::otlp::config::OtlpConfig;
+/// use codex_telemetry::otlp::config::{OtlpConfig, Signal};
 ///
 /// let config = OtlpConfig::builder()
 ///     .endpoint("https://collector:4318")
 ///     .header("api-key", "s3cret")
 ///     .build()?;
-/// let traces = config.traces().expect("all signals are enabled");
-/// assert_eq!(traces.endpoint().to_string(), "https://collector:4318/v1/traces");
+/// let traces = config.signal(Signal::Traces).expect("all signals are enabled");
+/// assert_eq!(traces.endpoint.to_string(), "https://collector:4318/v1/traces");
 /// assert!(traces.header_names().eq(["api-key"]));
 /// assert!(!format!("{config:?}").contains("s3cret"));
 /// # Ok::<(), codex_telemetry::otlp::config::ConfigError>(())
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct SignalConfig {
-    pub(crate) endpoint: Endpoint,
-    pub(crate) headers: Headers,
-    pub(crate) protocol: Protocol,
-    pub(crate) timeout: Duration,
-    pub(crate) gzip: bool,
-    pub(crate) tls: Tls,
+    /// The URL that requests are sent to.
+    pub endpoint: Endpoint,
+    /// The headers of each request. Their values are marked as sensitive.
+    pub(crate) headers: HeaderMap,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The time limit of one request.
+    pub timeout: Duration,
+    /// Whether requests are compressed.
+    pub gzip: bool,
+    /// The files of the TLS connection. An `http` endpoint ignores them.
+    pub tls: Tls,
 }
 
 /// The PEM files of a TLS connection. The exporter reads them when the sink starts.
 ///
 /// ```
-/// use codex_telemetry::otlp::config::OtlpConfig;
+/// use codex_telemetry::otlp::config::{OtlpConfig, Signal};
 ///
 /// let config = OtlpConfig::builder().ca_file("/etc/collector/ca.pem").build()?;
-/// let tls = config.logs().expect("all signals are enabled").tls();
-/// assert_eq!(tls.ca_file(), Some("/etc/collector/ca.pem".as_ref()));
-/// assert_eq!(tls.certificate_file(), None);
+/// let tls = &config.signal(Signal::Logs).expect("all signals are enabled").tls;
+/// assert_eq!(tls.ca_file.as_deref(), Some("/etc/collector/ca.pem".as_ref()));
+/// assert_eq!(tls.client_certificate, None);
 /// # Ok::<(), codex_telemetry::otlp::config::ConfigError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Tls {
-    pub(crate) ca: Option<PathBuf>,
-    pub(crate) client: Option<ClientFiles>,
+    /// The file of the trusted root certificates. `None` means those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// The client certificate, if there is one.
+    pub client_certificate: Option<ClientCertificate>,
 }
 
-/// The files of a client certificate and its private key, which are required together.
+/// The PEM files of a client certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ClientFiles {
-    pub(crate) certificate: PathBuf,
-    pub(crate) key: PathBuf,
+#[non_exhaustive]
+pub struct ClientCertificate {
+    /// The file of the certificate.
+    pub certificate_file: PathBuf,
+    /// The file of its private key.
+    pub key_file: PathBuf,
 }
 
 // === impl Signal ===
 
 impl Signal {
     /// All signals.
+    // In the order of their declaration: `signal as usize` is the index.
     pub const ALL: [Self; 3] = [Self::Traces, Self::Metrics, Self::Logs];
 
     /// Returns the name that `CODEX_OTLP_SIGNALS` uses.
@@ -131,11 +145,9 @@ impl Protocol {
     }
 
     pub(super) fn parse(text: &str) -> Result<Self, InvalidValue> {
-        [Self::Grpc, Self::HttpProtobuf, Self::HttpJson]
-            .into_iter()
-            .find(|protocol| text.eq_ignore_ascii_case(protocol.as_str()))
-            .ok_or("invalid protocol: expected grpc, http/protobuf or http/json".into())
-            .and_then(Self::supported)
+        let protocols = [Self::Grpc, Self::HttpProtobuf, Self::HttpJson];
+        let keywords = protocols.map(|protocol| (protocol.as_str(), protocol));
+        parse_keyword("protocol", &keywords, text).and_then(Self::supported)
     }
 
     /// Rejects a protocol that this build does not support.
@@ -156,60 +168,8 @@ impl fmt::Display for Protocol {
 // === impl SignalConfig ===
 
 impl SignalConfig {
-    /// Returns the URL that requests are sent to.
-    #[must_use]
-    pub fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
-    }
-
     /// Returns the names of the headers of each request. Their values are secrets.
     pub fn header_names(&self) -> impl Iterator<Item = &str> {
-        self.headers.iter().map(|(name, _)| name.as_str())
-    }
-
-    /// Returns the protocol.
-    #[must_use]
-    pub fn protocol(&self) -> Protocol {
-        self.protocol
-    }
-
-    /// Returns the time limit of one request.
-    #[must_use]
-    pub fn timeout(&self) -> Duration {
-        self.timeout
-    }
-
-    /// Returns whether requests are compressed.
-    #[must_use]
-    pub fn gzip(&self) -> bool {
-        self.gzip
-    }
-
-    /// Returns the files of the TLS connection. An `http` endpoint ignores them.
-    #[must_use]
-    pub fn tls(&self) -> &Tls {
-        &self.tls
-    }
-}
-
-// === impl Tls ===
-
-impl Tls {
-    /// Returns the file of the trusted root certificates. `None` means those of the system.
-    #[must_use]
-    pub fn ca_file(&self) -> Option<&Path> {
-        self.ca.as_deref()
-    }
-
-    /// Returns the file of the client certificate.
-    #[must_use]
-    pub fn certificate_file(&self) -> Option<&Path> {
-        Some(&self.client.as_ref()?.certificate)
-    }
-
-    /// Returns the file of the client certificate's private key.
-    #[must_use]
-    pub fn key_file(&self) -> Option<&Path> {
-        Some(&self.client.as_ref()?.key)
+        self.headers.keys().map(|name| name.as_str())
     }
 }

@@ -39,7 +39,7 @@ fn rejected_records_of_a_partial_success_fail_and_the_others_are_exported() {
         assert!(problem.contains(&endpoint), "{wire:?} {undelivered}");
         let traces = sink.stats().traces;
         assert_eq!((traces.accepted, traces.exported), (10, 7), "{wire:?}");
-        assert_eq!((traces.failed, traces.pending()), (3, 0), "{wire:?}");
+        assert_eq!((traces.failed, traces.pending), (3, 0), "{wire:?}");
         assert_eq!(receiver.spans().len(), 7, "{wire:?}");
         assert_eq!(receiver.requests().len(), 1, "it is not retried");
     }

@@ -87,7 +87,7 @@ pub(crate) fn assert_all_exported(sink: &OtlpSink, calls: u64) {
         let of = stats.of(signal);
         assert_eq!(of.accepted, expected, "{stats}");
         assert_eq!(of.exported, expected, "{stats}");
-        assert_eq!((of.failed, of.dropped, of.pending()), (0, 0, 0), "{stats}");
+        assert_eq!((of.failed, of.dropped, of.pending), (0, 0, 0), "{stats}");
     }
 }
 

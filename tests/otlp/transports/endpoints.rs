@@ -74,7 +74,10 @@ fn each_signal_may_have_its_own_protocol_and_headers() {
         ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "x-tenant=traces"),
     ]);
     let config = with_warnings.config.unwrap();
-    assert_eq!(config.logs().unwrap().protocol(), Protocol::HttpJson);
+    assert_eq!(
+        config.signal(Signal::Logs).unwrap().protocol,
+        Protocol::HttpJson
+    );
     let sink = OtlpSink::start(config);
     make_calls(sink.clone());
     sink.shutdown(PATIENCE).unwrap();

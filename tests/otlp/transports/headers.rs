@@ -5,7 +5,12 @@ use codex_telemetry::{
     otlp::{Signal, config::Protocol},
 };
 
-use super::content::{exported, make_calls};
+use tracing_subscriber::filter::LevelFilter;
+
+use super::{
+    content::{exported, make_calls},
+    subprocess::in_subprocess,
+};
 use crate::{
     receiver::{MockResponse, Receiver, closed_port},
     rig::PATIENCE,
@@ -113,5 +118,33 @@ fn no_text_of_the_sink_or_its_errors_contains_a_secret() {
             // User and password of the URL, as basic authentication.
             assert!(!shown.contains("bWU6czNjcmV0"), "{protocol}: {shown}");
         }
+    }
+}
+
+#[test]
+fn the_log_of_the_application_contains_no_secret() {
+    let name = "headers::the_log_of_the_application_contains_no_secret";
+    if let Some(output) = in_subprocess(name, &[]) {
+        assert!(output.contains("TRACE"), "nothing was logged: {output}");
+        assert!(!output.contains("s3cret"), "{output}");
+        assert!(!output.contains("bWU6czNjcmV0"), "{output}");
+        return;
+    }
+    // The export thread uses the subscriber of the process.
+    tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::TRACE)
+        .with_ansi(false)
+        .init();
+    for (protocol, receiver) in receivers() {
+        let endpoint = receiver.endpoint();
+        let (_, address) = endpoint.split_once("://").unwrap();
+        let config = OtlpConfig::builder()
+            .endpoint(&format!("http://me:s3cret@{address}/?key=s3cret"))
+            .protocol(protocol)
+            .header("authorization", "Bearer s3cret");
+        let sink = OtlpSink::start(config.build().unwrap());
+        make_calls(sink.clone());
+        sink.shutdown(PATIENCE).ok();
+        sink.probe(PATIENCE).ok();
     }
 }
