@@ -159,8 +159,8 @@ impl MemorySink {
                 return Ok(events);
             }
             match within.checked_sub(started.elapsed()) {
-                Some(left) if !left.is_zero() => thread::park_timeout(left),
-                _ => return Err(self.too_few(count)),
+                Some(left) => thread::park_timeout(left),
+                None => return Err(self.too_few(count)),
             }
         }
     }

@@ -1,7 +1,11 @@
 //! `JsonLinesSink` with writers that fail, write partially or are shared.
 
 use std::{
-    io::{self, Write},
+    io::{
+        self,
+        ErrorKind::{self, Interrupted, StorageFull},
+        Write,
+    },
     sync::{Arc, Mutex},
     thread,
 };
@@ -21,12 +25,12 @@ struct MockWriter(Arc<Mutex<Written>>);
 struct Written {
     text: Vec<u8>,
     flushed: usize,
-    /// The results of the next writes, last one first: the maximum number of bytes, or `None` for an error.
-    results: Vec<Option<usize>>,
+    /// The results of the next writes, last one first: the maximum number of bytes, or an error.
+    results: Vec<Result<usize, ErrorKind>>,
 }
 
 impl MockWriter {
-    fn with_results(mut results: Vec<Option<usize>>) -> Self {
+    fn with_results(mut results: Vec<Result<usize, ErrorKind>>) -> Self {
         let writer = Self::default();
         results.reverse();
         writer.0.lock().expect("no panic").results = results;
@@ -44,8 +48,8 @@ impl Write for MockWriter {
         let mut written = self.0.lock().expect("no panic");
         let length = match written.results.pop() {
             None => bytes.len(),
-            Some(Some(max)) => bytes.len().min(max),
-            Some(None) => return Err(io::Error::other("the disk is full")),
+            Some(Ok(max)) => bytes.len().min(max),
+            Some(Err(kind)) => return Err(kind.into()),
         };
         written.text.extend_from_slice(&bytes[..length]);
         Ok(length)
@@ -114,7 +118,7 @@ fn lines_from_several_threads_do_not_mix() {
 
 #[test]
 fn a_line_that_fails_is_counted_and_the_next_lines_are_written() {
-    let writer = MockWriter::with_results(vec![None]);
+    let writer = MockWriter::with_results(vec![Err(StorageFull)]);
     let sink = Arc::new(JsonLinesSink::new(writer.clone()));
     let harness = Harness::new(Arc::clone(&sink));
     harness.turn(Outcome::Ok);
@@ -137,7 +141,7 @@ fn a_line_that_fails_is_counted_and_the_next_lines_are_written() {
 #[test]
 fn a_line_after_an_incomplete_one_starts_on_a_new_line() {
     // The first line fails after ten bytes, the second at once; the third succeeds.
-    let writer = MockWriter::with_results(vec![Some(10), None, None]);
+    let writer = MockWriter::with_results(vec![Ok(10), Err(StorageFull), Err(StorageFull)]);
     let sink = Arc::new(JsonLinesSink::new(writer.clone()));
     let harness = Harness::new(Arc::clone(&sink));
     harness.turn(Outcome::Ok);
@@ -154,7 +158,16 @@ fn a_line_after_an_incomplete_one_starts_on_a_new_line() {
 
 #[test]
 fn partial_writes_are_continued() {
-    let writer = MockWriter::with_results((0..40).map(|n| Some(n % 7 + 1)).collect());
+    let writer = MockWriter::with_results((0..40).map(|n| Ok(n % 7 + 1)).collect());
+    let sink = Arc::new(JsonLinesSink::new(writer.clone()));
+    Harness::new(Arc::clone(&sink)).turn(Outcome::Ok);
+    assert_eq!(sink.failed(), 0);
+    assert_eq!(lines(&writer.text()).0.len(), 2);
+}
+
+#[test]
+fn an_interrupted_write_is_repeated() {
+    let writer = MockWriter::with_results(vec![Err(Interrupted), Ok(10), Err(Interrupted)]);
     let sink = Arc::new(JsonLinesSink::new(writer.clone()));
     Harness::new(Arc::clone(&sink)).turn(Outcome::Ok);
     assert_eq!(sink.failed(), 0);
@@ -163,7 +176,7 @@ fn partial_writes_are_continued() {
 
 #[test]
 fn a_write_of_zero_bytes_is_a_failure() {
-    let writer = MockWriter::with_results(vec![Some(0)]);
+    let writer = MockWriter::with_results(vec![Ok(0)]);
     let sink = Arc::new(JsonLinesSink::new(writer.clone()));
     Harness::new(Arc::clone(&sink)).turn(Outcome::Ok);
     assert_eq!(sink.failed(), 1);
@@ -180,7 +193,9 @@ fn into_inner_returns_the_writer() {
 
 #[test]
 fn debug_prints_the_number_of_failures() {
-    let sink = Arc::new(JsonLinesSink::new(MockWriter::with_results(vec![None])));
+    let sink = Arc::new(JsonLinesSink::new(MockWriter::with_results(vec![Err(
+        StorageFull,
+    )])));
     Harness::new(Arc::clone(&sink)).turn(Outcome::Ok);
     assert_eq!(format!("{sink:?}"), "JsonLinesSink { failed: 1, .. }");
 }
