@@ -133,7 +133,8 @@ pub(super) fn of_exit(
     let cause = cause(stderr).unwrap_or_default();
     let text = cause.to_ascii_lowercase();
     // After the start of the turn standard error is noisy, so only a line marked as an error counts.
-    let known = (!thread_started || is_error(&cause)).then(|| find(&text, STARTUP_FRAGMENTS));
+    let known = (!thread_started || is_error(&cause))
+        .then(|| find(STARTUP_FRAGMENTS, |fragment| text.contains(fragment)));
     let class = known.flatten().unwrap_or(match status.code() {
         Some(0) => ErrorClass::Incomplete,
         // Codex catches SIGINT and exits without an error line. Every other failure of a turn has one.
@@ -218,12 +219,11 @@ fn of_text(mut text: &str) -> Option<ErrorClass> {
 /// Returns the class of the JSON body of a bad request.
 fn of_body(text: &str) -> ErrorClass {
     let body: Value = serde_json::from_str(text).unwrap_or_default();
-    let codes = ["code", "type"].map(|key| body["error"][key].as_str());
-    let known = codes
-        .into_iter()
-        .flatten()
-        .find_map(|code| CODES.iter().find(|(known, _)| *known == code));
-    known.map_or(ErrorClass::InvalidRequest, |(_, class)| *class)
+    ["code", "type"]
+        .iter()
+        .filter_map(|key| body["error"][key].as_str())
+        .find_map(|code| find(CODES, |known| known == code))
+        .unwrap_or(ErrorClass::InvalidRequest)
 }
 
 fn of_status(status: u16) -> Option<ErrorClass> {
@@ -256,12 +256,12 @@ fn http_status(text: &str) -> Option<u16> {
 }
 
 fn opening(text: &str) -> Option<ErrorClass> {
-    let found = OPENINGS.iter().find(|(part, _)| text.starts_with(part));
-    found.map(|(_, class)| *class)
+    find(OPENINGS, |opening| text.starts_with(opening))
 }
 
-fn find(text: &str, fragments: &[(&str, ErrorClass)]) -> Option<ErrorClass> {
-    let found = fragments.iter().find(|(part, _)| text.contains(part));
+/// Returns the class of the first entry that matches.
+fn find(table: &[(&str, ErrorClass)], matches: impl Fn(&str) -> bool) -> Option<ErrorClass> {
+    let found = table.iter().find(|(part, _)| matches(part));
     found.map(|(_, class)| *class)
 }
 

@@ -154,16 +154,14 @@ fn tool_error(fields: &mut Map<String, Value>) -> Option<String> {
     Some(message)
 }
 
-fn change(mut value: Value) -> Option<FileUpdateChange> {
-    let fields = value.as_object_mut()?;
+fn change(fields: &mut Map<String, Value>) -> Option<FileUpdateChange> {
     Some(FileUpdateChange {
         path: take_text(fields, "path")?.into(),
         kind: take_text(fields, "kind").unwrap_or_default(),
     })
 }
 
-fn todo_item(mut value: Value) -> Option<TodoItem> {
-    let fields = value.as_object_mut()?;
+fn todo_item(fields: &mut Map<String, Value>) -> Option<TodoItem> {
     let completed = fields.get("completed").and_then(Value::as_bool);
     Some(TodoItem {
         text: take_text(fields, "text")?,
@@ -181,12 +179,14 @@ fn take_text(fields: &mut Map<String, Value>, key: &str) -> Option<String> {
 fn take_list<T>(
     fields: &mut Map<String, Value>,
     key: &str,
-    each: impl FnMut(Value) -> Option<T>,
+    decode: impl Fn(&mut Map<String, Value>) -> Option<T>,
 ) -> Vec<T> {
-    match fields.get_mut(key).map(Value::take) {
-        Some(Value::Array(values)) => values.into_iter().filter_map(each).collect(),
-        _ => Vec::new(),
-    }
+    let values = fields.get_mut(key).and_then(Value::as_array_mut);
+    let objects = values
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object_mut);
+    objects.filter_map(decode).collect()
 }
 
 /// Takes the message of an error, which is an object or the message itself.
