@@ -201,7 +201,8 @@ impl CallContext {
         value: impl Into<opentelemetry::Value>,
     ) {
         if let Some(record) = self.open_record() {
-            record.add_attribute(KeyValue::new(key, value));
+            let attribute = KeyValue::new(key, value);
+            record.annotate(|annotations| annotations.attributes.push(attribute));
         }
     }
 

@@ -65,7 +65,9 @@ impl CallGuard {
     /// Records an attribute on the call.
     pub fn record(&self, key: impl Into<Key>, value: impl Into<Value>) {
         if let Some(call) = &self.call {
-            call.record().add_attribute(KeyValue::new(key, value));
+            let attribute = KeyValue::new(key, value);
+            call.record()
+                .annotate(|annotations| annotations.attributes.push(attribute));
         }
     }
 

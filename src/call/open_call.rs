@@ -11,7 +11,6 @@ pub(crate) struct OpenCall(Arc<Record>);
 impl OpenCall {
     /// Opens a call and emits its start. The parent is the open call if there is one, or else the span that
     /// the request names.
-    #[inline]
     pub(crate) fn open(emitter: &Arc<Emitter>, start: CallStart, parent: Option<&Record>) -> Self {
         let named = || start.ids.as_ref()?.parent.as_ref();
         let parent = match parent {

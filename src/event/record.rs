@@ -76,8 +76,6 @@ struct OpenState {
     /// that a sink keeps do not keep the sink alive.
     emitter: Option<Arc<Emitter>>,
     annotations: Option<Box<Annotations>>,
-    /// Whether the call goes on after its service has answered.
-    kept_open: bool,
 }
 
 /// What layers and services write on an open call.
@@ -90,6 +88,8 @@ pub(crate) struct Annotations {
     pub(crate) ids: Option<Arc<CallIds>>,
     pub(crate) span_events: Vec<SpanEvent>,
     pub(crate) dropped_span_events: u32,
+    /// Whether the call goes on after its service has answered. Here, since few calls do.
+    kept_open: bool,
 }
 
 // === impl Record ===
@@ -126,21 +126,21 @@ impl Record {
     }
 
     /// Ends the call now and returns its emitter, or `None` if the call has ended before.
-    #[inline]
     pub(crate) fn end(&self) -> Option<Arc<Emitter>> {
         self.end_locked(self.lock())
     }
 
     /// Like [`end`](Self::end), but leaves a call open that is to go on after the answer.
-    #[inline]
     pub(crate) fn end_unless_kept_open(&self) -> Option<Arc<Emitter>> {
         let open = self.lock();
-        if open.kept_open {
+        let annotations = open.annotations.as_ref();
+        if annotations.is_some_and(|annotations| annotations.kept_open) {
             return None;
         }
         self.end_locked(open)
     }
 
+    #[inline]
     fn end_locked(&self, mut open: MutexGuard<'_, OpenState>) -> Option<Arc<Emitter>> {
         let emitter = open.emitter.take()?;
         let annotations = open.annotations.take();
@@ -154,9 +154,11 @@ impl Record {
         Some(emitter)
     }
 
-    /// Keeps the call open after the answer. Returns `false` if it is kept open already.
+    /// Keeps the call open after the answer. Returns `false` if it is kept open already, or has ended.
     pub(crate) fn keep_open(&self) -> bool {
-        !std::mem::replace(&mut self.lock().kept_open, true)
+        let mut first = false;
+        self.annotate(|annotations| first = !std::mem::replace(&mut annotations.kept_open, true));
+        first
     }
 
     #[inline]
@@ -185,10 +187,6 @@ impl Record {
         if open.emitter.is_some() {
             write(open.annotations.get_or_insert_default());
         }
-    }
-
-    pub(crate) fn add_attribute(&self, attribute: KeyValue) {
-        self.annotate(|annotations| annotations.attributes.push(attribute));
     }
 
     pub(crate) fn classify(&self, mut classification: Classification) {
@@ -242,6 +240,7 @@ impl Record {
         read(open.annotations.as_deref().or_else(|| self.annotations())?)
     }
 
+    #[inline]
     fn lock(&self) -> MutexGuard<'_, OpenState> {
         // No code of a caller runs under the lock, so a panic cannot leave the state half-written.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
