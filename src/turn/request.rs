@@ -41,22 +41,18 @@ pub struct TurnRequest {
 struct Parameters {
     prompt: String,
     agent: Option<StringValue>,
-    model: Option<String>,
-    working_directory: Option<PathBuf>,
     additional_directories: Vec<PathBuf>,
-    sandbox: Option<Sandbox>,
     images: Vec<PathBuf>,
     output_schema: Option<Value>,
     resume: Option<String>,
     previous_usage: Option<Usage>,
-    config: Vec<(String, String)>,
-    environment: Vec<(OsString, Option<OsString>)>,
     progress: Option<mpsc::Sender<Progress>>,
+    settings: Settings,
 }
 
-/// What a service sets for the requests that do not set it themselves.
+/// What both a request and, as its defaults, a service can set.
 #[derive(Clone, Default, PartialEq)]
-pub(super) struct Defaults {
+pub(super) struct Settings {
     pub(super) model: Option<String>,
     pub(super) working_directory: Option<PathBuf>,
     pub(super) sandbox: Option<Sandbox>,
@@ -94,13 +90,13 @@ impl TurnRequest {
     /// Sets the model.
     #[must_use]
     pub fn with_model(self, model: impl Into<String>) -> Self {
-        self.with(|p| p.model = Some(model.into()))
+        self.with(|p| p.settings.model = Some(model.into()))
     }
 
     /// Sets the working directory; the default is the one of this process.
     #[must_use]
     pub fn with_working_directory(self, path: impl Into<PathBuf>) -> Self {
-        self.with(|p| p.working_directory = Some(path.into()))
+        self.with(|p| p.settings.working_directory = Some(path.into()))
     }
 
     /// Adds a directory that Codex may write to, beside the working directory.
@@ -112,7 +108,7 @@ impl TurnRequest {
     /// Sets what Codex may do to the machine.
     #[must_use]
     pub fn with_sandbox(self, sandbox: Sandbox) -> Self {
-        self.with(|p| p.sandbox = Some(sandbox))
+        self.with(|p| p.settings.sandbox = Some(sandbox))
     }
 
     /// Adds an image to the prompt.
@@ -151,7 +147,7 @@ impl TurnRequest {
     /// Overrides one key of Codex's configuration. The value is TOML, so a string needs quotes.
     #[must_use]
     pub fn with_config(self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.with(|p| p.config.push((key.into(), value.into())))
+        self.with(|p| p.settings.config.push((key.into(), value.into())))
     }
 
     /// Sets an environment variable of Codex and its commands.
@@ -161,14 +157,14 @@ impl TurnRequest {
     #[must_use]
     pub fn with_env(self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         let (key, value) = (key.as_ref().to_owned(), value.as_ref().to_owned());
-        self.with(|p| p.environment.push((key, Some(value))))
+        self.with(|p| p.settings.environment.push((key, Some(value))))
     }
 
     /// Removes an environment variable of Codex and its commands.
     #[must_use]
     pub fn without_env(self, key: impl AsRef<OsStr>) -> Self {
         let key = key.as_ref().to_owned();
-        self.with(|p| p.environment.push((key, None)))
+        self.with(|p| p.settings.environment.push((key, None)))
     }
 
     /// Sends progress to a channel while the turn runs.
@@ -194,13 +190,13 @@ impl TurnRequest {
     /// Returns the model.
     #[must_use]
     pub fn model(&self) -> Option<&str> {
-        self.parameters.model.as_deref()
+        self.parameters.settings.model.as_deref()
     }
 
     /// Returns the working directory.
     #[must_use]
     pub fn working_directory(&self) -> Option<&Path> {
-        self.parameters.working_directory.as_deref()
+        self.parameters.settings.working_directory.as_deref()
     }
 
     /// Returns the directories that Codex may write to, beside the working directory.
@@ -212,7 +208,7 @@ impl TurnRequest {
     /// Returns what Codex may do to the machine.
     #[must_use]
     pub fn sandbox(&self) -> Option<Sandbox> {
-        self.parameters.sandbox
+        self.parameters.settings.sandbox
     }
 
     /// Returns the images of the prompt.
@@ -241,14 +237,14 @@ impl TurnRequest {
 
     /// Returns the overrides of Codex's configuration, in the order in which they apply.
     pub fn config(&self) -> impl Iterator<Item = (&str, &str)> {
-        let config = self.parameters.config.iter();
+        let config = self.parameters.settings.config.iter();
         config.map(|(key, value)| (&**key, &**value))
     }
 
     /// Returns the changes to the environment, in the order in which they apply; `None` removes a variable.
     #[must_use]
     pub fn environment(&self) -> impl DoubleEndedIterator<Item = (&OsStr, Option<&OsStr>)> {
-        let changes = self.parameters.environment.iter();
+        let changes = self.parameters.settings.environment.iter();
         changes.map(|(key, value)| (&**key, value.as_deref()))
     }
 
@@ -259,26 +255,12 @@ impl TurnRequest {
     }
 
     /// Adds what the request does not set itself. Configuration and environment of the request apply last.
-    pub(super) fn with_defaults(self, defaults: &Defaults) -> Self {
+    pub(super) fn with_defaults(self, defaults: &Settings) -> Self {
         // Without a change, the prompt of a shared request is not copied.
-        if *defaults == Defaults::default() {
+        if *defaults == Settings::default() {
             return self;
         }
-        let Defaults {
-            model,
-            working_directory,
-            sandbox,
-            config,
-            environment,
-        } = defaults;
-        self.with(|p| {
-            p.model = p.model.take().or_else(|| model.clone());
-            let path = p.working_directory.take();
-            p.working_directory = path.or_else(|| working_directory.clone());
-            p.sandbox = p.sandbox.or(*sandbox);
-            p.config.splice(..0, config.iter().cloned());
-            p.environment.splice(..0, environment.iter().cloned());
-        })
+        self.with(|p| p.settings.add_defaults(defaults.clone()))
     }
 
     fn with(mut self, set: impl FnOnce(&mut Parameters)) -> Self {
@@ -312,23 +294,36 @@ impl fmt::Debug for TurnRequest {
         f.debug_struct("TurnRequest")
             .field("prompt", &hidden(&p.prompt))
             .field("agent", &p.agent)
-            .field("model", &p.model)
-            .field("working_directory", &p.working_directory)
-            .field("sandbox", &p.sandbox)
+            .field("model", &p.settings.model)
+            .field("working_directory", &p.settings.working_directory)
+            .field("sandbox", &p.settings.sandbox)
             .field("images", &p.images)
             .field("resume", &p.resume)
-            .field("config", &names(&p.config))
-            .field("environment", &names(&p.environment))
+            .field("config", &names(&p.settings.config))
+            .field("environment", &names(&p.settings.environment))
             .field("context", &self.context)
             .finish_non_exhaustive()
     }
 }
 
-// === impl Defaults ===
+// === impl Settings ===
 
-impl fmt::Debug for Defaults {
+impl Settings {
+    /// Adds the settings of a service, over which these take precedence.
+    fn add_defaults(&mut self, mut defaults: Self) {
+        self.model = self.model.take().or(defaults.model);
+        self.working_directory = self.working_directory.take().or(defaults.working_directory);
+        self.sandbox = self.sandbox.or(defaults.sandbox);
+        defaults.config.append(&mut self.config);
+        self.config = defaults.config;
+        defaults.environment.append(&mut self.environment);
+        self.environment = defaults.environment;
+    }
+}
+
+impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Defaults")
+        f.debug_struct("Settings")
             .field("model", &self.model)
             .field("working_directory", &self.working_directory)
             .field("sandbox", &self.sandbox)

@@ -28,56 +28,22 @@ async fn tools(item: &str) -> Vec<(String, String, Option<ErrorClass>)> {
 
 #[tokio::test]
 async fn an_item_of_a_tool_is_a_call_with_its_name_type_and_class() {
-    for (item, name, kind, class) in [
-        (
-            r#""type":"command_execution","status":"completed""#,
-            "command_execution",
-            "extension",
-            None,
-        ),
-        (
-            r#""type":"command_execution","status":"declined""#,
-            "command_execution",
-            "extension",
-            Some(ErrorClass::ApprovalDenied),
-        ),
-        (
-            r#""type":"file_change","status":"completed""#,
-            "file_change",
-            "extension",
-            None,
-        ),
-        (
-            r#""type":"file_change","status":"failed""#,
-            "file_change",
-            "extension",
-            Some(ErrorClass::ToolFailed),
-        ),
-        (
-            r#""type":"file_change","status":"declined""#,
-            "file_change",
-            "extension",
-            Some(ErrorClass::ApprovalDenied),
-        ),
-        (
-            r#""type":"web_search","query":"weather""#,
-            "web_search",
-            "extension",
-            None,
-        ),
-        (
-            r#""type":"collab_tool_call","tool":"spawn","status":"failed""#,
-            "spawn",
-            "extension",
-            Some(ErrorClass::ToolFailed),
-        ),
-        (
-            r#""type":"mcp_tool_call","server":"s","tool":"read","status":"completed""#,
-            "read",
-            "function",
-            None,
-        ),
-    ] {
+    #[rustfmt::skip]
+    let items = [
+        (r#""type":"command_execution","status":"completed""#, "command_execution", "extension", None),
+        (r#""type":"command_execution","status":"declined""#, "command_execution", "extension",
+            Some(ErrorClass::ApprovalDenied)),
+        (r#""type":"file_change","status":"completed""#, "file_change", "extension", None),
+        (r#""type":"file_change","status":"failed""#, "file_change", "extension",
+            Some(ErrorClass::ToolFailed)),
+        (r#""type":"file_change","status":"declined""#, "file_change", "extension",
+            Some(ErrorClass::ApprovalDenied)),
+        (r#""type":"web_search","query":"weather""#, "web_search", "extension", None),
+        (r#""type":"collab_tool_call","tool":"spawn","status":"failed""#, "spawn", "extension",
+            Some(ErrorClass::ToolFailed)),
+        (r#""type":"mcp_tool_call","server":"s","tool":"read","status":"completed""#, "read", "function", None),
+    ];
+    for (item, name, kind, class) in items {
         let tool = (name.to_owned(), kind.to_owned(), class);
         assert_eq!(tools(item).await, [tool], "{item}");
     }

@@ -1,7 +1,7 @@
 use std::{ffi::OsStr, path::PathBuf, sync::Arc, time::Duration};
 
 use super::TurnService;
-use crate::turn::{Sandbox, request::Defaults};
+use crate::turn::{Sandbox, request::Settings};
 
 /// Configures a [`TurnService`].
 ///
@@ -49,7 +49,7 @@ pub(super) struct Config {
     pub(super) exit_grace: Duration,
     watchdog: bool,
     pub(super) env_clear: bool,
-    pub(super) defaults: Defaults,
+    pub(super) defaults: Settings,
 }
 
 impl TurnServiceBuilder {
@@ -65,7 +65,7 @@ impl TurnServiceBuilder {
                 exit_grace: Duration::from_secs(5),
                 watchdog: true,
                 env_clear: false,
-                defaults: Defaults::default(),
+                defaults: Settings::default(),
             },
         }
     }

@@ -2,35 +2,23 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{exit::exec_to, support::exec};
+use super::{
+    exit::{PAUSES, exec_to, start_paused},
+    support::exec,
+};
 use crate::receiver::{MockResponse, Receiver};
-
-const PAUSES: &str = r#"
-    echo '{"type":"item.completed","item":{"id":"i","type":"error","message":"here"}}'
-    sleep 300
-"#;
 
 /// A program with an active turn.
 struct Paused(Child);
 
 impl Paused {
-    fn start(mut command: Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut progress = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        progress.read_line(&mut line).unwrap();
-        assert_eq!(line, "here\n");
-        Self(child)
+    fn start(command: Command) -> Self {
+        Self(start_paused(command))
     }
 
     /// Returns the names of its threads, which the kernel truncates.

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -12,6 +12,26 @@ use crate::receiver::{Receiver, Value};
 
 const FAILING: &str =
     r#"echo '{"type":"turn.failed","error":{"message":"rate limit exceeded"}}'; exit 1"#;
+
+/// A turn that reports its progress and does not end.
+pub(super) const PAUSES: &str = r#"
+    echo '{"type":"item.completed","item":{"id":"i","type":"error","message":"here"}}'
+    sleep 300
+"#;
+
+/// Starts a command whose turn [pauses](PAUSES), and waits until the turn is active.
+pub(super) fn start_paused(mut command: Command) -> Child {
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut progress = BufReader::new(child.stderr.as_mut().unwrap());
+    let mut line = String::new();
+    progress.read_line(&mut line).unwrap();
+    assert_eq!(line, "here\n");
+    child
+}
 
 /// Returns a command that runs one turn and exports it to the endpoint.
 pub(super) fn exec_to(endpoint: &str, script: &str) -> Command {
@@ -55,19 +75,7 @@ fn a_program_with_one_failing_turn_exports_its_span_metrics_and_logs() {
 #[test]
 fn a_terminated_program_exports_its_cancelled_turn() {
     let receiver = Receiver::http();
-    let script = r#"
-        echo '{"type":"item.completed","item":{"id":"i","type":"error","message":"here"}}'
-        sleep 300
-    "#;
-    let mut child = exec_to(&receiver.endpoint(), script)
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut progress = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    progress.read_line(&mut line).unwrap();
-    assert_eq!(line, "here\n");
+    let mut child = start_paused(exec_to(&receiver.endpoint(), PAUSES));
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(143));
     assert_one_turn(&receiver, "cancelled");
