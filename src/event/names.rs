@@ -29,6 +29,8 @@ pub const RETRIES: &str = "codex.turn.retries";
 pub const TIME_TO_FIRST_EVENT: &str = "codex.turn.time_to_first_event_ms";
 /// How many events and items of a turn are unknown to this version of the crate.
 pub const UNKNOWN_EVENTS: &str = "codex.turn.unknown_events";
+/// How much progress of a turn was dropped, because the reader did not take it in time.
+pub const DROPPED_PROGRESS: &str = "codex.turn.dropped_progress";
 /// The MCP server that a tool belongs to.
 pub const MCP_SERVER: &str = "codex.mcp.server";
 /// How many files a sweep kept.

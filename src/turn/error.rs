@@ -85,6 +85,9 @@ pub enum TurnError {
         /// How long the service waited for the exit.
         after: Duration,
     },
+    /// The service stops: it interrupted the turn, or takes no new ones.
+    #[error("the turn was stopped: its service is shutting down")]
+    Stopped,
     /// A line of Codex's output is invalid.
     #[error("invalid line {line} in Codex's output: {reason}")]
     Protocol {
@@ -127,6 +130,7 @@ impl TurnError {
                 stderr,
             } => failure::of_exit(*status, *thread_started, message.as_deref(), stderr),
             Self::Hung { .. } => (ErrorClass::Transport, None),
+            Self::Stopped => (ErrorClass::Interrupted, None),
             Self::Protocol { .. } | Self::OutputTooLarge { .. } => (ErrorClass::Protocol, None),
             // A blocking task that panicked or was cancelled is the cause, and has a class of its own.
             Self::Io { source, .. } => {

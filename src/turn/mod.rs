@@ -39,6 +39,7 @@ pub use self::{
     error::TurnError,
     exec::{TurnFuture, TurnService, TurnServiceBuilder},
     item::{FileUpdateChange, Item, ItemKind, ItemStatus, TodoItem},
+    process::Drained,
     progress::Progress,
     request::TurnRequest,
     response::Turn,

@@ -1,9 +1,13 @@
 //! `turn`, with a fake Codex that does what a test's script says.
 
+mod adopted;
 #[path = "../support/checked/mod.rs"]
 mod checked;
+mod drain;
+mod dropping;
 mod endings;
 mod environment;
+mod late;
 mod matrix;
 mod orphans;
 mod output;

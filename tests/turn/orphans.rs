@@ -6,14 +6,19 @@
 
 use std::{
     env,
-    fs::OpenOptions,
+    fs::{self, OpenOptions},
     io::Write,
     os::unix::fs::OpenOptionsExt,
+    path::Path,
+    pin::pin,
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
 
 use rustix::fs::OFlags;
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tower::ServiceExt;
 
 use crate::support::{
     GOOD_TURN, Stack, fake_codex, request, running, unique_sleep, until_gone, until_running,
@@ -23,38 +28,50 @@ use crate::support::{
 const SCRIPT: &str = "ORPHANS_TEST_SCRIPT";
 const MARKER: &str = "ORPHANS_TEST_MARKER";
 
+/// A directory of the test, in the program.
+const DIRECTORY: &str = "ORPHANS_TEST_DIRECTORY";
+
 /// A program that runs one turn.
-struct Program(Child);
+pub(crate) struct Program {
+    child: Child,
+    /// For the program's files, which one that is killed does not remove.
+    _directory: TempDir,
+}
 
 impl Program {
     /// Starts `test` again as a program whose Codex runs `script`, which shows `marker`.
-    fn start(test: &str, script: &str, marker: &str) -> Self {
-        let program = Command::new(env::current_exe().unwrap())
+    pub(crate) fn start(test: &str, script: &str, marker: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let child = Command::new(env::current_exe().unwrap())
             .args(["--exact", test, "--nocapture"])
             .env(SCRIPT, script)
             .env(MARKER, marker)
+            .env(DIRECTORY, directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
-        Self(program.unwrap())
+        Self {
+            child: child.unwrap(),
+            _directory: directory,
+        }
     }
 
     fn watchdog(&self) -> String {
-        watchdog_of(self.0.id())
+        watchdog_of(self.child.id())
     }
 
     /// Waits until the program and its watchdog have exited.
-    async fn exit(mut self) -> ExitStatus {
+    pub(crate) async fn exit(mut self) -> ExitStatus {
         let watchdog = self.watchdog();
-        let exit = tokio::task::spawn_blocking(move || self.0.wait().unwrap());
+        let exit = tokio::task::spawn_blocking(move || self.child.wait().unwrap());
         let status = exit.await.unwrap();
         until_gone(&watchdog).await;
         status
     }
 
-    async fn kill(mut self) {
-        self.0.kill().unwrap();
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().unwrap();
         self.exit().await;
     }
 }
@@ -65,14 +82,26 @@ fn watchdog_of(pid: u32) -> String {
 }
 
 /// Returns the script and its marker in the program, and nothing in the test.
-fn in_program() -> Option<(String, String)> {
+pub(crate) fn in_program() -> Option<(String, String)> {
     Some((env::var(SCRIPT).ok()?, env::var(MARKER).ok()?))
 }
 
-/// Runs the turn of the program.
+/// Runs the turn of the program. The script begins once the turn has got a line, so that the watchdog knows
+/// of it.
 async fn run_turn(script: &str) {
+    let gate = Path::new(&env::var(DIRECTORY).unwrap()).join("gate");
+    let script = format!(
+        r#"echo '{{"type":"turn.started"}}'; until test -e '{}'; do sleep 0.01; done; {script}"#,
+        gate.display()
+    );
+    let (sender, mut progress) = mpsc::channel(8);
     let stack = Stack::new(fake_codex());
-    let _ = stack.run(request(script)).await;
+    let turn = stack.run(request(&script).with_progress(sender));
+    let open_gate = async {
+        progress.recv().await.unwrap();
+        fs::write(&gate, "").unwrap();
+    };
+    let _ = tokio::join!(turn, open_gate);
 }
 
 fn signal(name: &str, pid: u32) {
@@ -190,23 +219,27 @@ async fn a_killed_watchdog_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_watchdog_that_does_not_read_blocks_no_turn() {
-    if in_program().is_some() {
+async fn a_watchdog_that_does_not_read_is_replaced_and_hands_on_what_it_watches() {
+    if let Some((script, marker)) = in_program() {
         let stack = Stack::new(fake_codex());
-        stack.run(request(GOOD_TURN)).await.unwrap();
-        let watchdog = watchdog_of(std::process::id());
-        let first = pid_of(&watchdog);
+        let mut turn = pin!(stack.bare().oneshot(request(&script)));
+        tokio::select! {
+            turn = &mut turn => panic!("the turn ended: {turn:?}"),
+            () = until_running(&marker) => {}
+        }
+        let first = pid_of(&watchdog_of(std::process::id()));
         signal("STOP", first);
         fill(first);
         stack.run(request(GOOD_TURN)).await.unwrap();
-        until_gone(&watchdog).await;
-        stack.run(request(GOOD_TURN)).await.unwrap();
-        assert_ne!(pid_of(&watchdog), first);
-        return;
+        assert_ne!(pid_of(&watchdog_of(std::process::id())), first);
+        std::process::exit(7);
     }
-    let test = "orphans::a_watchdog_that_does_not_read_blocks_no_turn";
-    let program = Program::start(test, "", "");
-    assert!(program.exit().await.success());
+    let sleep = unique_sleep();
+    let script = format!("setsid {sleep} & wait");
+    let test = "orphans::a_watchdog_that_does_not_read_is_replaced_and_hands_on_what_it_watches";
+    let program = Program::start(test, &script, &sleep);
+    assert_eq!(program.exit().await.code(), Some(7));
+    until_gone(&sleep).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,11 @@
-use std::{ffi::OsStr, path::PathBuf, sync::Arc, time::Duration};
+use std::{ffi::OsStr, path::PathBuf, time::Duration};
 
 use super::TurnService;
-use crate::turn::{Sandbox, request::Settings};
+use crate::turn::{
+    Sandbox,
+    process::{Supervisor, SupervisorConfig},
+    request::Settings,
+};
 
 /// Configures a [`TurnService`].
 ///
@@ -47,7 +51,7 @@ pub(super) struct Config {
     pub(super) line_limit: usize,
     pub(super) output_limit: usize,
     pub(super) exit_grace: Duration,
-    watchdog: bool,
+    supervisor: SupervisorConfig,
     pub(super) env_clear: bool,
     pub(super) defaults: Settings,
 }
@@ -63,7 +67,10 @@ impl TurnServiceBuilder {
                 line_limit: 16 * 1024 * 1024,
                 output_limit: 256 * 1024 * 1024,
                 exit_grace: Duration::from_secs(5),
-                watchdog: true,
+                supervisor: SupervisorConfig {
+                    watchdog: true,
+                    kill_doubtful_orphans: false,
+                },
                 env_clear: false,
                 defaults: Settings::default(),
             },
@@ -178,14 +185,23 @@ impl TurnServiceBuilder {
     /// share it, and it exits with the last clone. Without it Codex and its commands continue when SIGKILL
     /// ends this program.
     pub fn watchdog(mut self, enabled: bool) -> Self {
-        self.config.watchdog = enabled;
+        self.config.supervisor.watchdog = enabled;
+        self
+    }
+
+    /// Sets whether the service kills orphaned processes of which it cannot tell whether they work for others;
+    /// it reports them by default. Linux only.
+    ///
+    /// [`TurnService`](TurnService#cancel-safety) describes them.
+    pub fn kill_doubtful_orphans(mut self, kill: bool) -> Self {
+        self.config.supervisor.kill_doubtful_orphans = kill;
         self
     }
 
     /// Returns the service.
     #[must_use]
     pub fn build(self) -> TurnService {
-        let watchdog = self.config.watchdog.then(Arc::default);
-        TurnService::from_parts(self.config, watchdog)
+        let supervisor = Supervisor::new(self.config.supervisor);
+        TurnService::from_parts(self.config, supervisor)
     }
 }

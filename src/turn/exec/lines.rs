@@ -62,6 +62,17 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             }
         }
     }
+
+    /// Reads to the end of the stream, and keeps nothing.
+    pub(super) async fn discard(&mut self) {
+        loop {
+            self.buffer.clear();
+            self.buffer.reserve(CHUNK);
+            if let Ok(0) | Err(_) = self.reader.read_buf(&mut self.buffer).await {
+                return;
+            }
+        }
+    }
 }
 
 #[cfg(test)]

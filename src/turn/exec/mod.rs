@@ -9,6 +9,7 @@ mod decode;
 mod environment;
 mod invocation;
 mod lines;
+mod progress_queue;
 #[cfg(any(test, fuzzing))]
 mod properties;
 mod redact;

@@ -7,47 +7,53 @@ use bytes::BytesMut;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::{ChildStderr, ChildStdin, ChildStdout},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 
 use super::{
     builder::Config,
     invocation::Invocation,
     lines::{LineError, Lines},
+    progress_queue::ProgressQueue,
     turn_state::TurnState,
 };
 use crate::turn::{
     Turn, TurnError, TurnRequest,
-    process::{ChildProcess, WatchdogProcess},
+    process::{Active, Supervisor},
 };
 
-/// How long a pipe may stay silent after the process has exited: an orphaned process may hold it open.
+/// How long the pipes are read after the process has exited: another process may hold them open and write to
+/// them for ever.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The maximum to read after the process has exited, beside what is already buffered, in bytes. It is the
-/// capacity of a pipe on Linux; more than that comes from an orphaned process.
+/// capacity of a pipe on Linux; more than that comes from another process.
 const PIPE_CAPACITY: usize = 1024 * 1024;
 
 /// The phases of a run, in their order.
 enum Phase {
     /// Codex runs the turn. It may take any time.
     Running,
-    /// Codex has ended the turn or closed its output, and has to exit by the deadline. A deadline that is
-    /// too far away for the clock is `None`.
+    /// Codex has ended the turn or closed its output, or the service stops. It has to exit by the deadline. A
+    /// deadline that is too far away for the clock is `None`.
     Exiting { deadline: Option<Instant> },
-    /// The process has exited. Its pipes are read until they end or stay silent.
-    Draining { status: io::Result<ExitStatus> },
+    /// The process has exited. What it has written is read until the deadline.
+    Exited {
+        status: io::Result<ExitStatus>,
+        at: Instant,
+    },
 }
 
-/// Runs a turn to its end. Dropping the future kills the process and everything that it has started.
+/// Runs a turn to its end. Dropping the future has the process killed, and everything that it has started.
 ///
-/// One future feeds the prompt, reads standard output and standard error, and waits for the exit. No task
-/// can outlive it.
+/// One future feeds the prompt, reads standard output and standard error, delivers progress, and waits for the
+/// exit. None of these holds up another.
 pub(super) async fn run(
     invocation: Invocation,
     request: &TurnRequest,
     config: &Config,
-    watchdog: Option<Arc<WatchdogProcess>>,
+    supervisor: &Supervisor,
+    active: Arc<Active>,
 ) -> Result<Turn, TurnError> {
     let Invocation {
         program,
@@ -55,29 +61,33 @@ pub(super) async fn run(
         resumed,
         output_schema: _keep_until_the_end,
     } = invocation;
-    // Declared before the process, so that the process is gone when the tools' calls end.
+    // Declared before the process, whose end begins before the tools' calls end.
     let mut turn = TurnState::new(request, resumed);
-    let (mut process, pipes) = ChildProcess::spawn(command, watchdog)
+    let (mut process, pipes) = supervisor
+        .spawn(command.into_std(), active)
+        .await
         .map_err(|source| TurnError::Spawn { program, source })?;
 
     let mut stdout = Some(Lines::new(pipes.stdout, config.line_limit));
     let mut stderr = Some(pipes.stderr);
     let mut stderr_chunk = [0; 4096];
     let mut feeding = pin!(feed(pipes.stdin, request.prompt().as_bytes()));
+    let mut stopping = pin!(supervisor.stopping());
+    let mut is_stopping = false;
+    let mut progress = ProgressQueue::new(request.progress());
     let mut output_left = config.output_limit;
     let mut phase = Phase::Running;
 
-    while !phase.has_exited() || stdout.is_some() || stderr.is_some() {
+    // Nothing is read for a completed turn whose process has exited: nothing would change it.
+    while !(phase.has_exited() && (turn.has_completed() || stdout.is_none() && stderr.is_none())) {
         tokio::select! {
-            line = next_line(&mut stdout) => match line {
+            line = next_line(&mut stdout, turn.has_ended()) => match line {
                 Ok(Some(line)) => {
                     output_left = output_left
-                        .checked_sub(line.len())
+                        .checked_sub(line.len() + 1)
                         .ok_or(TurnError::OutputTooLarge { limit: config.output_limit })?;
-                    let progress = turn.apply(&line)?;
-                    if let (Some(channel), Some(progress)) = (request.progress(), progress) {
-                        // An error means that the receiver was dropped, which does not end the turn.
-                        let _ = channel.send(progress).await;
+                    if let Some(item) = turn.apply(&line)? {
+                        progress.push(item);
                     }
                     if turn.has_ended() {
                         phase.expect_exit(config.exit_grace);
@@ -87,26 +97,37 @@ pub(super) async fn run(
                     stdout = None;
                     phase.expect_exit(config.exit_grace);
                 }
-                // An error after the end of the turn does not change its result.
-                Err(_) if turn.has_ended() => stdout = None,
                 Err(error) => return Err(read_error(error, turn.lines() + 1, config.line_limit)),
             },
             read = read(&mut stderr, &mut stderr_chunk) => match read {
                 Ok(0) | Err(_) => stderr = None,
                 Ok(length) => turn.stats.stderr.push(&stderr_chunk[..length]),
             },
+            () = progress.deliver(), if !progress.is_empty() => {}
             never = &mut feeding => match never {},
-            status = process.wait(), if !phase.has_exited() => {
+            deadline = &mut stopping, if !is_stopping && !phase.has_exited() => {
+                is_stopping = true;
+                process.interrupt();
+                phase.expect_exit_by(deadline);
+            }
+            status = process.exited(), if !phase.has_exited() => {
                 turn.stats.status = status.as_ref().ok().copied();
-                phase = Phase::Draining { status };
+                phase = Phase::Exited { status, at: Instant::now() };
                 output_left = output_left.min(config.line_limit.saturating_add(PIPE_CAPACITY));
             }
             () = phase.timeout() => break,
         }
     }
-    process.orphans_killed().await;
+    // The result waits for a slow reader of progress as long as it would for Codex.
+    if let Phase::Exited { at, .. } = &phase {
+        let deadline = at.checked_add(config.exit_grace);
+        turn.stats.dropped_progress = progress.deliver_all(deadline).await;
+    }
     match phase {
-        Phase::Draining { status } => turn.finish(status),
+        Phase::Exited { .. } | Phase::Exiting { .. } if is_stopping && !turn.has_ended() => {
+            Err(TurnError::Stopped)
+        }
+        Phase::Exited { status, .. } => turn.finish(status),
         Phase::Running | Phase::Exiting { .. } => turn.finish_hung(TurnError::Hung {
             after: config.exit_grace,
         }),
@@ -117,15 +138,26 @@ pub(super) async fn run(
 
 impl Phase {
     const fn has_exited(&self) -> bool {
-        matches!(self, Self::Draining { .. })
+        matches!(self, Self::Exited { .. })
     }
 
     /// Starts the grace period, unless it has started.
     fn expect_exit(&mut self, grace: Duration) {
         if matches!(self, Self::Running) {
-            let deadline = Instant::now().checked_add(grace);
-            *self = Self::Exiting { deadline };
+            self.expect_exit_by(Instant::now().checked_add(grace));
         }
+    }
+
+    /// Sets the deadline of the exit, unless there is an earlier one.
+    fn expect_exit_by(&mut self, latest: Option<Instant>) {
+        let deadline = match self {
+            Self::Running | Self::Exiting { deadline: None } => latest,
+            Self::Exiting { deadline } => latest.map_or(*deadline, |latest| {
+                deadline.map(|deadline| deadline.min(latest))
+            }),
+            Self::Exited { .. } => return,
+        };
+        *self = Self::Exiting { deadline };
     }
 
     /// Waits until the phase has taken too long.
@@ -135,8 +167,7 @@ impl Phase {
             Self::Exiting {
                 deadline: Some(deadline),
             } => sleep_until(*deadline).await,
-            // From now on, not from the exit: the time that a slow reader of progress takes does not count.
-            Self::Draining { .. } => sleep(DRAIN_TIMEOUT).await,
+            Self::Exited { at, .. } => sleep_until(*at + DRAIN_TIMEOUT).await,
         }
     }
 }
@@ -152,8 +183,16 @@ async fn feed(mut stdin: ChildStdin, prompt: &[u8]) -> Infallible {
     pending().await
 }
 
-async fn next_line(stdout: &mut Option<Lines<ChildStdout>>) -> Result<Option<BytesMut>, LineError> {
+/// Returns the next line. What comes after the end of the turn is read and changes nothing.
+async fn next_line(
+    stdout: &mut Option<Lines<ChildStdout>>,
+    has_ended: bool,
+) -> Result<Option<BytesMut>, LineError> {
     match stdout {
+        Some(lines) if has_ended => {
+            lines.discard().await;
+            Ok(None)
+        }
         Some(lines) => lines.next().await,
         None => pending().await,
     }

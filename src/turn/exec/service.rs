@@ -4,6 +4,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use tower_service::Service;
@@ -12,7 +13,10 @@ use super::{TurnServiceBuilder, builder::Config, invocation::Invocation, run};
 use crate::{
     call::CodexRequest,
     event::names,
-    turn::{Turn, TurnError, TurnRequest, process::Watchdog},
+    turn::{
+        Drained, Turn, TurnError, TurnRequest,
+        process::{Active, Supervisor},
+    },
 };
 
 /// Runs each turn in a process of the Codex CLI.
@@ -69,7 +73,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct TurnService {
     config: Arc<Config>,
-    watchdog: Option<Arc<Watchdog>>,
+    supervisor: Supervisor,
 }
 
 /// The future of [`TurnService`].
@@ -98,35 +102,81 @@ impl TurnService {
         TurnServiceBuilder::new()
     }
 
-    pub(super) fn from_parts(config: Config, watchdog: Option<Arc<Watchdog>>) -> Self {
+    pub(super) fn from_parts(config: Config, supervisor: Supervisor) -> Self {
         Self {
             config: Arc::new(config),
-            watchdog,
+            supervisor,
         }
     }
 
-    async fn run(self, request: TurnRequest) -> Result<Turn, TurnError> {
+    /// Returns the number of active turns of this service and its clones: those whose future exists and has
+    /// not returned, and those whose processes are still being ended.
+    #[must_use]
+    pub fn active(&self) -> usize {
+        self.supervisor.active()
+    }
+
+    /// Waits until no turn is active any more. Turns that run are neither ended nor refused.
+    ///
+    /// Only then nothing of the turns is left, except for daemons and the [orphans](Drained::orphans) that were
+    /// spared. A turn itself returns before that: it does not wait for the search for orphaned processes, and a
+    /// dropped one does not wait for the death of its process.
+    ///
+    /// Processes that the kernel holds do not exit, so a caller may want a deadline. [`active`](Self::active)
+    /// then counts what is left.
+    ///
+    /// ```no_run
+    /// use codex_telemetry::turn::TurnService;
+    /// use std::time::Duration;
+    ///
+    /// # async fn run(turns: TurnService) {
+    /// if tokio::time::timeout(Duration::from_secs(30), turns.drain()).await.is_err() {
+    ///     eprintln!("{} turns are still active", turns.active());
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// It can be called again after its future was dropped.
+    pub async fn drain(&self) -> Drained {
+        self.supervisor.drain().await
+    }
+
+    /// Stops the service and its clones, and waits until no turn is active any more.
+    ///
+    /// New turns fail with [`TurnError::Stopped`]. Codex gets SIGINT, as by Ctrl-C in a terminal. So it can write
+    /// down what the turns have used, which a later turn of the thread builds on. What has not exited after
+    /// `grace` is killed. A turn that Codex does not end before fails with [`TurnError::Stopped`].
+    ///
+    /// The futures of the turns have to be polled meanwhile. One that is dropped ends at once.
+    ///
+    /// # Cancel safety
+    ///
+    /// The service stops when the method is called and polled for the first time. After its future was
+    /// dropped, [`drain`](Self::drain) goes on to wait.
+    pub async fn shutdown(&self, grace: Duration) -> Drained {
+        self.supervisor.stop(grace);
+        self.drain().await
+    }
+
+    async fn run(self, request: TurnRequest, active: Arc<Active>) -> Result<Turn, TurnError> {
         let request = request.with_defaults(&self.config.defaults);
         if let Some(model) = request.model() {
             let context = request.context();
             context.record(names::REQUEST_MODEL, model.to_owned());
         }
-        let config = Arc::clone(&self.config);
         let prepare = {
-            let request = request.clone();
-            move || {
-                let invocation = Invocation::prepare(&self.config, &request)?;
-                let watchdog = self.watchdog.and_then(|watchdog| watchdog.process());
-                Ok((invocation, watchdog))
-            }
+            let (config, request) = (Arc::clone(&self.config), request.clone());
+            move || Invocation::prepare(&config, &request)
         };
         let prepared = tokio::task::spawn_blocking(prepare).await;
-        let (invocation, watchdog) = prepared.map_err(|source| TurnError::Io {
+        let invocation = prepared.map_err(|source| TurnError::Io {
             action: "preparing the turn on a blocking thread",
             // Not by `into`, which would hide the `JoinError` that the classification looks for.
             source: std::io::Error::other(source),
         })??;
-        run::run(invocation, &request, &config, watchdog).await
+        run::run(invocation, &request, &self.config, &self.supervisor, active).await
     }
 }
 
@@ -146,8 +196,13 @@ impl Service<TurnRequest> for TurnService {
     }
 
     fn call(&mut self, request: TurnRequest) -> Self::Future {
+        let active = self.supervisor.begin();
+        let service = self.clone();
         TurnFuture {
-            run: Box::pin(self.clone().run(request)),
+            run: Box::pin(async move {
+                let active = active.ok_or(TurnError::Stopped)?;
+                service.run(request, active).await
+            }),
         }
     }
 }

@@ -62,6 +62,11 @@ impl TurnState {
         self.ending.is_some()
     }
 
+    /// Returns whether Codex has completed the turn.
+    pub(super) const fn has_completed(&self) -> bool {
+        matches!(self.ending, Some(Ending::Completed))
+    }
+
     /// Returns the number of lines so far.
     pub(super) const fn lines(&self) -> u64 {
         self.lines

@@ -21,6 +21,8 @@ pub(super) struct TurnStats {
     pub(super) usage: Option<Usage>,
     pub(super) retries: u32,
     pub(super) unknown_events: u32,
+    /// How much progress the reader did not take in time.
+    pub(super) dropped_progress: u32,
     pub(super) status: Option<ExitStatus>,
     pub(super) stderr: Tail,
     pub(super) redactor: Redactor,
@@ -45,6 +47,7 @@ impl TurnStats {
             usage: None,
             retries: 0,
             unknown_events: 0,
+            dropped_progress: 0,
             status: None,
             stderr: Tail::new(STDERR_LIMIT),
             redactor,
@@ -93,6 +96,7 @@ impl Drop for TurnStats {
             (names::EXIT_SIGNAL, signal.map(i64::from)),
             (names::RETRIES, positive(self.retries)),
             (names::UNKNOWN_EVENTS, positive(self.unknown_events)),
+            (names::DROPPED_PROGRESS, positive(self.dropped_progress)),
         ] {
             if let Some(number) = number {
                 self.context.record(name, number);

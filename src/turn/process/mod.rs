@@ -1,16 +1,21 @@
-//! A child process and everything that it starts: spawn, kill, orphaned processes, watchdog.
+//! A child process and everything that it starts: spawn, end, orphaned processes, watchdog.
 //!
-//! The module does not depend on turns.
+//! The module does not depend on turns. One thread owns each child, from its start until nothing of it is
+//! left: see `monitor.rs`.
 
 mod child;
+mod drained;
+mod handle;
+mod monitor;
+#[cfg(target_os = "linux")]
+mod orphans;
 #[cfg(target_os = "linux")]
 mod proc_fs;
-mod reaper;
+mod supervisor;
 mod tag;
 mod tree;
+mod warning;
 mod watchdog;
 
-pub(in crate::turn) use self::{
-    child::ChildProcess,
-    watchdog::{Watchdog, WatchdogProcess},
-};
+pub use self::drained::Drained;
+pub(in crate::turn) use self::supervisor::{Active, Supervisor, SupervisorConfig};

@@ -1,41 +1,168 @@
-//! Processes in Linux's `/proc`.
+//! Processes in Linux's `/proc`. A process that has exited has no value.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
-use rustix::process::Pid;
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+    process::Pid,
+};
 
 /// Fields of the file `stat` of a process or a thread.
-pub(in crate::turn) struct Stat {
-    pub(in crate::turn) state: char,
-    pub(in crate::turn) parent: Option<Pid>,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stat {
+    state: char,
+    /// `None` for the first process of the namespace.
+    pub(super) parent: Option<Pid>,
+    /// The process group; `None` for that of another namespace.
+    pub(super) group: Option<Pid>,
     /// The start time, in clock ticks since boot. Two processes with the same id have different ones.
-    pub(in crate::turn) start: u64,
+    pub(super) start: u64,
+}
+
+/// Where a process writes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Output {
+    /// The descriptor is closed.
+    Closed,
+    /// A file or a device: the process was detached from the pipes and terminals of its start.
+    Detached,
+    /// A pipe that nobody reads, or a terminal that has hung up.
+    Dead,
+    /// The pipe with this inode, which somebody reads.
+    Pipe(u64),
+    /// A socket, or a terminal in use.
+    Attached,
+}
+
+// === impl Stat ===
+
+impl Stat {
+    /// Returns whether the process has exited and waits for its parent.
+    pub(super) const fn is_zombie(&self) -> bool {
+        matches!(self.state, 'Z' | 'X')
+    }
+
+    /// Returns whether reading the environment of the process ends. It may not while the kernel holds the
+    /// process, and no signal reaches the process then.
+    pub(super) const fn is_readable(&self) -> bool {
+        !self.is_zombie() && self.state != 'D'
+    }
+
+    /// Returns whether the thread runs nothing until it is continued.
+    const fn is_stopped(&self) -> bool {
+        self.is_zombie() || matches!(self.state, 'T' | 't')
+    }
+
+    fn read(directory: &Path) -> Option<Self> {
+        let stat = fs::read_to_string(directory.join("stat")).ok()?;
+        // The name before is in parentheses and may have any character.
+        let (_, fields) = stat.rsplit_once(") ")?;
+        let mut fields = fields.split(' ');
+        Some(Self {
+            state: fields.next()?.chars().next()?,
+            parent: Pid::from_raw(fields.next()?.parse().ok()?),
+            group: Pid::from_raw(fields.next()?.parse().ok()?),
+            start: fields.nth(16)?.parse().ok()?,
+        })
+    }
+}
+
+/// Returns the stat of a process.
+pub(super) fn stat(pid: Pid) -> Option<Stat> {
+    if !is_ours() {
+        return None;
+    }
+    Stat::read(&directory(pid))
+}
+
+/// Returns all processes.
+pub(super) fn processes() -> impl Iterator<Item = (Pid, Stat)> {
+    let entries = is_ours().then(|| fs::read_dir("/proc"));
+    let names = entries.into_iter().flatten().flatten().flatten();
+    names.filter_map(|entry| {
+        let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
+        Some((pid, stat(pid)?))
+    })
+}
+
+/// Returns the children of a process, of all its threads, with their start times.
+pub(super) fn children(parent: Pid) -> Vec<(Pid, u64)> {
+    let lists =
+        threads(parent).filter_map(|thread| fs::read_to_string(thread.join("children")).ok());
+    let lists: Vec<_> = lists.collect();
+    let pids = lists.iter().flat_map(|list| list.split_whitespace());
+    let child = |pid: &str| {
+        let pid = Pid::from_raw(pid.parse().ok()?)?;
+        let stat = stat(pid)?;
+        (stat.parent == Some(parent)).then_some((pid, stat.start))
+    };
+    pids.filter_map(child).collect()
+}
+
+/// Returns whether all threads of a process have stopped.
+pub(super) fn has_stopped(pid: Pid) -> bool {
+    threads(pid).all(|thread| Stat::read(&thread).is_none_or(|stat| stat.is_stopped()))
+}
+
+/// Returns whether the environment that a process was started with has `variable`, as `NAME=VALUE`.
+///
+/// It is unknown for processes of other users.
+pub(super) fn environment_has(pid: Pid, variable: &str) -> bool {
+    let environment = fs::read(directory(pid).join("environ")).unwrap_or_default();
+    let mut variables = environment.split(|byte| *byte == 0);
+    variables.any(|each| each == variable.as_bytes())
+}
+
+/// Returns where a descriptor of a process leads.
+pub(super) fn output(pid: Pid, descriptor: u8) -> Output {
+    let path = directory(pid).join("fd").join(descriptor.to_string());
+    let Ok(target) = fs::read_link(&path) else {
+        return Output::Closed;
+    };
+    let target = target.as_os_str().as_encoded_bytes();
+    let pipe = target.strip_prefix(b"pipe:[");
+    if target.starts_with(b"socket:") {
+        return Output::Attached;
+    }
+    if pipe.is_none() && !target.starts_with(b"/dev/pts/") {
+        return Output::Detached;
+    }
+    // Opening a pipe for writing without waiting fails when it has no reader, and opening a terminal fails
+    // when it has hung up.
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    match rustix::fs::open(&path, flags, Mode::empty()) {
+        Err(Errno::NXIO | Errno::IO | Errno::NOENT) => Output::Dead,
+        _ => pipe.and_then(inode).map_or(Output::Attached, Output::Pipe),
+    }
+}
+
+/// Returns the number in `4026]`.
+fn inode(text: &[u8]) -> Option<u64> {
+    let text = str::from_utf8(text.strip_suffix(b"]")?).ok()?;
+    text.parse().ok()
+}
+
+fn threads(pid: Pid) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(directory(pid).join("task"));
+    let entries = entries.into_iter().flatten().flatten();
+    entries.map(|entry| entry.path())
+}
+
+fn directory(pid: Pid) -> PathBuf {
+    PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()))
 }
 
 /// Returns whether `/proc` has the process ids of this process's namespace. In a container it may have those
 /// of the host, which are other processes here.
-pub(in crate::turn) fn is_ours() -> bool {
-    let pid = std::process::id().to_string();
-    fs::read_link("/proc/self").is_ok_and(|target| target.as_os_str() == pid.as_str())
-}
-
-/// Returns the start time of a process; `None` when it is unknown.
-pub(in crate::turn) fn start(pid: Pid) -> Option<u64> {
-    let directory = format!("/proc/{}", pid.as_raw_nonzero());
-    is_ours()
-        .then(|| stat(Path::new(&directory)))?
-        .map(|stat| stat.start)
-}
-
-/// Reads the stat of a process or thread, by its directory; `None` when it has exited.
-pub(in crate::turn) fn stat(directory: &Path) -> Option<Stat> {
-    let stat = fs::read_to_string(directory.join("stat")).ok()?;
-    // The name before is in parentheses and may have any character.
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let fields: Vec<_> = fields.split(' ').collect();
-    Some(Stat {
-        state: fields.first()?.chars().next()?,
-        parent: Pid::from_raw(fields.get(1)?.parse().ok()?),
-        start: fields.get(19)?.parse().ok()?,
+fn is_ours() -> bool {
+    static IS_OURS: OnceLock<bool> = OnceLock::new();
+    *IS_OURS.get_or_init(|| {
+        let pid = std::process::id().to_string();
+        fs::read_link("/proc/self").is_ok_and(|target| target.as_os_str() == pid.as_str())
     })
 }

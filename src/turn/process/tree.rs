@@ -1,105 +1,86 @@
 //! Kills a process with everything below it.
 //!
 //! A signal to the process group is not enough: Codex starts its commands and MCP servers in sessions and
-//! groups of their own. On Linux, which lists the children of a process, the whole tree is listed before
-//! anything is killed, since the children of a dead parent cannot be found any more.
+//! groups of their own. On Linux, which lists the children of a process, the tree is walked from the top, and
+//! each process is stopped before its children are listed: the children of a dead parent cannot be found any
+//! more. Elsewhere a tree is its root.
 
-use std::time::{Duration, Instant};
 #[cfg(target_os = "linux")]
-use std::{fs, path::PathBuf, thread};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal};
 
+use super::handle::ProcessHandle;
 #[cfg(target_os = "linux")]
 use super::proc_fs;
 
 /// The maximum number of processes in a tree, so that the walk terminates.
+#[cfg(target_os = "linux")]
 const MAX_PROCESSES: usize = 4096;
 
-/// How long the processes of a tree may take to stop, in total. They need microseconds, unless one is stuck
-/// in the kernel; the rest of the tree is then listed while it runs.
-const STOP_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long one process, and all processes of a tree together, may take to stop. They need microseconds,
+/// unless one is stuck in the kernel; it starts no child there, and its children are listed all the same.
+#[cfg(target_os = "linux")]
+const STOP_TIMEOUTS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 #[cfg(target_os = "linux")]
 const STOP_POLL_INTERVAL: Duration = Duration::from_micros(100);
 
-/// Kills a process, its group, and everything below it.
-///
-/// It ignores errors, which mean that a process has exited.
-pub(in crate::turn) fn kill(root: Pid) {
-    // From the leaves: the kernel may continue a stopped process whose parent dies, and a running process
-    // can start others.
-    for pid in stopped_tree(root).into_iter().rev() {
-        let _ = kill_process(pid, Signal::KILL);
-    }
-    let _ = kill_process_group(root, Signal::KILL);
-    // An orphaned process may not lead a group.
-    let _ = kill_process(root, Signal::KILL);
+/// A process that was killed, with its start time.
+pub(super) type Killed = (Pid, u64);
+
+/// Kills a process and everything below it. Returns what was killed below it.
+#[cfg(target_os = "linux")]
+pub(super) fn kill(root: &ProcessHandle) -> Vec<Killed> {
+    let mut walk = Walk {
+        deadline: Instant::now() + STOP_TIMEOUTS[1],
+        killed: Vec::new(),
+    };
+    walk.kill(root);
+    walk.killed
 }
 
-/// Stops `root` and returns the processes below it, each one after its parent. Each process is stopped before
-/// its children are listed.
-///
-/// A stopped process starts no child that the list would miss. It reaps no child either, so the id of a child
-/// that exits meanwhile is not reused.
-fn stopped_tree(root: Pid) -> Vec<Pid> {
-    let deadline = Instant::now() + STOP_TIMEOUT;
-    let mut tree = Vec::new();
-    let mut parents = vec![root];
-    while let Some(parent) = parents.pop() {
-        let _ = kill_process(parent, Signal::STOP);
-        for child in children(parent, deadline) {
-            if tree.len() == MAX_PROCESSES {
-                return tree;
+/// Kills a process alone: only Linux lists the children of a process.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn kill(root: &ProcessHandle) -> Vec<Killed> {
+    root.signal(Signal::KILL);
+    Vec::new()
+}
+
+#[cfg(target_os = "linux")]
+struct Walk {
+    deadline: Instant,
+    killed: Vec<Killed>,
+}
+
+#[cfg(target_os = "linux")]
+impl Walk {
+    /// Kills `process`, after everything below it.
+    ///
+    /// The process is stopped meanwhile. So it starts no child that the list would miss, and reaps none: the
+    /// id of a child that exits is not reused before its handle is open. It dies last, because the kernel may
+    /// continue a stopped process whose parent dies.
+    fn kill(&mut self, process: &ProcessHandle) {
+        process.signal(Signal::STOP);
+        self.wait_until_stopped(process.pid);
+        for (pid, start) in proc_fs::children(process.pid) {
+            if self.killed.len() == MAX_PROCESSES {
+                break;
             }
-            tree.push(child);
-            parents.push(child);
+            if let Some(child) = ProcessHandle::open(pid, start) {
+                self.killed.push((pid, start));
+                self.kill(&child);
+            }
+        }
+        process.signal(Signal::KILL);
+    }
+
+    fn wait_until_stopped(&self, pid: Pid) {
+        let deadline = self.deadline.min(Instant::now() + STOP_TIMEOUTS[0]);
+        while !proc_fs::has_stopped(pid) && Instant::now() < deadline {
+            thread::sleep(STOP_POLL_INTERVAL);
         }
     }
-    tree
-}
-
-/// Returns the children of a process that was sent SIGSTOP, of all its threads.
-#[cfg(target_os = "linux")]
-fn children(parent: Pid, deadline: Instant) -> Vec<Pid> {
-    if !proc_fs::is_ours() {
-        return Vec::new();
-    }
-    let threads = || {
-        let tasks = fs::read_dir(directory(parent).join("task"));
-        tasks
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|task| task.path())
-    };
-    // A thread may still be starting a child.
-    let has_stopped = |thread: PathBuf| {
-        let stat = proc_fs::stat(&thread);
-        stat.is_none_or(|stat| matches!(stat.state, 'T' | 't' | 'Z' | 'X'))
-    };
-    while !threads().all(has_stopped) && Instant::now() < deadline {
-        thread::sleep(STOP_POLL_INTERVAL);
-    }
-    let lists = threads().filter_map(|thread| fs::read_to_string(thread.join("children")).ok());
-    lists
-        .flat_map(|list| {
-            let pids = list.split_whitespace().map(str::parse);
-            pids.filter_map(|pid| Pid::from_raw(pid.ok()?))
-                .collect::<Vec<_>>()
-        })
-        .filter(|child| {
-            proc_fs::stat(&directory(*child)).and_then(|stat| stat.parent) == Some(parent)
-        })
-        .collect()
-}
-
-#[cfg(target_os = "linux")]
-fn directory(pid: Pid) -> PathBuf {
-    PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()))
-}
-
-/// Returns nothing: only Linux lists the children of a process.
-#[cfg(not(target_os = "linux"))]
-fn children(_: Pid, _: Instant) -> Vec<Pid> {
-    Vec::new()
 }

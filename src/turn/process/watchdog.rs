@@ -11,127 +11,166 @@
 //! Without a shell, or after the shell was killed, processes run without a watchdog.
 
 use std::{
+    collections::BTreeSet,
     io::{self, Write},
     os::unix::process::CommandExt,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
 };
 
-use rustix::process::Pid;
-
-use super::reaper;
+use super::{handle::ProcessHandle, warning::Warning};
 
 const SCRIPT: &str = include_str!("watchdog.sh");
 
-/// A watchdog, which starts when it is first used.
+/// A watchdog. Its shell starts before the first process to watch.
 #[derive(Debug, Default)]
-pub(in crate::turn) struct Watchdog {
-    process: Mutex<Option<Arc<WatchdogProcess>>>,
-}
+pub(super) struct Watchdog(Mutex<State>);
 
-/// A running watchdog. Dropping it closes its pipe, and it exits.
-#[derive(Debug)]
-pub(in crate::turn) struct WatchdogProcess {
-    /// `None` once it has exited.
-    child: Mutex<Option<Child>>,
+#[derive(Debug, Default)]
+struct State {
+    /// The running shell. `None` before the first process, and when the last attempt to start one failed.
+    shell: Option<Child>,
+    /// The processes to watch, as `PID:START`.
+    watched: BTreeSet<String>,
 }
 
 /// Has the watchdog watch a process until it is dropped.
 #[derive(Debug)]
-pub(in crate::turn) struct WatchGuard {
-    watchdog: Arc<WatchdogProcess>,
-    /// The process, as `PID:START`.
+pub(super) struct WatchGuard {
+    watchdog: Arc<Watchdog>,
     entry: String,
 }
 
 // === impl Watchdog ===
 
 impl Watchdog {
-    /// Returns the running watchdog, and starts one if there is none; `None` if it cannot start.
-    pub(in crate::turn) fn process(&self) -> Option<Arc<WatchdogProcess>> {
-        let mut process = lock(&self.process);
-        if !process.as_ref().is_some_and(|process| process.is_running()) {
-            *process = WatchdogProcess::start().ok().map(Arc::new);
-        }
-        process.clone()
-    }
-}
-
-// === impl WatchdogProcess ===
-
-impl WatchdogProcess {
-    /// Starts a shell in its own process group, which a Ctrl-C does not reach, in a directory that is never
-    /// unmounted, without environment and without output.
+    /// Makes sure that a shell runs. Blocks while one starts.
     ///
-    /// The script is passed in the environment, which keeps the command line readable in a list of processes.
-    fn start() -> io::Result<Self> {
-        let child = Command::new("/bin/sh")
-            .args(["-c", "eval \"$WATCHDOG\"", "codex-watchdog"])
-            .arg(std::process::id().to_string())
-            .env_clear()
-            .env("WATCHDOG", SCRIPT)
-            .current_dir("/")
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        // A write must not block when the shell does not read.
-        let pipe = child.stdin.as_ref();
-        let non_blocking = pipe.map(|pipe| rustix::io::ioctl_fionbio(pipe, true));
-        let watchdog = Self {
-            child: Mutex::new(Some(child)),
-        };
-        non_blocking.transpose()?;
-        Ok(watchdog)
+    /// It is called before a child starts, so that there is no pause between its start and its watch.
+    pub(super) fn prepare(&self) {
+        let mut state = self.lock();
+        if !state.is_running() {
+            state.replace();
+        }
     }
 
-    /// Starts to watch a process, which must not be reaped yet: its id is not reused until then.
-    pub(in crate::turn) fn watch(self: Arc<Self>, pid: Pid) -> Option<WatchGuard> {
-        let start = start_of(pid).map(|start| start.to_string());
-        let entry = format!("{}:{}", pid.as_raw_nonzero(), start.unwrap_or_default());
-        self.send('+', &entry).then_some(WatchGuard {
+    /// Starts to watch a child of this process that is not reaped.
+    pub(super) fn watch(self: Arc<Self>, process: &ProcessHandle) -> WatchGuard {
+        let start = process.start.map(|start| start.to_string());
+        let pid = process.pid.as_raw_nonzero();
+        let entry = format!("{pid}:{}", start.unwrap_or_default());
+        {
+            let mut state = self.lock();
+            state.watched.insert(entry.clone());
+            state.send('+', &entry);
+        }
+        WatchGuard {
             watchdog: self,
             entry,
-        })
+        }
     }
 
-    fn is_running(&self) -> bool {
-        let mut child = lock(&self.child);
-        if let Some(Ok(Some(_))) = child.as_mut().map(Child::try_wait) {
-            *child = None;
-        }
-        child.is_some()
-    }
-
-    /// Sends a line, and returns whether the watchdog will read it.
-    fn send(&self, sign: char, entry: &str) -> bool {
-        let mut child = lock(&self.child);
-        let Some(child) = &mut *child else {
-            return false;
-        };
-        // One write, which a pipe takes as a whole or not at all.
-        let line = format!("{sign} {entry}\n");
-        let written = child
-            .stdin
-            .as_ref()
-            .map(|mut pipe| pipe.write_all(line.as_bytes()));
-        let is_sent = matches!(written, Some(Ok(())));
-        if !is_sent {
-            // A watchdog that missed a line could kill a process that has the id of one that has exited. The
-            // next process starts another watchdog.
-            let _ = child.kill();
-        }
-        is_sent
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for WatchdogProcess {
+impl Drop for Watchdog {
+    /// Ends the shell: nothing is watched any more, since each guard holds the watchdog.
     fn drop(&mut self) {
-        if let Some(mut child) = lock(&self.child).take() {
-            child.stdin = None;
-            reaper::start(move || reaper::reap(|| child.try_wait()));
+        let state = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let Some(mut shell) = state.shell.take() else {
+            return;
+        };
+        shell.stdin = None;
+        // On a thread of its own: the last clone of a service may be dropped on an executor.
+        let thread = thread::Builder::new().name("codex-watchdog".to_owned());
+        if let Err(error) = thread.spawn(move || shell.wait()) {
+            Warning::NoThread(&error).log();
         }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Sends a line to the shell. If the shell does not take it, another one takes over all that is watched.
+    fn send(&mut self, sign: char, entry: &str) {
+        let is_running = self.is_running();
+        let mut running = self.shell.as_mut().filter(|_| is_running);
+        let sent = running.as_mut().map(|shell| write(shell, sign, entry));
+        if matches!(sent, Some(Ok(()))) {
+            return;
+        }
+        if self.watched.is_empty() {
+            self.kill();
+        } else {
+            self.replace();
+        }
+    }
+
+    fn is_running(&mut self) -> bool {
+        let exit = self.shell.as_mut().map(Child::try_wait);
+        matches!(exit, Some(Ok(None)))
+    }
+
+    /// Replaces the shell by one that watches all that is to be watched.
+    fn replace(&mut self) {
+        // It missed a line, so it could kill a process that has the id of one that has exited.
+        self.kill();
+        if let Err(error) = self.start() {
+            Warning::NoWatchdog(&error).log();
+        }
+    }
+
+    fn start(&mut self) -> io::Result<()> {
+        let shell = self.shell.insert(start_shell()?);
+        let mut watched = self.watched.iter();
+        let written = watched.try_for_each(|entry| write(shell, '+', entry));
+        if written.is_err() {
+            self.kill();
+        }
+        written
+    }
+
+    /// Kills the shell. It is dead before its pipe is closed, which it would take for the death of the program.
+    fn kill(&mut self) {
+        if let Some(mut shell) = self.shell.take() {
+            let _ = shell.kill();
+            let _ = shell.wait();
+        }
+    }
+}
+
+/// Starts a shell in its own process group, which a Ctrl-C does not reach, in a directory that is never
+/// unmounted, without environment and without output.
+///
+/// The script is passed in the environment, which keeps the command line readable in a list of processes.
+fn start_shell() -> io::Result<Child> {
+    let shell = Command::new("/bin/sh")
+        .args(["-c", "eval \"$WATCHDOG\"", "codex-watchdog"])
+        .arg(std::process::id().to_string())
+        .env_clear()
+        .env("WATCHDOG", SCRIPT)
+        .current_dir("/")
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    // A write must not block when the shell does not read.
+    let pipe = shell.stdin.as_ref();
+    let non_blocking = pipe.map(|pipe| rustix::io::ioctl_fionbio(pipe, true));
+    non_blocking.transpose()?;
+    Ok(shell)
+}
+
+/// Writes a line, which a pipe takes as a whole or not at all.
+fn write(shell: &mut Child, sign: char, entry: &str) -> io::Result<()> {
+    match &mut shell.stdin {
+        Some(pipe) => pipe.write_all(format!("{sign} {entry}\n").as_bytes()),
+        None => Err(io::ErrorKind::BrokenPipe.into()),
     }
 }
 
@@ -139,19 +178,8 @@ impl Drop for WatchdogProcess {
 
 impl Drop for WatchGuard {
     fn drop(&mut self) {
-        self.watchdog.send('-', &self.entry);
+        let mut state = self.watchdog.lock();
+        state.watched.remove(&self.entry);
+        state.send('-', &self.entry);
     }
-}
-
-#[cfg(target_os = "linux")]
-use super::proc_fs::start as start_of;
-
-/// Returns nothing: only Linux has the start time. A reused id can be mistaken for the earlier process.
-#[cfg(not(target_os = "linux"))]
-fn start_of(_: Pid) -> Option<u64> {
-    None
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

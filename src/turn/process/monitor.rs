@@ -1,0 +1,279 @@
+//! The thread that owns a child.
+//!
+//! ```text
+//! start ──► running ──┬── the child exits ─────────────────────────┬─► reaped ──► orphans searched ──► done
+//!                     └── its `ChildProcess` is dropped ─► killed ─┘      │
+//!                                                                         └──► the exit status
+//! ```
+//!
+//! A thread, and not a task: fork, exec and the reads of `/proc` block, and the end of a child must not depend
+//! on a runtime that may be shutting down. It is started before the child, so that a system without threads
+//! fails the start, and nothing is left to be started when the child ends.
+
+use std::{
+    io::{self, PipeReader, Read},
+    process::{Child, Command, ExitStatus},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+#[cfg(target_os = "linux")]
+use rustix::process::{WaitId, WaitIdOptions, getpid, waitid};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fd::AsFd,
+    process::{Pid, Signal, kill_process_group},
+};
+use tokio::sync::oneshot;
+
+use super::{
+    child::StdPipes,
+    handle::ProcessHandle,
+    supervisor::{Active, Shared},
+    tag::Tag,
+    tree::{self, Killed},
+    warning::Warning,
+    watchdog::WatchGuard,
+};
+#[cfg(target_os = "linux")]
+use super::{orphans::Search, proc_fs};
+
+/// How long a killed process may take to exit before that is reported. It needs milliseconds.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The pause between two looks at a process that cannot be waited for together with requests.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+
+/// The request to interrupt the child, as a byte on the pipe of requests. The end of the pipe is the request
+/// to kill it.
+pub(super) const INTERRUPT: u8 = b'i';
+
+/// The exit status, once the child has exited.
+pub(super) type Exit = oneshot::Sender<io::Result<ExitStatus>>;
+
+/// A child that runs, and what is needed to end it.
+pub(super) struct Monitor {
+    child: Child,
+    process: ProcessHandle,
+    requests: PipeReader,
+    tag: Tag,
+    /// The inodes of the pipes of standard output and standard error.
+    pipes: [Option<u64>; 2],
+    /// `None` without a watchdog.
+    watch: Option<WatchGuard>,
+    shared: Arc<Shared>,
+    /// Counts the child as active until all is done.
+    _active: Arc<Active>,
+}
+
+/// Why the wait for a running child is over.
+enum Event {
+    Exited,
+    /// Nobody waits for the child any more.
+    Abandoned,
+}
+
+impl Monitor {
+    /// Starts the child.
+    pub(super) fn start(
+        mut command: Command,
+        requests: PipeReader,
+        shared: Arc<Shared>,
+        active: Arc<Active>,
+    ) -> io::Result<(Self, StdPipes)> {
+        let tag = Tag::set_on(&mut command);
+        shared.prepare_watchdog();
+        let mut child = command.spawn()?;
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or_else(|| io::Error::other("the process has an invalid id"))?;
+        let process = ProcessHandle::of_child(pid);
+        let watch = shared.watch(&process);
+        let pipes = StdPipes::take(&mut child)?;
+        let monitor = Self {
+            child,
+            process,
+            requests,
+            tag,
+            pipes: [inode(&pipes.stdout), inode(&pipes.stderr)],
+            watch,
+            shared,
+            _active: active,
+        };
+        Ok((monitor, pipes))
+    }
+
+    /// Waits until the child has exited or its [`ChildProcess`](super::ChildProcess) is dropped. Then it ends
+    /// everything that is left.
+    pub(super) fn run(mut self, exit: Exit) {
+        let mut killed = Vec::new();
+        if let Event::Abandoned = self.wait() {
+            killed = tree::kill(&self.process);
+            self.wait_for_exit();
+        }
+        let status = self.reap();
+        self.watch = None;
+        // An error means that nobody waits for the status.
+        let _ = exit.send(status);
+        killed.extend(self.end_orphans());
+        reap_adopted(killed, &self.process);
+    }
+
+    /// Waits while the child runs, and serves requests.
+    fn wait(&mut self) -> Event {
+        loop {
+            let has_request = self.poll(true, None);
+            if self.has_exited() {
+                return Event::Exited;
+            }
+            let mut request = [0];
+            if !has_request {
+                continue;
+            }
+            match self.requests.read(&mut request) {
+                Ok(1) if request == [INTERRUPT] => self.signal_group(Signal::INT),
+                _ => return Event::Abandoned,
+            }
+        }
+    }
+
+    /// Waits until the killed child has exited, which takes as long as the kernel does.
+    fn wait_for_exit(&mut self) {
+        let started = Instant::now();
+        let mut is_reported = false;
+        while !self.has_exited() {
+            self.poll(false, Some(EXIT_TIMEOUT));
+            if !is_reported && started.elapsed() >= EXIT_TIMEOUT {
+                Warning::Unkillable(self.process.pid).log();
+                is_reported = true;
+            }
+        }
+    }
+
+    /// Waits until the child may have exited, or the timeout has passed, or, with `requests`, one has come.
+    /// Returns whether one has come.
+    fn poll(&self, requests: bool, timeout: Option<Duration>) -> bool {
+        let mut descriptors = Vec::with_capacity(2);
+        if requests {
+            descriptors.push(PollFd::new(&self.requests, PollFlags::IN));
+        }
+        let timeout = match self.process.pidfd() {
+            Some(pidfd) => {
+                descriptors.push(PollFd::from_borrowed_fd(pidfd, PollFlags::IN));
+                timeout
+            }
+            None => Some(POLL_INTERVAL),
+        };
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        // After an error, such as an interruption by a signal, the callers look again.
+        let _ = poll(&mut descriptors, timeout.as_ref());
+        requests && !descriptors[0].revents().is_empty()
+    }
+
+    /// Returns whether the child has exited. On Linux it is not reaped, so that its id and its group's are not
+    /// reused.
+    #[cfg(target_os = "linux")]
+    fn has_exited(&mut self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        // It is an error when the program ignores SIGCHLD: the kernel has reaped the child.
+        !matches!(waitid(WaitId::Pid(self.process.pid), options), Ok(None))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn has_exited(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Kills the rest of the process group of the child that has exited, and reaps the child.
+    fn reap(&mut self) -> io::Result<ExitStatus> {
+        #[cfg(target_os = "linux")]
+        {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+            // Not after an error: the id may belong to another process by now.
+            if waitid(WaitId::Pid(self.process.pid), options).is_ok() {
+                self.signal_group(Signal::KILL);
+            }
+            self.child.wait()
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            let status = self.child.wait();
+            if status.is_ok() {
+                self.signal_group(Signal::KILL);
+            }
+            status
+        }
+    }
+
+    /// Sends a signal to the process group of the child, which has not been reaped.
+    fn signal_group(&self, signal: Signal) {
+        // An error means that the group is empty.
+        let _ = kill_process_group(self.process.pid, signal);
+    }
+
+    /// Ends the orphaned processes of the child, and reports those that it spares. Returns what it has killed.
+    #[cfg(target_os = "linux")]
+    fn end_orphans(&self) -> Vec<Killed> {
+        let Some(since) = self.process.start else {
+            return Vec::new();
+        };
+        let search = Search {
+            tag: &self.tag,
+            since,
+            pipes: self.pipes,
+            kill_doubtful: self.shared.config.kill_doubtful_orphans,
+        };
+        let found = search.run();
+        self.shared.spare(found.doubtful);
+        found.killed
+    }
+
+    /// Does nothing: only Linux shows the environment of other processes.
+    #[cfg(not(target_os = "linux"))]
+    fn end_orphans(&self) -> Vec<Killed> {
+        let Self {
+            tag: Tag {},
+            pipes: _,
+            ..
+        } = self;
+        Vec::new()
+    }
+}
+
+/// Reaps the killed processes that this program has adopted, as the first process of a container or as a
+/// subreaper. Nobody else would.
+#[cfg(target_os = "linux")]
+fn reap_adopted(mut killed: Vec<Killed>, child: &ProcessHandle) {
+    // The rest of the child's group was killed without a look at who that was.
+    killed.extend(
+        proc_fs::children(getpid())
+            .into_iter()
+            .filter(|(pid, start)| {
+                let group = proc_fs::stat(*pid).and_then(|stat| stat.group);
+                *pid != child.pid && group == Some(child.pid) && Some(*start) >= child.start
+            }),
+    );
+    let deadline = Instant::now() + EXIT_TIMEOUT;
+    loop {
+        killed.retain(|(pid, start)| {
+            let stat = proc_fs::stat(*pid).filter(|stat| stat.start == *start);
+            let is_ours = stat.is_some_and(|stat| stat.parent == Some(getpid()));
+            if is_ours {
+                let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+                let _ = waitid(WaitId::Pid(*pid), options);
+            }
+            is_ours
+        });
+        if killed.is_empty() || Instant::now() > deadline {
+            return;
+        }
+        thread::sleep(POLL_INTERVAL);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reap_adopted(_: Vec<Killed>, _: &ProcessHandle) {}
+
+fn inode(pipe: impl AsFd) -> Option<u64> {
+    Some(rustix::fs::fstat(pipe).ok()?.st_ino)
+}

@@ -1,0 +1,167 @@
+//! A service can be drained, and stopped in order.
+
+use std::{path::Path, time::Duration};
+
+use codex_telemetry::{
+    ErrorClass, Outcome,
+    turn::{Drained, TurnError, TurnRequest},
+};
+use tokio::task::JoinHandle;
+use tower::ServiceExt;
+
+use crate::support::{
+    DEADLINE, GOOD_TURN, Stack, comes_true, fake_codex, request, running, unique_sleep, until_gone,
+    until_running,
+};
+
+async fn drained(drain: impl Future<Output = Drained>) -> Drained {
+    let drained = tokio::time::timeout(DEADLINE, drain).await;
+    drained.expect("the service is not drained")
+}
+
+/// Starts a turn in the background, and waits until `marker` runs.
+async fn start(
+    stack: &Stack,
+    request: TurnRequest,
+    marker: &str,
+) -> JoinHandle<Result<String, TurnError>> {
+    let turn = stack.service().oneshot(request);
+    let turn = tokio::spawn(async move { Ok(turn.await?.final_message.unwrap_or_default()) });
+    until_running(marker).await;
+    turn
+}
+
+/// A script that writes a file on SIGINT, as Codex does with its usage, and runs `then`.
+fn on_interrupt(file: &Path, then: &str, sleep: &str) -> String {
+    let file = file.display();
+    format!("trap 'echo used >\"{file}\"; {then}; exit 1' INT; {sleep} & wait")
+}
+
+#[tokio::test]
+async fn a_service_without_turns_is_drained() {
+    let stack = Stack::new(fake_codex());
+    assert_eq!(drained(stack.bare().drain()).await, Drained::default());
+    stack.run(request(GOOD_TURN)).await.unwrap();
+    assert_eq!(drained(stack.bare().drain()).await, Drained::default());
+}
+
+#[tokio::test]
+async fn a_drain_waits_until_the_processes_of_a_dropped_turn_are_gone() {
+    let sleep = unique_sleep();
+    let stack = Stack::new(fake_codex());
+    let script = format!("setsid sh -c '{sleep} & {sleep}' & wait");
+    let turn = start(&stack, request(&script), &sleep).await;
+    let service = stack.bare();
+    assert_eq!(service.active(), 1);
+    turn.abort();
+    drained(service.drain()).await;
+    assert_eq!((service.active(), running(&sleep)), (0, None));
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_turns_that_run_and_does_not_end_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let gate = directory.path().join("gate");
+    let sleep = unique_sleep();
+    let stack = Stack::new(fake_codex());
+    let script = format!(
+        "{sleep} & until test -e '{}'; do sleep 0.01; done; {GOOD_TURN}",
+        gate.display()
+    );
+    let turn = start(&stack, request(&script), &sleep).await;
+    let service = stack.bare();
+    let drain = tokio::spawn(async move { service.drain().await });
+    tokio::task::yield_now().await;
+    assert!(!drain.is_finished());
+    std::fs::write(gate, "").unwrap();
+    assert_eq!(turn.await.unwrap().unwrap(), "hi");
+    drained(async { drain.await.unwrap() }).await;
+}
+
+#[tokio::test]
+async fn a_stopped_turn_is_interrupted_and_can_write_down_its_usage() {
+    let directory = tempfile::tempdir().unwrap();
+    let usage = directory.path().join("usage");
+    let sleep = unique_sleep();
+    let stack = Stack::new(fake_codex());
+    let turn = start(&stack, request(&on_interrupt(&usage, ":", &sleep)), &sleep).await;
+    drained(stack.bare().shutdown(DEADLINE)).await;
+    assert_eq!(std::fs::read_to_string(usage).unwrap(), "used\n");
+    let turn = turn.await.unwrap();
+    assert!(matches!(turn, Err(TurnError::Stopped)), "{turn:?}");
+    assert_eq!(running(&sleep), None);
+    let event = stack.turn_event();
+    assert_eq!(event.outcome(), Some(Outcome::Error));
+    assert_eq!(event.error_class(), Some(ErrorClass::Interrupted));
+}
+
+#[tokio::test]
+async fn a_stopped_turn_that_ignores_the_interrupt_is_killed_after_the_grace_period() {
+    let sleep = unique_sleep();
+    let stack = Stack::new(fake_codex());
+    let script = format!("trap '' INT; {sleep}");
+    let turn = start(&stack, request(&script), &sleep).await;
+    drained(stack.bare().shutdown(Duration::from_millis(50))).await;
+    let turn = turn.await.unwrap();
+    assert!(matches!(turn, Err(TurnError::Stopped)), "{turn:?}");
+    assert_eq!(running(&sleep), None);
+}
+
+#[tokio::test]
+async fn a_turn_that_completes_within_the_grace_period_keeps_its_result() {
+    let directory = tempfile::tempdir().unwrap();
+    let usage = directory.path().join("usage");
+    let turn = directory.path().join("turn");
+    std::fs::write(&turn, GOOD_TURN).unwrap();
+    let sleep = unique_sleep();
+    let stack = Stack::new(fake_codex());
+    let complete = format!(". \"{}\"", turn.display());
+    let turn = start(
+        &stack,
+        request(&on_interrupt(&usage, &complete, &sleep)),
+        &sleep,
+    )
+    .await;
+    drained(stack.bare().shutdown(DEADLINE)).await;
+    assert_eq!(turn.await.unwrap().unwrap(), "hi");
+}
+
+#[tokio::test]
+async fn a_stopped_service_takes_no_new_turns() {
+    let stack = Stack::new(fake_codex());
+    drained(stack.bare().shutdown(DEADLINE)).await;
+    let turn = stack.run(request(GOOD_TURN)).await;
+    assert!(matches!(turn, Err(TurnError::Stopped)), "{turn:?}");
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn a_drained_service_knows_the_doubtful_orphans_that_still_run() {
+    let sleep = unique_sleep();
+    let stack = Stack::new(fake_codex());
+    // One output leads to a file, the other one nowhere.
+    let script = format!("setsid {sleep} >/dev/null & {GOOD_TURN}");
+    stack.run(request(&script)).await.unwrap();
+    let service = stack.bare();
+    let [pid] = drained(service.drain()).await.orphans[..] else {
+        panic!("not one orphan");
+    };
+    let process = running(&sleep).unwrap();
+    assert!(process.starts_with(&format!("{pid} ")), "{process}");
+
+    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    assert!(comes_true(|| running(&sleep).is_none()).await);
+    assert_eq!(drained(service.drain()).await, Drained::default());
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn a_doubtful_orphan_is_killed_if_the_program_asks_for_it() {
+    let sleep = unique_sleep();
+    let stack = Stack::new(fake_codex().kill_doubtful_orphans(true));
+    let script = format!("setsid {sleep} >/dev/null & {GOOD_TURN}");
+    stack.run(request(&script)).await.unwrap();
+    until_gone(&sleep).await;
+    assert_eq!(drained(stack.bare().drain()).await, Drained::default());
+}

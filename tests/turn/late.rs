@@ -1,0 +1,164 @@
+//! What comes after the end of a turn changes nothing, and holds up nothing.
+
+use std::time::Duration;
+
+use codex_telemetry::{
+    event::names,
+    turn::{Progress, TurnError},
+};
+use tokio::sync::mpsc;
+
+use crate::support::{GOOD_TURN, Stack, comes_true, fake_codex, request};
+
+/// Runs a script in a session of its own, without the tag of the turn, so that nothing can find it. It ends
+/// when its output is closed.
+fn stranger(script: &str) -> String {
+    format!("env -u CODEX_TELEMETRY_TAG -u CODEX_TELEMETRY_TURN setsid sh -c '{script}' &")
+}
+
+/// Writes for ever, with pauses that are shorter than any timeout.
+fn forever(line: &str) -> String {
+    format!("while echo {line}; do sleep 0.05; done")
+}
+
+#[tokio::test]
+async fn a_stranger_that_writes_to_standard_error_does_not_hold_the_turn_open() {
+    let stack = Stack::new(fake_codex());
+    let script = stranger(&forever("noise >&2"));
+    let turn = stack.run(request(&format!("{script} exit 1"))).await;
+    assert!(matches!(turn, Err(TurnError::Exited { .. })), "{turn:?}");
+}
+
+#[tokio::test]
+async fn a_stranger_that_writes_empty_lines_does_not_hold_the_turn_open() {
+    let stack = Stack::new(fake_codex());
+    let script = stranger(&forever(""));
+    let turn = stack.run(request(&format!("{script} exit 1"))).await;
+    assert!(matches!(turn, Err(TurnError::Exited { .. })), "{turn:?}");
+}
+
+#[tokio::test]
+async fn empty_lines_count_against_the_limit() {
+    let stack = Stack::new(fake_codex().output_limit(10_000));
+    let turn = stack.run(request("yes ''")).await;
+    let limit = matches!(turn, Err(TurnError::OutputTooLarge { limit: 10_000 }));
+    assert!(limit, "{turn:?}");
+}
+
+#[tokio::test]
+async fn lines_after_the_end_of_a_turn_do_not_change_its_result() {
+    let stack = Stack::new(fake_codex());
+    let expected = stack.run(request(GOOD_TURN)).await.unwrap();
+
+    let late = r#"
+        echo '{"type":"item.completed","item":{"id":"item_9","type":"agent_message","text":"late"}}'
+        echo '{"type":"error","message":"Reconnecting... 1/5"}'
+        echo '{"type":"turn.completed","usage":{"input_tokens":999,"output_tokens":999}}'
+    "#;
+    let stack = Stack::new(fake_codex());
+    let turn = stack.run(request(&format!("{GOOD_TURN}\n{late}"))).await;
+    assert_eq!(turn.unwrap(), expected);
+}
+
+#[tokio::test]
+async fn any_amount_of_output_after_the_end_of_a_turn_does_not_change_its_result() {
+    let stack = Stack::new(fake_codex().output_limit(10_000));
+    let late = "yes '{\"type\":\"turn.paused\"}' | head -c 1000000";
+    let turn = stack.run(request(&format!("{GOOD_TURN}\n{late}"))).await;
+    assert_eq!(turn.unwrap().final_message.as_deref(), Some("hi"));
+}
+
+#[tokio::test]
+async fn a_turn_that_has_failed_does_not_complete_later() {
+    let stack = Stack::new(fake_codex());
+    let script = r#"
+        echo '{"type":"turn.failed","error":{"message":"first"}}'
+        echo '{"type":"turn.completed","usage":{"input_tokens":999}}'
+    "#;
+    let turn = stack.run(request(script)).await;
+    let Err(TurnError::Failed { message, .. }) = turn else {
+        panic!("{turn:?}");
+    };
+    assert_eq!(message, "first");
+    assert_eq!(stack.turn_event().attribute(names::INPUT_TOKENS), None);
+}
+
+/// A script that reports `count` items.
+fn items(count: usize) -> String {
+    let item = r#"{"type":"item.completed","item":{"id":"i","type":"reasoning","text":"x"}}"#;
+    format!("for i in $(seq {count}); do echo '{item}'; done")
+}
+
+#[tokio::test]
+async fn unread_progress_does_not_hide_the_exit() {
+    let (sender, _unread) = mpsc::channel(1);
+    let stack = Stack::new(fake_codex().exit_grace(Duration::from_millis(50)));
+    let script = format!("{}; echo why >&2; exit 3", items(5));
+    let turn = stack.run(request(&script).with_progress(sender)).await;
+    let Err(TurnError::Exited { status, stderr, .. }) = turn else {
+        panic!("{turn:?}");
+    };
+    assert_eq!((status.code(), stderr.as_str()), (Some(3), "why"));
+    let dropped = stack
+        .turn_event()
+        .attribute(names::DROPPED_PROGRESS)
+        .cloned();
+    assert_eq!(dropped, Some(4.into()));
+}
+
+#[tokio::test]
+async fn unread_progress_does_not_stop_standard_error_from_being_read() {
+    let (sender, _unread) = mpsc::channel(1);
+    let stack = Stack::new(fake_codex().exit_grace(Duration::from_millis(50)));
+    // More than a pipe holds, so that it exits only if it is read.
+    let script = format!("{}; head -c 300000 /dev/zero >&2; exit 3", items(5));
+    let turn = stack.run(request(&script).with_progress(sender)).await;
+    assert!(matches!(turn, Err(TurnError::Exited { .. })), "{turn:?}");
+}
+
+#[tokio::test]
+async fn unread_progress_does_not_extend_the_grace_period() {
+    let (sender, _unread) = mpsc::channel(1);
+    let stack = Stack::new(fake_codex().exit_grace(Duration::from_millis(50)));
+    let script = format!("{}; {GOOD_TURN}\nsleep 300", items(1));
+    let request = request(&script).with_progress(sender);
+    assert!(stack.run(request).await.is_ok());
+}
+
+#[tokio::test]
+async fn progress_beyond_the_queue_is_dropped_and_counted_and_the_turn_goes_on() {
+    let (sender, mut receiver) = mpsc::channel(1);
+    let stack = Stack::new(fake_codex().exit_grace(Duration::from_millis(50)));
+    let script = format!("{}\n{GOOD_TURN}", items(2000));
+    let turn = stack.run(request(&script).with_progress(sender)).await;
+    assert_eq!(turn.unwrap().items.len(), 2001);
+    assert!(receiver.recv().await.is_some());
+    assert!(receiver.recv().await.is_none());
+    // All items, and the starts of the thread and the turn, without the one in the channel.
+    let dropped = stack
+        .turn_event()
+        .attribute(names::DROPPED_PROGRESS)
+        .cloned();
+    assert_eq!(dropped, Some(2002.into()));
+}
+
+#[tokio::test]
+async fn a_slow_reader_gets_all_progress_and_the_end_of_the_turn() {
+    let directory = tempfile::tempdir().unwrap();
+    let written = directory.path().join("written");
+    let (sender, mut receiver) = mpsc::channel(1);
+    let stack = Stack::new(fake_codex());
+    let script = format!("{}\n{GOOD_TURN}\ntouch '{}'", items(500), written.display());
+    let read_late = async {
+        assert!(comes_true(|| written.exists()).await);
+        let mut items = 0;
+        while let Some(progress) = receiver.recv().await {
+            items += usize::from(matches!(progress, Progress::ItemCompleted(_)));
+        }
+        items
+    };
+    let turn = stack.run(request(&script).with_progress(sender));
+    let (turn, items) = tokio::join!(turn, read_late);
+    assert_eq!(turn.unwrap().items.len(), 501);
+    assert_eq!(items, 501);
+}
