@@ -168,7 +168,8 @@
 //!
 //! ## Retry by class
 //!
-//! [`RetryPolicy`] is a policy for tower's retry layer. It retries a call if the class of its error is retryable.
+//! [`RetryPolicy`] is a policy for tower's retry layer. It retries a call if the class of its error is retryable,
+//! and a turn, which has side effects, only after a refusal.
 //! [`ServiceBuilderExt`] has a method for each layer. [`CodexClassifier`] classifies the errors of this crate, of
 //! tower, of tokio and of the standard library.
 //!
@@ -379,5 +380,5 @@ pub use crate::{
 #[cfg(feature = "retry")]
 pub use crate::{
     classifier::{CodexClassifier, ExtendedClassifier},
-    retry::RetryPolicy,
+    retry::{RetryBudget, RetryPolicy},
 };

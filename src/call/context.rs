@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use opentelemetry::{KeyValue, StringValue, trace::SpanContext};
+use opentelemetry::{StringValue, trace::SpanContext};
 
 use super::{CallGuard, OpenCall, traceparent};
 use crate::event::{CallIds, CallStart, Classification, Emitter, Operation, Originator, Record};
@@ -192,7 +192,14 @@ impl CallContext {
         self.open_record().is_some()
     }
 
-    /// Records an attribute on the open call.
+    /// Records an attribute on the open call. Of two with the same key, the later value counts.
+    ///
+    /// | what a call keeps | limit | beyond it |
+    /// |---|--:|---|
+    /// | attributes | 128 | dropped, and counted in [`Event::dropped_attributes`](crate::Event::dropped_attributes) |
+    /// | bytes of a key | 256 | the attribute is dropped and counted |
+    /// | bytes of a text, or of all texts in an array | 16 KiB | cut at a character boundary, with `…` at the end |
+    /// | elements of an array | 128 | cut |
     ///
     /// The keys that the services use are in [`names`](crate::event::names).
     pub fn record(
@@ -201,8 +208,7 @@ impl CallContext {
         value: impl Into<opentelemetry::Value>,
     ) {
         if let Some(record) = self.open_record() {
-            let attribute = KeyValue::new(key, value);
-            record.annotate(|annotations| annotations.attributes.push(attribute));
+            record.set_attribute(key, value);
         }
     }
 

@@ -1,4 +1,4 @@
-use opentelemetry::{Key, KeyValue, StringValue, Value};
+use opentelemetry::{Key, StringValue, Value};
 
 use super::OpenCall;
 use crate::event::{Classification, Operation, Outcome};
@@ -62,12 +62,11 @@ impl CallGuard {
         Self::new(call.and_then(|call| call.open_child(operation, name, call_id)))
     }
 
-    /// Records an attribute on the call.
+    /// Records an attribute on the call, with the limits of
+    /// [`CallContext::record`](crate::CallContext::record).
     pub fn record(&self, key: impl Into<Key>, value: impl Into<Value>) {
         if let Some(call) = &self.call {
-            let attribute = KeyValue::new(key, value);
-            call.record()
-                .annotate(|annotations| annotations.attributes.push(attribute));
+            call.record().set_attribute(key, value);
         }
     }
 

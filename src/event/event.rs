@@ -202,18 +202,26 @@ impl Event {
 
     /// Returns the attributes that layers and services recorded; empty for a start event.
     ///
-    /// A key that was recorded twice is in the list twice, the latest value last.
+    /// Each key is in the list once, with its latest value, in the order in which the keys were first
+    /// recorded. [`CallContext::record`](crate::CallContext::record) has the limits.
     #[must_use]
     pub fn attributes(&self) -> &[KeyValue] {
         self.annotations()
-            .map_or(&[], |annotations| &annotations.attributes)
+            .map_or(&[], |annotations| annotations.attributes.as_slice())
     }
 
     /// Returns the latest value of one attribute.
     #[must_use]
     pub fn attribute(&self, key: &str) -> Option<&Value> {
-        let attributes = self.attributes().iter();
-        Some(&attributes.rev().find(|kv| kv.key.as_str() == key)?.value)
+        let mut attributes = self.attributes().iter();
+        Some(&attributes.find(|kv| kv.key.as_str() == key)?.value)
+    }
+
+    /// Returns how often an attribute was recorded that the call does not keep.
+    #[must_use]
+    pub fn dropped_attributes(&self) -> u32 {
+        self.annotations()
+            .map_or(0, |annotations| annotations.attributes.dropped())
     }
 
     /// Returns the first 128 span events of the call; empty for a start event.

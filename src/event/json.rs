@@ -33,6 +33,17 @@ impl Serialize for Event {
             let events: Vec<_> = self.span_events().iter().map(SpanEvent).collect();
             map.serialize_entry("span_events", &events)?;
         }
+        let count = |dropped| (dropped > 0).then_some(dropped);
+        optional(
+            &mut map,
+            "dropped_attributes",
+            count(self.dropped_attributes()),
+        )?;
+        optional(
+            &mut map,
+            "dropped_span_events",
+            count(self.dropped_span_events()),
+        )?;
         map.end()
     }
 }
@@ -72,11 +83,8 @@ struct Attributes<'a>(&'a [KeyValue]);
 impl Serialize for Attributes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        for (i, kv) in self.0.iter().enumerate() {
-            // A key that was recorded twice is in the object once, with its latest value.
-            if !self.0[i + 1..].iter().any(|later| later.key == kv.key) {
-                map.serialize_entry(kv.key.as_str(), &JsonValue(&kv.value))?;
-            }
+        for kv in self.0 {
+            map.serialize_entry(kv.key.as_str(), &JsonValue(&kv.value))?;
         }
         map.end()
     }

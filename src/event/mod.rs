@@ -2,6 +2,7 @@
 //!
 //! This module knows nothing of sinks, requests or layers. The rest of the crate is built on it.
 
+mod attributes;
 mod clock;
 mod emitter;
 mod error_class;

@@ -8,12 +8,13 @@ use std::{
 };
 
 use opentelemetry::{
-    KeyValue, SpanId, StringValue, TraceFlags, TraceId,
+    Key, KeyValue, SpanId, StringValue, TraceFlags, TraceId, Value,
     trace::{Event as SpanEvent, SpanContext},
 };
 
 use super::{
     Emitter,
+    attributes::{Attributes, cut},
     clock::{Tick, WallTime},
     error_class::Classification,
     id,
@@ -81,7 +82,7 @@ struct OpenState {
 /// What layers and services write on an open call.
 #[derive(Debug, Default)]
 pub(crate) struct Annotations {
-    pub(crate) attributes: Vec<KeyValue>,
+    pub(crate) attributes: Attributes,
     pub(crate) classification: Option<Classification>,
     /// The originator, when it was set after the call had begun.
     pub(crate) originator: Option<Originator>,
@@ -187,6 +188,15 @@ impl Record {
         if open.emitter.is_some() {
             write(open.annotations.get_or_insert_default());
         }
+    }
+
+    /// Sets an attribute; a value that is too long is cut.
+    #[inline]
+    pub(crate) fn set_attribute(&self, key: impl Into<Key>, value: impl Into<Value>) {
+        // Not under the lock: the conversions are foreign code, and cutting copies.
+        let mut attribute = KeyValue::new(key, value);
+        cut(&mut attribute.value);
+        self.annotate(|annotations| annotations.attributes.set(attribute));
     }
 
     pub(crate) fn classify(&self, mut classification: Classification) {

@@ -2,11 +2,18 @@ use std::error::Error;
 
 /// Truncates `text` to at most `limit` bytes, at a character boundary, and appends `…` if it was longer.
 pub(crate) fn truncate(text: &mut String, limit: usize) {
-    if text.len() > limit {
-        let end = (0..=limit).rev().find(|end| text.is_char_boundary(*end));
-        text.truncate(end.unwrap_or_default());
-        text.push('…');
+    if let Some(truncated) = truncated(text, limit) {
+        *text = truncated;
     }
+}
+
+/// Returns the text that [`truncate`] leaves, or `None` if `text` is not longer than `limit`.
+#[inline]
+pub(super) fn truncated(text: &str, limit: usize) -> Option<String> {
+    (text.len() > limit).then(|| {
+        let end = (0..=limit).rev().find(|end| text.is_char_boundary(*end));
+        format!("{}…", &text[..end.unwrap_or_default()])
+    })
 }
 
 /// Returns the text of an error and of its sources, in one line.

@@ -23,7 +23,7 @@ pub(super) fn span(event: &Event, scope: &InstrumentationScope) -> SpanData {
         start_time: event.start_time(),
         end_time: event.time(),
         attributes: attributes(event),
-        dropped_attributes_count: 0,
+        dropped_attributes_count: event.dropped_attributes(),
         events,
         links: SpanLinks::default(),
         status: status(event),
@@ -89,12 +89,10 @@ pub(super) fn attributes(event: &Event) -> Vec<KeyValue> {
     attributes.some(names::OUTCOME, outcome);
     attributes.some(names::ERROR_TYPE, event.error_type());
     let fixed = attributes.0.len();
-    for (index, attribute) in event.attributes().iter().enumerate() {
-        // If a key was recorded more than once, the latest value is exported. Recorded values do not
-        // replace the attributes above.
-        let (fixed, later) = (&attributes.0[..fixed], &event.attributes()[index + 1..]);
-        let mut others = fixed.iter().chain(later);
-        if !others.any(|other| other.key == attribute.key) {
+    for attribute in event.attributes() {
+        // Recorded values do not replace the attributes above.
+        let mut fixed = attributes.0[..fixed].iter();
+        if !fixed.any(|other| other.key == attribute.key) {
             attributes.0.push(attribute.clone());
         }
     }

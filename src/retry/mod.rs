@@ -1,8 +1,8 @@
 //! Retry by error class: a policy for tower's [`retry`](tower::retry) layer.
 //!
 //! [`RetryPolicy`] classifies the error of a call and retries it only if that may help. It waits as long as
-//! the error says, or else for a backoff that grows and is jittered. The calls of one policy share a budget,
-//! so a service that is down gets little more load than one that works.
+//! the error says and a little longer, or else for a backoff that grows; both are jittered. The calls of one
+//! policy share a [`RetryBudget`], so a service that is down gets little more load than one that works.
 //!
 //! # The order of the layers
 //!
@@ -20,10 +20,18 @@
 //!
 //! # What a retry repeats
 //!
-//! A retry sends the same request again and undoes nothing of the failed attempt. A turn that failed half-way
-//! has run commands and changed files, and a turn that resumed no thread starts another new one. Retry only
-//! what may be done twice.
+//! A retry sends the same request again and undoes nothing of the failed attempt. Retry only what may be done
+//! twice.
+//!
+//! A turn that failed half-way has run commands, called MCP tools and changed files, and has used tokens. The
+//! retry sees the changed files, but is not told what has been done. If the request resumes a thread, the
+//! prompt is in that thread twice; if not, each attempt starts a thread of its own. The error does not say how
+//! far the turn came. So a turn is retried by default only if it was refused (`rate_limit`, `overloaded`),
+//! which mostly happens at its start; that can happen to a later request of the same turn as well. A turn
+//! whose connection was lost, that ran into a deadline or whose provider failed is retried only by
+//! [`RetryPolicy::retry_if`].
 
+mod budget;
 mod policy;
 
-pub use self::policy::RetryPolicy;
+pub use self::{budget::RetryBudget, policy::RetryPolicy};

@@ -1,19 +1,26 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::Sleep;
-use tower::retry::{
-    Policy,
-    budget::{Budget, TpsBudget},
-};
+use tower::retry::{Policy, budget::Budget};
 
+use super::RetryBudget;
 use crate::{
     call::CodexRequest,
     classifier::CodexClassifier,
     error_class::Classify,
-    event::{Classification, ErrorClass},
+    event::{Classification, ErrorClass, Operation},
 };
 
 /// A [`Policy`] that retries a call if the class of its error is retryable.
+///
+/// | class of the error | a [turn](Operation::Turn) | any other operation |
+/// |---|---|---|
+/// | `rate_limit`, `overloaded` | retried | retried |
+/// | `transport`, `timeout`, `server_error` | only by [`retry_if`](Self::retry_if) | retried |
+/// | any other | only by `retry_if` | only by `retry_if` |
+///
+/// A turn has side effects, and after an error of the second row nobody knows which: see
+/// [what a retry repeats](super#what-a-retry-repeats).
 ///
 /// It counts the attempts in the request's [`CallContext`](crate::CallContext), so the events of each attempt
 /// have its number. It adds a span event to the open call for each retry, and for each retry that would have
@@ -64,7 +71,7 @@ use crate::{
 #[derive(Clone)]
 pub struct RetryPolicy<C = CodexClassifier> {
     classifier: C,
-    retry_if: fn(ErrorClass) -> bool,
+    retry_if: fn(Operation, ErrorClass) -> bool,
     max_attempts: u32,
     initial_backoff: Duration,
     max_backoff: Duration,
@@ -80,20 +87,20 @@ impl RetryPolicy {
     /// | setting | default |
     /// |---|---|
     /// | [`max_attempts`](Self::max_attempts) | 3 |
-    /// | [`retry_if`](Self::retry_if) | [`ErrorClass::is_retryable`] |
+    /// | [`retry_if`](Self::retry_if) | the table [above](Self) |
     /// | [`backoff`](Self::backoff) | 1 second at first, 30 seconds at most |
     /// | [`max_retry_after`](Self::max_retry_after) | 60 seconds |
-    /// | [`budget`](Self::budget) | tower's [`TpsBudget`] with its defaults |
+    /// | [`budget`](Self::budget) | a [`RetryBudget`] of its own, with its defaults |
     #[must_use]
     pub fn new() -> Self {
         Self {
             classifier: CodexClassifier,
-            retry_if: ErrorClass::is_retryable,
+            retry_if: is_retried_by_default,
             max_attempts: 3,
             initial_backoff: Duration::from_secs(1),
             max_backoff: Duration::from_secs(30),
             max_retry_after: Duration::from_secs(60),
-            budget: Arc::new(TpsBudget::default()),
+            budget: Arc::new(RetryBudget::new()),
         }
     }
 }
@@ -113,9 +120,19 @@ impl<C> RetryPolicy<C> {
         }
     }
 
-    /// Sets which error classes are retried.
+    /// Sets which errors are retried, by the operation of the request and the class of its error.
+    ///
+    /// The predicate replaces the table [above](Self). A program whose turns may be done twice, such as one
+    /// whose turns only read, opts in to retries of lost turns as well:
+    ///
+    /// ```
+    /// use codex_telemetry::RetryPolicy;
+    ///
+    /// let policy = RetryPolicy::new().retry_if(|_operation, class| class.is_retryable());
+    /// # let _ = policy;
+    /// ```
     #[must_use]
-    pub fn retry_if(mut self, predicate: fn(ErrorClass) -> bool) -> Self {
+    pub fn retry_if(mut self, predicate: fn(Operation, ErrorClass) -> bool) -> Self {
         self.retry_if = predicate;
         self
     }
@@ -129,8 +146,14 @@ impl<C> RetryPolicy<C> {
         self
     }
 
-    /// Sets the backoff for errors that do not say when to retry. It starts with `initial`, doubles with each
-    /// attempt up to `max`, and is jittered: the policy waits between half of it and all of it.
+    /// Sets the backoff, which starts with `initial` and doubles with each attempt up to `max`.
+    ///
+    /// The waits are random, so that calls that failed together do not return together:
+    ///
+    /// | the error | the policy waits |
+    /// |---|---|
+    /// | does not say when to retry | between half of the backoff and all of it |
+    /// | has a retry-after | as long as it says, and up to the backoff on top |
     #[must_use]
     pub fn backoff(mut self, initial: Duration, max: Duration) -> Self {
         self.initial_backoff = initial;
@@ -138,8 +161,10 @@ impl<C> RetryPolicy<C> {
         self
     }
 
-    /// Sets the longest time that the policy waits when the error says how long. If the error asks for more,
-    /// the call fails at once with that error, and the caller can decide what to do meanwhile.
+    /// Sets the longest retry-after that the policy waits for. If the error asks for more, the call fails at
+    /// once with that error, and the caller can decide what to do meanwhile.
+    ///
+    /// The backoff on top does not count.
     #[must_use]
     pub fn max_retry_after(mut self, max: Duration) -> Self {
         self.max_retry_after = max;
@@ -148,22 +173,35 @@ impl<C> RetryPolicy<C> {
 
     /// Sets the budget: each retry withdraws from it, each success deposits.
     ///
-    /// Policies can share one budget.
+    /// Policies can share one budget. Tower's `TpsBudget` suits calls that take milliseconds: by default it
+    /// allows ten retries a second.
     #[must_use]
     pub fn budget(mut self, budget: Arc<impl Budget + Send + Sync + 'static>) -> Self {
         self.budget = budget;
         self
     }
 
-    /// Returns the jittered backoff after an attempt.
-    fn backoff_after(&self, attempt: u32) -> Duration {
+    /// Returns how long to wait after an attempt.
+    fn wait_after(&self, attempt: u32, retry_after: Option<Duration>) -> Duration {
         let doublings = 2_u32.saturating_pow(attempt.saturating_sub(1));
         let backoff = self.initial_backoff.saturating_mul(doublings);
+        let backoff = backoff.min(self.max_backoff);
         // Not tower's `ExponentialBackoff`. Clones of it have the same random numbers, so calls that fail
         // together would retry together, and at its maximum it has no jitter at all.
-        backoff
-            .min(self.max_backoff)
-            .mul_f64(f64::midpoint(1.0, fastrand::f64()))
+        match retry_after {
+            // Never shorter: the failing side knows best.
+            Some(wait) => wait.saturating_add(backoff.mul_f64(fastrand::f64())),
+            None => backoff / 2 + (backoff / 2).mul_f64(fastrand::f64()),
+        }
+    }
+}
+
+/// Returns whether an error is retried unless [`RetryPolicy::retry_if`] says otherwise.
+fn is_retried_by_default(operation: Operation, class: ErrorClass) -> bool {
+    match operation {
+        // A refusal. After other errors, the turn may have gone any part of its way.
+        Operation::Turn => matches!(class, ErrorClass::RateLimit | ErrorClass::Overloaded),
+        _ => class.is_retryable(),
     }
 }
 
@@ -179,6 +217,7 @@ where
             self.budget.deposit();
             return None;
         };
+        let operation = request.operation();
         let context = request.context_mut();
         let attempt = context.attempt();
         if attempt >= self.max_attempts {
@@ -187,11 +226,18 @@ where
         let Classification {
             class, retry_after, ..
         } = self.classifier.classify(error);
-        if !(self.retry_if)(class) {
+        let is_retried = (self.retry_if)(operation, class);
+        if !is_retried && !class.is_retryable() {
             return None;
         }
 
         let failed = format!("attempt {attempt} failed: {class}");
+        if !is_retried {
+            context.add_event(format!(
+                "{failed}; not retried: the policy excludes it for {operation}"
+            ));
+            return None;
+        }
         if let Some(wait) = retry_after
             && wait > self.max_retry_after
         {
@@ -205,7 +251,7 @@ where
             context.add_event(format!("{failed}; not retried: the budget is spent"));
             return None;
         }
-        let wait = retry_after.unwrap_or_else(|| self.backoff_after(attempt));
+        let wait = self.wait_after(attempt, retry_after);
         context.add_event(format!("{failed}; retrying in {wait:.1?}"));
         *context = context.clone().with_attempt(attempt + 1);
         Some(tokio::time::sleep(wait))

@@ -44,7 +44,7 @@ fn an_attribute_that_is_recorded_twice_has_its_last_value() {
 
     let end = only(&sink);
     assert_eq!(end.attribute("tokens"), Some(&8.into()));
-    assert_eq!(end.attributes().len(), 3);
+    assert_eq!(end.attributes().len(), 2);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What the three layers promise: alone, together in any order, and among tower's middleware.
 
 mod annotations;
+mod attribute_limits;
 mod bounds;
 #[path = "../support/checked/mod.rs"]
 mod checked;

@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use codex_telemetry::{ErrorClass, ServiceBuilderExt};
+use codex_telemetry::{ErrorClass, RetryBudget, ServiceBuilderExt};
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use tower::{
     ServiceBuilder, ServiceExt,
     retry::budget::{Budget, TpsBudget},
@@ -102,4 +103,99 @@ async fn towers_budget_limits_the_retries_of_a_service_that_is_down() {
         assert_eq!(service.clone().oneshot(request()).await, Err(LOST));
     }
     assert_eq!(flaky.attempts().len(), 50 + 10);
+}
+
+/// Returns how many retries `budget` allows now, and takes them.
+fn drain(budget: &RetryBudget) -> usize {
+    std::iter::repeat_with(|| budget.withdraw())
+        .take_while(|allowed| *allowed)
+        .count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_budget_never_holds_more_than_its_capacity() {
+    for capacity in [0, 1, 3] {
+        let budget = RetryBudget::new()
+            .capacity(capacity)
+            .success_percent(1000)
+            .refill_interval(Duration::from_secs(1));
+        let capacity = capacity as usize;
+        assert_eq!(drain(&budget), capacity);
+        budget.deposit();
+        assert_eq!(drain(&budget), capacity.min(10));
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        budget.deposit();
+        assert_eq!(drain(&budget), capacity);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_budget_gives_back_one_retry_in_each_refill_interval() {
+    let budget = RetryBudget::new().refill_interval(Duration::from_secs(10));
+    drain(&budget);
+    for (seconds, refilled) in [(9, 0), (1, 1), (25, 2), (4, 0), (1, 1), (3600, 10)] {
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        assert_eq!(drain(&budget), refilled, "after {seconds} more seconds");
+    }
+
+    let never = RetryBudget::new().refill_interval(Duration::MAX);
+    let always = RetryBudget::new().refill_interval(Duration::ZERO);
+    for budget in [&never, &always] {
+        assert_eq!(drain(budget), 10);
+    }
+    tokio::time::advance(Duration::from_secs(1_000_000)).await;
+    assert_eq!((drain(&never), drain(&always)), (0, 10));
+}
+
+/// Makes `calls` calls, four a second, of a service around which `policy` retries.
+async fn call_at_the_rate_of_turns(calls: usize, flaky: &Flaky, policy: TestPolicy) {
+    let service = flaky.retried(policy);
+    let active = FuturesUnordered::new();
+    for _ in 0..calls {
+        active.push(tokio::spawn(service.clone().oneshot(request())));
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    active.for_each(async |_| ()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_default_budget_allows_ten_retries_and_one_a_minute_of_a_service_that_is_down() {
+    let flaky = Flaky::never_succeeds(LOST);
+    // 300 calls in 75 seconds.
+    call_at_the_rate_of_turns(300, &flaky, policy()).await;
+    assert_eq!(flaky.attempts().len(), 300 + 10 + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_default_budget_allows_retries_of_a_fifth_of_the_successes() {
+    // Every call fails at first, and its retry succeeds.
+    let flaky = Flaky::new(LOST, 2);
+    call_at_the_rate_of_turns(300, &flaky, policy()).await;
+    // The first ten, one for every five of these successes, and one after a minute.
+    assert_eq!(flaky.attempts().len(), 300 + 10 + 2 + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_the_default_budget_single_failures_are_retried() {
+    let policy = policy();
+    for _ in 0..100 {
+        // One failure among ten calls.
+        assert_eq!(Flaky::new(LOST, 2).call(policy.clone()).await, Ok(2));
+        for _ in 0..9 {
+            assert_eq!(Flaky::new(LOST, 1).call(policy.clone()).await, Ok(1));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_default_budget_is_full_again_ten_minutes_after_an_outage() {
+    let policy = policy()
+        .max_attempts(100)
+        .backoff(Duration::ZERO, Duration::ZERO);
+    for _ in 0..3 {
+        let flaky = Flaky::never_succeeds(LOST);
+        assert_eq!(flaky.call(policy.clone()).await, Err(LOST));
+        assert_eq!(flaky.attempts().len(), 1 + 10);
+        tokio::time::advance(Duration::from_secs(600)).await;
+    }
 }

@@ -26,7 +26,7 @@ async fn each_attempt_is_a_child_call_and_each_retry_a_span_event_of_the_whole_c
         .originator(Originator::Cli)
         .timing(sink.clone())
         .error_class(classify)
-        .retry(policy())
+        .retry(policy().backoff(Duration::ZERO, Duration::ZERO))
         .timing(sink.clone())
         .error_class(classify)
         .service(Flaky::new(slow, 3));

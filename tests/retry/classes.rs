@@ -23,10 +23,56 @@ async fn only_retryable_classes_are_retried() {
     }
 }
 
+/// A turn that the provider refuses is retried; one that was lost may have run commands.
+#[tokio::test(start_paused = true)]
+async fn a_turn_is_retried_only_after_a_refusal() {
+    for class in ErrorClass::ALL {
+        let failure = Failure(*class, None);
+        let flaky = Flaky::new(failure, 2);
+        let result = flaky.retried(policy()).oneshot(turn()).await;
+        if matches!(class, ErrorClass::RateLimit | ErrorClass::Overloaded) {
+            assert_eq!(result, Ok(2), "{class}");
+        } else {
+            assert_eq!(result, Err(failure), "{class}");
+            assert_eq!(flaky.attempts(), [1], "{class}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_turn_is_retried_by_opting_in() {
+    let policy = policy().retry_if(|_, class| class.is_retryable());
+    for class in [ErrorClass::Timeout, ErrorClass::Transport] {
+        let flaky = Flaky::new(Failure(class, None), 2);
+        let result = flaky.retried(policy.clone()).oneshot(turn()).await;
+        assert_eq!(result, Ok(2), "{class}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_is_not_retried_has_a_span_event_if_a_retry_may_have_helped() {
+    for (class, expected) in [
+        (
+            ErrorClass::Timeout,
+            &["attempt 1 failed: timeout; not retried: the policy excludes it for codex.turn"][..],
+        ),
+        (ErrorClass::InvalidRequest, &[]),
+    ] {
+        let sink = MemorySink::new();
+        let failure = Failure(class, None);
+        let service = ServiceBuilder::new()
+            .timing(sink.clone())
+            .retry(policy())
+            .service(Flaky::never_succeeds(failure));
+        assert_eq!(service.oneshot(turn()).await, Err(failure));
+        assert_eq!(span_events(&sink), expected);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn retry_if_replaces_the_retryable_classes() {
     let busy = Failure(ErrorClass::Custom("busy"), None);
-    let policy = policy().retry_if(|class| class == ErrorClass::Custom("busy"));
+    let policy = policy().retry_if(|_, class| class == ErrorClass::Custom("busy"));
     assert_eq!(Flaky::new(busy, 2).call(policy.clone()).await, Ok(2));
     assert_eq!(Flaky::new(LOST, 2).call(policy).await, Err(LOST));
 }

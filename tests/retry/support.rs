@@ -6,7 +6,10 @@ use std::{
 
 use codex_telemetry::{Call, Classification, ErrorClass, Operation, RetryPolicy};
 use tokio::time::Instant;
-use tower::{Service, ServiceBuilder, ServiceExt, retry::Retry};
+use tower::{
+    Service, ServiceBuilder, ServiceExt,
+    retry::{Retry, budget::TpsBudget},
+};
 
 use crate::checked::MemorySink;
 
@@ -98,8 +101,17 @@ pub(crate) fn policy() -> TestPolicy {
     RetryPolicy::new().classifier(classify)
 }
 
+/// Returns a budget that is never spent.
+pub(crate) fn unlimited() -> TpsBudget {
+    TpsBudget::new(Duration::from_secs(1), 1_000_000, 1.0)
+}
+
 pub(crate) fn request() -> Call<()> {
     Call::new(WORK, ())
+}
+
+pub(crate) fn turn() -> Call<()> {
+    Call::new(Operation::Turn, ())
 }
 
 /// Returns the names of the span events of the last call in `sink`.

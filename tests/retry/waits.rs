@@ -1,4 +1,4 @@
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use codex_telemetry::{CallContext, ErrorClass};
 use tower::ServiceExt;
@@ -14,14 +14,37 @@ fn limited(retry_after: Duration) -> Failure {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_after_replaces_the_backoff_exactly() {
+async fn a_retry_after_is_waited_for_in_full_and_a_part_of_the_backoff_on_top() {
     for millis in [0, 1, 1500, 59_000] {
         let retry_after = Duration::from_millis(millis);
-        let flaky = Flaky::new(limited(retry_after), 3);
-        let policy = policy().backoff(10 * SECOND, 10 * SECOND);
-        assert_eq!(flaky.call(policy).await, Ok(3));
-        assert_eq!(flaky.waits(), [retry_after; 2]);
+        let mut different = HashSet::new();
+        for _ in 0..100 {
+            let flaky = Flaky::new(limited(retry_after), 3);
+            assert_eq!(
+                flaky.call(policy().backoff(SECOND, 30 * SECOND)).await,
+                Ok(3)
+            );
+            let waits = flaky.waits();
+            for (wait, backoff) in waits.iter().zip([SECOND, 2 * SECOND]) {
+                assert!(*wait >= retry_after, "{wait:?} of {retry_after:?}");
+                assert!(
+                    *wait <= retry_after + backoff + TICK,
+                    "{wait:?} of {retry_after:?}"
+                );
+            }
+            different.insert(waits[0]);
+        }
+        // Random each time: of 100 out of 1000 values, far fewer than half are equal by chance.
+        assert!(different.len() > 50, "{} different", different.len());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_backoff_a_retry_after_is_waited_for_exactly() {
+    let flaky = Flaky::new(limited(SECOND), 3);
+    let exact = policy().backoff(Duration::ZERO, Duration::ZERO);
+    assert_eq!(flaky.call(exact).await, Ok(3));
+    assert_eq!(flaky.waits(), [SECOND; 2]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -80,14 +103,16 @@ async fn the_default_is_three_attempts_and_a_backoff_of_one_to_thirty_seconds() 
 
 #[tokio::test(start_paused = true)]
 async fn calls_that_fail_together_are_not_retried_together() {
-    let flaky = Flaky::new(LOST, 2);
-    let service = flaky.retried(policy());
-    let calls = (0..20).map(|_| service.clone().oneshot(request()));
-    futures_util::future::join_all(calls).await;
-    let waits = flaky.waits();
-    // The first twenty attempts come at once. At least some of the other twenty do not.
-    let apart = waits[20..].iter().filter(|wait| **wait >= TICK).count();
-    assert!(apart > 5, "{waits:?}");
+    for failure in [LOST, limited(2 * SECOND)] {
+        let flaky = Flaky::new(failure, 2);
+        let service = flaky.retried(policy().budget(Arc::new(unlimited())));
+        let calls = (0..20).map(|_| service.clone().oneshot(request()));
+        futures_util::future::join_all(calls).await;
+        let waits = flaky.waits();
+        // The first twenty attempts come at once. At least some of the other twenty do not.
+        let apart = waits[20..].iter().filter(|wait| **wait >= TICK).count();
+        assert!(apart > 5, "{waits:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

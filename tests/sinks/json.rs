@@ -144,6 +144,23 @@ fn the_last_value_of_an_attribute_wins() {
 }
 
 #[test]
+fn what_a_call_did_not_keep_is_counted() {
+    let [_, end] = call(turn(), Outcome::Ok, |_, context| {
+        for n in 0..130 {
+            context.record(format!("key {n}"), n);
+            context.add_event("retry");
+        }
+        context.add_event("retry");
+    });
+    let end: serde_json::Value = serde_json::from_str(&end).expect("JSON");
+    assert_eq!(end["attributes"].as_object().expect("an object").len(), 128);
+    assert_eq!(
+        (&end["dropped_attributes"], &end["dropped_span_events"]),
+        (&2.into(), &3.into())
+    );
+}
+
+#[test]
 fn every_type_of_attribute_has_its_json_type() {
     let attributes = attributes(|context| {
         context.record("bool", true);

@@ -3,6 +3,7 @@
 #![cfg(feature = "services")]
 
 mod approval;
+mod approval_deadline;
 mod approval_layers;
 mod approval_placement;
 mod arguments;

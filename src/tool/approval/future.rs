@@ -10,11 +10,13 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::{Timeout, error::Elapsed, timeout};
 use tower::{ServiceExt, util::Oneshot};
 use tower_service::Service;
 
-use super::{ApprovalRequest, Decision};
+use super::{
+    ApprovalRequest, Decision,
+    deadline::{Deadline, Elapsed},
+};
 use crate::{
     error::BoxError,
     tool::{ToolCall, ToolError, panic::poll_catching_panics},
@@ -48,7 +50,7 @@ pin_project! {
     {
         AwaitingApproval {
             #[pin]
-            approval: Option<Timeout<Oneshot<A, ApprovalRequest>>>,
+            approval: Option<Deadline<Oneshot<A, ApprovalRequest>>>,
             // Taken when the approver answers.
             call: Option<(S, ToolCall)>,
         },
@@ -71,7 +73,7 @@ where
         let request = ApprovalRequest::new(&call);
         Self {
             state: State::AwaitingApproval {
-                approval: Some(timeout(deadline, approver.oneshot(request))),
+                approval: Some(Deadline::new(deadline, approver.oneshot(request))),
                 call: Some((inner, call)),
             },
             tool,
@@ -123,7 +125,7 @@ fn check_approval<E: Into<BoxError>>(
     let source = match answer {
         Ok(Ok(Ok(Decision::Allow))) => return Ok(()),
         Ok(Ok(Ok(Decision::Deny { reason }))) => return Err(ToolError::Denied { tool, reason }),
-        Ok(Err(_)) => {
+        Ok(Err(Elapsed)) => {
             return Err(ToolError::ApprovalTimeout {
                 tool,
                 after: deadline,

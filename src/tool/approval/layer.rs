@@ -19,6 +19,17 @@ use super::ApprovalService;
 /// - Around a [`ToolService`](crate::tool::ToolService), the approver sees every call, including those
 ///   of unknown and disabled tools. The stats count only approved calls.
 ///
+/// # The deadline
+///
+/// The time starts when the service is called, and not with the first poll. Inside of a
+/// [`ToolService`](crate::tool::ToolService), whose future calls the tool when it is first polled, it starts
+/// then. It includes the wait until the approver is ready.
+///
+/// An answer counts only if it is read before the deadline. So a late yes is a no, even if it was given in
+/// time and the future was not polled until later; an approver that was not asked by then is not asked. Once
+/// a call is allowed, the deadline is over: to bound the tool and the wait for its readiness, put a timeout
+/// around the tool. The clock is tokio's, which on Linux stands still while the machine is suspended.
+///
 /// # Backpressure
 ///
 /// [`ApprovalService`] is always ready. The response future waits for the approver and then for the
@@ -61,8 +72,7 @@ pub struct ApprovalLayer<A> {
 }
 
 impl<A> ApprovalLayer<A> {
-    /// Returns a layer that asks `approver` and waits up to `deadline` for its answer, from the call
-    /// on. The wait includes the time until the approver is ready.
+    /// Returns a layer that asks `approver`, with a [`deadline`](Self#the-deadline) for the answer.
     pub const fn new(approver: A, deadline: Duration) -> Self {
         Self { approver, deadline }
     }

@@ -1,5 +1,6 @@
 //! Middleware that asks an approver before a tool runs.
 
+mod deadline;
 pub mod future;
 mod layer;
 mod request;

@@ -22,8 +22,8 @@ pub struct ApprovalService<S, A> {
 }
 
 impl<S, A> ApprovalService<S, A> {
-    /// Returns a service that asks `approver` and waits up to `deadline` for its answer, from the call
-    /// on, before it calls `inner`.
+    /// Returns a service that asks `approver` before it calls `inner`, with a
+    /// [deadline](super::ApprovalLayer#the-deadline) for the answer.
     pub const fn new(inner: S, approver: A, deadline: Duration) -> Self {
         Self {
             inner,
@@ -74,7 +74,7 @@ where
     ///
     /// # Panics
     ///
-    /// Panics outside a tokio runtime with time enabled, as [`tokio::time::timeout`] does.
+    /// Panics outside a tokio runtime with time enabled, as [`tokio::time::sleep`] does.
     fn call(&mut self, call: ToolCall) -> Self::Future {
         ResponseFuture::new(
             self.inner.clone(),

@@ -139,6 +139,17 @@ fn a_recorded_value_does_not_replace_an_attribute_of_the_crate_on_a_span() {
 }
 
 #[test]
+fn a_span_counts_the_attributes_that_its_call_did_not_keep() {
+    let few = span_of(Operation::Tool, "ls", |context| context.record("key", 1));
+    assert_eq!(few.dropped_attributes, 0);
+    let many = span_of(Operation::Tool, "ls", |context| {
+        (0..1000).for_each(|n| context.record(format!("key {n}"), n));
+    });
+    assert_eq!(many.attributes.len(), few.attributes.len() - 1 + 128);
+    assert_eq!(many.dropped_attributes, 1000 - 128);
+}
+
+#[test]
 fn a_span_contains_no_content() {
     let span = span_of(Operation::Turn, "reviewer", |_| {});
     let content = ["messages", "prompt", "arguments", "result", "instructions"];

@@ -1,0 +1,89 @@
+use opentelemetry::{Array, KeyValue, StringValue, Value};
+
+use super::text::truncated;
+
+/// The most attributes that one call keeps, as in OpenTelemetry's span limits.
+const MAX_ATTRIBUTES: usize = 128;
+/// The longest key, in bytes.
+const MAX_KEY_LEN: usize = 256;
+/// The longest text, in bytes. The texts of an array share it.
+const MAX_TEXT_LEN: usize = 16 * 1024;
+/// The most elements of an array.
+const MAX_ARRAY_LEN: usize = 128;
+
+/// The attributes of a call: each key once, in the order in which the keys were first recorded.
+#[derive(Debug, Default)]
+pub(crate) struct Attributes {
+    list: Vec<KeyValue>,
+    dropped: u32,
+}
+
+// === impl Attributes ===
+
+impl Attributes {
+    /// Sets an attribute, whose value was [cut](cut) before.
+    ///
+    /// A new key that is too long, or that comes when the list is full, is dropped and counted.
+    #[inline]
+    pub(crate) fn set(&mut self, attribute: KeyValue) {
+        // Not a map: most calls have up to fifteen attributes.
+        let key = attribute.key.as_str();
+        let equal = self.list.iter_mut().find(|kv| kv.key.as_str() == key);
+        if let Some(equal) = equal {
+            equal.value = attribute.value;
+        } else if self.list.len() < MAX_ATTRIBUTES && key.len() <= MAX_KEY_LEN {
+            self.list.push(attribute);
+        } else {
+            self.dropped = self.dropped.saturating_add(1);
+        }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[KeyValue] {
+        &self.list
+    }
+
+    pub(crate) fn dropped(&self) -> u32 {
+        self.dropped
+    }
+}
+
+/// Cuts a value that is too long.
+#[inline]
+pub(crate) fn cut(value: &mut Value) {
+    match value {
+        Value::String(text) => cut_text(text, MAX_TEXT_LEN),
+        Value::Array(array) => cut_array(array),
+        _ => {}
+    }
+}
+
+fn cut_array(array: &mut Array) {
+    match array {
+        Array::Bool(values) => shorten(values),
+        Array::I64(values) => shorten(values),
+        Array::F64(values) => shorten(values),
+        Array::String(texts) => {
+            shorten(texts);
+            let mut left = MAX_TEXT_LEN;
+            for text in texts {
+                let len = text.as_str().len();
+                cut_text(text, left);
+                left = left.saturating_sub(len);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn cut_text(text: &mut StringValue, limit: usize) {
+    if let Some(cut) = truncated(text.as_str(), limit) {
+        *text = cut.into();
+    }
+}
+
+fn shorten<T>(values: &mut Vec<T>) {
+    if values.len() > MAX_ARRAY_LEN {
+        values.truncate(MAX_ARRAY_LEN);
+        values.shrink_to_fit();
+    }
+}
