@@ -4,6 +4,7 @@
 mod checked;
 mod endings;
 mod environment;
+mod innocent;
 mod matrix;
 mod orphans;
 mod output;
