@@ -1,24 +1,21 @@
 //! The model, directories, sink and services of a test.
 
-use std::{env, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use codex_telemetry::{
     Classification, ErrorClassLayer, Originator, OriginatorLayer, TimingLayer,
-    turn::{Sandbox, Turn, TurnError, TurnRequest, TurnService, TurnServiceBuilder},
+    turn::{Turn, TurnError, TurnRequest, TurnService, TurnServiceBuilder},
 };
 use tempfile::TempDir;
 use tower::{Service, ServiceBuilder, ServiceExt};
 
-use crate::{binary, calls::Calls, checked::MemorySink, model::Model, reply::Reply};
+use crate::{
+    binary, calls::Calls, checked::MemorySink, isolated::isolated_request, model::Model,
+    reply::Reply,
+};
 
 /// The deadline of each step of a test: far longer than a busy machine needs.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
-
-/// The beginnings of the variables that Codex must not inherit from the machine.
-const FOREIGN: &[&str] = &["CODEX_", "OTEL_", "OPENAI_", "RUST_"];
-
-/// The variable that the service sets itself, unless the request sets or removes it.
-const ORIGINATOR: &str = "CODEX_INTERNAL_ORIGINATOR_OVERRIDE";
 
 pub(crate) struct Bench {
     pub(crate) model: Model,
@@ -52,29 +49,7 @@ impl Bench {
 
     /// As [`request`](Self::request), to another model.
     pub(crate) fn request_to(&self, base_url: &str, prompt: impl Into<String>) -> TurnRequest {
-        let provider = format!(
-            "{{name=\"mock\",base_url=\"{base_url}\",env_key=\"MOCK_KEY\",wire_api=\"responses\",\
-             request_max_retries=0,stream_max_retries=0,stream_idle_timeout_ms=60000}}"
-        );
-        let request = TurnRequest::new(prompt)
-            .with_model("gpt-5.5")
-            .with_working_directory(self.work.path())
-            .with_sandbox(Sandbox::DangerFullAccess)
-            .with_config("analytics.enabled", "false")
-            .with_config("otel.metrics_exporter", "\"none\"")
-            .with_config("model_provider", "\"mock\"")
-            .with_config("model_providers.mock", provider);
-        let foreign = |name: &str| {
-            // Codex does not read the variables of this crate's export.
-            !name.starts_with("CODEX_OTLP_") && FOREIGN.iter().any(|start| name.starts_with(start))
-        };
-        let inherited = env::vars_os().map(|(name, _)| name);
-        inherited
-            .filter(|name| name != ORIGINATOR && foreign(&name.to_string_lossy()))
-            .fold(request, |request, name| request.without_env(name))
-            .with_env("CODEX_HOME", self.home.path())
-            .with_env("HOME", self.home.path())
-            .with_env("MOCK_KEY", "k")
+        isolated_request(base_url, self.home.path(), self.work.path(), prompt)
     }
 
     pub(crate) fn turns(&self) -> TurnServiceBuilder {

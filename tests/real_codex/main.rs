@@ -19,6 +19,7 @@ mod endings;
 mod failures;
 mod identity;
 mod inputs;
+mod isolated;
 mod limits;
 mod mcp;
 mod model;

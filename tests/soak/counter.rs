@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use codex_telemetry::{Event, Outcome, Sink};
+use codex_telemetry::{Event, EventKind, Outcome, Sink};
 
 /// The number of calls by operation and outcome.
 pub(crate) type Outcomes = BTreeMap<(&'static str, &'static str), u64>;
@@ -15,11 +15,14 @@ pub(crate) struct EventCounter(Arc<Mutex<Counts>>);
 #[derive(Clone, Default)]
 pub(crate) struct Counts {
     pub(crate) events: u64,
+    pub(crate) starts: u64,
     /// The calls that ended, by operation.
     pub(crate) ended: BTreeMap<&'static str, u64>,
     /// The root calls that ended: those that the test made, without the tools inside a turn.
     pub(crate) roots: Outcomes,
 }
+
+// === impl EventCounter ===
 
 impl EventCounter {
     pub(crate) fn counts(&self) -> Counts {
@@ -32,12 +35,21 @@ impl Sink for EventCounter {
         let operation = event.operation().as_str();
         let mut counts = self.0.lock().unwrap();
         counts.events += 1;
+        counts.starts += u64::from(event.kind() == EventKind::Start);
         if let Some(outcome) = event.outcome() {
             *counts.ended.entry(operation).or_default() += 1;
             if event.parent_span_id().is_none() {
                 count(&mut counts.roots, operation, outcome);
             }
         }
+    }
+}
+
+// === impl Counts ===
+
+impl Counts {
+    pub(crate) fn ends(&self) -> u64 {
+        self.ended.values().sum()
     }
 }
 

@@ -1,6 +1,9 @@
 //! A soak test: 10,000 tool calls and 200 turns at once, with callers that cancel at random, tools that
 //! fail and a collector that comes and goes. In the end every call has ended once, the counters of the
-//! OTLP sink add up, and no resource has leaked.
+//! OTLP sink add up, and no process, zombie, descriptor, thread or temporary file is left.
+//!
+//! The turns are those of a fake Codex. A round also has eight turns of the real Codex, one of each
+//! [kind](real_turns::Kind), if `tests/real_codex` would find its binary; otherwise one line says so.
 //!
 //! The test checks the whole process, so its binary has no other test. `CODEX_TELEMETRY_SOAK_SECONDS`
 //! sets the minimum duration. `CODEX_TELEMETRY_SOAK_SEED` repeats a load; the scheduling of the threads
@@ -11,13 +14,28 @@
     reason = "clippy's exception for tests does not reach their helpers"
 )]
 
+#[path = "../real_codex/binary.rs"]
+mod binary;
 mod calls;
 mod chaos;
 #[path = "../support/checked/mod.rs"]
 mod checked;
 mod counter;
+#[path = "../real_codex/isolated.rs"]
+mod isolated;
+#[expect(dead_code, reason = "tests/real_codex uses more of it")]
+#[path = "../real_codex/model.rs"]
+mod model;
+#[expect(dead_code, reason = "tests/real_codex uses more of it")]
+#[path = "../real_codex/processes.rs"]
+mod processes;
+mod real_turns;
 #[path = "../otlp/receiver/mod.rs"]
 mod receiver;
+#[expect(dead_code, reason = "tests/real_codex uses more of it")]
+#[path = "../real_codex/reply.rs"]
+mod reply;
+mod report;
 mod resources;
 mod round;
 mod tools;
@@ -29,6 +47,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use real_turns::RealTurns;
+use report::Totals;
 use resources::Resources;
 use round::Load;
 
@@ -56,12 +76,15 @@ fn under_load_every_call_ends_once_the_counters_add_up_and_nothing_leaks() {
     round::run(&Load::small(), &mut rng);
     let before = Resources::now();
     let mut first_resident = None;
+    let mut totals = Totals::default();
     let started = Instant::now();
     for number in 1.. {
+        let [first, second] = RealTurns::two_halves(&mut rng);
         // A queue with room for all events, and one with room for few.
-        for load in [Load::full(1 << 18), Load::full(64)] {
+        for load in [Load::full(1 << 18, first), Load::full(64, second)] {
             let report = round::run(&load, &mut rng);
             before.check();
+            totals.add(&report.totals);
             let now = resources::resident_memory();
             println!("round {number}: {} MiB, {report}", now >> 20);
             let first = *first_resident.get_or_insert(now);
@@ -71,4 +94,9 @@ fn under_load_every_call_ends_once_the_counters_add_up_and_nothing_leaks() {
             break;
         }
     }
+    println!(
+        "total: {} loads in {:.0?}; {totals}; left: no process, zombie, descriptor, thread or temporary file",
+        totals.loads,
+        started.elapsed()
+    );
 }

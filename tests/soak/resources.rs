@@ -1,11 +1,15 @@
 //! The resources of this process and of its child processes, from `/proc`.
 
 use std::{
-    fs,
+    env, fs,
+    hash::{BuildHasher, RandomState},
     path::{Path, PathBuf},
+    sync::LazyLock,
     thread,
     time::{Duration, Instant},
 };
+
+use rustix::process::{Pid, Signal, kill_process};
 
 /// A timeout that is never reached, not even on a busy machine.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
@@ -16,7 +20,17 @@ pub(crate) struct Resources {
     descriptors: Vec<String>,
     threads: Vec<String>,
     children: Vec<String>,
+    temporary_files: Vec<PathBuf>,
 }
+
+/// The largest numbers of descriptors and threads that were seen.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Peak {
+    pub(crate) descriptors: usize,
+    pub(crate) threads: usize,
+}
+
+// === impl Resources ===
 
 impl Resources {
     pub(crate) fn now() -> Self {
@@ -24,6 +38,7 @@ impl Resources {
             descriptors: descriptors(),
             threads: threads(),
             children: children(),
+            temporary_files: temporary_files(),
         }
     }
 
@@ -48,7 +63,77 @@ impl Resources {
         self.descriptors.len() <= before.descriptors.len()
             && self.threads.len() <= before.threads.len()
             && self.children.len() <= before.children.len()
+            && self.temporary_files.len() <= before.temporary_files.len()
     }
+}
+
+// === impl Peak ===
+
+impl Peak {
+    pub(crate) fn max(self, other: Self) -> Self {
+        Self {
+            descriptors: self.descriptors.max(other.descriptors),
+            threads: self.threads.max(other.threads),
+        }
+    }
+
+    /// Observes this process until a future is ready.
+    pub(crate) async fn during<F: Future>(&mut self, future: F) -> F::Output {
+        let observe = async {
+            loop {
+                let count = |directory| fs::read_dir(directory).unwrap().count();
+                *self = self.max(Self {
+                    descriptors: count("/proc/self/fd"),
+                    threads: count("/proc/self/task"),
+                });
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            output = future => output,
+            never = observe => never,
+        }
+    }
+}
+
+/// Waits until a condition is met.
+pub(crate) async fn until(condition: &str, is_met: impl Fn() -> bool) {
+    assert!(
+        comes_true(is_met).await,
+        "not within {TIMEOUT:?}: {condition}"
+    );
+}
+
+/// Polls until a condition is met; returns `false` when it is not met in time.
+pub(crate) async fn comes_true(is_met: impl Fn() -> bool) -> bool {
+    let wait = async {
+        while !is_met() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(TIMEOUT, wait).await.is_ok()
+}
+
+/// Returns a text for the temporary files of this process. No other process has it.
+pub(crate) fn file_tag() -> &'static str {
+    static TAG: LazyLock<String> =
+        LazyLock::new(|| format!("soak-{:x}", RandomState::new().hash_one(0)));
+    &TAG
+}
+
+/// Returns the files in the temporary directory that contain the tag.
+fn temporary_files() -> Vec<PathBuf> {
+    let entries = fs::read_dir(env::temp_dir()).unwrap().flatten();
+    let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+    let is_tagged = |path: &PathBuf| {
+        let content = fs::read(path).unwrap_or_default();
+        String::from_utf8_lossy(&content).contains(file_tag())
+    };
+    files
+        .filter(|entry| entry.metadata().is_ok_and(|file| file.len() < 1000))
+        .map(|entry| entry.path())
+        .filter(is_tagged)
+        .collect()
 }
 
 fn descriptors() -> Vec<String> {
@@ -86,6 +171,17 @@ pub(crate) fn tagged(tag: &str) -> Vec<PathBuf> {
         String::from_utf8_lossy(&environment).contains(tag)
     };
     processes().filter(is_tagged).collect()
+}
+
+pub(crate) fn kill_tagged(tag: &str) {
+    let pids = tagged(tag).into_iter().filter_map(|path| {
+        let name = path.file_name()?.to_str()?;
+        Pid::from_raw(name.parse().ok()?)
+    });
+    for pid in pids {
+        // An error means that it has exited.
+        let _ = kill_process(pid, Signal::KILL);
+    }
 }
 
 /// Returns the resident memory of this process in bytes.

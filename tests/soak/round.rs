@@ -1,8 +1,7 @@
 //! One round: starts all calls, opens the gates, and checks the result.
 
 use std::{
-    collections::HashSet,
-    fmt,
+    collections::{BTreeMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -20,8 +19,10 @@ use crate::{
     chaos::Chaos,
     checked::Checked,
     counter::{Counts, EventCounter, Outcomes},
+    real_turns::{Kind, RealTurns},
     receiver::{Number, Point, Receiver},
-    resources::{self, TIMEOUT},
+    report::{Report, Totals},
+    resources::{self, Peak, TIMEOUT, until},
     tools,
     turns::{self, ProcessGate},
 };
@@ -39,13 +40,7 @@ pub(crate) struct Load {
     work: usize,
     /// The queue capacity of the OTLP sink.
     queue: usize,
-}
-
-/// The result of a round.
-pub(crate) struct Report {
-    seen: Outcomes,
-    stats: Stats,
-    took: Duration,
+    real_turns: RealTurns,
 }
 
 // === impl Load ===
@@ -58,18 +53,21 @@ impl Load {
             turns: 20,
             work: 10,
             queue: 1 << 18,
+            real_turns: RealTurns::default(),
         }
     }
 
-    pub(crate) fn full(queue: usize) -> Self {
+    pub(crate) fn full(queue: usize, real_turns: RealTurns) -> Self {
         Self {
             tools: 10_000,
             turns: 200,
             work: 100,
             queue,
+            real_turns,
         }
     }
 
+    /// Returns the number of calls that start at once.
     fn calls(&self) -> usize {
         self.tools + self.turns + self.work
     }
@@ -93,7 +91,8 @@ pub(crate) fn run(load: &Load, rng: &mut Rng) -> Report {
         .enable_all()
         .build()
         .unwrap();
-    let mut seen = runtime.block_on(make_calls(load, &sink, rng));
+    let mut peak = Peak::default();
+    let (mut seen, real_turns) = runtime.block_on(peak.during(make_calls(load, &sink, rng)));
     chaos.stop();
     runtime.block_on(last_call(&sink, &mut seen));
     runtime.block_on(until("no task is left", || {
@@ -108,6 +107,7 @@ pub(crate) fn run(load: &Load, rng: &mut Rng) -> Report {
     };
     assert_eq!(Signal::ALL.map(pending), [0, 0, 0], "{shutdown:?}");
     let (counts, stats) = (counter.counts(), otlp.stats());
+    assert_eq!(counts.starts, counts.ends());
     assert_eq!(counts.roots, seen);
     check_stats(&counts, &stats, load);
     check_received(&receiver, &stats);
@@ -115,8 +115,16 @@ pub(crate) fn run(load: &Load, rng: &mut Rng) -> Report {
     if load.has_room_for_all() {
         check_durations(&receiver, &counts);
     }
-    Report {
+    let totals = Totals {
+        loads: 1,
+        starts: counts.starts,
+        ends: counts.ends(),
         seen,
+        real_turns,
+        peak,
+    };
+    Report {
+        totals,
         stats,
         took: started.elapsed(),
     }
@@ -133,8 +141,13 @@ fn config(receiver: &Receiver, load: &Load) -> OtlpConfig {
         .unwrap()
 }
 
-/// Makes all calls at once, and returns the outcomes that their callers see.
-async fn make_calls(load: &Load, sink: &Checked<Arc<FanOut>>, rng: &mut Rng) -> Outcomes {
+/// Makes all calls at once, and real turns while they end. Returns the outcomes that the callers see, and
+/// the real turns.
+async fn make_calls(
+    load: &Load,
+    sink: &Checked<Arc<FanOut>>,
+    rng: &mut Rng,
+) -> (Outcomes, BTreeMap<Kind, u64>) {
     let (gate, processes) = (Gate::closed(), ProcessGate::closed());
     let mut calls = [Operation::Tool, Operation::Turn, tools::WORK].map(Calls::new);
     let [tool_calls, turns, work] = &mut calls;
@@ -151,12 +164,19 @@ async fn make_calls(load: &Load, sink: &Checked<Arc<FanOut>>, rng: &mut Rng) -> 
     gate.open();
     calls.iter_mut().for_each(|calls| calls.abort(rng));
     let mut seen = Outcomes::new();
-    for calls in calls {
-        let joined = tokio::time::timeout(TIMEOUT, calls.join(&mut seen)).await;
-        joined.expect("every call ends");
+    let join = async {
+        for calls in calls {
+            let joined = tokio::time::timeout(TIMEOUT, calls.join(&mut seen)).await;
+            joined.expect("every call ends");
+        }
+        until("no process is left", || resources::tagged(&tag).is_empty()).await;
+    };
+    let ((), real_turns) = tokio::join!(join, load.real_turns.run(sink));
+    for (kind, turns) in &real_turns {
+        let key = (Operation::Turn.as_str(), kind.expected().as_str());
+        *seen.entry(key).or_default() += turns;
     }
-    until("no process is left", || resources::tagged(&tag).is_empty()).await;
-    seen
+    (seen, real_turns)
 }
 
 /// Makes a call after all others, so that the receiver gets metrics after the chaos.
@@ -211,27 +231,5 @@ fn check_durations(receiver: &Receiver, counts: &Counts) {
         let histograms = durations.points.iter().filter_map(Point::as_histogram);
         let measured = histograms.map(|histogram| histogram.count).sum();
         assert_eq!(counts.ended.get(operation), Some(&measured), "{name}");
-    }
-}
-
-async fn until(condition: &str, is_met: impl Fn() -> bool) {
-    let wait = async {
-        while !is_met() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let waited = tokio::time::timeout(TIMEOUT, wait).await;
-    assert!(waited.is_ok(), "not within {TIMEOUT:?}: {condition}");
-}
-
-// === impl Report ===
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.1?}, {}", self.took, self.stats)?;
-        for ((operation, outcome), count) in &self.seen {
-            write!(f, "; {operation} {outcome}: {count}")?;
-        }
-        Ok(())
     }
 }

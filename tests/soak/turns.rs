@@ -7,9 +7,13 @@ use codex_telemetry::{
     turn::{TurnRequest, TurnService},
 };
 use fastrand::Rng;
+use serde_json::json;
 use tower::{ServiceBuilder, ServiceExt};
 
-use crate::calls::{Caller, Calls, Gate};
+use crate::{
+    calls::{Caller, Calls, Gate},
+    resources::{self, file_tag},
+};
 
 /// The scripts of the fake Codex, and whether each ends by itself.
 const SCRIPTS: &[(&str, bool)] = &[
@@ -83,6 +87,15 @@ impl ProcessGate {
     }
 }
 
+impl Drop for ProcessGate {
+    fn drop(&mut self) {
+        // The processes of a failed test end.
+        if std::thread::panicking() {
+            resources::kill_tagged(&self.path().display().to_string());
+        }
+    }
+}
+
 pub(crate) fn begin(
     calls: &mut Calls,
     count: usize,
@@ -110,7 +123,8 @@ pub(crate) fn begin(
         };
         let request = TurnRequest::new("a prompt")
             .with_env("FAKE_CODEX", format!("{PRELUDE}{script}"))
-            .with_env("SOAK_GATE", processes.path());
+            .with_env("SOAK_GATE", processes.path())
+            .with_output_schema(json!({"description": file_tag()}));
         calls.begin(caller, gate, turns.clone().oneshot(request));
     }
 }

@@ -7,6 +7,7 @@ mod drain;
 mod dropping;
 mod endings;
 mod environment;
+mod innocent;
 mod late;
 mod matrix;
 mod orphans;

@@ -100,6 +100,19 @@ const TARGETS: &[Target] = &[
         measured: |f| column(f, "real_turn", "ratio of each pair", "median"),
     },
     Target {
+        what: "the end of a turn over Codex's own exit, beside 2,000 processes",
+        bound: AtMost(1.0),
+        unit: "ms",
+        measured: |f| {
+            column(
+                f,
+                "turn_end",
+                "what a turn adds, 2000 other processes",
+                "median",
+            )
+        },
+    },
+    Target {
         what: "sweep of 100,000 expired files, over a bare unlink loop, on the slower file system",
         bound: AtMost(1.5),
         unit: "×",

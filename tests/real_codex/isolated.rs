@@ -1,0 +1,44 @@
+//! A request that does not depend on the Codex of the machine.
+
+use std::{env, path::Path};
+
+use codex_telemetry::turn::{Sandbox, TurnRequest};
+
+/// The beginnings of the variables that Codex must not inherit from the machine.
+const FOREIGN: &[&str] = &["CODEX_", "OTEL_", "OPENAI_", "RUST_"];
+
+/// The variable that the service sets itself, unless the request sets or removes it.
+const ORIGINATOR: &str = "CODEX_INTERNAL_ORIGINATOR_OVERRIDE";
+
+/// Returns a request to the model at `base_url`, with `home` as `CODEX_HOME` and `HOME`, and `work` as the
+/// working directory.
+pub(crate) fn isolated_request(
+    base_url: &str,
+    home: &Path,
+    work: &Path,
+    prompt: impl Into<String>,
+) -> TurnRequest {
+    let provider = format!(
+        "{{name=\"mock\",base_url=\"{base_url}\",env_key=\"MOCK_KEY\",wire_api=\"responses\",\
+         request_max_retries=0,stream_max_retries=0,stream_idle_timeout_ms=60000}}"
+    );
+    let request = TurnRequest::new(prompt)
+        .with_model("gpt-5.5")
+        .with_working_directory(work)
+        .with_sandbox(Sandbox::DangerFullAccess)
+        .with_config("analytics.enabled", "false")
+        .with_config("otel.metrics_exporter", "\"none\"")
+        .with_config("model_provider", "\"mock\"")
+        .with_config("model_providers.mock", provider);
+    let foreign = |name: &str| {
+        // Codex does not read the variables of this crate's export.
+        !name.starts_with("CODEX_OTLP_") && FOREIGN.iter().any(|start| name.starts_with(start))
+    };
+    let inherited = env::vars_os().map(|(name, _)| name);
+    inherited
+        .filter(|name| name != ORIGINATOR && foreign(&name.to_string_lossy()))
+        .fold(request, |request, name| request.without_env(name))
+        .with_env("CODEX_HOME", home)
+        .with_env("HOME", home)
+        .with_env("MOCK_KEY", "k")
+}
