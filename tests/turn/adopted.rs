@@ -8,7 +8,7 @@ use rustix::process::{getpid, set_child_subreaper};
 
 use crate::{
     orphans::{Program, in_program},
-    support::{GOOD_TURN, Stack, fake_codex, request, unique_sleep, until_gone},
+    support::{GOOD_TURN, Stack, comes_true, fake_codex, request, unique_sleep, until_gone},
 };
 
 /// Returns the children of this process, of all its threads, zombies included.
@@ -33,9 +33,8 @@ async fn adopted_processes_that_were_killed_are_reaped() {
         );
         stack.run(request(&hanging)).await.unwrap();
         until_gone(&marker).await;
-        while !children().is_empty() {
-            tokio::task::yield_now().await;
-        }
+        let reaped = comes_true(|| children().is_empty()).await;
+        assert!(reaped, "{:?}", children());
         return;
     }
     let sleep = unique_sleep();

@@ -4,16 +4,24 @@ use std::time::Duration;
 
 use codex_telemetry::{
     event::names,
-    turn::{Progress, TurnError},
+    turn::{Progress, Turn, TurnError},
 };
 use tokio::sync::mpsc;
 
 use crate::support::{GOOD_TURN, Stack, comes_true, fake_codex, request};
 
-/// Runs a script in a session of its own, without the tag of the turn, so that nothing can find it. It ends
-/// when its output is closed.
-fn stranger(script: &str) -> String {
-    format!("env -u CODEX_TELEMETRY_TAG -u CODEX_TELEMETRY_TURN setsid sh -c '{script}' &")
+/// Runs a turn that fails and leaves a script in a session of its own, without the tag of the turn, so that
+/// nothing can find it. It ends when its output is closed.
+async fn run_beside_a_stranger(script: &str) -> Result<Turn, TurnError> {
+    let directory = tempfile::tempdir().unwrap();
+    let started = directory.path().join("started");
+    let started = started.display();
+    let script = format!(
+        "env -u CODEX_TELEMETRY_TAG setsid sh -c ': >\"{started}\"; {script}' &
+        until test -e '{started}'; do sleep 0.01; done
+        exit 1"
+    );
+    Stack::new(fake_codex()).run(request(&script)).await
 }
 
 /// Writes for ever, with pauses that are shorter than any timeout.
@@ -23,17 +31,13 @@ fn forever(line: &str) -> String {
 
 #[tokio::test]
 async fn a_stranger_that_writes_to_standard_error_does_not_hold_the_turn_open() {
-    let stack = Stack::new(fake_codex());
-    let script = stranger(&forever("noise >&2"));
-    let turn = stack.run(request(&format!("{script} exit 1"))).await;
+    let turn = run_beside_a_stranger(&forever("noise >&2")).await;
     assert!(matches!(turn, Err(TurnError::Exited { .. })), "{turn:?}");
 }
 
 #[tokio::test]
 async fn a_stranger_that_writes_empty_lines_does_not_hold_the_turn_open() {
-    let stack = Stack::new(fake_codex());
-    let script = stranger(&forever(""));
-    let turn = stack.run(request(&format!("{script} exit 1"))).await;
+    let turn = run_beside_a_stranger(&forever("")).await;
     assert!(matches!(turn, Err(TurnError::Exited { .. })), "{turn:?}");
 }
 
