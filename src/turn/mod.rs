@@ -29,6 +29,7 @@ mod failure;
 mod item;
 mod process;
 mod progress;
+mod redact;
 mod request;
 mod response;
 mod sandbox;
@@ -46,6 +47,8 @@ pub use self::{
     stream::{TurnStream, TurnUpdate, turn_stream},
     usage::Usage,
 };
+
+pub(crate) use self::error::recorded_message;
 
 #[cfg(fuzzing)]
 #[doc(hidden)]

@@ -176,7 +176,7 @@ async fn an_invalid_line_after_the_end_of_the_turn_does_not_change_its_result() 
     let stack = Stack::new(fake_codex().line_limit(1000));
     let after = "echo 'Segmentation fault'; head -c 5000 /dev/zero | tr '\\0' x";
     let turn = stack.run(request(&format!("{GOOD_TURN}\n{after}"))).await;
-    assert_eq!(turn.unwrap().unknown_events, 1);
+    assert_eq!(turn.unwrap().unknown_events, 0);
 }
 
 #[tokio::test]

@@ -11,7 +11,6 @@ mod invocation;
 mod lines;
 #[cfg(any(test, fuzzing))]
 mod properties;
-mod redact;
 mod rollout;
 mod run;
 mod service;
