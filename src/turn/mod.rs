@@ -27,6 +27,7 @@ mod error;
 mod exec;
 mod failure;
 mod item;
+mod json_text;
 mod process;
 mod progress;
 mod redact;
@@ -40,6 +41,7 @@ pub use self::{
     error::TurnError,
     exec::{TurnFuture, TurnService, TurnServiceBuilder},
     item::{FileUpdateChange, Item, ItemKind, ItemStatus, TodoItem},
+    json_text::JsonText,
     progress::Progress,
     request::TurnRequest,
     response::Turn,

@@ -7,6 +7,7 @@
 mod builder;
 mod decode;
 mod environment;
+mod fields;
 mod invocation;
 mod lines;
 #[cfg(any(test, fuzzing))]

@@ -236,3 +236,74 @@ fn provider(request: &TurnRequest) -> Option<Cow<'_, str>> {
     }
     Some(value.trim_matches(['"', '\'']).into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line of about this size, in bytes.
+    const SIZE: usize = 100_000;
+
+    /// Returns a line with an item that has many copies of a part.
+    fn line(before: &str, part: &str, after: &str) -> String {
+        let parts = vec![part; SIZE / part.len()].join(",");
+        format!(r#"{{"type":"item.completed","item":{{"id":"i",{before}{parts}{after}}}}}"#)
+    }
+
+    #[test]
+    fn what_is_kept_of_a_line_is_a_few_times_its_size() {
+        let mcp = r#""type":"mcp_tool_call","server":"s","tool":"t","status":"completed""#;
+        let (result, nested) = (
+            format!(r#"{mcp},"result":["#),
+            format!(r#"{mcp},"arguments":["#),
+        );
+        for (before, part, after) in [
+            (&*result, "0", "]"),
+            (&*nested, "[]", "]"),
+            (&*nested, "{}", "]"),
+            (&*nested, r#"{"a":0}"#, "]"),
+            (r#""type":"file_change","changes":["#, "0", "]"),
+            (r#""type":"file_change","changes":["#, r#"{"path":""}"#, "]"),
+            (r#""type":"todo_list","items":["#, r#"{"text":""}"#, "]"),
+            (r#""type":"agent_message","text":""#, "x", "\""),
+            (
+                r#""type":"command_execution","aggregated_output":""#,
+                "\\n",
+                "\"",
+            ),
+            (r#""type":"hologram","more":["#, "0", "]"),
+            (r#""type":"web_search","#, r#""x":0"#, ""),
+        ] {
+            let line = line(before, part, after);
+            let mut state = TurnState::new(&TurnRequest::new("a prompt"), None);
+            let allocated = allocation_counter::measure(|| {
+                state.apply(line.as_bytes()).unwrap();
+            });
+            let kept = usize::try_from(allocated.bytes_current).unwrap() / line.len();
+            let peak = usize::try_from(allocated.bytes_max).unwrap() / line.len();
+            assert!(kept <= 5 && peak <= 12, "{part}: kept {kept}, peak {peak}");
+        }
+    }
+
+    #[test]
+    fn an_item_is_copied_only_for_a_reader() {
+        let large = line(r#""type":"reasoning","text":""#, "x", "\"");
+        let kept = |request: TurnRequest| {
+            let mut state = TurnState::new(&request, None);
+            let mut progress = None;
+            let allocated = allocation_counter::measure(|| {
+                progress = state.apply(large.as_bytes()).unwrap();
+            });
+            (
+                progress.is_some(),
+                usize::try_from(allocated.bytes_current).unwrap() / large.len(),
+            )
+        };
+        assert_eq!(kept(TurnRequest::new("a prompt")), (false, 1));
+        let (sender, _reader) = tokio::sync::mpsc::channel(1);
+        assert_eq!(
+            kept(TurnRequest::new("a prompt").with_progress(sender)),
+            (true, 2)
+        );
+    }
+}
