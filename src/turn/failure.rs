@@ -136,6 +136,11 @@ fn at_startup(cause: &str) -> Option<Failure> {
 
 /// Returns what may be recorded of a message about a lost connection, such as `Reconnecting... 1/5 (…)`.
 pub(super) fn of_retry(message: &str) -> String {
+    const OFFLINE: &str = "Reconnecting... waiting for network";
+
+    if message.starts_with(OFFLINE) {
+        return OFFLINE.to_owned();
+    }
     let start = message.find(|c: char| c.is_ascii_digit());
     let (words, rest) = message.split_at(start.unwrap_or(message.len()));
     let is_count = |c: char| c.is_ascii_digit() || c == '/';

@@ -176,6 +176,10 @@ fn the_count_of_a_retry_is_recorded_with_the_words_of_codex() {
     for (message, recorded) in [
         ("Reconnecting... 1/5", "Reconnecting... 1/5"),
         (
+            "Reconnecting... waiting for network",
+            "Reconnecting... waiting for network",
+        ),
+        (
             "Reconnecting... 2/5 (stream disconnected before completion: you said x)",
             "Reconnecting... 2/5 (stream disconnected before completion …)",
         ),
