@@ -80,9 +80,9 @@ fn forms(secret: &str, text: &str) -> Vec<String> {
     let mut forms = vec![secret.to_owned()];
     // Every escape has a backslash.
     if text.contains('\\') {
-        let json = serde_json::Value::from(secret).to_string();
-        let nested = serde_json::Value::from(&*json).to_string();
-        forms.extend([json, nested, format!("{secret:?}")].map(inside));
+        let json = |text: &str| inside(serde_json::Value::from(text).to_string());
+        let once = json(secret);
+        forms.extend([json(&once), once, inside(format!("{secret:?}"))]);
         forms.dedup();
     }
     forms
@@ -124,10 +124,11 @@ fn hash(passage: &[u8]) -> usize {
 /// arguments of tools.
 ///
 /// Of `2026-11-22T07:00:00Z ERROR codex_core::tools: …` the time, the level and the module stay. A message
-/// ends with the next log line, or with a line that begins with `Error`, `error:` or `thread '`.
-pub(super) fn without_log_messages(stderr: &str) -> String {
+/// ends with the next log line, or with a line that begins with `Error`, `error:` or `thread '`. A text that is
+/// cut may begin within a message.
+pub(super) fn without_log_messages(stderr: &str, is_cut: bool) -> String {
     let mut kept = Vec::new();
-    let mut is_message = false;
+    let mut is_message = is_cut;
     for line in stderr.lines() {
         if let Some(head) = log_head(line) {
             kept.push(format!("{head} …"));
@@ -168,7 +169,8 @@ mod tests {
             after in "[A-Z ]{0,9}",
         ) {
             let json = serde_json::Value::from(&*secret).to_string();
-            for repeated in [secret.clone(), json, format!("{secret:?}")] {
+            let nested = serde_json::Value::from(&*json).to_string();
+            for repeated in [secret.clone(), json, nested, format!("{secret:?}")] {
                 let text = format!("{before}{repeated}{after}");
                 let mut values = Redactor::default();
                 values.add_value(&secret);

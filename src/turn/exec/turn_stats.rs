@@ -72,7 +72,7 @@ impl TurnStats {
         for (_, value) in self.request.environment() {
             redactor.add_value(value.and_then(OsStr::to_str).unwrap_or_default());
         }
-        redactor.apply(&without_log_messages(&text))
+        redactor.apply(&without_log_messages(&text, self.stderr.is_cut()))
     }
 }
 
@@ -143,12 +143,16 @@ impl Tail {
         self.bytes.extend_from_slice(keep);
     }
 
+    /// Returns whether bytes may have been dropped.
+    const fn is_cut(&self) -> bool {
+        self.bytes.len() == self.limit
+    }
+
     /// Returns the bytes as text, without the first line if it is cut.
     fn text(&self) -> String {
         let text = String::from_utf8_lossy(&self.bytes);
-        let is_cut = self.bytes.len() == self.limit;
         match text.split_once('\n') {
-            Some((_, rest)) if is_cut && !rest.is_empty() => rest.trim_end().to_owned(),
+            Some((_, rest)) if self.is_cut() && !rest.is_empty() => rest.trim_end().to_owned(),
             _ => text.trim_end().to_owned(),
         }
     }
