@@ -70,7 +70,8 @@ impl CodexClassifier {
     /// Returns the classification of any error.
     ///
     /// The class is that of the outermost error of this crate in the chain of sources, or else of the
-    /// outermost one that is known. The text is that of the whole chain.
+    /// outermost one that is known. The text is that of the whole chain, without what may be content of the
+    /// user: the texts of others that a failed turn repeats, and the arguments that a tool rejects.
     #[must_use]
     pub fn of(self, error: &(dyn Error + 'static)) -> Classification {
         let own = || chain(error).filter_map(own_classification);
@@ -88,6 +89,10 @@ impl CodexClassifier {
         let classification = Classification::of(found.class, error).with_retry_after(retry_after);
         #[cfg(feature = "tool")]
         if let Some(message) = crate::tool::redacted_message(error) {
+            return classification.with_message(message);
+        }
+        #[cfg(all(feature = "turn", unix))]
+        if let Some(message) = crate::turn::recorded_message(error) {
             return classification.with_message(message);
         }
         classification

@@ -23,7 +23,7 @@ mod outcome;
 mod record;
 mod text;
 
-#[cfg(feature = "otlp")]
+#[cfg(any(feature = "otlp", all(feature = "turn", unix)))]
 pub(crate) use self::text::error_text;
 #[cfg(all(feature = "turn", unix))]
 pub(crate) use self::text::truncate;

@@ -5,6 +5,8 @@
 
 /// The model that the request names.
 pub const REQUEST_MODEL: &str = "gen_ai.request.model";
+/// The provider of the model, by its id in Codex's configuration.
+pub const PROVIDER_NAME: &str = "gen_ai.provider.name";
 /// Input tokens, cached ones included.
 pub const INPUT_TOKENS: &str = "gen_ai.usage.input_tokens";
 /// Output tokens.

@@ -13,7 +13,9 @@ use opentelemetry_sdk::{
     },
 };
 
-use super::{config::Signal, names, queue::active_delta, shared::Shared, stats::SignalStats};
+use super::{
+    config::Signal, names, queue::active_delta, shared::Shared, span::provider, stats::SignalStats,
+};
 use crate::event::{ErrorClass, Event, Operation, names as attribute};
 
 /// The instruments and their totals.
@@ -156,7 +158,7 @@ impl Metrics {
             let mut labels = vec![
                 KeyValue::new(names::TOKEN_TYPE, kind),
                 KeyValue::new(names::OPERATION_NAME, names::INVOKE_AGENT),
-                KeyValue::new(names::PROVIDER_NAME, names::PROVIDER),
+                KeyValue::new(attribute::PROVIDER_NAME, provider(event)),
             ];
             labels.extend(originator.cloned());
             self.tokens.record(tokens, &labels);

@@ -5,8 +5,7 @@
 pub(super) const SCOPE: &str = env!("CARGO_PKG_NAME");
 
 pub(super) const OPERATION_NAME: &str = "gen_ai.operation.name";
-pub(super) const PROVIDER_NAME: &str = "gen_ai.provider.name";
-pub(super) const PROVIDER: &str = "openai";
+pub(super) const DEFAULT_PROVIDER: &str = "openai";
 pub(super) const INVOKE_AGENT: &str = "invoke_agent";
 pub(super) const EXECUTE_TOOL: &str = "execute_tool";
 pub(super) const AGENT_NAME: &str = "gen_ai.agent.name";

@@ -1,13 +1,13 @@
 use std::borrow::Cow;
 
 use opentelemetry::{
-    InstrumentationScope, KeyValue, SpanId,
+    InstrumentationScope, KeyValue, SpanId, Value,
     trace::{SpanKind, Status},
 };
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
 use super::names;
-use crate::event::{Event, Operation, millis};
+use crate::event::{Event, Operation, millis, names as attribute};
 
 /// Returns the span of a call, for its terminal event.
 pub(super) fn span(event: &Event, scope: &InstrumentationScope) -> SpanData {
@@ -58,13 +58,19 @@ fn status(event: &Event) -> Status {
     }
 }
 
+/// Returns the provider of a turn's model, or Codex's default where the call does not say.
+pub(super) fn provider(event: &Event) -> Value {
+    let recorded = event.attribute(attribute::PROVIDER_NAME);
+    recorded.cloned().unwrap_or(names::DEFAULT_PROVIDER.into())
+}
+
 /// Returns the attributes of an event, for its span and its log record.
 pub(super) fn attributes(event: &Event) -> Vec<KeyValue> {
     let mut attributes = Attributes(Vec::with_capacity(12 + event.attributes().len()));
     match event.operation() {
         Operation::Turn => {
             attributes.set(names::OPERATION_NAME, names::INVOKE_AGENT);
-            attributes.set(names::PROVIDER_NAME, names::PROVIDER);
+            attributes.set(attribute::PROVIDER_NAME, provider(event));
             attributes.some(names::AGENT_NAME, event.call_name());
             attributes.some(names::CALL_ID, event.call_id());
         }
@@ -102,7 +108,7 @@ pub(super) fn attributes(event: &Event) -> Vec<KeyValue> {
 struct Attributes(Vec<KeyValue>);
 
 impl Attributes {
-    fn set(&mut self, key: &'static str, value: impl Into<opentelemetry::Value>) {
+    fn set(&mut self, key: &'static str, value: impl Into<Value>) {
         self.0.push(KeyValue::new(key, value));
     }
 

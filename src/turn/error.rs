@@ -1,12 +1,18 @@
-use std::{io, path::PathBuf, process::ExitStatus, time::Duration};
+use std::{error::Error, io, path::PathBuf, process::ExitStatus, time::Duration};
 
-use super::failure;
+use super::{
+    failure::{self, Failure},
+    redact::Redactor,
+};
 use crate::{
-    error::foreign_class,
-    event::{Classification, ErrorClass},
+    error::{chain, foreign_class},
+    event::{Classification, ErrorClass, error_text},
 };
 
 /// The reason why a turn did not complete.
+///
+/// Its text is for the caller: it has what Codex reported, whole, which may repeat the prompt, the output of
+/// tools, and settings. [`classification`](Self::classification) has the text that is recorded.
 ///
 /// ```
 /// use codex_telemetry::{
@@ -56,24 +62,21 @@ pub enum TurnError {
         source: io::Error,
     },
     /// Codex reported that the turn failed.
-    #[error("the turn failed: {}", with_advice(message))]
+    #[error("{}", failed(message, failure::of_message(message).class))]
     Failed {
-        /// Codex's own message.
+        /// Codex's own message, whole.
         message: String,
     },
     /// The process exited before the end of the turn.
-    #[error(
-        "Codex exited ({status}) before the end of the turn{}",
-        last_message(message.as_deref(), stderr)
-    )]
+    #[error("{}", exited(*status, &last_message(message.as_deref(), stderr)))]
     Exited {
         /// The exit status.
         status: ExitStatus,
         /// Whether Codex had reported the thread by then.
         thread_started: bool,
-        /// The last error that Codex reported.
+        /// The last error that Codex reported, whole.
         message: Option<String>,
-        /// The end of standard error.
+        /// The end of standard error, whole.
         stderr: String,
     },
     /// The process closed its output, but neither ended the turn nor exited.
@@ -115,49 +118,118 @@ pub enum TurnError {
 }
 
 impl TurnError {
-    /// Returns the error class, with the text of the error and how long to wait before a retry.
+    /// Returns the error class, the message to record, and how long to wait before a retry.
+    ///
+    /// The message has Codex's own words alone, such as `the turn failed: unexpected status 400 …`. What
+    /// Codex repeats of the provider, the prompt or a tool is not in it. To record the whole text anyway:
+    ///
+    /// ```
+    /// use codex_telemetry::{CodexClassifier, turn::TurnError};
+    ///
+    /// let classifier = CodexClassifier.with(|error| {
+    ///     let turn: &TurnError = error.downcast_ref()?;
+    ///     Some(turn.classification().with_message(turn.to_string()))
+    /// });
+    /// # let error = TurnError::Failed { message: "a new text".into() };
+    /// # assert_eq!(classifier.of(&error).message.unwrap(), "the turn failed: a new text");
+    /// ```
     #[must_use]
     pub fn classification(&self) -> Classification {
-        let (class, retry_after) = match self {
-            Self::CodexNotFound { .. } | Self::Spawn { .. } => (ErrorClass::Spawn, None),
-            Self::WorkingDirectory { .. } => (ErrorClass::Config, None),
-            Self::InvalidRequest { .. } => (ErrorClass::InvalidRequest, None),
-            Self::Failed { message } => failure::of_message(message),
+        if let Some(failure) = self.failure() {
+            let message = match self {
+                Self::Exited { status, .. } => exited(*status, &failure.recorded),
+                _ => failed(&failure.recorded, failure.class),
+            };
+            return Classification::from(failure.class)
+                .with_message(message)
+                .with_retry_after(failure.retry_after);
+        }
+        let class = match self {
+            Self::CodexNotFound { .. } | Self::Spawn { .. } => ErrorClass::Spawn,
+            Self::WorkingDirectory { .. } => ErrorClass::Config,
+            Self::InvalidRequest { .. } => ErrorClass::InvalidRequest,
+            Self::Hung { .. } => ErrorClass::Transport,
+            Self::Stopped => ErrorClass::Interrupted,
+            Self::Protocol { .. } | Self::OutputTooLarge { .. } => ErrorClass::Protocol,
+            // A blocking task that panicked or was cancelled is the cause, and has a class of its own.
+            Self::Io { source, .. } => {
+                let task = source.get_ref().and_then(|inside| foreign_class(inside));
+                task.unwrap_or(ErrorClass::Io)
+            }
+            Self::Failed { .. } | Self::Exited { .. } => ErrorClass::Other,
+        };
+        Classification::of(class, self)
+    }
+
+    /// Returns what is known of the failure, if Codex reported it.
+    fn failure(&self) -> Option<Failure> {
+        match self {
+            Self::Failed { message } => Some(failure::of_message(message)),
             Self::Exited {
                 status,
                 thread_started,
                 message,
                 stderr,
-            } => failure::of_exit(*status, *thread_started, message.as_deref(), stderr),
-            Self::Hung { .. } => (ErrorClass::Transport, None),
-            Self::Stopped => (ErrorClass::Interrupted, None),
-            Self::Protocol { .. } | Self::OutputTooLarge { .. } => (ErrorClass::Protocol, None),
-            // A blocking task that panicked or was cancelled is the cause, and has a class of its own.
-            Self::Io { source, .. } => {
-                let task = source.get_ref().and_then(|inside| foreign_class(inside));
-                (task.unwrap_or(ErrorClass::Io), None)
-            }
-        };
-        Classification::of(class, self).with_retry_after(retry_after)
+            } => Some(failure::of_exit(
+                *status,
+                *thread_started,
+                message.as_deref(),
+                stderr,
+            )),
+            _ => None,
+        }
+    }
+
+    /// Returns what Codex reported, and may be a text of others.
+    fn reported(&self) -> Option<&str> {
+        match self {
+            Self::Failed { message } => Some(message),
+            Self::Exited {
+                message, stderr, ..
+            } => Some(message.as_deref().unwrap_or(stderr)),
+            _ => None,
+        }
     }
 }
 
-/// Returns the last message of a process, as the end of a sentence.
+/// Returns the message to record instead of the texts of `error` and its sources, if one of them is a
+/// [`TurnError`] with a text of others.
+pub(crate) fn recorded_message(error: &(dyn Error + 'static)) -> Option<String> {
+    /// Stands for the text of the turn's error, and is in no text.
+    const PLACE: &str = "\0turn\0";
+
+    let turn = chain(error).find_map(|error| error.downcast_ref::<TurnError>())?;
+    let reported = turn.reported()?;
+    let recorded = turn.classification().message?;
+    // The errors around it may repeat its text, or a part of it in another form.
+    let text = error_text(error).replace(&turn.to_string(), PLACE);
+    let mut redactor = Redactor::default();
+    redactor.add_text(reported);
+    Some(redactor.apply(&text).replace(PLACE, &recorded))
+}
+
+/// Returns the message of a process that exited.
+fn exited(status: ExitStatus, reason: &str) -> String {
+    let colon = if reason.is_empty() { "" } else { ": " };
+    format!("Codex exited ({status}) before the end of the turn{colon}{reason}")
+}
+
+/// Returns the last message of a process.
 fn last_message(message: Option<&str>, stderr: &str) -> String {
     let message = message
         .map(str::to_owned)
         .or_else(|| failure::cause(stderr));
-    message.map_or_else(String::new, |text| format!(": {}", text.trim()))
+    message.unwrap_or_default().trim().to_owned()
 }
 
-/// Returns Codex's message, with advice unless the message has some.
-fn with_advice(message: &str) -> String {
-    let text = match message.trim() {
+/// Returns the message of a turn that failed.
+fn failed(reason: &str, class: ErrorClass) -> String {
+    let reason = match reason.trim() {
         // Codex passes on the body of a bad request unchanged, and the body may be empty.
         "" => "Codex reported no reason",
-        text => text,
+        reason => reason,
     };
-    let advice = match failure::of_message(message).0 {
+    let advice = match class {
         ErrorClass::Unauthorized => {
             "log in with `codex login`, or give Codex the key that its provider requires"
         }
@@ -165,7 +237,10 @@ fn with_advice(message: &str) -> String {
         ErrorClass::Config | ErrorClass::Protocol => {
             "check the provider's `base_url` in Codex's configuration"
         }
-        _ => return text.to_owned(),
+        _ => return format!("the turn failed: {reason}"),
     };
-    format!("{}; {advice}", text.trim_end_matches('.'))
+    format!(
+        "the turn failed: {}; {advice}",
+        reason.trim_end_matches('.')
+    )
 }

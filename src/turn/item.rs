@@ -1,6 +1,6 @@
 use std::{fmt, path::PathBuf};
 
-use serde_json::Value;
+use super::JsonText;
 
 /// Something that the agent said or did in a turn.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,9 +75,9 @@ pub enum ItemKind {
         /// The name of the tool.
         tool: String,
         /// The arguments.
-        arguments: Value,
+        arguments: JsonText,
         /// The result; it may itself report a failure.
-        result: Option<Value>,
+        result: Option<JsonText>,
         /// The error message, when the call itself failed.
         #[cfg_attr(feature = "json", serde(serialize_with = "error_object"))]
         error: Option<String>,

@@ -27,8 +27,10 @@ mod error;
 mod exec;
 mod failure;
 mod item;
+mod json_text;
 mod process;
 mod progress;
+mod redact;
 mod request;
 mod response;
 mod sandbox;
@@ -39,6 +41,7 @@ pub use self::{
     error::TurnError,
     exec::{TurnFuture, TurnService, TurnServiceBuilder},
     item::{FileUpdateChange, Item, ItemKind, ItemStatus, TodoItem},
+    json_text::JsonText,
     process::Drained,
     progress::Progress,
     request::TurnRequest,
@@ -47,6 +50,8 @@ pub use self::{
     stream::{TurnStream, TurnUpdate, turn_stream},
     usage::Usage,
 };
+
+pub(crate) use self::error::recorded_message;
 
 #[cfg(fuzzing)]
 #[doc(hidden)]

@@ -183,10 +183,97 @@ async fn class_retry_after_and_message_are_found_in_every_wrapper() {
 }
 
 #[tokio::test]
-async fn the_retry_after_in_the_message_of_a_lost_stream_is_found() {
-    let cut =
-        "stream disconnected before completion: Rate limit reached. Please try again in 20ms.";
-    let found = CodexClassifier.classify(&failed(cut).await);
-    assert_eq!(found.class, C::RateLimit);
-    assert_eq!(found.retry_after, Some(Duration::from_millis(20)));
+async fn a_retry_after_counts_where_the_text_of_codex_has_it() {
+    let limit = "Rate limit reached for gpt-5.5 in organization org-x on tokens per min (TPM): Limit 9, \
+                 Used 8, Requested 7. Please try again in 20ms. Visit https://platform.openai.com.";
+    let plan =
+        "You’ve hit your usage limit. Upgrade to Pro (https://openai.com), or try again in 20ms.";
+    for (message, class, found) in [
+        (
+            "rate limit exceeded: Please try again in 20ms.".to_owned(),
+            C::RateLimit,
+            true,
+        ),
+        (format!("rate limit exceeded: {limit}"), C::RateLimit, true),
+        (
+            format!("stream disconnected before completion: {limit}"),
+            C::RateLimit,
+            true,
+        ),
+        (plan.to_owned(), C::UsageLimit, true),
+        // Text of a provider, which may repeat the user's.
+        (
+            "rate limit exceeded: you said: try again in 20ms".to_owned(),
+            C::RateLimit,
+            false,
+        ),
+        (
+            "rate limit exceeded: Rate limit reached. You said: try again in 20ms".to_owned(),
+            C::RateLimit,
+            false,
+        ),
+        (
+            "unexpected status 503 Service Unavailable: try again in 20ms".to_owned(),
+            C::Overloaded,
+            false,
+        ),
+        (
+            "stream disconnected before completion: you said: try again in 20ms".to_owned(),
+            C::Transport,
+            false,
+        ),
+        (
+            "exceeded retry limit, last status: 429 Too Many Requests: try again in 20ms"
+                .to_owned(),
+            C::RateLimit,
+            false,
+        ),
+        (
+            r#"{"error":{"code":"rate_limit_exceeded","message":"try again in 20ms"}}"#.to_owned(),
+            C::RateLimit,
+            false,
+        ),
+    ] {
+        let classified = CodexClassifier.classify(&failed(&message).await);
+        assert_eq!(classified.class, class, "{message}");
+        let expected = found.then_some(Duration::from_millis(20));
+        assert_eq!(classified.retry_after, expected, "{message}");
+    }
 }
+
+#[tokio::test]
+async fn a_silent_stream_is_a_timeout() {
+    let silent = "stream disconnected before completion: idle timeout waiting for SSE";
+    let found = CodexClassifier.classify(&failed(silent).await);
+    assert_eq!(found.class, C::Timeout);
+}
+
+#[tokio::test]
+async fn the_text_of_others_is_recorded_through_no_wrapper() {
+    let text = "rate limit exceeded: a \"secret\" of the user";
+    let of_turn = || failed(text);
+    let inline = format!("the agent says: {}", of_turn().await);
+    let inline = Wrapper(inline, of_turn().await);
+    let debug = Wrapper(format!("the agent: {:?}", of_turn().await), of_turn().await);
+    for error in [
+        of_turn().await.into(),
+        io::Error::other(of_turn().await).into(),
+        tool(of_turn().await).into(),
+        inline.into(),
+        debug.into(),
+    ] as [BoxError; 5]
+    {
+        let found = CodexClassifier.classify(&error);
+        let message = found.message.unwrap();
+        assert!(!message.contains("secret"), "{message}");
+        assert!(
+            message.contains("the turn failed: rate limit exceeded"),
+            "{message}"
+        );
+    }
+}
+
+/// An error that repeats its source in its own text.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Wrapper(String, #[source] codex_telemetry::TurnError);

@@ -1,4 +1,4 @@
-//! The errors of a wrong setup say what to do. The messages of Codex are those of the real Codex, as
+//! The recorded messages of a wrong setup say what to do. The messages of Codex are those of the real Codex, as
 //! `tests/real_codex` records them.
 
 use codex_telemetry::{
@@ -9,7 +9,7 @@ use tower::ServiceExt;
 
 use crate::support::{failed, turn_error};
 
-/// Returns the message on the event, which the example `exec` prints too.
+/// Returns the message on the event.
 fn message(error: &TurnError) -> String {
     CodexClassifier.of(error).message.unwrap()
 }
@@ -56,12 +56,15 @@ async fn without_a_key() {
 #[tokio::test]
 async fn with_an_invalid_key() {
     let refused = "unexpected status 401 Unauthorized: Incorrect API key provided";
+    let advice = "log in with `codex login`, or give Codex the key that its provider requires";
+    let error = failed(refused).await;
     assert_eq!(
-        message(&failed(refused).await),
-        format!(
-            "the turn failed: {refused}; log in with `codex login`, or give Codex the key that its \
-             provider requires"
-        )
+        error.to_string(),
+        format!("the turn failed: {refused}; {advice}")
+    );
+    assert_eq!(
+        message(&error),
+        format!("the turn failed: unexpected status 401 …; {advice}")
     );
 }
 
@@ -88,9 +91,11 @@ async fn in_a_missing_directory() {
 async fn in_an_untrusted_directory() {
     let words = "Not inside a trusted directory and --skip-git-repo-check was not specified.";
     let error = turn_error(&format!("echo '{words}' >&2; exit 1")).await;
+    let exited = "Codex exited (exit status: 1) before the end of the turn";
+    assert_eq!(error.to_string(), format!("{exited}: {words}"));
     assert_eq!(
         message(&error),
-        format!("Codex exited (exit status: 1) before the end of the turn: {words}")
+        format!("{exited}: Not inside a trusted directory …")
     );
 }
 

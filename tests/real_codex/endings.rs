@@ -22,7 +22,7 @@ async fn a_codex_that_dies_by_a_signal_has_the_class_of_the_signal() {
         (
             "SIGINT to Codex, which catches it",
             "exit status: 1",
-            C::Interrupted,
+            C::Other,
             Signal::INT,
         ),
         (

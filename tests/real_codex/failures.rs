@@ -25,6 +25,37 @@ async fn the_wait_before_a_retry_is_on_the_event() {
 }
 
 #[tokio::test]
+async fn what_the_provider_and_the_model_say_is_in_the_error_and_not_recorded() {
+    let prompt = "my \"secret\" prompt\nof two lines";
+    let script = [
+        Reply::shell("rm -rf /no/such/secret"),
+        Reply::call("exec_command", "{\"secret\": broken"),
+        Reply::patch("a secret, and no patch"),
+        Reply::error(400, "some_code", &format!("you said: {prompt}")),
+    ];
+    let Some(bench) = Bench::start(script) else {
+        return;
+    };
+    let error = bench.run(bench.request(prompt)).await.unwrap_err();
+    assert!(error.to_string().contains("secret"), "{error}");
+    let calls = bench.calls(1);
+    let event = calls.turn();
+    assert_eq!(
+        event.error_message(),
+        Some(
+            "the turn failed: a bad request with the code `some_code`; check the model and the other \
+             settings of the request"
+        )
+    );
+    let stderr = event.attribute(names::STDERR_TAIL).unwrap().as_str();
+    assert!(stderr.contains("codex_core::tools::"), "{stderr}");
+    for event in bench.sink.events() {
+        let attributes = format!("{:?}", event.attributes());
+        assert!(!attributes.contains("secret"), "{attributes}");
+    }
+}
+
+#[tokio::test]
 async fn a_turn_that_recovers_counts_its_retries() {
     let script = [Reply::unfinished(Ending::Closed), Reply::done()];
     let Some(bench) = Bench::start(script) else {

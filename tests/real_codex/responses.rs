@@ -239,7 +239,7 @@ async fn a_redirect_loop_is_a_protocol_error() {
 }
 
 #[tokio::test]
-async fn a_silent_stream_is_a_transport_error() {
+async fn a_silent_stream_is_a_timeout() {
     let Some(bench) = Bench::start([Reply::unfinished(Ending::Silence)]) else {
         return;
     };
@@ -248,7 +248,7 @@ async fn a_silent_stream_is_a_transport_error() {
     let row = (
         "the stream stays silent",
         "idle timeout",
-        C::Transport,
+        C::Timeout,
         request,
     );
     bench.fails_at_the_model(row).await;

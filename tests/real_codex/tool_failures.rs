@@ -118,11 +118,11 @@ async fn a_failed_mcp_tool_is_tool_failed() {
         ("an MCP tool reports a failure", "reported a failure", C::ToolFailed, call(|bench, request| {
             server(bench, request, r#"answer '{"content":[],"isError":true}'"#)
         })),
-        ("an MCP server answers with an error", "Mcp error: -32000", C::ToolFailed, call(|bench, request| {
+        ("an MCP server answers with an error", "reported a failure", C::ToolFailed, call(|bench, request| {
             let error = r#"printf '{"jsonrpc":"2.0","id":%s,"error":{"code":-32000,"message":"x"}}\n' "$id""#;
             server(bench, request, error)
         })),
-        ("an MCP server crashes", "Transport closed", C::ToolFailed, call(|bench, request| {
+        ("an MCP server crashes", "transport closed", C::ToolFailed, call(|bench, request| {
             server(bench, request, "kill -KILL $$")
         })),
         ("an MCP server does not answer in time", "timed out awaiting", C::ToolFailed, call(|bench, request| {

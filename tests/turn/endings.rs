@@ -55,6 +55,11 @@ async fn an_exit_without_an_event_is_classified_by_the_code_and_standard_error()
             ErrorClass::Config,
         ),
         ("exit 0", ErrorClass::Incomplete),
+        ("exit 1", ErrorClass::Other),
+        (
+            r#"echo '{"type":"thread.started","thread_id":"t"}'; exit 1"#,
+            ErrorClass::Other,
+        ),
         ("exit 77", ErrorClass::Other),
     ] {
         let (turn, event) = run(script).await;
@@ -107,4 +112,31 @@ async fn the_first_end_of_a_turn_counts() {
     "#)
     .await;
     assert_eq!(turn.unwrap().usage.unwrap().input_tokens, 1);
+}
+
+#[tokio::test]
+async fn what_comes_after_the_end_of_a_turn_changes_nothing() {
+    let stack = Stack::new(fake_codex());
+    let script = format!(
+        r#"{GOOD_TURN}
+        echo '{{"type":"thread.started","thread_id":"another"}}'
+        echo '{{"type":"error","message":"Reconnecting... 1/2"}}'
+        echo '{{"type":"item.completed","item":{{"id":"late","type":"agent_message","text":"late"}}}}'
+        echo '{{"type":"turn.completed","usage":{{"input_tokens":7000}}}}'
+        echo '{{"type":"hologram"}}'"#
+    );
+    let (sender, mut progress) = tokio::sync::mpsc::channel(100);
+    let request = request(&script).with_progress(sender);
+    let turn = stack.run(request).await.unwrap();
+    let (expected, _) = run(GOOD_TURN).await;
+    assert_eq!(turn, expected.unwrap());
+    let event = stack.turn_event();
+    assert_eq!(event.thread_id(), turn.thread_id.as_deref());
+    assert_eq!(event.attribute(names::RETRIES), None);
+    assert_eq!(event.span_events().len(), 0);
+    let mut seen = 0;
+    while progress.recv().await.is_some() {
+        seen += 1;
+    }
+    assert_eq!(seen, 3, "thread, turn and item");
 }

@@ -1,10 +1,13 @@
+use std::time::Duration;
+
 use codex_telemetry::{
     ErrorClass, Operation, Outcome,
     event::names,
-    turn::{Sandbox, TurnError},
+    turn::{ItemKind, Sandbox, TurnError},
 };
+use serde_json::json;
 
-use crate::support::{GOOD_TURN, Stack, fake_codex, request, run};
+use crate::support::{GOOD_TURN, Stack, fake_codex, prompt, request, run};
 
 #[tokio::test]
 async fn an_invalid_line_is_a_protocol_error_with_its_number_and_without_its_content() {
@@ -48,18 +51,15 @@ async fn an_unknown_event_is_counted_and_skipped() {
 #[tokio::test]
 async fn standard_error_is_read_and_its_end_is_recorded() {
     let (turn, event) =
-        run("yes 'a line of noise' | head -c 3000000 >&2; echo last >&2; exit 9").await;
-    assert!(matches!(turn, Err(TurnError::Exited { .. })), "{turn:?}");
-    let tail = event
-        .attribute(names::STDERR_TAIL)
-        .unwrap()
-        .as_str()
-        .into_owned();
-    assert!(tail.len() <= 4096, "{} bytes", tail.len());
-    assert!(
-        tail.starts_with("a line") && tail.ends_with("last"),
-        "{tail}"
-    );
+        run("yes 'a line of noise' | head -c 3000000 >&2; echo 'Error: last' >&2; exit 9").await;
+    let Err(TurnError::Exited { stderr, .. }) = turn else {
+        panic!("{turn:?}");
+    };
+    assert!(stderr.len() <= 4096, "{} bytes", stderr.len());
+    assert!(stderr.starts_with("a line") && stderr.ends_with("last"));
+    // What was cut may be the middle of a message that Codex logged.
+    let tail = event.attribute(names::STDERR_TAIL).unwrap();
+    assert_eq!(tail.as_str(), "Error: last");
 }
 
 #[tokio::test]
@@ -104,7 +104,6 @@ async fn concurrent_tools_are_matched_by_their_items() {
     );
     assert_eq!(tools[0].attribute(names::EXIT_CODE), Some(&7.into()));
     assert_eq!(tools[2].attribute(names::MCP_SERVER), Some(&"files".into()));
-    assert_eq!(tools[2].error_message(), Some("gone"));
 }
 
 #[tokio::test]
@@ -121,7 +120,7 @@ async fn the_output_of_a_turn_is_limited() {
 }
 
 #[tokio::test]
-async fn endless_messages_are_counted_and_cut() {
+async fn endless_messages_are_counted_and_not_recorded() {
     let (turn, event) = run(r#"
         i=0; while [ $i -lt 200 ]; do echo '{"type":"error","message":"Reconnecting... 1/2"}'; i=$((i+1)); done
         long=$(head -c 100000 /dev/zero | tr '\0' x)
@@ -131,33 +130,183 @@ async fn endless_messages_are_counted_and_cut() {
     assert!(matches!(turn, Err(TurnError::Failed { .. })), "{turn:?}");
     assert_eq!(event.attribute(names::RETRIES), Some(&200.into()));
     assert_eq!(event.span_events().len(), 128);
-    let message = event.error_message().unwrap();
-    assert!(
-        message.len() < 5000 && message.ends_with('…'),
-        "{} bytes",
-        message.len()
+    assert_eq!(
+        event.error_message().unwrap(),
+        "the turn failed: an unknown text of 100000 bytes, which is not recorded"
     );
 }
 
 #[tokio::test]
-async fn values_of_the_request_are_redacted_in_errors_and_events() {
+async fn a_prompt_of_codexs_own_words_changes_neither_class_nor_hint() {
+    let stack = Stack::new(fake_codex());
+    let script = r#"
+        echo '{"type":"error","message":"rate limit exceeded: Please try again in 1.5s."}'
+        exit 1
+    "#;
+    let request = prompt("rate limit exceeded: Please try again", script);
+    let error = stack.run(request).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("rate limit exceeded: Please try"), "{text}");
+    let event = stack.turn_event();
+    assert_eq!(event.error_class(), Some(ErrorClass::RateLimit));
+    assert_eq!(event.retry_after(), Some(Duration::from_millis(1500)));
+}
+
+/// A prompt that JSON has to escape.
+const PROMPT: &str = "my \"secret\"\nprompt: C:\\secret\\plan";
+
+/// Ways in which Codex, a provider or a tool may repeat the prompt.
+fn repeated() -> [String; 4] {
+    let json = serde_json::to_string(PROMPT).unwrap();
+    let nested = serde_json::to_string(&json).unwrap();
+    [PROMPT.to_owned(), json, nested, format!("{PROMPT:?}")]
+}
+
+/// Returns everything that was recorded of all calls.
+fn recorded(stack: &Stack) -> String {
+    let events = stack.sink.events();
+    events
+        .iter()
+        .map(|event| {
+            let json = serde_json::to_string(event).unwrap();
+            format!("{json} {:?} {event:?}\n", event.span_events())
+        })
+        .collect()
+}
+
+/// Returns the lines of a script that prints JSON.
+fn print(values: &[serde_json::Value]) -> String {
+    let lines: Vec<_> = values.iter().map(ToString::to_string).collect();
+    format!("cat <<'END'\n{}\nEND\n", lines.join("\n"))
+}
+
+#[tokio::test]
+async fn a_text_of_others_is_in_the_error_and_not_recorded() {
+    for repeated in repeated() {
+        for message in [
+            format!("rate limit exceeded: {repeated}"),
+            format!("unexpected status 400 Bad Request: {repeated}"),
+            format!("stream disconnected before completion: {repeated}"),
+            json!({"error": {"code": "some_code", "message": repeated}}).to_string(),
+            repeated.clone(),
+        ] {
+            let stack = Stack::new(fake_codex());
+            let failed = json!({"type": "turn.failed", "error": {"message": message}});
+            let retrying = format!("Reconnecting... 1/5 ({message})");
+            let retrying = json!({"type": "error", "message": retrying});
+            let request = prompt(PROMPT, &print(&[retrying, failed]));
+            let error = stack.run(request).await.unwrap_err();
+            assert!(error.to_string().contains(&message), "{error}");
+            let recorded = recorded(&stack);
+            assert!(!recorded.contains("secret"), "{message}: {recorded}");
+            assert!(recorded.contains("Reconnecting... 1/5"), "{recorded}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_prompt_on_standard_error_is_in_the_error_and_not_recorded() {
+    for repeated in repeated() {
+        let stack = Stack::new(fake_codex());
+        let script = format!("cat >&2 <<'END'\nError: cannot run {repeated} now\nEND\nexit 1");
+        let error = stack.run(prompt(PROMPT, &script)).await.unwrap_err();
+        let TurnError::Exited { stderr, .. } = &error else {
+            panic!("{error:?}");
+        };
+        assert!(stderr.contains(&repeated), "{stderr}");
+        let recorded = recorded(&stack);
+        assert!(!recorded.contains("secret"), "{recorded}");
+        assert!(recorded.contains("Error: cannot run"), "{recorded}");
+    }
+}
+
+#[tokio::test]
+async fn a_prompt_that_is_cut_on_standard_error_is_not_recorded() {
+    let secret = "the plan of the secret palace ".repeat(400);
+    let stack = Stack::new(fake_codex());
+    let script = r#"printf 'panicked at: %s' "$(cat)" >&2; exit 9"#;
+    stack.run(prompt(&secret, script)).await.unwrap_err();
+    let recorded = recorded(&stack);
+    assert!(!recorded.contains("secret"), "{recorded}");
+}
+
+#[tokio::test]
+async fn what_codex_logs_of_a_tool_is_not_recorded() {
+    let stack = Stack::new(fake_codex());
+    let script = r"cat >&2 <<'END'
+2026-11-22T07:00:00.123456Z ERROR codex_core::tools::router: error=exec_command failed for `cat secret`
+the secret itself
+Error: no space left
+END
+exit 9";
+    stack.run(request(script)).await.unwrap_err();
+    let event = stack.turn_event();
+    let tail = event.attribute(names::STDERR_TAIL).unwrap().as_str();
+    assert_eq!(
+        tail,
+        "2026-11-22T07:00:00.123456Z ERROR codex_core::tools::router: …\nError: no space left"
+    );
+}
+
+#[tokio::test]
+async fn an_error_of_an_mcp_tool_is_in_the_item_and_not_recorded() {
+    let stack = Stack::new(fake_codex());
+    let script = r#"
+        echo '{"type":"item.completed","item":{"id":"i","type":"mcp_tool_call","server":"s","tool":"t","arguments":{},"result":null,"error":{"message":"the secret of the user"},"status":"failed"}}'
+        echo '{"type":"turn.completed"}'
+    "#;
+    let turn = stack.run(request(script)).await.unwrap();
+    let ItemKind::McpToolCall { error, .. } = &turn.items[0].kind else {
+        panic!("{turn:?}");
+    };
+    assert_eq!(error.as_deref(), Some("the secret of the user"));
+    let tool = &stack.sink.find(Operation::Tool, Outcome::Error)[0];
+    assert_eq!(tool.error_message(), Some("the tool reported a failure"));
+    assert!(!recorded(&stack).contains("secret"));
+}
+
+#[tokio::test]
+async fn values_of_the_request_are_in_the_error_and_not_recorded() {
     let stack = Stack::new(fake_codex());
     let script = r#"echo "Error: bad value $SECRET and my-config-value" >&2; exit 1"#;
     let request = request(script)
         .with_env("SECRET", "env-secret-value")
         .with_config("key", "\"my-config-value\"");
     let error = stack.run(request).await.unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("bad value env-secret-value and my-config-value"),
+        "{text}"
+    );
     let event = stack.turn_event();
-    let tail = event
-        .attribute(names::STDERR_TAIL)
-        .unwrap()
-        .as_str()
-        .into_owned();
-    for text in [
-        error.to_string(),
-        event.error_message().unwrap().to_owned(),
-        tail,
+    let tail = event.attribute(names::STDERR_TAIL).unwrap().as_str();
+    assert!(tail.contains("bad value *** and ***"), "{tail}");
+    let recorded = recorded(&stack);
+    assert!(!recorded.contains("env-secret-value"), "{recorded}");
+    assert!(!recorded.contains("my-config-value"), "{recorded}");
+}
+
+#[tokio::test]
+async fn the_provider_is_that_of_the_settings() {
+    let provider = |values: &'static [&'static str]| async move {
+        let stack = Stack::new(fake_codex().config("model_provider", "\"of-service\""));
+        let request = values.iter().fold(request(GOOD_TURN), |request, value| {
+            request.with_config("model_provider", *value)
+        });
+        stack.run(request).await.unwrap();
+        let event = stack.turn_event();
+        let provider = event.attribute("gen_ai.provider.name");
+        provider.map(|provider| provider.as_str().into_owned())
+    };
+    for (values, expected) in [
+        (&[][..], "of-service"),
+        (&["\"azure\""], "azure"),
+        (&["'azure'"], "azure"),
+        (&["azure"], "azure"),
+        (&["\"a\"", "\"b\\u0062\""], "bb"),
     ] {
-        assert!(text.contains("bad value *** and ***"), "{text}");
+        assert_eq!(provider(values).await.as_deref(), Some(expected));
     }
+    let (_, event) = run(GOOD_TURN).await;
+    assert_eq!(event.attribute("gen_ai.provider.name"), None);
 }

@@ -34,7 +34,12 @@ pub(crate) fn fake_codex() -> TurnServiceBuilder {
 
 /// Returns a request for which the fake runs `script`.
 pub(crate) fn request(script: &str) -> TurnRequest {
-    TurnRequest::new("a prompt")
+    prompt("a prompt", script)
+}
+
+/// As [`request`], with another prompt.
+pub(crate) fn prompt(prompt: &str, script: &str) -> TurnRequest {
+    TurnRequest::new(prompt)
         .with_env("FAKE_CODEX", script)
         .without_env("CODEX_INTERNAL_ORIGINATOR_OVERRIDE")
         .without_env("TRACEPARENT")

@@ -3,8 +3,8 @@
 use codex_telemetry::{
     CallContext, CodexRequest,
     turn::{
-        FileUpdateChange, Item, ItemKind, ItemStatus, Progress, Sandbox, TodoItem, Turn, TurnError,
-        TurnRequest, Usage,
+        FileUpdateChange, Item, ItemKind, ItemStatus, JsonText, Progress, Sandbox, TodoItem, Turn,
+        TurnError, TurnRequest, Usage,
     },
 };
 use serde_json::{Value, json};
@@ -56,7 +56,7 @@ fn items() -> [(ItemKind, Value); 9] {
             ItemKind::McpToolCall {
                 server: "files".into(),
                 tool: "read".into(),
-                arguments: json!({"path": "a"}),
+                arguments: json!({"path": "a"}).into(),
                 result: None,
                 error: Some("gone".into()),
                 status: ItemStatus::Failed,
@@ -99,6 +99,22 @@ fn an_item_serializes_as_codex_writes_it() {
         expected["id"] = "item_0".into();
         let item = Item::new("item_0", kind);
         assert_eq!(serde_json::to_value(&item).unwrap(), expected);
+    }
+}
+
+#[test]
+fn the_json_of_a_tool_is_text_until_it_is_parsed() {
+    let text = r#"{"b": [1.0], "a":"\u00e4"}"#;
+    let json = JsonText::new(text).unwrap();
+    assert_eq!(json.as_str(), text);
+    assert_eq!(json.parse().unwrap(), json!({"a": "ä", "b": [1.0]}));
+    assert_eq!(serde_json::to_string(&json).unwrap(), text);
+    assert_eq!(JsonText::default().parse().unwrap(), Value::Null);
+    assert_ne!(JsonText::from(json.parse().unwrap()), json);
+    assert_eq!(format!("{json:?}"), "*** (26 bytes)");
+    for invalid in ["", "{", "1 2", "secret"] {
+        let error = JsonText::new(invalid).unwrap_err();
+        assert!(!error.to_string().contains("secret"), "{error}");
     }
 }
 

@@ -1,11 +1,13 @@
 //! Decodes a line of Codex's output, leniently.
 //!
-//! A line becomes a JSON value first, and not a struct: some lines have a key twice, new versions change
-//! types, and a missing field must not invalidate the rest of its line.
+//! A line becomes its fields first, and not a struct: some lines have a key twice, new versions change types,
+//! and a missing field must not invalidate the rest of its line. The fields are text until one of them is
+//! needed: a line may have any JSON of others, which would be many times larger as values.
 
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 
-use crate::turn::{FileUpdateChange, Item, ItemKind, ItemStatus, TodoItem, Usage};
+use super::fields::Fields;
+use crate::turn::{FileUpdateChange, Item, ItemKind, ItemStatus, JsonText, TodoItem, Usage};
 
 /// A decoded line.
 #[derive(Debug, PartialEq)]
@@ -40,39 +42,39 @@ pub(super) enum Stage {
 
 /// Decodes a line. The error explains why the line is not a JSON object, without its content.
 pub(super) fn line(bytes: &[u8]) -> Result<Line, String> {
-    let value = serde_json::from_slice(bytes).map_err(|error| {
-        let (at, length) = (error.column(), bytes.len());
-        format!("not JSON (at byte {at} of {length})")
+    let event = Fields::from_line(bytes).map_err(|error| {
+        // The rest of a line that is not an object was not read.
+        match serde_json::from_slice::<&RawValue>(bytes) {
+            Ok(_) => "JSON, but not an object".to_owned(),
+            Err(_) => format!("not JSON (at byte {} of {})", error.column(), bytes.len()),
+        }
     })?;
-    let Value::Object(mut event) = value else {
-        return Err("JSON, but not an object".to_owned());
-    };
-    let kind = take_text(&mut event, "type").unwrap_or_default();
+    let kind = event.text("type").unwrap_or_default();
     Ok(match kind.as_str() {
-        "thread.started" => match take_text(&mut event, "thread_id") {
+        "thread.started" => match event.text("thread_id") {
             Some(thread_id) => Line::ThreadStarted { thread_id },
             None => Line::Unknown,
         },
         "turn.started" => Line::TurnStarted,
         "turn.completed" => Line::TurnCompleted {
-            usage: event.get("usage").and_then(usage),
+            usage: event.object("usage").as_ref().and_then(usage),
         },
         "turn.failed" => Line::TurnFailed {
-            message: take_message(event.get_mut("error")),
+            message: message(&event),
         },
         "error" => Line::Error {
-            message: take_text(&mut event, "message").unwrap_or_default(),
+            message: event.text("message").unwrap_or_default(),
         },
-        "item.started" => item_line(Stage::Started, &mut event),
-        "item.updated" => item_line(Stage::Updated, &mut event),
-        "item.completed" => item_line(Stage::Completed, &mut event),
+        "item.started" => item_line(Stage::Started, &event),
+        "item.updated" => item_line(Stage::Updated, &event),
+        "item.completed" => item_line(Stage::Completed, &event),
         _ => Line::Unknown,
     })
 }
 
 /// Decodes token counts; `None` when the first of them is missing.
-pub(super) fn usage(value: &Value) -> Option<Usage> {
-    let count = |key: &str| value.get(key).and_then(Value::as_u64);
+pub(super) fn usage(fields: &Fields<'_>) -> Option<Usage> {
+    let count = |key| fields.value::<u64>(key);
     Some(Usage {
         input_tokens: count("input_tokens")?,
         cached_input_tokens: count("cached_input_tokens").unwrap_or_default(),
@@ -82,34 +84,32 @@ pub(super) fn usage(value: &Value) -> Option<Usage> {
     })
 }
 
-fn item_line(stage: Stage, event: &mut Map<String, Value>) -> Line {
-    match event.get_mut("item").and_then(Value::as_object_mut) {
-        Some(fields) => item(fields).map_or(Line::Unknown, |item| Line::Item { stage, item }),
-        None => Line::Unknown,
-    }
+fn item_line(stage: Stage, event: &Fields<'_>) -> Line {
+    let item = event.object("item").as_ref().and_then(item);
+    item.map_or(Line::Unknown, |item| Line::Item { stage, item })
 }
 
-fn item(fields: &mut Map<String, Value>) -> Option<Item> {
-    let kind = take_text(fields, "type")?;
-    let mut text = |key| take_text(fields, key).unwrap_or_default();
-    let kind = match kind.as_str() {
+fn item(fields: &Fields<'_>) -> Option<Item> {
+    let text = |key| fields.text(key).unwrap_or_default();
+    let json = |key| fields.get(key).map(JsonText::from_raw);
+    let kind = match fields.text("type")?.as_str() {
         "agent_message" => ItemKind::AgentMessage { text: text("text") },
         "reasoning" => ItemKind::Reasoning { text: text("text") },
         "command_execution" => ItemKind::CommandExecution {
             command: text("command"),
             output: text("aggregated_output"),
-            exit_code: fields.get("exit_code").and_then(Value::as_i64),
+            exit_code: fields.value("exit_code"),
             status: status(fields),
         },
         "file_change" => ItemKind::FileChange {
-            changes: take_list(fields, "changes", change),
+            changes: fields.list("changes", change),
             status: status(fields),
         },
         "mcp_tool_call" => ItemKind::McpToolCall {
             server: text("server"),
             tool: text("tool"),
-            arguments: fields.remove("arguments").unwrap_or_default(),
-            result: fields.remove("result").filter(|result| !result.is_null()),
+            arguments: json("arguments").unwrap_or_default(),
+            result: json("result"),
             error: tool_error(fields),
             status: status(fields),
         },
@@ -121,7 +121,7 @@ fn item(fields: &mut Map<String, Value>) -> Option<Item> {
             query: text("query"),
         },
         "todo_list" => ItemKind::TodoList {
-            items: take_list(fields, "items", todo_item),
+            items: fields.list("items", todo_item),
         },
         "error" => ItemKind::Warning {
             message: text("message"),
@@ -129,13 +129,13 @@ fn item(fields: &mut Map<String, Value>) -> Option<Item> {
         _ => return None,
     };
     Some(Item {
-        id: take_text(fields, "id").unwrap_or_default(),
+        id: text("id"),
         kind,
     })
 }
 
-fn status(fields: &Map<String, Value>) -> ItemStatus {
-    match fields.get("status").and_then(Value::as_str) {
+fn status(fields: &Fields<'_>) -> ItemStatus {
+    match fields.text("status").as_deref() {
         Some("in_progress") => ItemStatus::InProgress,
         Some("completed") => ItemStatus::Completed,
         Some("failed") => ItemStatus::Failed,
@@ -144,58 +144,38 @@ fn status(fields: &Map<String, Value>) -> ItemStatus {
     }
 }
 
-fn tool_error(fields: &mut Map<String, Value>) -> Option<String> {
-    let error = fields.get_mut("error").filter(|error| !error.is_null())?;
-    let mut message = take_message(Some(error));
+fn tool_error(fields: &Fields<'_>) -> Option<String> {
+    fields.get("error")?;
+    let mut message = message(fields);
     // Codex appends a backtrace when RUST_BACKTRACE is set.
     if let Some(end) = message.find("\n\nStack backtrace:") {
         message.truncate(end);
+        message.shrink_to_fit();
     }
     Some(message)
 }
 
-fn change(fields: &mut Map<String, Value>) -> Option<FileUpdateChange> {
+fn change(fields: &Fields<'_>) -> Option<FileUpdateChange> {
     Some(FileUpdateChange {
-        path: take_text(fields, "path")?.into(),
-        kind: take_text(fields, "kind").unwrap_or_default(),
+        path: fields.text("path")?.into(),
+        kind: fields.text("kind").unwrap_or_default(),
     })
 }
 
-fn todo_item(fields: &mut Map<String, Value>) -> Option<TodoItem> {
-    let completed = fields.get("completed").and_then(Value::as_bool);
+fn todo_item(fields: &Fields<'_>) -> Option<TodoItem> {
     Some(TodoItem {
-        text: take_text(fields, "text")?,
-        completed: completed.unwrap_or_default(),
+        text: fields.text("text")?,
+        completed: fields.value("completed").unwrap_or_default(),
     })
 }
 
-fn take_text(fields: &mut Map<String, Value>, key: &str) -> Option<String> {
-    match fields.get_mut(key).map(Value::take) {
-        Some(Value::String(text)) => Some(text),
-        _ => None,
-    }
-}
-
-fn take_list<T>(
-    fields: &mut Map<String, Value>,
-    key: &str,
-    decode: impl Fn(&mut Map<String, Value>) -> Option<T>,
-) -> Vec<T> {
-    let values = fields.get_mut(key).and_then(Value::as_array_mut);
-    let objects = values
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_object_mut);
-    objects.filter_map(decode).collect()
-}
-
-/// Takes the message of an error, which is an object or the message itself.
-fn take_message(error: Option<&mut Value>) -> String {
-    match error.map(Value::take) {
-        Some(Value::Object(mut fields)) => take_text(&mut fields, "message").unwrap_or_default(),
-        Some(Value::String(message)) => message,
-        _ => String::new(),
-    }
+/// Returns the message of the field `error`, which is an object or the message itself.
+fn message(fields: &Fields<'_>) -> String {
+    let message = match fields.object("error") {
+        Some(error) => error.text("message"),
+        None => fields.text("error"),
+    };
+    message.unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -241,6 +221,31 @@ mod tests {
         assert_eq!(item.id, "ws1");
         let query = "weather".to_owned();
         assert_eq!(item.kind, ItemKind::WebSearch { query });
+    }
+
+    #[test]
+    fn the_json_of_a_tool_is_kept_as_it_is() {
+        let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
+        for json in [r#"{"a": 1e999, "a":"\ud800"}"#, &deep, "0", "\"x\""] {
+            let call = kind(&format!(
+                r#"{{"type":"mcp_tool_call","arguments":{json},"result":{json}}}"#
+            ));
+            let ItemKind::McpToolCall {
+                arguments, result, ..
+            } = call
+            else {
+                panic!("{call:?}");
+            };
+            assert_eq!(arguments.as_str(), json);
+            assert_eq!(result, Some(arguments));
+        }
+        let ItemKind::McpToolCall {
+            arguments, result, ..
+        } = kind(r#"{"type":"mcp_tool_call","result":null}"#)
+        else {
+            panic!("not a call of a tool");
+        };
+        assert_eq!((arguments.as_str(), result), ("null", None));
     }
 
     #[test]

@@ -7,12 +7,12 @@
 mod builder;
 mod decode;
 mod environment;
+mod fields;
 mod invocation;
 mod lines;
 mod progress_queue;
 #[cfg(any(test, fuzzing))]
 mod properties;
-mod redact;
 mod rollout;
 mod run;
 mod service;

@@ -13,9 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde_json::Value;
-
-use super::decode;
+use super::{decode, fields::Fields};
 use crate::turn::Usage;
 
 /// The size of a read, in bytes.
@@ -82,11 +80,11 @@ fn last_total(path: &Path, limit: u64) -> io::Result<Option<Usage>> {
 fn total(line: &[u8]) -> Option<Usage> {
     // Most lines are long and have no total, so they are not parsed.
     memchr::memmem::find(line, b"\"token_count\"")?;
-    let event: Value = serde_json::from_slice(line).ok()?;
-    let payload = event.get("payload")?;
-    let is_count = event.get("type")? == "event_msg" && payload.get("type")? == "token_count";
-    let total = payload.get("info")?.get("total_token_usage")?;
-    is_count.then(|| decode::usage(total)).flatten()
+    let event = Fields::from_line(line).ok()?;
+    let payload = event.object("payload")?;
+    let is_count = event.text("type")? == "event_msg" && payload.text("type")? == "token_count";
+    let total = payload.object("info")?.object("total_token_usage")?;
+    is_count.then(|| decode::usage(&total)).flatten()
 }
 
 #[cfg(test)]

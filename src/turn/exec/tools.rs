@@ -5,7 +5,7 @@ use opentelemetry::StringValue;
 use crate::{
     call::{CallContext, CallGuard},
     event::{Classification, ErrorClass, Operation, names, truncate},
-    turn::{Item, ItemKind, ItemStatus, Sandbox},
+    turn::{Item, ItemKind, ItemStatus, Sandbox, failure},
 };
 
 /// The maximum length of a name in an event, in bytes.
@@ -45,13 +45,13 @@ pub(super) fn close(call: CallGuard, item: &Item, sandbox: Option<Sandbox>) {
     {
         call.record(names::EXIT_CODE, code);
     }
-    match failure(item, sandbox) {
+    match classification(item, sandbox) {
         Some(failure) => call.fail(failure),
         None => call.finish(),
     }
 }
 
-fn failure(item: &Item, sandbox: Option<Sandbox>) -> Option<Classification> {
+fn classification(item: &Item, sandbox: Option<Sandbox>) -> Option<Classification> {
     let failed = |class: ErrorClass, message: String| {
         Some(Classification::from(class).with_message(message))
     };
@@ -79,9 +79,9 @@ fn failure(item: &Item, sandbox: Option<Sandbox>) -> Option<Classification> {
             status: ItemStatus::Failed,
             ..
         } => {
-            let reported = || "the tool reported a failure".to_owned();
-            let message = error.clone().unwrap_or_else(reported);
-            failed(ErrorClass::ToolFailed, message)
+            // The error is a text of the server, which the item has.
+            let message = failure::of_tool(error.as_deref().unwrap_or_default());
+            failed(ErrorClass::ToolFailed, message.to_owned())
         }
         ItemKind::FileChange {
             status: ItemStatus::Failed,

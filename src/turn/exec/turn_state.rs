@@ -1,17 +1,16 @@
-use std::{collections::HashMap, io, process::ExitStatus};
+use std::{borrow::Cow, collections::HashMap, io, process::ExitStatus};
 
 use tokio::time::Instant;
 
 use super::{
     decode::{self, Line, Stage},
-    redact::Redactor,
     tools,
     turn_stats::TurnStats,
 };
 use crate::{
     call::{CallContext, CallGuard, CodexRequest},
-    event::ErrorClass,
-    turn::{Item, ItemKind, Progress, Sandbox, Turn, TurnError, TurnRequest, Usage},
+    event::{ErrorClass, names},
+    turn::{Item, ItemKind, Progress, Sandbox, Turn, TurnError, TurnRequest, Usage, failure},
 };
 
 /// The state of a turn: the result of the lines so far.
@@ -22,6 +21,8 @@ pub(super) struct TurnState {
     context: CallContext,
     resumed: Option<Resumed>,
     sandbox: Option<Sandbox>,
+    /// Whether the caller wants progress.
+    is_watched: bool,
     turn: Turn,
     /// How Codex ended the turn, once it has.
     ending: Option<Ending>,
@@ -44,12 +45,16 @@ enum Ending {
 impl TurnState {
     pub(super) fn new(request: &TurnRequest, resumed: Option<Resumed>) -> Self {
         let context = request.context();
+        if let Some(provider) = provider(request) {
+            context.record(names::PROVIDER_NAME, tools::short(&provider));
+        }
         Self {
             open_tools: HashMap::new(),
-            stats: TurnStats::new(context.clone(), Redactor::new(request)),
+            stats: TurnStats::new(request.clone()),
             context: context.clone(),
             resumed,
             sandbox: request.sandbox(),
+            is_watched: request.progress().is_some(),
             turn: Turn::default(),
             ending: None,
             last_error: None,
@@ -72,43 +77,33 @@ impl TurnState {
         self.lines
     }
 
-    /// Applies the next line, and returns its progress.
+    /// Applies the next line, and returns its progress if the caller wants it. A line after the end of the
+    /// turn changes nothing.
     pub(super) fn apply(&mut self, line: &[u8]) -> Result<Option<Progress>, TurnError> {
         self.lines += 1;
-        if line.trim_ascii().is_empty() {
+        if self.has_ended() || line.trim_ascii().is_empty() {
             return Ok(None);
         }
         self.stats.first_event.get_or_insert_with(Instant::now);
-        let line = match decode::line(line) {
-            Ok(line) => line,
-            // An invalid line after the end of the turn does not change its result.
-            Err(_) if self.has_ended() => Line::Unknown,
-            Err(reason) => {
-                let line = self.lines;
-                return Err(TurnError::Protocol { line, reason });
-            }
-        };
-        Ok(match line {
+        let line = decode::line(line).map_err(|reason| TurnError::Protocol {
+            line: self.lines,
+            reason,
+        })?;
+        match line {
             Line::ThreadStarted { thread_id } => {
                 self.thread_started(&thread_id)?;
-                Some(Progress::ThreadStarted { thread_id })
+                return Ok(self.watched(|| Progress::ThreadStarted { thread_id }));
             }
-            Line::TurnStarted => Some(Progress::TurnStarted),
-            Line::TurnCompleted { usage } => {
-                self.completed(usage);
-                None
-            }
+            Line::TurnStarted => return Ok(self.watched(|| Progress::TurnStarted)),
+            Line::TurnCompleted { usage } => self.completed(usage),
             Line::TurnFailed { message } => {
                 self.end(Ending::Failed(message), ErrorClass::Interrupted);
-                None
             }
-            Line::Error { message } => Some(self.error(message)),
-            Line::Item { stage, item } => Some(self.item(stage, item)),
-            Line::Unknown => {
-                self.stats.unknown_events += 1;
-                None
-            }
-        })
+            Line::Error { message } => return Ok(self.error(message)),
+            Line::Item { stage, item } => return Ok(self.item(stage, item)),
+            Line::Unknown => self.stats.unknown_events += 1,
+        }
+        Ok(None)
     }
 
     /// Returns the result after the process has exited. The exit status may be unknown.
@@ -181,40 +176,37 @@ impl TurnState {
         self.end(Ending::Completed, ErrorClass::Incomplete);
     }
 
-    /// Ends the turn, unless it has ended. Tools that are still open fail with the class `unfinished`.
+    /// Ends the turn. Tools that are still open fail with the class `unfinished`.
     fn end(&mut self, ending: Ending, unfinished: ErrorClass) {
-        self.ending.get_or_insert(ending);
+        self.ending = Some(ending);
         for (_, call) in self.open_tools.drain() {
             call.fail(unfinished);
         }
     }
 
-    fn error(&mut self, message: String) -> Progress {
-        let redacted = self.stats.redactor.apply(message.clone());
+    fn error(&mut self, message: String) -> Option<Progress> {
         if message.starts_with("Reconnecting") {
             self.stats.retries += 1;
-            self.context.add_event(redacted);
-            Progress::Retrying { message }
+            self.context.add_event(failure::of_retry(&message));
+            self.watched(|| Progress::Retrying { message })
         } else {
-            self.last_error = Some(redacted);
-            Progress::Warning { message }
+            self.last_error = Some(message.clone());
+            self.watched(|| Progress::Warning { message })
         }
     }
 
-    fn item(&mut self, stage: Stage, item: Item) -> Progress {
-        let mut call = self.open_tools.remove(&item.id);
-        // Codex reports some kinds only once they are complete. No call opens after the end of the turn.
-        if call.is_none() && !self.has_ended() {
-            call = tools::open(&self.context, &item);
-        }
+    fn item(&mut self, stage: Stage, item: Item) -> Option<Progress> {
+        // Codex reports some kinds only once they are complete.
+        let call = self.open_tools.remove(&item.id);
+        let call = call.or_else(|| tools::open(&self.context, &item));
         if stage != Stage::Completed {
             if let Some(call) = call {
                 self.open_tools.insert(item.id.clone(), call);
             }
-            return match stage {
+            return self.watched(|| match stage {
                 Stage::Started => Progress::ItemStarted(item),
                 _ => Progress::ItemUpdated(item),
-            };
+            });
         }
         if let Some(call) = call {
             tools::close(call, &item, self.sandbox);
@@ -222,7 +214,101 @@ impl TurnState {
         if let ItemKind::AgentMessage { text } = &item.kind {
             self.turn.final_message = Some(text.clone());
         }
-        self.turn.items.push(item.clone());
-        Progress::ItemCompleted(item)
+        let progress = self.watched(|| Progress::ItemCompleted(item.clone()));
+        self.turn.items.push(item);
+        progress
+    }
+
+    /// Returns progress if the caller wants it: an item may be large, and is not copied for nobody.
+    fn watched(&self, progress: impl FnOnce() -> Progress) -> Option<Progress> {
+        self.is_watched.then(progress)
+    }
+}
+
+/// Returns the id of the model's provider, as the settings of the request and the service have it.
+///
+/// The value is TOML: a string in one of two kinds of quotes, or, since Codex accepts it, without quotes.
+fn provider(request: &TurnRequest) -> Option<Cow<'_, str>> {
+    let settings = request.config();
+    // The last one wins.
+    let (_, value) = settings
+        .filter(|(key, _)| *key == "model_provider")
+        .last()?;
+    let value = value.trim();
+    // The escapes of TOML are those of JSON, but for a few that no id has.
+    if let Ok(id) = serde_json::from_str::<String>(value) {
+        return Some(id.into());
+    }
+    Some(value.trim_matches(['"', '\'']).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line of about this size, in bytes.
+    const SIZE: usize = 100_000;
+
+    /// Returns a line with an item that has many copies of a part.
+    fn line(before: &str, part: &str, after: &str) -> String {
+        let parts = vec![part; SIZE / part.len()].join(",");
+        format!(r#"{{"type":"item.completed","item":{{"id":"i",{before}{parts}{after}}}}}"#)
+    }
+
+    #[test]
+    fn what_is_kept_of_a_line_is_a_few_times_its_size() {
+        let mcp = r#""type":"mcp_tool_call","server":"s","tool":"t","status":"completed""#;
+        let (result, nested) = (
+            format!(r#"{mcp},"result":["#),
+            format!(r#"{mcp},"arguments":["#),
+        );
+        for (before, part, after) in [
+            (&*result, "0", "]"),
+            (&*nested, "[]", "]"),
+            (&*nested, "{}", "]"),
+            (&*nested, r#"{"a":0}"#, "]"),
+            (r#""type":"file_change","changes":["#, "0", "]"),
+            (r#""type":"file_change","changes":["#, r#"{"path":""}"#, "]"),
+            (r#""type":"todo_list","items":["#, r#"{"text":""}"#, "]"),
+            (r#""type":"agent_message","text":""#, "x", "\""),
+            (
+                r#""type":"command_execution","aggregated_output":""#,
+                "\\n",
+                "\"",
+            ),
+            (r#""type":"hologram","more":["#, "0", "]"),
+            (r#""type":"web_search","#, r#""x":0"#, ""),
+        ] {
+            let line = line(before, part, after);
+            let mut state = TurnState::new(&TurnRequest::new("a prompt"), None);
+            let allocated = allocation_counter::measure(|| {
+                state.apply(line.as_bytes()).unwrap();
+            });
+            let kept = usize::try_from(allocated.bytes_current).unwrap() / line.len();
+            let peak = usize::try_from(allocated.bytes_max).unwrap() / line.len();
+            assert!(kept <= 5 && peak <= 12, "{part}: kept {kept}, peak {peak}");
+        }
+    }
+
+    #[test]
+    fn an_item_is_copied_only_for_a_reader() {
+        let large = line(r#""type":"reasoning","text":""#, "x", "\"");
+        let kept = |request: TurnRequest| {
+            let mut state = TurnState::new(&request, None);
+            let mut progress = None;
+            let allocated = allocation_counter::measure(|| {
+                progress = state.apply(large.as_bytes()).unwrap();
+            });
+            (
+                progress.is_some(),
+                usize::try_from(allocated.bytes_current).unwrap() / large.len(),
+            )
+        };
+        assert_eq!(kept(TurnRequest::new("a prompt")), (false, 1));
+        let (sender, _reader) = tokio::sync::mpsc::channel(1);
+        assert_eq!(
+            kept(TurnRequest::new("a prompt").with_progress(sender)),
+            (true, 2)
+        );
     }
 }

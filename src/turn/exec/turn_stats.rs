@@ -1,12 +1,14 @@
-use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
+use std::{ffi::OsStr, os::unix::process::ExitStatusExt, process::ExitStatus};
 
 use tokio::time::Instant;
 
-use super::redact::Redactor;
 use crate::{
-    call::CallContext,
+    call::CodexRequest,
     event::{millis, names},
-    turn::Usage,
+    turn::{
+        TurnRequest, Usage,
+        redact::{Redactor, without_log_messages},
+    },
 };
 
 /// How much of standard error is kept, in bytes.
@@ -15,7 +17,7 @@ const STDERR_LIMIT: usize = 4 * 1024;
 /// The stats of a turn, and the drop guard that records them on the open call: a turn that fails or is
 /// cancelled has the same attributes as one that completes.
 pub(super) struct TurnStats {
-    context: CallContext,
+    request: TurnRequest,
     spawned: Instant,
     pub(super) first_event: Option<Instant>,
     pub(super) usage: Option<Usage>,
@@ -25,7 +27,6 @@ pub(super) struct TurnStats {
     pub(super) dropped_progress: u32,
     pub(super) status: Option<ExitStatus>,
     pub(super) stderr: Tail,
-    pub(super) redactor: Redactor,
     /// Whether the turn completed; standard error is recorded otherwise.
     pub(super) completed: bool,
 }
@@ -39,9 +40,9 @@ pub(super) struct Tail {
 // === impl TurnStats ===
 
 impl TurnStats {
-    pub(super) fn new(context: CallContext, redactor: Redactor) -> Self {
+    pub(super) fn new(request: TurnRequest) -> Self {
         Self {
-            context,
+            request,
             spawned: Instant::now(),
             first_event: None,
             usage: None,
@@ -50,25 +51,43 @@ impl TurnStats {
             dropped_progress: 0,
             status: None,
             stderr: Tail::new(STDERR_LIMIT),
-            redactor,
             completed: false,
         }
     }
 
-    /// Returns the end of standard error, without the content of the request.
+    /// Returns the end of standard error.
     pub(super) fn stderr_text(&self) -> String {
-        self.redactor.apply(self.stderr.text())
+        self.stderr.text()
+    }
+
+    /// Returns what is recorded of standard error: Codex repeats an invalid setting there, may repeat the
+    /// prompt, and logs the commands that it rejects.
+    fn recorded_stderr(&self) -> String {
+        let text = self.stderr.text();
+        if text.is_empty() {
+            return text;
+        }
+        let mut redactor = Redactor::default();
+        redactor.add_text(self.request.prompt().trim());
+        for (_, value) in self.request.config() {
+            redactor.add_value(value.trim_matches(['"', '\'']));
+        }
+        for (_, value) in self.request.environment() {
+            redactor.add_value(value.and_then(OsStr::to_str).unwrap_or_default());
+        }
+        redactor.apply(&without_log_messages(&text, self.stderr.is_cut()))
     }
 }
 
 impl Drop for TurnStats {
     fn drop(&mut self) {
-        if !self.context.is_recording() {
+        let context = self.request.context();
+        if !context.is_recording() {
             return;
         }
         if let Some(first) = self.first_event {
             let after = millis(first.duration_since(self.spawned));
-            self.context.record(names::TIME_TO_FIRST_EVENT, after);
+            context.record(names::TIME_TO_FIRST_EVENT, after);
         }
         let tokens = |count: fn(&Usage) -> u64| {
             let count = self.usage.as_ref().map(count);
@@ -99,13 +118,13 @@ impl Drop for TurnStats {
             (names::DROPPED_PROGRESS, positive(self.dropped_progress)),
         ] {
             if let Some(number) = number {
-                self.context.record(name, number);
+                context.record(name, number);
             }
         }
         if !self.completed {
-            let stderr = self.stderr_text();
+            let stderr = self.recorded_stderr();
             if !stderr.is_empty() {
-                self.context.record(names::STDERR_TAIL, stderr);
+                context.record(names::STDERR_TAIL, stderr);
             }
         }
     }
@@ -128,12 +147,16 @@ impl Tail {
         self.bytes.extend_from_slice(keep);
     }
 
+    /// Returns whether bytes may have been dropped.
+    const fn is_cut(&self) -> bool {
+        self.bytes.len() == self.limit
+    }
+
     /// Returns the bytes as text, without the first line if it is cut.
     fn text(&self) -> String {
         let text = String::from_utf8_lossy(&self.bytes);
-        let is_cut = self.bytes.len() == self.limit;
         match text.split_once('\n') {
-            Some((_, rest)) if is_cut && !rest.is_empty() => rest.trim_end().to_owned(),
+            Some((_, rest)) if self.is_cut() && !rest.is_empty() => rest.trim_end().to_owned(),
             _ => text.trim_end().to_owned(),
         }
     }

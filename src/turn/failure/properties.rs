@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{cause, of_message};
+use super::{cause, of_message, of_retry};
 use crate::event::ErrorClass;
 
 /// The beginning of a message whose class has a wait.
@@ -35,14 +35,17 @@ proptest! {
     }
 
     #[test]
-    fn a_wait_is_found_between_any_text(
-        before in "[a-zA-Z ,.’]{0,20}",
+    fn a_wait_is_found_before_any_text_and_not_behind_it(
+        before in "[a-zA-Z ,.’]{1,20}",
         number in 0..100_000_u64,
         (unit, millis) in proptest::sample::select(UNITS),
         after in "([.,;) ][^0-9]{0,20})?",
     ) {
-        let (_, wait) = of_message(&format!("{RATE_LIMIT}{before} Try again in {number}{unit}{after}"));
+        let hint = format!("Try again in {number}{unit}{after}");
+        let wait = of_message(&format!("{RATE_LIMIT}{hint}")).retry_after;
         prop_assert_eq!(wait, Some(Duration::from_millis(number * millis)));
+        let repeated = format!("{RATE_LIMIT}x{before} {hint}");
+        prop_assert_eq!(of_message(&repeated).retry_after, None);
     }
 
     #[test]
@@ -51,9 +54,32 @@ proptest! {
         after in "( [a-z ]{0,20})?",
     ) {
         let message = format!("unexpected status 401{after}");
-        prop_assert_eq!(of_message(&message).0, ErrorClass::Unauthorized);
+        prop_assert_eq!(of_message(&message).class, ErrorClass::Unauthorized);
         let repeated = format!("x{before} {message}");
-        prop_assert_eq!(of_message(&repeated).0, ErrorClass::Other);
+        prop_assert_eq!(of_message(&repeated).class, ErrorClass::Other);
+    }
+
+    #[test]
+    fn what_is_recorded_is_no_text_of_others(
+        others in "[x-z]{6}[a-z \"’.:,{}`]{0,40}",
+        quote in "[\"`]?",
+    ) {
+        for opening in [
+            "",
+            "{",
+            "unexpected status 401 ",
+            "rate limit exceeded: ",
+            "rate limit exceeded: rate limit reached for ",
+            "Missing environment variable: `a ",
+            "Incomplete response returned, reason: ",
+            "stream disconnected before completion: ",
+        ] {
+            let message = format!("{opening}{quote}{others}");
+            let recorded = of_message(&message).recorded;
+            prop_assert!(!recorded.contains(&others[..6]), "{message}: {recorded}");
+            let retry = of_retry(&format!("Reconnecting... 1/5 ({message})"));
+            prop_assert!(!retry.contains(&others[..6]), "{message}: {retry}");
+        }
     }
 
     #[test]

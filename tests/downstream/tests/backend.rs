@@ -77,8 +77,8 @@ fn items() -> Vec<Item> {
         ItemKind::McpToolCall {
             server: "docs".to_owned(),
             tool: "search".to_owned(),
-            arguments: json!({ "query": "tower" }),
-            result: Some(json!("found")),
+            arguments: json!({ "query": "tower" }).into(),
+            result: Some(json!("found").into()),
             error: None,
             status: ItemStatus::Failed,
         },

@@ -4,7 +4,7 @@ use codex_telemetry::{CallContext, ErrorClass, Operation, Originator, event::nam
 use opentelemetry_proto::tonic::metrics::v1::AggregationTemporality;
 
 use super::support::Rig;
-use crate::receiver::{Histogram, Metric, MetricKind, Number, Receiver};
+use crate::receiver::{Histogram, Metric, MetricKind, Number, Receiver, Value};
 
 const TURNS: [f64; 13] = [
     0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4, 204.8, 409.6,
@@ -127,6 +127,21 @@ fn tokens_are_a_histogram_by_input_and_output() {
         assert_eq!(histogram.bounds, TOKENS);
         assert_eq!((histogram.count, histogram.sum), (1, Some(tokens)));
     }
+}
+
+#[test]
+fn tokens_have_the_provider_that_was_recorded() {
+    let rig = Rig::new();
+    let work = |context: CallContext| {
+        context.record(names::INPUT_TOKENS, 1200);
+        context.record(names::PROVIDER_NAME, "azure");
+        Ok(())
+    };
+    let context = CallContext::new();
+    rig.calls.run(Operation::Turn, "x", context, work).unwrap();
+    let metric = rig.flush().wait_for_metric("gen_ai.client.token.usage");
+    let provider = &metric.points[0].attributes[names::PROVIDER_NAME];
+    assert_eq!(*provider, Value::from("azure"));
 }
 
 #[test]

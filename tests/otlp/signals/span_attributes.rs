@@ -62,6 +62,14 @@ fn a_turn_is_a_client_span_with_the_attributes_of_the_conventions() {
 }
 
 #[test]
+fn a_turn_has_the_provider_that_was_recorded() {
+    let span = span_of(Operation::Turn, "reviewer", |context| {
+        context.record(names::PROVIDER_NAME, "azure");
+    });
+    assert_eq!(span.attributes[names::PROVIDER_NAME], Value::from("azure"));
+}
+
+#[test]
 fn a_tool_call_is_an_internal_span_with_the_attributes_of_the_conventions() {
     let span = span_of(Operation::Tool, "ls", |context| {
         context.record(names::TOOL_TYPE, "function");

@@ -1,0 +1,164 @@
+//! The fields of a JSON object, as text.
+
+use std::fmt;
+
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The keys that lines of Codex have. Others are skipped.
+const KEYS: &[&str] = &[
+    "type",
+    "id",
+    "item",
+    "text",
+    "status",
+    "command",
+    "aggregated_output",
+    "exit_code",
+    "changes",
+    "path",
+    "kind",
+    "server",
+    "tool",
+    "arguments",
+    "result",
+    "error",
+    "message",
+    "query",
+    "items",
+    "completed",
+    "thread_id",
+    "usage",
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_input_tokens",
+    "output_tokens",
+    "reasoning_output_tokens",
+    "payload",
+    "info",
+    "total_token_usage",
+];
+
+/// The fields of an object whose keys are known. Of equal keys the last one counts.
+#[derive(Default)]
+pub(super) struct Fields<'a>([Option<&'a RawValue>; KEYS.len()]);
+
+/// A key, as its place in [`KEYS`].
+struct Key(Option<usize>);
+
+/// A list of objects, decoded by a function. What is no object is skipped.
+struct List<T>(fn(&Fields<'_>) -> Option<T>);
+
+// === impl Fields ===
+
+impl<'a> Fields<'a> {
+    /// Reads an object.
+    pub(super) fn from_line(bytes: &'a [u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(bytes)
+    }
+
+    /// Returns a field as text, unless it is `null`.
+    pub(super) fn get(&self, key: &str) -> Option<&'a RawValue> {
+        let field = self.0[place(key)?]?;
+        (field.get() != "null").then_some(field)
+    }
+
+    /// Returns a field, unless it has another type.
+    pub(super) fn value<T: Deserialize<'a>>(&self, key: &str) -> Option<T> {
+        serde_json::from_str(self.get(key)?.get()).ok()
+    }
+
+    /// Returns a field that is a string.
+    pub(super) fn text(&self, key: &str) -> Option<String> {
+        self.value(key)
+    }
+
+    /// Returns a field that is an object.
+    pub(super) fn object(&self, key: &str) -> Option<Self> {
+        self.value(key)
+    }
+
+    /// Returns the objects of a field that is a list, as far as they can be decoded.
+    pub(super) fn list<T>(&self, key: &str, decode: fn(&Fields<'_>) -> Option<T>) -> Vec<T> {
+        let field = self.get(key).map(RawValue::get).unwrap_or_default();
+        let mut source = serde_json::Deserializer::from_str(field);
+        List(decode).deserialize(&mut source).unwrap_or_default()
+    }
+}
+
+fn place(key: &str) -> Option<usize> {
+    KEYS.iter().position(|known| *known == key)
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        source.deserialize_map(Self::default())
+    }
+}
+
+impl<'de: 'a, 'a> Visitor<'de> for Fields<'a> {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut object: A) -> Result<Self, A::Error> {
+        while let Some(Key(place)) = object.next_key()? {
+            let field = object.next_value()?;
+            if let Some(place) = place {
+                self.0[place] = Some(field);
+            }
+        }
+        Ok(self)
+    }
+}
+
+// === impl Key ===
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        source.deserialize_str(Self(None))
+    }
+}
+
+impl Visitor<'_> for Key {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Self, E> {
+        Ok(Self(place(key)))
+    }
+}
+
+// === impl List ===
+
+impl<'de, T> DeserializeSeed<'de> for List<T> {
+    type Value = Vec<T>;
+
+    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<Vec<T>, D::Error> {
+        source.deserialize_seq(self)
+    }
+}
+
+impl<'de, T> Visitor<'de> for List<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+        let mut items = Vec::new();
+        while let Some(element) = list.next_element::<&RawValue>()? {
+            let fields = serde_json::from_str(element.get()).ok();
+            items.extend(fields.as_ref().and_then(self.0));
+        }
+        // What the turn keeps has no room to grow.
+        items.shrink_to_fit();
+        Ok(items)
+    }
+}
