@@ -1,6 +1,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use rustix::io::Errno;
@@ -19,6 +20,14 @@ pub enum AttachmentError {
     InvalidName {
         /// The name, truncated.
         name: String,
+        /// Why it is invalid.
+        reason: &'static str,
+    },
+    /// The directory cannot be that of a store.
+    #[error("attachments in {} could not be used: {reason}; use another directory", path.display())]
+    InvalidDirectory {
+        /// The absolute path of the directory.
+        path: PathBuf,
         /// Why it is invalid.
         reason: &'static str,
     },
@@ -49,6 +58,19 @@ pub enum AttachmentError {
         /// The system's error.
         source: io::Error,
     },
+    /// Another process, or another task of this one, held a lock for half a minute. Usually it is stopped
+    /// (SIGSTOP, a debugger), or its disk hangs.
+    #[error(
+        "the lock {} was held for {timeout:?} by another process: find it with `lslocks`, resume or end \
+         it, and try again",
+        path.display()
+    )]
+    LockTimeout {
+        /// The locked file.
+        path: PathBuf,
+        /// How long the lock was waited for.
+        timeout: Duration,
+    },
     /// The tokio runtime shut down before the operation finished. After a sweep, the next one does the
     /// rest.
     #[error("the tokio runtime shut down before the operation finished: repeat it on another one")]
@@ -67,13 +89,16 @@ impl AttachmentError {
         }
     }
 
-    /// Returns the classification of the error: `invalid_request`, `io` or `interrupted`.
+    /// Returns the classification of the error: `invalid_request`, `io`, `timeout` or
+    /// `interrupted`.
     #[must_use]
     pub fn classification(&self) -> Classification {
         let class = match self {
-            Self::InvalidName { .. } | Self::TooLarge { .. } | Self::NotAFile { .. } => {
-                ErrorClass::InvalidRequest
-            }
+            Self::InvalidName { .. }
+            | Self::InvalidDirectory { .. }
+            | Self::TooLarge { .. }
+            | Self::NotAFile { .. } => ErrorClass::InvalidRequest,
+            Self::LockTimeout { .. } => ErrorClass::Timeout,
             Self::Io { .. } => ErrorClass::Io,
             Self::Interrupted => ErrorClass::Interrupted,
         };

@@ -1,7 +1,7 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{self, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -17,8 +17,8 @@ use super::{
     blocking::CancellationToken,
     crash_point::crash_point,
     directory::Directory,
-    lock::{Lock, lock_file},
-    name::{self, STAGING_PREFIX},
+    lock::{Lock, Wait},
+    name,
     store::Inner,
 };
 
@@ -70,7 +70,9 @@ impl Stage<'_> {
         } = self.store;
         let failed = AttachmentError::io("stage an attachment in", directory.path());
         let mut source = self.open()?;
-        let mut staging = StagingFile::create(directory).map_err(failed)?;
+        let lock = Lock::acquire(directory, Wait::new(self.token), failed)?;
+        let mut staging = StagingFile::create(directory, &lock).map_err(failed)?;
+        drop(lock);
         let (hash, size) = self.copy(&mut source, &staging.file)?;
         let mut expiry = time_range.expiry(self.ttl, self.store.now());
         staging.seal(time_range.encode(expiry)).map_err(failed)?;
@@ -78,7 +80,7 @@ impl Stage<'_> {
         let file_name = name::file_name(&hash, &self.name);
         let path = directory.path().join(&file_name);
         let failed = AttachmentError::io("rename the staged file to", &path);
-        let lock = Lock::acquire(directory).map_err(failed)?;
+        let lock = Lock::acquire(directory, Wait::new(self.token), failed)?;
         self.token.check()?;
         // Takes over a longer expiry, and syncs it before the rename: a stage never shortens it.
         if let Some(existing) = directory.metadata(&*file_name).map_err(failed)?
@@ -158,12 +160,14 @@ impl Stage<'_> {
 // === impl StagingFile ===
 
 impl<'a> StagingFile<'a> {
-    fn create(directory: &'a Directory) -> io::Result<Self> {
-        // Otherwise a sweep between the creation and the lock would take the file for a leftover.
-        let _lock = Lock::acquire(directory)?;
+    /// Creates the file and locks it.
+    ///
+    /// The caller holds the store's lock: otherwise a sweep between the creation and the lock would take
+    /// the file for a leftover.
+    fn create(directory: &'a Directory, _: &Lock) -> io::Result<Self> {
         crash_point("the store is locked for the creation");
         loop {
-            let name = format!("{STAGING_PREFIX}{:016x}", fastrand::u64(..));
+            let name = name::random_staging();
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
             // Read-only for its owner from the start.
             let file = match directory.open_file(&*name, flags, Mode::RUSR) {
@@ -177,7 +181,7 @@ impl<'a> StagingFile<'a> {
                 placed: false,
             };
             crash_point("the staging file is created");
-            lock_file(&staging.file)?;
+            staging.file.try_lock()?;
             crash_point("the staging file is locked");
             return Ok(staging);
         }
@@ -201,8 +205,7 @@ impl<'a> StagingFile<'a> {
         crash_point("the staging file is renamed");
         // The lock is advisory. If another program has put a link in place of the staging file, the link
         // was renamed instead.
-        let placed = self.directory.metadata(file_name)?.map(|file| file.inode);
-        if placed == Some(self.file.metadata()?.ino()) {
+        if self.directory.is_current(file_name, &self.file)? {
             Ok(())
         } else {
             let text = "the staging file was replaced while it was written";
@@ -255,14 +258,24 @@ mod tests {
 
     use super::*;
 
+    fn lock(directory: &Directory) -> Lock {
+        let failed = AttachmentError::io("lock", directory.path());
+        let token = CancellationToken::default();
+        Lock::acquire(directory, Wait::new(&token), failed).unwrap()
+    }
+
+    fn create(directory: &Directory) -> StagingFile<'_> {
+        StagingFile::create(directory, &lock(directory)).unwrap()
+    }
+
     #[test]
     fn a_panic_while_a_file_is_staged_removes_it_and_releases_the_locks() {
         let dir = tempfile::tempdir().unwrap();
         let panic = catch_unwind(|| {
-            let directory = Directory::open(dir.path()).unwrap();
-            let staging = StagingFile::create(&directory).unwrap();
+            let directory = Directory::open(dir.path().to_owned()).unwrap();
+            let staging = create(&directory);
             assert!(dir.path().join(&staging.name).exists());
-            let _lock = Lock::acquire(&directory).unwrap();
+            let _lock = lock(&directory);
             panic!("in the middle of a stage");
         });
         assert!(panic.is_err());
@@ -277,12 +290,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let victim = dir.path().join("victim");
         fs::write(&victim, "precious").unwrap();
-        let directory = Directory::open(dir.path()).unwrap();
-        let mut staging = StagingFile::create(&directory).unwrap();
+        let directory = Directory::open(dir.path().to_owned()).unwrap();
+        let mut staging = create(&directory);
         let path = dir.path().join(&staging.name);
         fs::remove_file(&path).unwrap();
         symlink(&victim, &path).unwrap();
-        let lock = Lock::acquire(&directory).unwrap();
+        let lock = lock(&directory);
         let error = staging.place("attachment", &lock).unwrap_err();
         assert!(error.to_string().contains("was replaced"), "{error}");
         assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");

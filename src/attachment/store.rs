@@ -11,7 +11,7 @@ use super::{
     blocking::{BlockingTask, CancellationToken},
     directory::Directory,
     expiry::TimeRange,
-    lock::Lock,
+    lock,
     name::{self, FileKind},
     stage::{Source, Stage},
 };
@@ -266,13 +266,21 @@ impl AttachmentStoreBuilder {
 
     /// Opens the store in a directory. Creates the directory for its owner only if it is missing.
     ///
+    /// It makes a few system calls and waits for no lock and no sweep, so it can be called from async code.
+    ///
     /// # Errors
     ///
-    /// Returns [`AttachmentError::Io`] if the directory cannot be created, opened or locked, or if its
-    /// file system cannot store a modification time in the future.
+    /// Returns [`AttachmentError::InvalidDirectory`] if the absolute path has a comma, at which Codex would
+    /// split the path of each attachment in it. Returns [`AttachmentError::Io`] if the directory cannot be
+    /// created or opened, or if its file system cannot store a modification time in the future.
     pub fn open(self, directory: impl AsRef<Path>) -> Result<AttachmentStore, AttachmentError> {
         let path = directory.as_ref();
         let failed = AttachmentError::io("open the attachment store in", path);
+        let path = std::path::absolute(path).map_err(failed)?;
+        if path.as_os_str().as_encoded_bytes().contains(&b',') {
+            let reason = "the path has a comma, at which Codex splits the paths of images";
+            return Err(AttachmentError::InvalidDirectory { path, reason });
+        }
         let directory = Directory::open(path).map_err(failed)?;
         Ok(AttachmentStore(Arc::new(Inner {
             time_range: time_range(&directory).map_err(failed)?,
@@ -285,9 +293,10 @@ impl AttachmentStoreBuilder {
 
 /// Determines which times the directory's file system can store, with the lock file.
 fn time_range(directory: &Directory) -> io::Result<TimeRange> {
-    let lock = Lock::acquire(directory)?;
-    lock.0.set_modified(TimeRange::probe())?;
-    let stored = lock.0.metadata()?.modified()?;
+    // Without the lock: whoever else sets the time of this file sets it to the same one.
+    let file = lock::open(directory)?;
+    file.set_modified(TimeRange::probe())?;
+    let stored = file.metadata()?.modified()?;
     TimeRange::from_probe(stored, SystemTime::now()).ok_or_else(|| {
         let text = "the file system cannot store a modification time in the future";
         io::Error::new(io::ErrorKind::Unsupported, text)

@@ -11,7 +11,7 @@ use super::{
     AttachmentError, CleanupReport, Expiry,
     blocking::CancellationToken,
     crash_point::crash_point,
-    lock::Lock,
+    lock::{Lock, Wait},
     name::{self, FileKind},
     stage,
     store::Inner,
@@ -66,7 +66,7 @@ impl Sweep<'_> {
                     continue;
                 };
                 crash_point("a due file is found");
-                let lock = Lock::acquire(directory).map_err(failed)?;
+                let lock = Lock::acquire(directory, Wait::new(self.token), failed)?;
                 crash_point("the store is locked for the removal");
                 self.remove_due(&batch[first..], &lock);
             }
@@ -199,7 +199,8 @@ mod tests {
         assert_eq!(sweep.find_due(&entries), Some(0));
         let extended = store.stage_bytes("extended", "content", Ttl::default());
         let extended = extended.await.unwrap();
-        let lock = Lock::acquire(&store.0.directory).unwrap();
+        let failed = AttachmentError::io("lock", dir.path());
+        let lock = Lock::acquire(&store.0.directory, Wait::new(sweep.token), failed).unwrap();
         sweep.remove_due(&entries, &lock);
         drop(lock);
 

@@ -10,6 +10,7 @@ mod concurrency;
 mod events;
 mod faults;
 mod hostile;
+mod locking;
 mod staging;
 mod support;
 mod sweeper;

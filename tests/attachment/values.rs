@@ -104,6 +104,11 @@ fn every_error_can_be_built_and_says_what_to_do() {
     let errors = [
         (AttachmentError::InvalidName { name: "a/b".into(), reason: "it contains a path separator" },
             r#"invalid attachment name "a/b": it contains a path separator; use a bare file name"#),
+        (AttachmentError::InvalidDirectory { path: "/a,b".into(), reason: "the path has a comma" },
+            "attachments in /a,b could not be used: the path has a comma; use another directory"),
+        (AttachmentError::LockTimeout { path: "/a/.lock".into(), timeout: Duration::from_secs(30) },
+            "the lock /a/.lock was held for 30s by another process: find it with `lslocks`, resume or end it, \
+             and try again"),
         (AttachmentError::TooLarge { name: name(), limit: 5 },
             r#"attachment "a.txt" is larger than 5 bytes: stage less, or raise the store's `max_size`"#),
         (AttachmentError::NotAFile { path: "/dev/null".into() },
