@@ -10,7 +10,7 @@ use crate::event::{Classification, ErrorClass};
 
 /// The error of opening a store, or of staging, listing or sweeping its attachments.
 ///
-/// A failed stage leaves no part of the attachment behind. A file that cannot be removed does not fail
+/// After a failed stage, the attachment is absent, or whole if only the sync of the directory failed. A file that cannot be removed does not fail
 /// a sweep: the [report](super::CleanupReport::failed) counts it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -41,6 +41,12 @@ pub enum AttachmentError {
         name: String,
         /// The size limit in bytes.
         limit: u64,
+    },
+    /// The store does not have the attachment.
+    #[error("the attachment {} is gone: stage it again", path.display())]
+    NotFound {
+        /// Where the attachment was.
+        path: PathBuf,
     },
     /// The path does not lead to a regular file.
     #[error("{} is not a regular file: read it and stage the bytes", path.display())]
@@ -97,6 +103,7 @@ impl AttachmentError {
             Self::InvalidName { .. }
             | Self::InvalidDirectory { .. }
             | Self::TooLarge { .. }
+            | Self::NotFound { .. }
             | Self::NotAFile { .. } => ErrorClass::InvalidRequest,
             Self::LockTimeout { .. } => ErrorClass::Timeout,
             Self::Io { .. } => ErrorClass::Io,

@@ -17,7 +17,7 @@ pub(super) const LOCK_FILE: &str = ".lock";
 /// some milliseconds, so a holder that takes this long is stopped, or hangs on its disk.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The first and the longest pause between two tries.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(5));
+const PAUSES: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(5));
 
 /// The store's lock, which keeps a sweep from removing an attachment that a stage has just extended.
 ///

@@ -11,9 +11,10 @@ use super::{
     AttachmentError, CleanupReport, Expiry,
     blocking::CancellationToken,
     crash_point::crash_point,
+    lease::Claim,
     lock::{Lock, Wait},
     name::{self, FileKind},
-    stage,
+    staging_file,
     store::Inner,
 };
 
@@ -86,10 +87,22 @@ impl Sweep<'_> {
         let directory = &self.store.directory;
         for entry in batch {
             let removed_bytes = if entry.is_staging {
-                stage::remove_leftover(directory, &*entry.name, lock)
+                staging_file::remove_leftover(directory, &*entry.name, lock)
             } else if let Some(size) = self.due_size(&entry.name) {
-                let removed = directory.remove(&*entry.name);
-                removed.map(|removed| removed.then_some(size))
+                match Claim::of(directory, &*entry.name) {
+                    Ok(Claim::Free { _locked }) => {
+                        let removed = directory.remove(&*entry.name);
+                        removed.map(|removed| removed.then_some(size))
+                    }
+                    Ok(Claim::Leased) => {
+                        let mut report = self.progress.report();
+                        report.kept += 1;
+                        report.leased += 1;
+                        continue;
+                    }
+                    Ok(Claim::Missing) => Ok(None),
+                    Err(error) => Err(error),
+                }
             } else {
                 continue;
             };

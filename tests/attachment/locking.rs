@@ -2,38 +2,21 @@
 
 use std::{
     fs::{self, File},
-    path::Path,
     sync::mpsc,
     task::{Context, Waker},
     thread,
-    time::Duration,
 };
 
 use codex_telemetry::attachment::{AttachmentStore, CleanupRequest, CleanupService, Ttl};
 use tower::ServiceExt;
 
-use crate::support::{EXPIRED, Fixture};
-
-/// Far longer than any of the tests takes, even on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(60);
+use crate::support::{DEADLINE, EXPIRED, Fixture, wait_for_waiter};
 
 /// Locks a store as another process does, which may be stopped and never release it.
 fn lock(fixture: &Fixture) -> File {
     let lock = File::open(fixture.root().join(".lock")).unwrap();
     lock.lock().unwrap();
     lock
-}
-
-/// Waits until a second handle of a file is open in this process: somebody waits for its lock.
-fn wait_for_waiter(path: &Path) {
-    loop {
-        let handles = fs::read_dir("/proc/self/fd").unwrap();
-        let links = handles.filter_map(|handle| fs::read_link(handle.ok()?.path()).ok());
-        if links.filter(|link| link == path).count() > 1 {
-            return;
-        }
-        thread::yield_now();
-    }
 }
 
 /// Runs a future until it waits for the store's lock, drops it, and checks that the runtime shuts down.
