@@ -5,12 +5,16 @@ use std::{
     sync::mpsc,
     task::{Context, Waker},
     thread,
+    time::Duration,
 };
 
 use codex_telemetry::attachment::{AttachmentStore, CleanupRequest, CleanupService, Ttl};
 use tower::ServiceExt;
 
-use crate::support::{DEADLINE, EXPIRED, Fixture, wait_for_waiter};
+use crate::support::{EXPIRED, Fixture, wait_for_waiter};
+
+/// Far longer than any of the tests takes, but shorter than the 30 seconds after which a wait fails by itself.
+const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Locks a store as another process does, which may be stopped and never release it.
 fn lock(fixture: &Fixture) -> File {

@@ -3,7 +3,7 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker},
 };
@@ -28,6 +28,29 @@ impl AsyncRead for Endless {
         let count = buffer.remaining().min(1000);
         buffer.put_slice(&vec![7; count]);
         self.0.fetch_add(count, Relaxed);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Yields a content and then nothing any more, without an end.
+struct Stalling {
+    left: usize,
+    stalled: Arc<AtomicBool>,
+}
+
+impl AsyncRead for Stalling {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.left == 0 {
+            self.stalled.store(true, Relaxed);
+            return Poll::Pending;
+        }
+        let count = buffer.remaining().min(self.left);
+        buffer.put_slice(&vec![7; count]);
+        self.left -= count;
         Poll::Ready(Ok(()))
     }
 }
@@ -97,20 +120,20 @@ fn a_stage_that_is_dropped_while_it_waits_for_its_reader_leaves_nothing_behind()
     let fixture = Fixture::new();
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime = runtime.unwrap();
-    let (mut writer, reader) = duplex(1 << 20);
+    let stalled = Arc::new(AtomicBool::new(false));
+    // More than one buffer, so that a part is written.
+    let reader = Stalling {
+        left: 300_000,
+        stalled: Arc::clone(&stalled),
+    };
     runtime.block_on(async {
-        writer.write_all(&content(300_000)).await.unwrap();
         let mut stage = pin!(fixture.store.stage_reader("a", reader, Ttl::default()));
-        let is_written = || {
-            let name = fixture.files().pop()?;
-            let written = std::fs::metadata(fixture.root().join(name)).ok()?.len();
-            Some(written >= 2 * (128 << 10))
-        };
-        while is_written() != Some(true) {
+        while !stalled.load(Relaxed) {
             let polled = stage.as_mut().poll(&mut Context::from_waker(Waker::noop()));
             assert!(polled.is_pending());
             tokio::task::yield_now().await;
         }
+        assert!(fixture.files()[0].starts_with(".staging-"));
     });
     // Waits for the blocking thread.
     drop(runtime);
