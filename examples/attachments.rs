@@ -1,4 +1,5 @@
-//! Stages attachments with different times to live, lets a day pass on a manual clock, and sweeps.
+//! Stages attachments with different times to live, gives one to a turn, lets a day pass on a manual clock, and
+//! sweeps.
 //!
 //! ```sh
 //! cargo run --example attachments
@@ -12,10 +13,12 @@ use std::time::Duration;
 use codex_telemetry::{
     Clock, ErrorClassLayer, MemorySink, Originator, OriginatorLayer, TimingLayer,
     attachment::{
-        AttachmentError, AttachmentStore, CleanupRequest, CleanupService, Expiry, Sweeper, Ttl,
+        AttachmentError, AttachmentStore, CleanupRequest, CleanupService, Expiry, StageRequest,
+        StageService, Sweeper, Ttl,
     },
+    turn::{Turn, TurnError, TurnRequest},
 };
-use tower::{ServiceBuilder, ServiceExt};
+use tower::{ServiceBuilder, ServiceExt, service_fn};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -29,49 +32,71 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .max_size(1 << 20)
         .open(directory.path())?;
 
+    let sink = MemorySink::new();
+    let layers = ServiceBuilder::new()
+        .layer(OriginatorLayer::new(Originator::Sdk))
+        .layer(TimingLayer::new(sink.clone()))
+        .layer(ErrorClassLayer::new(AttachmentError::classification));
+    let staging = layers.clone().service(StageService::new(store.clone()));
+    let cleanup = layers.service(CleanupService::new(store.clone()));
+
     for (name, ttl) in [
         ("prompt.txt", Ttl::For(HOUR)),
         ("diff.patch", Ttl::default()),
         ("style-guide.md", Ttl::Infinite),
         ("licence.txt", Ttl::Persistent),
     ] {
-        store
-            .stage_bytes(name, format!("the content of {name}"), ttl)
-            .await?;
+        let request = StageRequest::bytes(name, format!("the content of {name}"), ttl);
+        staging.clone().oneshot(request).await?;
     }
-    let invalid = store.stage_bytes("../escape", "…", Ttl::default()).await;
+    let invalid = StageRequest::bytes("../escape", "…", Ttl::default());
+    let invalid = staging.clone().oneshot(invalid).await;
     println!(
         "error: {}\n",
         invalid.expect_err("it leads out of the directory")
     );
     show("staged", &store).await?;
 
-    let sink = MemorySink::new();
-    let service = ServiceBuilder::new()
-        .layer(OriginatorLayer::new(Originator::Sdk))
-        .layer(TimingLayer::new(sink.clone()))
-        .layer(ErrorClassLayer::new(AttachmentError::classification))
-        .service(CleanupService::new(store.clone()));
+    // A request keeps its attachment until the end of the turn, however long it waits.
+    let plot = StageRequest::bytes("plot.png", "not a real image", Ttl::For(HOUR));
+    let plot = staging.oneshot(plot).await?;
+    let request = TurnRequest::new("What does this show?").with_attachment(&plot);
+    drop(plot);
 
     manual.advance(2 * HOUR);
-    let report = service.clone().oneshot(CleanupRequest::expired()).await?;
-    println!("two hours later: {report}");
+    let report = cleanup.clone().oneshot(CleanupRequest::expired()).await?;
+    println!(
+        "two hours later: {report}; a turn keeps {} of them",
+        report.leased
+    );
+    // A real program has a `TurnService` here.
+    let turns = service_fn(|request: TurnRequest| async move {
+        let mut turn = Turn::new();
+        let image = std::fs::read_to_string(&request.images()[0]);
+        turn.final_message = image.ok().map(|content| format!("It shows {content}."));
+        Ok::<_, TurnError>(turn)
+    });
+    let turn = turns.oneshot(request).await?;
+    println!("the turn: {}", turn.final_message.unwrap_or_default());
+    let report = cleanup.clone().oneshot(CleanupRequest::expired()).await?;
+    println!("after the turn: {report}\n");
 
     // Staging it again extends its expiry to a day from now.
     store
         .stage_bytes("diff.patch", "the content of diff.patch", Ttl::default())
         .await?;
     manual.advance(23 * HOUR);
-    let sweeper = Sweeper::spawn(service.clone(), HOUR);
-    sink.wait_for(4, Duration::from_secs(10)).await?;
+    let events = sink.events().len();
+    let sweeper = Sweeper::spawn(cleanup.clone(), HOUR);
+    sink.wait_for(events + 2, Duration::from_secs(10)).await?;
     sweeper.stop().await;
     show("a day later, after a sweep by the sweeper", &store).await?;
 
-    let report = service.oneshot(CleanupRequest::everything()).await?;
+    let report = cleanup.oneshot(CleanupRequest::everything()).await?;
     println!("cleanup of everything: {report}");
     show("left", &store).await?;
 
-    println!("events of the three sweeps:");
+    println!("events:");
     for event in sink
         .events()
         .iter()

@@ -206,8 +206,8 @@
 //! ## A turn of Codex
 //!
 //! [`TurnService`] runs each turn in a process of the Codex CLI. The layers wrap it like any other service. The
-//! tools that Codex calls within the turn are child calls. [`ToolService`] and [`CleanupService`] are the other
-//! two services.
+//! tools that Codex calls within the turn are child calls. [`ToolService`], [`StageService`] and [`CleanupService`]
+//! are the other services.
 //!
 //! ```
 //! use codex_telemetry::{
@@ -290,7 +290,7 @@
 //! | `tracing` | yes | [`TracingSink`], and the crate's warnings through `tracing` |
 //! | `retry` | by `services` | [`RetryPolicy`] and [`CodexClassifier`] |
 //! | `tool` | by `services` | [`ToolService`]; implies `retry` |
-//! | `attachment` | by `services` | [`AttachmentStore`], [`CleanupService`] and [`Sweeper`], on Unix; implies `retry` |
+//! | `attachment` | by `services` | [`AttachmentStore`], [`StageService`], [`CleanupService`] and [`Sweeper`], on Unix; implies `retry` |
 //! | `turn` | by `services` | [`TurnService`], on Unix; implies `retry` |
 //! | `services` | yes | `tool`, `attachment` and `turn` |
 //! | `otlp` | yes | [`OtlpSink`]: spans, metrics and logs over OTLP/HTTP; implies `tracing` |
@@ -344,11 +344,13 @@ pub mod timing;
 pub mod tool;
 #[cfg(all(feature = "turn", unix))]
 pub mod turn;
+#[cfg(all(feature = "attachment", feature = "turn", unix))]
+mod turn_attachment;
 
 #[cfg(all(feature = "attachment", unix))]
 pub use crate::attachment::{
     Attachment, AttachmentError, AttachmentStore, CleanupReport, CleanupRequest, CleanupService,
-    Sweeper, Ttl,
+    StageRequest, StageService, Sweeper, Ttl,
 };
 #[cfg(feature = "otlp")]
 pub use crate::otlp::{OtlpConfig, OtlpSink};

@@ -86,16 +86,19 @@ fn run_until(crash_at: usize, test: &str, directory: &Path) -> (ExitStatus, Stri
 
 /// Runs an ignored test once for each of its crash points, each time in a new directory. Returns the
 /// names of the crash points in their order.
-async fn kill_at_each_point(
+///
+/// What `prepare` returns lives until the process is dead.
+async fn kill_at_each_point<T>(
     test: &str,
-    prepare: impl AsyncFn(&AttachmentStore),
+    prepare: impl AsyncFn(&AttachmentStore) -> T,
     check: impl AsyncFn(&AttachmentStore, &str),
 ) -> Vec<String> {
     let mut points = Vec::new();
     loop {
         let directory = tempfile::tempdir().unwrap();
-        prepare(&open(directory.path())).await;
+        let held = prepare(&open(directory.path())).await;
         let (status, point) = run_until(points.len() + 1, test, directory.path());
+        drop(held);
         let store = open(directory.path());
         if status.success() {
             check(&store, "the end").await;
@@ -134,9 +137,9 @@ fn names(store: &AttachmentStore) -> BTreeSet<String> {
     names.filter(|name| name != ".lock").collect()
 }
 
-/// Checks that every listed attachment is whole, that a sweep removes everything else, and that the
-/// store works. Returns what is listed after the sweep.
-async fn check_whole(store: &AttachmentStore, point: &str) -> Vec<Attachment> {
+/// Checks that every listed attachment is whole, that there are so many leftovers, that a sweep removes
+/// them, and that the store works. Returns what is listed after the sweep.
+async fn check_whole(store: &AttachmentStore, point: &str, leftovers: usize) -> Vec<Attachment> {
     for attachment in store.list().await.unwrap() {
         let content = fs::read(&attachment.path).unwrap();
         let hash: String = Sha256::digest(&content)
@@ -145,10 +148,11 @@ async fn check_whole(store: &AttachmentStore, point: &str) -> Vec<Attachment> {
             .collect();
         assert_eq!(hash, attachment.hash, "{point}: {attachment:?}");
     }
-    let leftovers = names(store)
-        .into_iter()
-        .filter(|name| name.starts_with(".staging-"))
-        .count();
+    let names_before = names(store);
+    let staging = names_before
+        .iter()
+        .filter(|name| name.starts_with(".staging-"));
+    assert_eq!(staging.count(), leftovers, "{point}: {names_before:?}");
     let report = sweep(store).await;
     assert_eq!(report.failed, 0, "{point}: {report:?}");
     assert_eq!(report.leftovers, leftovers as u64, "{point}");
@@ -174,6 +178,23 @@ const STAGE_POINTS: [&str; 12] = [
     "the end",
 ];
 
+/// The end of a stage whose attachment is leased by another process.
+const LEASED_POINTS: [&str; 5] = [
+    "the expiry of the leased attachment is set",
+    "the leased attachment is synced",
+    "the lock is released",
+    "the directory is synced",
+    "the end",
+];
+
+/// Returns the number of staging files that are left when the process dies at this point of
+/// [`STAGE_POINTS`]. A stage of a leased attachment removes its own last.
+fn leftovers(point: &str, is_leased: bool) -> usize {
+    let is_first = point == STAGE_POINTS[0];
+    let is_last = point == "the end" || (is_placed(point) && !is_leased);
+    usize::from(!is_first && !is_last)
+}
+
 /// Whether the attachment has its name when the process dies at this point of [`STAGE_POINTS`].
 fn is_placed(point: &str) -> bool {
     STAGE_POINTS[8..].contains(&point)
@@ -185,7 +206,7 @@ async fn a_stage_killed_at_any_point_leaves_the_attachment_whole_or_absent() {
         "stages_for_an_hour",
         async |_| {},
         async |store, point| {
-            let listed = check_whole(store, point).await;
+            let listed = check_whole(store, point, leftovers(point, false)).await;
             assert_eq!(listed.len(), usize::from(is_placed(point)), "{point}");
         },
     );
@@ -201,7 +222,7 @@ async fn a_stage_killed_at_any_point_never_shortens_the_time_to_live() {
                 stage(store, "a", existing).await;
             },
             async |store, point| {
-                let listed = check_whole(store, point).await;
+                let listed = check_whole(store, point, leftovers(point, false)).await;
                 let expiry = match existing {
                     Ttl::Infinite => Some(Expiry::Infinite),
                     // The sweep removes the expired attachment, unless the new one has replaced it.
@@ -217,6 +238,28 @@ async fn a_stage_killed_at_any_point_never_shortens_the_time_to_live() {
             // Set and synced again, before the rename.
             expected.splice(8..8, STAGE_POINTS[6..8].iter().copied());
         }
+        assert_eq!(points.await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_stage_of_a_leased_attachment_killed_at_any_point_keeps_the_longer_time_to_live() {
+    for existing in [EXPIRED, Ttl::Infinite] {
+        let points = kill_at_each_point(
+            "stages_for_an_hour",
+            async |store| stage(store, "a", existing).await,
+            async |store, point| {
+                let is_extended = LEASED_POINTS.contains(&point);
+                let listed = check_whole(store, point, leftovers(point, true)).await;
+                let expiry = match existing {
+                    Ttl::Infinite => Some(Expiry::Infinite),
+                    _ => is_extended.then_some(Expiry::At(now() + Duration::from_secs(3600))),
+                };
+                let expiries: Vec<_> = listed.iter().map(|listed| listed.expiry).collect();
+                assert_eq!(expiries, Vec::from_iter(expiry), "{point}");
+            },
+        );
+        let expected = [&STAGE_POINTS[..8], &LEASED_POINTS[..4]].concat();
         assert_eq!(points.await, expected);
     }
 }
@@ -240,7 +283,7 @@ async fn a_sweep_killed_at_any_point_leaves_the_rest_to_the_next_sweep() {
             assert!(left.iter().any(|name| name.ends_with("-kept")), "{point}");
             let report = sweep(store).await;
             assert_eq!((report.removed, report.kept), (DUE - removed, 1), "{point}");
-            let listed = check_whole(store, point).await;
+            let listed = check_whole(store, point, 0).await;
             assert_eq!(listed.len(), 1, "{point}: {listed:?}");
             assert_eq!(listed[0].name, "kept");
         },

@@ -22,7 +22,7 @@ use crate::{
 
 /// A service that removes expired attachments from an [`AttachmentStore`].
 ///
-/// It records the numbers of removed, kept and failed files and of removed bytes on the open call.
+/// It records the numbers of removed, kept, leased and failed files and of removed bytes on the open call.
 /// Sweeps and stages can run concurrently, also in several processes. If two sweeps find the same
 /// file, only the one that removes it counts it.
 ///
@@ -51,8 +51,8 @@ use crate::{
 ///
 /// # Cancel safety
 ///
-/// After the future is dropped, the sweep stops at the next batch of at most 256 files. The call
-/// records what was removed until the drop. The next sweep does the rest.
+/// After the future is dropped, the sweep stops at the next batch of at most 256 files, and waits for no
+/// lock any more. The call records what was removed until the drop. The next sweep does the rest.
 #[derive(Clone, Debug)]
 pub struct CleanupService {
     store: AttachmentStore,
@@ -83,8 +83,8 @@ pub struct CleanupService {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct CleanupRequest {
-    /// Whether to remove all attachments that are not
-    /// [persistent](super::Ttl::Persistent), instead of the expired ones.
+    /// Whether to remove all attachments that are not [persistent](super::Ttl::Persistent), instead of the
+    /// expired ones. Leased ones are kept in either case.
     pub everything: bool,
     /// The time that decides which attachments have expired. `None` is the time of the store's clock
     /// when the sweep starts.
@@ -151,14 +151,14 @@ impl Service<CleanupRequest> for CleanupService {
 // === impl CleanupRequest ===
 
 impl CleanupRequest {
-    /// Returns a request to remove the expired attachments.
+    /// Returns a request to remove the expired attachments that are not [leased](super::Attachment#leases).
     #[must_use]
     pub fn expired() -> Self {
         Self::default()
     }
 
-    /// Returns a request to remove all attachments that are not
-    /// [persistent](super::Ttl::Persistent), expired or not.
+    /// Returns a request to remove all attachments that are neither [persistent](super::Ttl::Persistent) nor
+    /// [leased](super::Attachment#leases), expired or not.
     #[must_use]
     pub fn everything() -> Self {
         Self {
@@ -208,6 +208,7 @@ impl ResponseFuture {
         for (key, count) in [
             (names::CLEANUP_REMOVED, report.removed),
             (names::CLEANUP_KEPT, report.kept),
+            (names::CLEANUP_LEASED, report.leased),
             (names::CLEANUP_FAILED, report.failed),
             (names::CLEANUP_BYTES, report.removed_bytes),
         ] {

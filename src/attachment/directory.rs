@@ -1,7 +1,7 @@
 use std::{
     fs::{DirBuilder, File},
     io,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -35,9 +35,9 @@ pub(super) struct Metadata {
 
 impl Directory {
     /// Opens the directory and creates it if it is missing.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
-        // Absolute, because other processes with other working directories get the paths in it.
-        let path = std::path::absolute(path)?;
+    ///
+    /// The path is absolute, because other processes with other working directories get the paths in it.
+    pub(super) fn open(path: PathBuf) -> io::Result<Self> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -65,6 +65,12 @@ impl Directory {
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Returns whether an open file is the one that has this name.
+    pub(super) fn is_current(&self, name: impl Arg, file: &File) -> io::Result<bool> {
+        let current = self.metadata(name)?.map(|metadata| metadata.inode);
+        Ok(current == Some(file.metadata()?.ino()))
     }
 
     /// Removes a file or a symbolic link. Returns `false` if it is missing.

@@ -1,6 +1,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use rustix::io::Errno;
@@ -9,7 +10,7 @@ use crate::event::{Classification, ErrorClass};
 
 /// The error of opening a store, or of staging, listing or sweeping its attachments.
 ///
-/// A failed stage leaves no part of the attachment behind. A file that cannot be removed does not fail
+/// After a failed stage, the attachment is absent, or whole if only the sync of the directory failed. A file that cannot be removed does not fail
 /// a sweep: the [report](super::CleanupReport::failed) counts it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -19,6 +20,14 @@ pub enum AttachmentError {
     InvalidName {
         /// The name, truncated.
         name: String,
+        /// Why it is invalid.
+        reason: &'static str,
+    },
+    /// The directory cannot be that of a store.
+    #[error("attachments in {} could not be used: {reason}; use another directory", path.display())]
+    InvalidDirectory {
+        /// The absolute path of the directory.
+        path: PathBuf,
         /// Why it is invalid.
         reason: &'static str,
     },
@@ -32,6 +41,12 @@ pub enum AttachmentError {
         name: String,
         /// The size limit in bytes.
         limit: u64,
+    },
+    /// The store does not have the attachment.
+    #[error("the attachment {} is gone: stage it again", path.display())]
+    NotFound {
+        /// Where the attachment was.
+        path: PathBuf,
     },
     /// The path does not lead to a regular file.
     #[error("{} is not a regular file: read it and stage the bytes", path.display())]
@@ -48,6 +63,19 @@ pub enum AttachmentError {
         path: PathBuf,
         /// The system's error.
         source: io::Error,
+    },
+    /// Another process, or another task of this one, held a lock for half a minute. Usually it is stopped
+    /// (SIGSTOP, a debugger), or its disk hangs.
+    #[error(
+        "the lock {} was held for {timeout:?} by another process: find it with `lslocks`, resume or end \
+         it, and try again",
+        path.display()
+    )]
+    LockTimeout {
+        /// The locked file.
+        path: PathBuf,
+        /// How long the lock was waited for.
+        timeout: Duration,
     },
     /// The tokio runtime shut down before the operation finished. After a sweep, the next one does the
     /// rest.
@@ -67,13 +95,17 @@ impl AttachmentError {
         }
     }
 
-    /// Returns the classification of the error: `invalid_request`, `io` or `interrupted`.
+    /// Returns the classification of the error: `invalid_request`, `io`, `timeout` or
+    /// `interrupted`.
     #[must_use]
     pub fn classification(&self) -> Classification {
         let class = match self {
-            Self::InvalidName { .. } | Self::TooLarge { .. } | Self::NotAFile { .. } => {
-                ErrorClass::InvalidRequest
-            }
+            Self::InvalidName { .. }
+            | Self::InvalidDirectory { .. }
+            | Self::TooLarge { .. }
+            | Self::NotFound { .. }
+            | Self::NotAFile { .. } => ErrorClass::InvalidRequest,
+            Self::LockTimeout { .. } => ErrorClass::Timeout,
             Self::Io { .. } => ErrorClass::Io,
             Self::Interrupted => ErrorClass::Interrupted,
         };

@@ -1,8 +1,10 @@
 use super::AttachmentError;
 
 /// The prefix of the names of staging files.
-pub(super) const STAGING_PREFIX: &str = ".staging-";
+const STAGING_PREFIX: &str = ".staging-";
 
+/// The number of hex digits behind the prefix.
+const STAGING_DIGITS: usize = 16;
 /// The number of hex digits of a SHA-256.
 const HASH_LEN: usize = 64;
 /// The longest name: 255 bytes, the limit of the usual file systems, less the hash and the dash.
@@ -38,13 +40,22 @@ pub(super) fn file_name(hash: &str, name: &str) -> String {
     format!("{hash}-{name}")
 }
 
+/// Returns a random name for a staging file.
+pub(super) fn random_staging() -> String {
+    format!("{STAGING_PREFIX}{:0STAGING_DIGITS$x}", fastrand::u64(..))
+}
+
 /// Returns the kind of the file with this name.
 pub(super) fn kind_of(file_name: &[u8]) -> FileKind<'_> {
     let Ok(file_name) = std::str::from_utf8(file_name) else {
         return FileKind::Foreign;
     };
-    if file_name.starts_with(STAGING_PREFIX) {
-        return FileKind::Staging;
+    if let Some(digits) = file_name.strip_prefix(STAGING_PREFIX) {
+        return match digits.len() == STAGING_DIGITS && digits.bytes().all(is_lower_hex) {
+            true => FileKind::Staging,
+            // Another program can use the prefix as well.
+            false => FileKind::Foreign,
+        };
     }
     match file_name.split_at_checked(HASH_LEN) {
         Some((hash, rest)) if hash.bytes().all(is_lower_hex) => match rest.strip_prefix('-') {
@@ -67,6 +78,8 @@ fn invalid_reason(name: &str) -> Option<&'static str> {
         Some("it contains a path separator")
     } else if name.contains(char::is_control) {
         Some("it contains a control character")
+    } else if name.contains(',') {
+        Some("it contains a comma, at which Codex splits the paths of images")
     } else {
         None
     }
@@ -101,6 +114,13 @@ mod tests {
     }
 
     #[test]
+    fn a_random_name_of_a_staging_file_is_parsed_as_one() {
+        for _ in 0..100 {
+            assert_eq!(kind_of(random_staging().as_bytes()), FileKind::Staging);
+        }
+    }
+
+    #[test]
     fn a_file_name_that_no_store_creates_is_foreign() {
         let hash = "0123456789abcdef".repeat(4);
         for foreign in [
@@ -110,6 +130,7 @@ mod tests {
             format!("{hash}-.."),
             format!("{hash}_name"),
             format!("{hash}-a\nb"),
+            format!("{hash}-a,b"),
             format!("{}-name", hash.to_uppercase()),
             format!("{}-name", &hash[1..]),
             format!("{}ä-name", &hash[1..]),

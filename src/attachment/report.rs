@@ -24,8 +24,10 @@ pub struct CleanupReport {
     pub leftovers: u64,
     /// The size of the removed files in bytes.
     pub removed_bytes: u64,
-    /// The number of attachments that are not due.
+    /// The number of attachments that are not due, or leased.
     pub kept: u64,
+    /// The number of kept attachments that are due and [leased](super::Attachment#leases).
+    pub leased: u64,
     /// The number of files that could not be read or removed, and of entries with an attachment's name
     /// that are not regular files.
     pub failed: u64,

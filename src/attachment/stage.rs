@@ -1,290 +1,304 @@
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::OpenOptions,
+    future::poll_fn,
     io::{self, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    mem,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    time::SystemTime,
+    pin::Pin,
+    sync::Arc,
+    task::ready,
 };
 
-use rustix::{
-    fs::{Mode, OFlags},
-    path::Arg,
+use rustix::fs::OFlags;
+use tokio::{
+    io::{AsyncRead, ReadBuf},
+    runtime::Handle,
 };
-use sha2::{Digest, Sha256};
 
 use super::{
     Attachment, AttachmentError, Ttl,
-    blocking::CancellationToken,
+    blocking::{BlockingTask, CancellationToken},
     crash_point::crash_point,
-    directory::Directory,
-    lock::{Lock, lock_file},
-    name::{self, STAGING_PREFIX},
+    hash::Hash,
+    lease::{Claim, Lease},
+    lock::{Lock, Wait},
+    name,
+    staging_file::StagingFile,
     store::Inner,
 };
 
 const BUFFER_SIZE: usize = 128 << 10;
 
-/// One stage of an attachment.
-#[derive(Debug)]
-pub(super) struct Stage<'a> {
-    pub(super) source: Source,
-    pub(super) name: String,
-    pub(super) ttl: Ttl,
-    pub(super) store: &'a Inner,
-    pub(super) token: &'a CancellationToken,
-}
-
 /// The content to stage.
-#[derive(Debug)]
 pub(super) enum Source {
     Bytes(Vec<u8>),
     File(PathBuf),
+    Reader(Pin<Box<dyn AsyncRead + Send>>),
 }
 
-/// A file that is being written. Dropping it before it is placed removes it.
-///
-/// Its writer holds a lock on it for its whole life. A staging file without a lock is the leftover
-/// of a dead process.
+/// A staged attachment.
 #[derive(Debug)]
-struct StagingFile<'a> {
-    directory: &'a Directory,
+pub(super) struct Staged {
+    pub(super) attachment: Attachment,
+    /// Whether the store had the attachment before.
+    pub(super) existed: bool,
+}
+
+/// A stage in progress. Dropping it removes the partial file.
+#[derive(Debug)]
+struct Stage {
     name: String,
-    file: File,
-    placed: bool,
+    ttl: Ttl,
+    store: Arc<Inner>,
+    staging: StagingFile,
+    hash: Hash,
+}
+
+/// A stage that waits for its next part. Dropping it removes the partial file on a blocking thread.
+#[derive(Debug)]
+struct Waiting(Option<Stage>);
+
+/// Stages a content.
+pub(super) async fn stage(
+    store: Arc<Inner>,
+    source: Source,
+    name: String,
+    ttl: Ttl,
+) -> Result<Staged, AttachmentError> {
+    name::check(&name)?;
+    let path = match source {
+        Source::Reader(reader) => return stage_reader(store, reader, name, ttl).await,
+        Source::Bytes(bytes) => {
+            let task = BlockingTask::spawn(move |token| {
+                let mut stage = Stage::begin(store, name, ttl, token)?;
+                for part in bytes.chunks(BUFFER_SIZE) {
+                    token.check()?;
+                    stage.write(part)?;
+                }
+                stage.finish(token)
+            });
+            return task.await;
+        }
+        Source::File(path) => path,
+    };
+    let task = BlockingTask::spawn(move |token| {
+        let mut file = open_source(&path)?;
+        let mut stage = Stage::begin(store, name, ttl, token)?;
+        let mut buffer = vec![0; BUFFER_SIZE];
+        loop {
+            token.check()?;
+            match file.read(&mut buffer) {
+                Ok(0) => return stage.finish(token),
+                // A file can grow while it is copied, so the limit is checked for each part.
+                Ok(count) => stage.write(&buffer[..count])?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(AttachmentError::io("read", &path)(error)),
+            }
+        }
+    });
+    task.await
+}
+
+/// Stages what a reader yields, one buffer at a time.
+///
+/// Each write is a task on a blocking thread, so that a slow reader does not occupy one.
+async fn stage_reader(
+    store: Arc<Inner>,
+    mut reader: Pin<Box<dyn AsyncRead + Send>>,
+    name: String,
+    ttl: Ttl,
+) -> Result<Staged, AttachmentError> {
+    let failed_name = name.clone();
+    let begin = BlockingTask::spawn(move |token| Stage::begin(store, name, ttl, token));
+    let mut waiting = Waiting(Some(begin.await?));
+    let mut buffer = vec![0; BUFFER_SIZE];
+    loop {
+        let filled = fill(reader.as_mut(), &mut buffer).await;
+        let Some(mut stage) = waiting.0.take() else {
+            return Err(AttachmentError::Interrupted);
+        };
+        let count = match filled {
+            Ok(count) => count,
+            Err(error) => {
+                // Awaited, so that the partial file is removed when the caller gets the error.
+                let remove = BlockingTask::spawn(move |_| {
+                    drop(stage);
+                    Ok(())
+                });
+                remove.await?;
+                return Err(AttachmentError::io("read", Path::new(&failed_name))(error));
+            }
+        };
+        if count == 0 {
+            return BlockingTask::spawn(move |token| stage.finish(token)).await;
+        }
+        let write = BlockingTask::spawn(move |_| {
+            stage.write(&buffer[..count])?;
+            Ok((stage, buffer))
+        });
+        let written = write.await?;
+        waiting.0 = Some(written.0);
+        buffer = written.1;
+    }
+}
+
+/// Reads until the buffer is full or the reader ends. Returns the number of bytes.
+async fn fill(
+    mut reader: Pin<&mut (dyn AsyncRead + Send)>,
+    buffer: &mut [u8],
+) -> io::Result<usize> {
+    let mut buffer = ReadBuf::new(buffer);
+    poll_fn(|cx| {
+        while buffer.remaining() > 0 {
+            let before = buffer.filled().len();
+            ready!(reader.as_mut().poll_read(cx, &mut buffer))?;
+            if buffer.filled().len() == before {
+                break;
+            }
+        }
+        Ok(buffer.filled().len()).into()
+    })
+    .await
+}
+
+fn open_source(path: &Path) -> Result<std::fs::File, AttachmentError> {
+    let failed = AttachmentError::io("read", path);
+    // NONBLOCK, because opening a FIFO would wait for its other end.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let mut options = OpenOptions::new();
+    let file = options.read(true).custom_flags(flags).open(path);
+    let file = file.map_err(failed)?;
+    match file.metadata().map_err(failed)?.is_file() {
+        true => Ok(file),
+        false => Err(AttachmentError::NotAFile {
+            path: path.to_owned(),
+        }),
+    }
 }
 
 // === impl Stage ===
 
-impl Stage<'_> {
-    /// Stages the attachment.
+impl Stage {
+    /// Creates the staging file.
+    fn begin(
+        store: Arc<Inner>,
+        name: String,
+        ttl: Ttl,
+        token: &CancellationToken,
+    ) -> Result<Self, AttachmentError> {
+        token.check()?;
+        let failed = AttachmentError::io("stage an attachment in", store.directory.path());
+        let lock = Lock::acquire(&store.directory, Wait::new(token), failed)?;
+        Ok(Self {
+            staging: StagingFile::create(Arc::clone(&store), &lock).map_err(failed)?,
+            hash: Hash::default(),
+            name,
+            ttl,
+            store,
+        })
+    }
+
+    fn write(&mut self, part: &[u8]) -> Result<(), AttachmentError> {
+        let limit = self.store.max_size;
+        self.hash.update(part);
+        if self.hash.size() > limit {
+            let name = mem::take(&mut self.name);
+            return Err(AttachmentError::TooLarge { name, limit });
+        }
+        let directory = self.store.directory.path();
+        let written = self.staging.file.write_all(part);
+        written.map_err(AttachmentError::io("write an attachment in", directory))?;
+        crash_point("a part is written");
+        Ok(())
+    }
+
+    /// Gives the file its name.
     ///
-    /// It writes a new file even if the store has the content already, and the new file replaces the
-    /// old one. So it never changes a file that it did not create: that could be truncated, hard linked
-    /// elsewhere, or of another owner.
-    pub(super) fn run(&self) -> Result<Attachment, AttachmentError> {
-        self.token.check()?;
+    /// The new file replaces an existing one, even if that has the content already. So a stage never
+    /// changes a file that it did not create: that could be truncated, hard linked elsewhere, or of another
+    /// owner. A leased file is an exception. Its lease is a lock on the file itself, so the file stays, and
+    /// the stage extends its expiry, after it has checked that the content is intact.
+    fn finish(self, token: &CancellationToken) -> Result<Staged, AttachmentError> {
+        let Self {
+            name,
+            ttl,
+            store,
+            staging,
+            hash,
+        } = self;
         let Inner {
             directory,
             time_range,
             ..
-        } = self.store;
+        } = &*store;
         let failed = AttachmentError::io("stage an attachment in", directory.path());
-        let mut source = self.open()?;
-        let mut staging = StagingFile::create(directory).map_err(failed)?;
-        let (hash, size) = self.copy(&mut source, &staging.file)?;
-        let mut expiry = time_range.expiry(self.ttl, self.store.now());
+        let mut expiry = time_range.expiry(ttl, store.now());
         staging.seal(time_range.encode(expiry)).map_err(failed)?;
 
-        let file_name = name::file_name(&hash, &self.name);
+        let (hash, size) = (hash.to_hex(), hash.size());
+        let file_name = name::file_name(&hash, &name);
         let path = directory.path().join(&file_name);
         let failed = AttachmentError::io("rename the staged file to", &path);
-        let lock = Lock::acquire(directory).map_err(failed)?;
-        self.token.check()?;
-        // Takes over a longer expiry, and syncs it before the rename: a stage never shortens it.
-        if let Some(existing) = directory.metadata(&*file_name).map_err(failed)?
-            && existing.is_file()
-            && time_range.decode(existing.modified) > expiry
-        {
-            expiry = time_range.decode(existing.modified);
-            staging.seal(existing.modified).map_err(failed)?;
+        let lock = Lock::acquire(directory, Wait::new(token), failed)?;
+        token.check()?;
+        let existing = directory.metadata(&*file_name).map_err(failed)?;
+        let existing = existing.filter(|file| file.is_file());
+        // Held until the file is replaced.
+        let claim = match existing {
+            Some(_) => Claim::of(directory, &*file_name).map_err(failed)?,
+            None => Claim::Missing,
+        };
+        // A stage never shortens the expiry.
+        let longer = existing.filter(|file| time_range.decode(file.modified) > expiry);
+        if let Some(file) = longer {
+            expiry = time_range.decode(file.modified);
         }
-        staging.place(&file_name, &lock).map_err(failed)?;
+        let leased = match claim {
+            Claim::Leased => Lease::of(directory, &file_name, Wait::new(token), failed)?,
+            Claim::Free { .. } | Claim::Missing => None,
+        };
+        let lease = match leased {
+            Some(lease) if lease.is_intact(&hash, token).map_err(failed)? => {
+                lease.seal(time_range.encode(expiry)).map_err(failed)?;
+                lease
+            }
+            _ => {
+                token.check()?;
+                if let Some(file) = longer {
+                    // Synced before the rename.
+                    staging.seal(file.modified).map_err(failed)?;
+                }
+                staging.place(&file_name, &lock).map_err(failed)?;
+                // Opened again, for reading only: a file that is open for writing keeps a disk from being
+                // remounted read-only.
+                let lease = Lease::of(directory, &file_name, Wait::new(token), failed)?;
+                let removed = || io::Error::other("another program has removed it");
+                lease.ok_or_else(|| failed(removed()))?
+            }
+        };
         drop(lock);
         crash_point("the lock is released");
 
         directory.sync().map_err(failed)?;
         crash_point("the directory is synced");
-        Ok(Attachment::new(path, &self.name, hash, size, expiry))
-    }
-
-    fn open(&self) -> Result<Box<dyn Read + '_>, AttachmentError> {
-        let path = match &self.source {
-            Source::Bytes(bytes) => return Ok(Box::new(bytes.as_slice())),
-            Source::File(path) => path,
-        };
-        let failed = AttachmentError::io("read", path);
-        // NONBLOCK, because opening a FIFO would wait for its other end.
-        let flags = OFlags::NONBLOCK.bits().cast_signed();
-        let mut options = OpenOptions::new();
-        let file = options.read(true).custom_flags(flags).open(path);
-        let file = file.map_err(failed)?;
-        match file.metadata().map_err(failed)?.is_file() {
-            true => Ok(Box::new(file)),
-            false => Err(AttachmentError::NotAFile { path: path.clone() }),
-        }
-    }
-
-    /// Copies the content and returns its hash and its size.
-    fn copy(
-        &self,
-        source: &mut dyn Read,
-        mut target: &File,
-    ) -> Result<(String, u64), AttachmentError> {
-        let source_path = match &self.source {
-            Source::Bytes(_) => Path::new(&self.name),
-            Source::File(path) => path,
-        };
-        let directory = self.store.directory.path();
-        let write_failed = AttachmentError::io("write an attachment in", directory);
-        let limit = self.store.max_size;
-        let mut hasher = Sha256::new();
-        let mut size = 0;
-        let mut buffer = vec![0; BUFFER_SIZE];
-        loop {
-            self.token.check()?;
-            let count = match source.read(&mut buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                count => count.map_err(AttachmentError::io("read", source_path))?,
-            };
-            if count == 0 {
-                break;
-            }
-            // Checked for each read, because a file can grow while it is copied.
-            size += count as u64;
-            if size > limit {
-                let name = self.name.clone();
-                return Err(AttachmentError::TooLarge { name, limit });
-            }
-            hasher.update(&buffer[..count]);
-            target.write_all(&buffer[..count]).map_err(write_failed)?;
-            crash_point("a part is written");
-        }
-        let hash = hasher.finalize();
-        let hash = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok((hash, size))
+        let attachment = Attachment::new(path, name, hash, size, expiry).with_lease(lease);
+        Ok(Staged {
+            attachment,
+            existed: existing.is_some(),
+        })
     }
 }
 
-// === impl StagingFile ===
+// === impl Waiting ===
 
-impl<'a> StagingFile<'a> {
-    fn create(directory: &'a Directory) -> io::Result<Self> {
-        // Otherwise a sweep between the creation and the lock would take the file for a leftover.
-        let _lock = Lock::acquire(directory)?;
-        crash_point("the store is locked for the creation");
-        loop {
-            let name = format!("{STAGING_PREFIX}{:016x}", fastrand::u64(..));
-            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-            // Read-only for its owner from the start.
-            let file = match directory.open_file(&*name, flags, Mode::RUSR) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-                file => file?,
-            };
-            let staging = Self {
-                directory,
-                name,
-                file,
-                placed: false,
-            };
-            crash_point("the staging file is created");
-            lock_file(&staging.file)?;
-            crash_point("the staging file is locked");
-            return Ok(staging);
-        }
-    }
-
-    /// Sets the modification time, and syncs it and the content so that they survive a power failure.
-    fn seal(&self, modified: SystemTime) -> io::Result<()> {
-        self.file.set_modified(modified)?;
-        crash_point("the expiry is set");
-        self.file.sync_all()?;
-        crash_point("the staging file is synced");
-        Ok(())
-    }
-
-    /// Renames the file to its final name, and replaces an existing file.
-    ///
-    /// The caller holds the store's lock.
-    fn place(&mut self, file_name: &str, _: &Lock) -> io::Result<()> {
-        self.directory.rename(&self.name, file_name)?;
-        self.placed = true;
-        crash_point("the staging file is renamed");
-        // The lock is advisory. If another program has put a link in place of the staging file, the link
-        // was renamed instead.
-        let placed = self.directory.metadata(file_name)?.map(|file| file.inode);
-        if placed == Some(self.file.metadata()?.ino()) {
-            Ok(())
-        } else {
-            let text = "the staging file was replaced while it was written";
-            Err(io::Error::other(text))
-        }
-    }
-}
-
-impl Drop for StagingFile<'_> {
+impl Drop for Waiting {
     fn drop(&mut self) {
-        if !self.placed {
-            // If this fails, the next sweep removes the file as a leftover.
-            let _ = self.directory.remove(&self.name);
+        // Removing a large file takes time.
+        if let Some(stage) = self.0.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            drop(runtime.spawn_blocking(move || drop(stage)));
         }
-    }
-}
-
-/// Removes a staging file whose writer is dead, and returns its size. Returns `None` if it is in use,
-/// missing, or not a regular file.
-///
-/// The caller holds the store's lock.
-pub(super) fn remove_leftover(
-    directory: &Directory,
-    name: impl Arg + Copy,
-    _: &Lock,
-) -> io::Result<Option<u64>> {
-    // Checked before it is opened: opening a device can have effects.
-    match directory.metadata(name)? {
-        Some(metadata) if metadata.is_file() => {}
-        _ => return Ok(None),
-    }
-    let file = match directory.open_file(name, OFlags::RDONLY, Mode::empty()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file?,
-    };
-    // A shared lock shows that no writer holds the file, and needs no write permission.
-    match file.try_lock_shared() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Ok(None),
-        Err(TryLockError::Error(error)) => return Err(error),
-    }
-    let size = file.metadata()?.len();
-    // The file may have been placed since it was opened. Then the name is missing.
-    Ok(directory.remove(name)?.then_some(size))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{fs, os::unix::fs::symlink, panic::catch_unwind};
-
-    use super::*;
-
-    #[test]
-    fn a_panic_while_a_file_is_staged_removes_it_and_releases_the_locks() {
-        let dir = tempfile::tempdir().unwrap();
-        let panic = catch_unwind(|| {
-            let directory = Directory::open(dir.path()).unwrap();
-            let staging = StagingFile::create(&directory).unwrap();
-            assert!(dir.path().join(&staging.name).exists());
-            let _lock = Lock::acquire(&directory).unwrap();
-            panic!("in the middle of a stage");
-        });
-        assert!(panic.is_err());
-        let entries: Vec<_> = fs::read_dir(dir.path()).unwrap().collect();
-        assert_eq!(entries.len(), 1, "only the lock file is left: {entries:?}");
-        let lock = File::open(dir.path().join(".lock")).unwrap();
-        lock.try_lock().unwrap();
-    }
-
-    #[test]
-    fn a_link_in_place_of_the_staging_file_is_an_error() {
-        let dir = tempfile::tempdir().unwrap();
-        let victim = dir.path().join("victim");
-        fs::write(&victim, "precious").unwrap();
-        let directory = Directory::open(dir.path()).unwrap();
-        let mut staging = StagingFile::create(&directory).unwrap();
-        let path = dir.path().join(&staging.name);
-        fs::remove_file(&path).unwrap();
-        symlink(&victim, &path).unwrap();
-        let lock = Lock::acquire(&directory).unwrap();
-        let error = staging.place("attachment", &lock).unwrap_err();
-        assert!(error.to_string().contains("was replaced"), "{error}");
-        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
     }
 }

@@ -6,14 +6,17 @@ use std::{
     time::SystemTime,
 };
 
+use tokio::io::AsyncRead;
+
 use super::{
-    AttachmentError, Expiry, Ttl,
+    Attachment, AttachmentError, Ttl,
     blocking::{BlockingTask, CancellationToken},
     directory::Directory,
     expiry::TimeRange,
-    lock::Lock,
+    lease::Lease,
+    lock::{self, Wait},
     name::{self, FileKind},
-    stage::{Source, Stage},
+    stage::{Source, stage},
 };
 use crate::event::Clock;
 
@@ -62,28 +65,6 @@ pub struct AttachmentStoreBuilder {
     clock: Option<Clock>,
 }
 
-/// A file in an [`AttachmentStore`].
-///
-/// The file is read-only. Its modification time is its expiry, so do not change it.
-///
-/// With the feature `json` it can be serialized, with the [expiry](Expiry) as a text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct Attachment {
-    /// The absolute path of the file.
-    #[cfg_attr(feature = "json", serde(serialize_with = "serialize_path"))]
-    pub path: PathBuf,
-    /// The name it was staged under.
-    pub name: String,
-    /// The SHA-256 of its content, as 64 lower-case hex digits.
-    pub hash: String,
-    /// Its size in bytes.
-    pub size: u64,
-    /// When a sweep may remove it.
-    pub expiry: Expiry,
-}
-
 /// What the clones of a store share with the tasks on blocking threads.
 #[derive(Debug)]
 pub(super) struct Inner {
@@ -128,12 +109,15 @@ impl AttachmentStore {
     /// Stages bytes under a name.
     ///
     /// The time to live starts now. If the same content is staged under the same name already, the
-    /// attachment gets the later one of the two expiries.
+    /// attachment gets the later one of the two expiries. The returned attachment has a
+    /// [lease](Attachment#leases).
     ///
     /// # Errors
     ///
-    /// Returns an error if the name is not a bare file name, the content is too large, or a file
-    /// operation fails. A failed stage leaves nothing behind.
+    /// Returns an error if the name is not a bare file name or has a comma, at which Codex would split the
+    /// path; if the content is too large; if the store's lock is held for 30 seconds; or if a file operation
+    /// fails. A failed stage leaves no part of the attachment behind. It leaves the whole attachment if only
+    /// the last step failed, which syncs the directory: a power failure may then undo the stage.
     ///
     /// # Panics
     ///
@@ -141,8 +125,8 @@ impl AttachmentStore {
     ///
     /// # Cancel safety
     ///
-    /// After the future is dropped, the attachment is whole or absent. The blocking thread stops at
-    /// the next step and removes the partial file.
+    /// After the future is dropped, the attachment is whole or absent. A blocking thread stops at the next
+    /// step and removes the partial file; it waits for no lock any more.
     pub async fn stage_bytes(
         &self,
         name: impl Into<String>,
@@ -207,7 +191,33 @@ impl AttachmentStore {
             .await
     }
 
-    /// Returns all attachments, sorted by path. Expired ones are included until a sweep removes them.
+    /// Stages what a reader yields, such as an upload, under a name.
+    ///
+    /// It holds 128 KiB of the content in memory, and occupies no thread while it waits for the reader. A
+    /// reader can take any time: put a timeout around it.
+    ///
+    /// # Errors
+    ///
+    /// As [`stage_bytes`](Self::stage_bytes), and if the reader fails.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a tokio runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`stage_bytes`](Self::stage_bytes).
+    pub async fn stage_reader(
+        &self,
+        name: impl Into<String>,
+        reader: impl AsyncRead + Send + 'static,
+        ttl: Ttl,
+    ) -> Result<Attachment, AttachmentError> {
+        self.stage(Source::Reader(Box::pin(reader)), name.into(), ttl)
+            .await
+    }
+
+    /// Returns all attachments, sorted by path, without leases. Expired ones are included until a sweep removes them.
     ///
     /// # Errors
     ///
@@ -225,25 +235,35 @@ impl AttachmentStore {
         BlockingTask::spawn(move |token| store.list(token)).await
     }
 
+    /// Returns the attachment with a [lease](Attachment#leases), and with its current expiry. An expired
+    /// attachment can be leased until a sweep removes it.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`AttachmentError::NotFound`] if the store does not have the attachment any more. Otherwise
+    /// see [`AttachmentError`].
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a tokio runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future can be dropped at any time. It changes nothing.
+    pub async fn lease(&self, attachment: &Attachment) -> Result<Attachment, AttachmentError> {
+        let store = Arc::clone(&self.0);
+        let file_name = name::file_name(&attachment.hash, &attachment.name);
+        BlockingTask::spawn(move |token| store.lease(&file_name, token)).await
+    }
+
     async fn stage(
         &self,
         source: Source,
         name: String,
         ttl: Ttl,
     ) -> Result<Attachment, AttachmentError> {
-        name::check(&name)?;
-        let store = Arc::clone(&self.0);
-        let stage = move |token: &CancellationToken| {
-            let stage = Stage {
-                source,
-                name,
-                ttl,
-                store: &store,
-                token,
-            };
-            stage.run()
-        };
-        BlockingTask::spawn(stage).await
+        let staged = stage(Arc::clone(&self.0), source, name, ttl).await?;
+        Ok(staged.attachment)
     }
 }
 
@@ -266,13 +286,21 @@ impl AttachmentStoreBuilder {
 
     /// Opens the store in a directory. Creates the directory for its owner only if it is missing.
     ///
+    /// It makes a few system calls and waits for no lock and no sweep, so it can be called from async code.
+    ///
     /// # Errors
     ///
-    /// Returns [`AttachmentError::Io`] if the directory cannot be created, opened or locked, or if its
-    /// file system cannot store a modification time in the future.
+    /// Returns [`AttachmentError::InvalidDirectory`] if the absolute path has a comma, at which Codex would
+    /// split the path of each attachment in it. Returns [`AttachmentError::Io`] if the directory cannot be
+    /// created or opened, or if its file system cannot store a modification time in the future.
     pub fn open(self, directory: impl AsRef<Path>) -> Result<AttachmentStore, AttachmentError> {
         let path = directory.as_ref();
         let failed = AttachmentError::io("open the attachment store in", path);
+        let path = std::path::absolute(path).map_err(failed)?;
+        if path.as_os_str().as_encoded_bytes().contains(&b',') {
+            let reason = "the path has a comma, at which Codex splits the paths of images";
+            return Err(AttachmentError::InvalidDirectory { path, reason });
+        }
         let directory = Directory::open(path).map_err(failed)?;
         Ok(AttachmentStore(Arc::new(Inner {
             time_range: time_range(&directory).map_err(failed)?,
@@ -285,41 +313,14 @@ impl AttachmentStoreBuilder {
 
 /// Determines which times the directory's file system can store, with the lock file.
 fn time_range(directory: &Directory) -> io::Result<TimeRange> {
-    let lock = Lock::acquire(directory)?;
-    lock.0.set_modified(TimeRange::probe())?;
-    let stored = lock.0.metadata()?.modified()?;
+    // Without the lock: whoever else sets the time of this file sets it to the same one.
+    let file = lock::open(directory)?;
+    file.set_modified(TimeRange::probe())?;
+    let stored = file.metadata()?.modified()?;
     TimeRange::from_probe(stored, SystemTime::now()).ok_or_else(|| {
         let text = "the file system cannot store a modification time in the future";
         io::Error::new(io::ErrorKind::Unsupported, text)
     })
-}
-
-// === impl Attachment ===
-
-impl Attachment {
-    /// Returns the description of a file, for instance for a fake store.
-    #[must_use]
-    pub fn new(
-        path: impl Into<PathBuf>,
-        name: impl Into<String>,
-        hash: impl Into<String>,
-        size: u64,
-        expiry: Expiry,
-    ) -> Self {
-        Self {
-            path: path.into(),
-            name: name.into(),
-            hash: hash.into(),
-            size,
-            expiry,
-        }
-    }
-}
-
-/// Serializes a path as a text. serde's own implementation fails for a path that is not UTF-8.
-#[cfg(feature = "json")]
-fn serialize_path<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&path.display())
 }
 
 // === impl Inner ===
@@ -331,6 +332,30 @@ impl Inner {
             None => SystemTime::now(),
             Some(clock) => clock.wall(clock.now()).to_system(),
         }
+    }
+
+    fn lease(
+        &self,
+        file_name: &str,
+        token: &CancellationToken,
+    ) -> Result<Attachment, AttachmentError> {
+        let path = self.directory.path().join(file_name);
+        let failed = AttachmentError::io("lease the attachment", &path);
+        let FileKind::Attachment { hash, name } = name::kind_of(file_name.as_bytes()) else {
+            return Err(AttachmentError::NotFound { path });
+        };
+        let metadata = self.directory.metadata(file_name).map_err(failed)?;
+        let lease = match metadata.filter(|file| file.is_file()) {
+            Some(_) => Lease::of(&self.directory, file_name, Wait::new(token), failed)?,
+            None => None,
+        };
+        let Some(lease) = lease else {
+            return Err(AttachmentError::NotFound { path });
+        };
+        let metadata = lease.metadata().map_err(failed)?;
+        let expiry = self.time_range.decode(metadata.modified().map_err(failed)?);
+        let attachment = Attachment::new(path, name, hash, metadata.len(), expiry);
+        Ok(attachment.with_lease(lease))
     }
 
     fn list(&self, token: &CancellationToken) -> Result<Vec<Attachment>, AttachmentError> {

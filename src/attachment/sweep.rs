@@ -11,9 +11,10 @@ use super::{
     AttachmentError, CleanupReport, Expiry,
     blocking::CancellationToken,
     crash_point::crash_point,
-    lock::Lock,
+    lease::Claim,
+    lock::{Lock, Wait},
     name::{self, FileKind},
-    stage,
+    staging_file,
     store::Inner,
 };
 
@@ -66,7 +67,7 @@ impl Sweep<'_> {
                     continue;
                 };
                 crash_point("a due file is found");
-                let lock = Lock::acquire(directory).map_err(failed)?;
+                let lock = Lock::acquire(directory, Wait::new(self.token), failed)?;
                 crash_point("the store is locked for the removal");
                 self.remove_due(&batch[first..], &lock);
             }
@@ -86,10 +87,22 @@ impl Sweep<'_> {
         let directory = &self.store.directory;
         for entry in batch {
             let removed_bytes = if entry.is_staging {
-                stage::remove_leftover(directory, &*entry.name, lock)
+                staging_file::remove_leftover(directory, &*entry.name, lock)
             } else if let Some(size) = self.due_size(&entry.name) {
-                let removed = directory.remove(&*entry.name);
-                removed.map(|removed| removed.then_some(size))
+                match Claim::of(directory, &*entry.name) {
+                    Ok(Claim::Free { _locked }) => {
+                        let removed = directory.remove(&*entry.name);
+                        removed.map(|removed| removed.then_some(size))
+                    }
+                    Ok(Claim::Leased) => {
+                        let mut report = self.progress.report();
+                        report.kept += 1;
+                        report.leased += 1;
+                        continue;
+                    }
+                    Ok(Claim::Missing) => Ok(None),
+                    Err(error) => Err(error),
+                }
             } else {
                 continue;
             };
@@ -199,7 +212,8 @@ mod tests {
         assert_eq!(sweep.find_due(&entries), Some(0));
         let extended = store.stage_bytes("extended", "content", Ttl::default());
         let extended = extended.await.unwrap();
-        let lock = Lock::acquire(&store.0.directory).unwrap();
+        let failed = AttachmentError::io("lock", dir.path());
+        let lock = Lock::acquire(&store.0.directory, Wait::new(sweep.token), failed).unwrap();
         sweep.remove_due(&entries, &lock);
         drop(lock);
 

@@ -35,8 +35,14 @@ pub const UNKNOWN_EVENTS: &str = "codex.turn.unknown_events";
 pub const DROPPED_PROGRESS: &str = "codex.turn.dropped_progress";
 /// The MCP server that a tool belongs to.
 pub const MCP_SERVER: &str = "codex.mcp.server";
-/// How many files a sweep kept.
+/// The size of a staged attachment in bytes.
+pub const STAGE_SIZE: &str = "codex.attachment.size";
+/// Whether the store had a staged attachment before.
+pub const STAGE_EXISTED: &str = "codex.attachment.existed";
+/// How many files a sweep kept, leased ones included.
 pub const CLEANUP_KEPT: &str = "codex.attachment.kept";
+/// How many files a sweep kept because they are leased.
+pub const CLEANUP_LEASED: &str = "codex.attachment.leased";
 /// How many files a sweep removed.
 pub const CLEANUP_REMOVED: &str = "codex.attachment.removed";
 /// How many files a sweep failed to remove.

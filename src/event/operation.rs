@@ -22,6 +22,8 @@ named_enum! {
         Tool = "codex.tool",
         /// One request for approval of a tool call.
         Approval = "codex.approval",
+        /// One stage of an attachment.
+        AttachmentStage = "codex.attachment.stage",
         /// One sweep of the staged attachments.
         AttachmentCleanup = "codex.attachment.cleanup",
         ;
@@ -56,6 +58,9 @@ impl Operation {
             (O::Approval, K::Start) => "codex.approval.start",
             (O::Approval, K::Stop) => "codex.approval.stop",
             (O::Approval, K::Exception) => "codex.approval.exception",
+            (O::AttachmentStage, K::Start) => "codex.attachment.stage.start",
+            (O::AttachmentStage, K::Stop) => "codex.attachment.stage.stop",
+            (O::AttachmentStage, K::Exception) => "codex.attachment.stage.exception",
             (O::AttachmentCleanup, K::Start) => "codex.attachment.cleanup.start",
             (O::AttachmentCleanup, K::Stop) => "codex.attachment.cleanup.stop",
             (O::AttachmentCleanup, K::Exception) => "codex.attachment.cleanup.exception",

@@ -138,7 +138,7 @@ impl Metrics {
                     .add(count(attribute::CLEANUP_BYTES), &labels);
                 &self.cleanups
             }
-            other @ (Operation::Approval | Operation::Custom(_)) => {
+            other @ (Operation::Approval | Operation::AttachmentStage | Operation::Custom(_)) => {
                 labels.push(KeyValue::new(names::OPERATION, other.as_str()));
                 &self.others
             }

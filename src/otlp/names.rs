@@ -57,7 +57,7 @@ pub(super) const CLEANUP_DURATION: Histogram = Histogram {
 pub(super) const OTHER_DURATION: Histogram = Histogram {
     name: "codex.call.duration",
     unit: "s",
-    description: "Duration of approvals and of calls of custom operations.",
+    description: "Duration of approvals, stages of attachments and calls of custom operations.",
     boundaries: (0.01, 2.0, 14),
 };
 pub(super) const TOKEN_USAGE: Histogram = Histogram {

@@ -1,3 +1,5 @@
+#[cfg(feature = "attachment")]
+use std::any::Any;
 use std::{
     ffi::{OsStr, OsString},
     fmt,
@@ -48,6 +50,9 @@ struct Parameters {
     previous_usage: Option<Usage>,
     progress: Option<mpsc::Sender<Progress>>,
     settings: Settings,
+    /// What the request keeps alive: the leases of attachments.
+    #[cfg(feature = "attachment")]
+    held: Vec<Arc<dyn Any + Send + Sync>>,
 }
 
 /// What both a request and, as its defaults, a service can set.
@@ -255,6 +260,12 @@ impl TurnRequest {
     #[must_use]
     pub fn progress(&self) -> Option<&mpsc::Sender<Progress>> {
         self.parameters.progress.as_ref()
+    }
+
+    /// Keeps a value until the request and its clones are dropped. A running turn has the request to its end.
+    #[cfg(feature = "attachment")]
+    pub(crate) fn holding(self, value: Arc<dyn Any + Send + Sync>) -> Self {
+        self.with(|p| p.held.push(value))
     }
 
     /// Adds what the request does not set itself. Configuration and environment of the request apply last.

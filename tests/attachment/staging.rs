@@ -31,6 +31,7 @@ async fn a_name_that_is_not_a_bare_file_name_is_invalid() {
         "a\0b",
         "a\nb",
         "\u{7f}",
+        "a,b.png",
         &too_long,
     ] {
         let error = fixture.store.stage_bytes(bad, "x", Ttl::default()).await;
@@ -210,4 +211,18 @@ async fn the_path_of_an_attachment_is_absolute() {
     let store = AttachmentStore::open(relative).unwrap();
     let staged = store.stage_bytes("a", "a", Ttl::default()).await.unwrap();
     assert!(staged.path.is_absolute() && staged.path.exists());
+}
+
+#[test]
+fn a_directory_with_a_comma_in_its_path_is_refused() {
+    let outside = tempfile::tempdir().unwrap();
+    for directory in ["a,b", "a,b/store", "store,"] {
+        let directory = outside.path().join(directory);
+        let error = AttachmentStore::open(&directory).unwrap_err();
+        assert_eq!(error.classification().class, ErrorClass::InvalidRequest);
+        let text = error.to_string();
+        assert!(text.contains(directory.to_str().unwrap()), "{text}");
+        assert!(text.contains("comma"), "{text}");
+    }
+    assert!(names_in(outside.path()).is_empty(), "nothing is created");
 }

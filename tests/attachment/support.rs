@@ -1,7 +1,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use codex_telemetry::{
@@ -11,6 +11,8 @@ use codex_telemetry::{
 use tower::ServiceExt;
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+/// Far longer than any test takes, even on a busy machine.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) const EXPIRED: Ttl = Ttl::For(Duration::ZERO);
 
 /// A store in a directory of its own, with a manual clock.
@@ -44,6 +46,20 @@ pub(crate) fn names_in(directory: &Path) -> Vec<String> {
     names
 }
 
+/// Waits until a second handle of a file is open in this process: somebody waits for its lock.
+pub(crate) fn wait_for_waiter(path: &Path) {
+    let start = Instant::now();
+    while start.elapsed() < DEADLINE {
+        let handles = fs::read_dir("/proc/self/fd").unwrap();
+        let links = handles.filter_map(|handle| fs::read_link(handle.ok()?.path()).ok());
+        if links.filter(|link| link == path).count() > 1 {
+            return;
+        }
+        std::thread::yield_now();
+    }
+    panic!("nobody waits for {}", path.display());
+}
+
 impl Fixture {
     pub(crate) fn new() -> Self {
         let outside = tempfile::tempdir().unwrap();
@@ -66,8 +82,11 @@ impl Fixture {
         names
     }
 
+    /// Stages the name as the content, and gives up the lease.
     pub(crate) async fn stage(&self, name: &str, ttl: Ttl) -> Attachment {
-        self.store.stage_bytes(name, name, ttl).await.unwrap()
+        let mut staged = self.store.stage_bytes(name, name, ttl).await.unwrap();
+        staged.release();
+        staged
     }
 
     pub(crate) async fn sweep(&self) -> CleanupReport {

@@ -130,6 +130,12 @@ async fn foreign_files_are_neither_counted_nor_removed() {
         ".hidden",
         &"ab".repeat(32),
         &format!("{}-", "ab".repeat(32)),
+        ".staging-",
+        ".staging-notes.txt",
+        ".staging-0123456789abcde",
+        ".staging-0123456789abcdeff",
+        ".staging-0123456789ABCDEF",
+        ".staging-0123456789abcdeg",
     ];
     for name in foreign {
         fs::write(fixture.root().join(name), "x").unwrap();
@@ -137,7 +143,7 @@ async fn foreign_files_are_neither_counted_nor_removed() {
     fs::create_dir(fixture.root().join("directory")).unwrap();
     std::os::unix::fs::symlink("/", fixture.root().join("link")).unwrap();
     let before = fixture.files();
-    assert_eq!(before.len(), 6);
+    assert_eq!(before.len(), foreign.len() + 2);
     let report = sweep(&fixture.store, CleanupRequest::everything()).await;
     assert_eq!((report.removed, report.kept, report.failed), (0, 0, 0));
     assert_eq!(fixture.files(), before);

@@ -128,7 +128,8 @@ async fn a_clock_that_is_set_back_removes_nothing() {
 async fn two_stores_in_one_directory_share_their_attachments() {
     let fixture = Fixture::new();
     let (other, _) = open_at(fixture.store.directory(), start());
-    let staged = other.stage_bytes("a", "a", Ttl::For(HOUR)).await.unwrap();
+    let mut staged = other.stage_bytes("a", "a", Ttl::For(HOUR)).await.unwrap();
+    staged.release();
     assert_eq!(fixture.stage("a", Ttl::For(Duration::ZERO)).await, staged);
     assert_eq!(fixture.sweep().await.kept, 1);
     let report = sweep(&other, CleanupRequest::everything()).await;

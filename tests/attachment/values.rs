@@ -65,6 +65,7 @@ fn a_report_is_serialized_with_its_failures() {
     report.leftovers = 1;
     report.removed_bytes = 10;
     report.kept = 3;
+    report.leased = 1;
     report.failed = 1;
     report.failures = vec![CleanupFailure::new("ab-a.txt", "permission denied")];
     assert_eq!(
@@ -74,6 +75,7 @@ fn a_report_is_serialized_with_its_failures() {
             "leftovers": 1,
             "removed_bytes": 10,
             "kept": 3,
+            "leased": 1,
             "failed": 1,
             "failures": [{ "file_name": "ab-a.txt", "error": "permission denied" }],
         })
@@ -104,8 +106,15 @@ fn every_error_can_be_built_and_says_what_to_do() {
     let errors = [
         (AttachmentError::InvalidName { name: "a/b".into(), reason: "it contains a path separator" },
             r#"invalid attachment name "a/b": it contains a path separator; use a bare file name"#),
+        (AttachmentError::InvalidDirectory { path: "/a,b".into(), reason: "the path has a comma" },
+            "attachments in /a,b could not be used: the path has a comma; use another directory"),
+        (AttachmentError::LockTimeout { path: "/a/.lock".into(), timeout: Duration::from_secs(30) },
+            "the lock /a/.lock was held for 30s by another process: find it with `lslocks`, resume or end it, \
+             and try again"),
         (AttachmentError::TooLarge { name: name(), limit: 5 },
             r#"attachment "a.txt" is larger than 5 bytes: stage less, or raise the store's `max_size`"#),
+        (AttachmentError::NotFound { path: "/a/b".into() },
+            "the attachment /a/b is gone: stage it again"),
         (AttachmentError::NotAFile { path: "/dev/null".into() },
             "/dev/null is not a regular file: read it and stage the bytes"),
         (AttachmentError::Io { action: "read", path: "/a".into(), source: source() },

@@ -23,7 +23,7 @@ const FLOORS: &[&[&str]] = &[
         "tool",
         "turn",
     ],
-    &["builder", "classifier"],
+    &["builder", "classifier", "turn_attachment"],
     &["retry"],
 ];
 

@@ -41,9 +41,10 @@ async fn stage(
     size: usize,
     ttl: Ttl,
 ) -> Result<Attachment, AttachmentError> {
-    store
-        .stage_bytes(size.to_string(), vec![b'x'; size], ttl)
-        .await
+    let staged = store.stage_bytes(size.to_string(), vec![b'x'; size], ttl);
+    let mut staged = staged.await?;
+    staged.release();
+    Ok(staged)
 }
 
 /// Fills the disk.

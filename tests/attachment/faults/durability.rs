@@ -39,7 +39,7 @@ fn calls(trace: &str, directory: &Path) -> Vec<&'static str> {
 }
 
 #[test]
-fn a_stage_syncs_the_file_before_the_rename_and_the_directory_after_it() {
+fn a_stage_syncs_the_file_and_its_expiry_before_the_rename_and_the_directory_after_it() {
     let outside = tempfile::tempdir().unwrap();
     let (directory, trace) = (outside.path().join("store"), outside.path().join("trace"));
     let prefix = under_strace(&[
@@ -48,7 +48,7 @@ fn a_stage_syncs_the_file_before_the_rename_and_the_directory_after_it() {
         "-e",
         "trace=fsync,?renameat,?renameat2",
     ]);
-    let test = "faults::durability::two_stages_of_one_attachment";
+    let test = "faults::durability::three_stages_of_one_attachment";
     child_process::run(&prefix, test, &directory);
     let Ok(trace) = fs::read_to_string(trace) else {
         return;
@@ -61,20 +61,27 @@ fn a_stage_syncs_the_file_before_the_rename_and_the_directory_after_it() {
     // The second stage takes over the expiry of the first one, and syncs it before the rename.
     let mut second = stage.to_vec();
     second.insert(1, "sync of the staging file");
-    let expected = [&stage[..], &second].concat();
+    // The third stage extends the leased attachment in place.
+    let third = [
+        "sync of the staging file",
+        "sync of the attachment",
+        "sync of the directory",
+    ];
+    let expected = [&stage[..], &second, &third].concat();
     assert_eq!(calls(&trace, &directory), expected, "{trace}");
 }
 
 #[tokio::test]
 #[ignore = "runs under strace"]
-async fn two_stages_of_one_attachment() {
+async fn three_stages_of_one_attachment() {
     let Some(directory) = child_process::directory() else {
         return;
     };
     let (store, _) = open_at(&directory, start());
-    for ttl in [Ttl::For(HOUR), EXPIRED] {
-        store.stage_bytes("a", "a", ttl).await.unwrap();
-    }
+    let stage = |ttl| store.stage_bytes("a", "a", ttl);
+    stage(Ttl::For(HOUR)).await.unwrap();
+    let _leased = stage(EXPIRED).await.unwrap();
+    stage(Ttl::For(2 * HOUR)).await.unwrap();
 }
 
 #[test]

@@ -39,7 +39,8 @@ async fn without_permissions() {
     };
     let root = directory.join("store");
     let (store, _) = open_at(&root, start());
-    let staged = store.stage_bytes("a", "a", EXPIRED).await.unwrap();
+    let mut staged = store.stage_bytes("a", "a", EXPIRED).await.unwrap();
+    staged.release();
     let stage = || store.stage_bytes("b", "b", Ttl::default());
 
     // The directory is not writable: the sweep goes on and reports each file.

@@ -25,8 +25,8 @@ struct Worker {
 
 impl Worker {
     /// Starts the process and waits until it has opened the store.
-    fn start(ttl: &str, store: &Path) -> Self {
-        let mut child = child_process::command(&[], "faults::processes::works", store)
+    fn start(test: &str, ttl: &str, store: &Path) -> Self {
+        let mut child = child_process::command(&[], test, store)
             .env(TTL, ttl)
             .stdout(Stdio::piped())
             .spawn()
@@ -53,12 +53,18 @@ impl Worker {
         let staged = lines.iter().filter_map(|line| line.strip_prefix(STAGED));
         staged.map(str::to_owned).collect()
     }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
 }
 
 #[tokio::test]
 async fn two_processes_on_one_store_keep_the_attachments_of_both() {
     let neighbourhood = Neighbourhood::new();
-    let mut workers = ["hour", "persistent"].map(|ttl| Worker::start(ttl, &neighbourhood.store()));
+    let mut workers = ["hour", "persistent"]
+        .map(|ttl| Worker::start("faults::processes::works", ttl, &neighbourhood.store()));
     workers.iter_mut().for_each(Worker::work);
     let mut staged = Vec::new();
     for worker in workers {
@@ -110,4 +116,32 @@ async fn stage(store: AttachmentStore, name: &'static str, ttl: Ttl) {
 fn print_line(line: &str) {
     let line = format!("{line}\n");
     io::stdout().write_all(line.as_bytes()).unwrap();
+}
+
+#[tokio::test]
+async fn a_lease_of_another_process_lasts_until_that_process_dies() {
+    let outside = tempfile::tempdir().unwrap();
+    let root = outside.path().join("store");
+    let worker = Worker::start("faults::processes::holds_a_lease", "", &root);
+    let (store, _) = open_at(&root, start());
+    for request in [CleanupRequest::expired(), CleanupRequest::everything()] {
+        let report = sweep(&store, request).await;
+        assert_eq!((report.removed, report.kept, report.leased), (0, 1, 1));
+    }
+    worker.kill();
+    let report = sweep(&store, CleanupRequest::expired()).await;
+    assert_eq!((report.removed, report.kept, report.leased), (1, 0, 0));
+}
+
+#[tokio::test]
+#[ignore = "the process that another test starts"]
+async fn holds_a_lease() {
+    let Some(directory) = child_process::directory() else {
+        return;
+    };
+    let (store, _) = open_at(&directory, start());
+    let staged = store.stage_bytes("a", "a", EXPIRED).await.unwrap();
+    print_line(READY);
+    io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    drop(staged);
 }

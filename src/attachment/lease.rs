@@ -1,0 +1,131 @@
+use std::{
+    fs::{File, TryLockError},
+    io,
+    os::unix::fs::{FileExt, MetadataExt},
+    time::SystemTime,
+};
+
+use rustix::{
+    fs::{Mode, OFlags},
+    path::Arg,
+};
+
+use super::{
+    AttachmentError, blocking::CancellationToken, crash_point::crash_point, directory::Directory,
+    hash::Hash, lock::Wait,
+};
+
+/// A lease of an attachment: a shared lock on its file.
+///
+/// A sweep removes only what it can lock exclusively, and a stage replaces only such a file. The system
+/// releases the lock when the process dies.
+#[derive(Debug)]
+#[must_use = "the lease ends when this is dropped"]
+pub(super) struct Lease(File);
+
+/// What a sweep or a stage gets of a file that it wants to remove or replace.
+///
+/// The caller holds the store's lock.
+#[derive(Debug)]
+pub(super) enum Claim {
+    /// Nobody leases the file, and nobody can while the file stays open: it is locked exclusively.
+    Free {
+        _locked: File,
+    },
+    Leased,
+    Missing,
+}
+
+// === impl Lease ===
+
+impl Lease {
+    /// Takes a lease of a file. Returns `None` if the file is missing.
+    pub(super) fn of(
+        directory: &Directory,
+        file_name: &str,
+        mut wait: Wait<'_>,
+        failed: impl Fn(io::Error) -> AttachmentError + Copy,
+    ) -> Result<Option<Self>, AttachmentError> {
+        loop {
+            let Some(file) = open(directory, file_name).map_err(failed)? else {
+                return Ok(None);
+            };
+            match file.try_lock_shared() {
+                Ok(()) => {}
+                // A sweep is about to remove the file, or a stage is about to replace it.
+                Err(TryLockError::WouldBlock) => {
+                    wait.pause(&directory.path().join(file_name))?;
+                    continue;
+                }
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            }
+            let lease = Self(file);
+            if directory.is_current(file_name, &lease.0).map_err(failed)? {
+                return Ok(Some(lease));
+            }
+        }
+    }
+
+    /// Returns whether the file has this content and no other name.
+    pub(super) fn is_intact(&self, hash: &str, token: &CancellationToken) -> io::Result<bool> {
+        // A file with another name is not the store's alone, and must not be changed.
+        if self.0.metadata()?.nlink() != 1 {
+            return Ok(false);
+        }
+        let mut hasher = Hash::default();
+        let mut buffer = vec![0; 128 << 10];
+        while token.check().is_ok() {
+            match self.0.read_at(&mut buffer, hasher.size()) {
+                Ok(0) => break,
+                Ok(count) => hasher.update(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(hasher.to_hex() == hash)
+    }
+
+    /// Sets the modification time of the file, and syncs it so that it survives a power failure.
+    pub(super) fn seal(&self, modified: SystemTime) -> io::Result<()> {
+        self.0.set_modified(modified)?;
+        crash_point("the expiry of the leased attachment is set");
+        self.0.sync_all()?;
+        crash_point("the leased attachment is synced");
+        Ok(())
+    }
+
+    pub(super) fn metadata(&self) -> io::Result<std::fs::Metadata> {
+        self.0.metadata()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a process that is forked at this moment keeps it open, and
+        // with it the lock.
+        let _ = self.0.unlock();
+    }
+}
+
+// === impl Claim ===
+
+impl Claim {
+    pub(super) fn of(directory: &Directory, file_name: impl Arg) -> io::Result<Self> {
+        let Some(file) = open(directory, file_name)? else {
+            return Ok(Self::Missing);
+        };
+        match file.try_lock() {
+            Ok(()) => Ok(Self::Free { _locked: file }),
+            Err(TryLockError::WouldBlock) => Ok(Self::Leased),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+fn open(directory: &Directory, file_name: impl Arg) -> io::Result<Option<File>> {
+    match directory.open_file(file_name, OFlags::RDONLY, Mode::empty()) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
