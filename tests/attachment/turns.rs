@@ -141,7 +141,7 @@ async fn a_turn_that_is_tried_again_keeps_its_attachment_between_the_attempts() 
             })
         }
     });
-    let policy = RetryPolicy::new().retry_if(|class| class == ErrorClass::RateLimit);
+    let policy = RetryPolicy::new().retry_if(|_, class| class == ErrorClass::RateLimit);
     let service = ServiceBuilder::new()
         .layer(RetryLayer::new(policy))
         .service(backend);
