@@ -10,8 +10,8 @@ use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
 use crate::support::{
-    DEADLINE, GOOD_TURN, Stack, comes_true, fake_codex, request, running, unique_sleep, until_gone,
-    until_running,
+    DEADLINE, GOOD_TURN, Stack, comes_true, detached, fake_codex, request, running, unique_sleep,
+    until_gone, until_running,
 };
 
 async fn drained(drain: impl Future<Output = Drained>) -> Drained {
@@ -140,7 +140,8 @@ async fn a_drained_service_knows_the_doubtful_orphans_that_still_run() {
     let sleep = unique_sleep();
     let stack = Stack::new(fake_codex());
     // One output leads to a file, the other one nowhere.
-    let script = format!("setsid {sleep} >/dev/null & {GOOD_TURN}");
+    let orphan = detached(&format!("{sleep} >/dev/null"));
+    let script = format!("{orphan}{GOOD_TURN}");
     stack.run(request(&script)).await.unwrap();
     let service = stack.bare();
     let [pid] = drained(service.drain()).await.orphans[..] else {
@@ -160,7 +161,8 @@ async fn a_drained_service_knows_the_doubtful_orphans_that_still_run() {
 async fn a_doubtful_orphan_is_killed_if_the_program_asks_for_it() {
     let sleep = unique_sleep();
     let stack = Stack::new(fake_codex().kill_doubtful_orphans(true));
-    let script = format!("setsid {sleep} >/dev/null & {GOOD_TURN}");
+    let orphan = detached(&format!("{sleep} >/dev/null"));
+    let script = format!("{orphan}{GOOD_TURN}");
     stack.run(request(&script)).await.unwrap();
     until_gone(&sleep).await;
     assert_eq!(drained(stack.bare().drain()).await, Drained::default());

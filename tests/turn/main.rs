@@ -20,3 +20,4 @@ mod stream;
 mod support;
 mod tools;
 mod values;
+mod warnings;

@@ -28,14 +28,15 @@ use crate::support::{
 const SCRIPT: &str = "ORPHANS_TEST_SCRIPT";
 const MARKER: &str = "ORPHANS_TEST_MARKER";
 
-/// A directory of the test, in the program.
+/// The directory of the program's files, which a program that is killed does not remove.
 const DIRECTORY: &str = "ORPHANS_TEST_DIRECTORY";
+
+const LOG: &str = "log";
 
 /// A program that runs one turn.
 pub(crate) struct Program {
     child: Child,
-    /// For the program's files, which one that is killed does not remove.
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Program {
@@ -53,8 +54,19 @@ impl Program {
             .spawn();
         Self {
             child: child.unwrap(),
-            _directory: directory,
+            directory,
         }
+    }
+
+    /// Waits until the program has succeeded; returns what it has logged.
+    pub(crate) async fn log(self) -> String {
+        let Self {
+            mut child,
+            directory,
+        } = self;
+        let exit = tokio::task::spawn_blocking(move || child.wait().unwrap());
+        assert!(exit.await.unwrap().success());
+        fs::read_to_string(directory.path().join(LOG)).unwrap()
     }
 
     fn watchdog(&self) -> String {
@@ -84,6 +96,17 @@ fn watchdog_of(pid: u32) -> String {
 /// Returns the script and its marker in the program, and nothing in the test.
 pub(crate) fn in_program() -> Option<(String, String)> {
     Some((env::var(SCRIPT).ok()?, env::var(MARKER).ok()?))
+}
+
+/// Has the program write its warnings to the log.
+#[cfg(feature = "tracing")]
+pub(crate) fn start_log() {
+    let path = Path::new(&env::var(DIRECTORY).unwrap()).join(LOG);
+    let file = std::sync::Mutex::new(fs::File::create(path).unwrap());
+    tracing_subscriber::fmt()
+        .with_writer(file)
+        .with_ansi(false)
+        .init();
 }
 
 /// Runs the turn of the program. The script begins once the turn has got a line, so that the watchdog knows

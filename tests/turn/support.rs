@@ -106,6 +106,12 @@ pub(crate) fn unique_sleep() -> String {
     format!("sleep 301.{}{next:03}", std::process::id())
 }
 
+/// Returns a script that starts a `sleep` in a session of its own, and waits until it is there. So it is not
+/// killed with the process group of Codex.
+pub(crate) fn detached(sleep: &str) -> String {
+    format!("setsid {sleep} & until [ \"$(cat /proc/$!/comm)\" = sleep ]; do sleep 0.01; done\n")
+}
+
 /// Polls until a condition holds; returns `false` when it does not hold within the deadline.
 pub(crate) async fn comes_true(mut condition: impl FnMut() -> bool) -> bool {
     let poll = async {

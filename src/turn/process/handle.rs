@@ -94,3 +94,48 @@ fn start_of(pid: Pid) -> Option<u64> {
 fn start_of(_: Pid) -> Option<u64> {
     None
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::{
+        os::unix::process::ExitStatusExt,
+        process::{Child, Command},
+    };
+
+    use super::*;
+
+    fn sleep() -> (Child, ProcessHandle) {
+        let child = Command::new("sleep").arg("300").spawn().unwrap();
+        let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
+        (child, ProcessHandle::of_child(pid))
+    }
+
+    #[test]
+    fn a_later_process_with_the_same_id_has_no_handle() {
+        let (mut child, handle) = sleep();
+        let start = handle.start.unwrap();
+        assert!(ProcessHandle::open(handle.pid, start).is_some());
+        assert!(ProcessHandle::open(handle.pid, start - 1).is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(ProcessHandle::open(handle.pid, start).is_none());
+    }
+
+    #[test]
+    fn without_a_pidfd_a_later_process_with_the_same_id_gets_no_signal() {
+        let (mut child, handle) = sleep();
+        let later = ProcessHandle {
+            start: handle.start.map(|start| start - 1),
+            pidfd: None,
+            ..handle
+        };
+        later.signal(Signal::KILL);
+        let same = ProcessHandle {
+            start: later.start.map(|start| start + 1),
+            ..later
+        };
+        same.signal(Signal::TERM);
+        let status = child.wait().unwrap();
+        assert_eq!(status.signal(), Some(Signal::TERM.as_raw()));
+    }
+}
