@@ -162,7 +162,9 @@ impl TurnServiceBuilder {
 
     /// Sets how much Codex may write within one turn, in bytes; the default is 256 MiB.
     ///
-    /// The service keeps the items of a turn until it ends, so this limits the memory of a turn. More output
+    /// The service keeps the items of a turn until it ends, so this limits the memory of a turn: it is a few
+    /// times the limit at most, and a copy of each item for a reader of progress. What follows the end of the
+    /// turn is not kept and does not count. More output
     /// ends the turn with [`TurnError::OutputTooLarge`](super::super::TurnError::OutputTooLarge).
     pub fn output_limit(mut self, bytes: usize) -> Self {
         self.config.output_limit = bytes;

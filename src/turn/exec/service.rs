@@ -38,10 +38,10 @@ use crate::{
 ///
 /// # What it records
 ///
-/// On the open call: the model, tokens, retries, the time to the first event, the exit code or signal, the
-/// thread's id, and, when the turn does not complete, the end of standard error. Each tool call that Codex
-/// makes in the turn becomes a child call. The service does not record prompts, commands and outputs, unless
-/// Codex repeats them in an error message or on standard error.
+/// On the open call: the model and its provider, tokens, retries, the time to the first event, the exit code or
+/// signal, the thread's id, and, when the turn does not complete, the end of standard error. Each tool call that
+/// Codex makes in the turn becomes a child call. The service does not record prompts, commands, outputs and
+/// texts of the provider; [`error_classes`](crate::error_classes) says what is recorded of an error.
 ///
 /// # Environment
 ///
@@ -61,15 +61,25 @@ use crate::{
 ///
 /// # Cancel safety
 ///
-/// Dropping the future cancels the turn: it kills Codex with everything that Codex has started, and reaps
-/// it. On Linux that is every process below Codex; elsewhere it is the process group.
+/// Dropping the future cancels the turn, without waiting. The thread that owns the process of Codex kills it
+/// and reaps it: on Linux with every process below it, elsewhere with its process group.
 ///
-/// When Codex exits by itself, the service also kills what Codex leaves behind: its process group, and on
-/// Linux the processes with the turn's tag in their environment, `CODEX_TELEMETRY_TURN`. A daemon survives:
-/// a process that writes to no pipe and no terminal.
+/// When Codex exits by itself, the turn returns at once. The thread then kills what Codex has left of its
+/// process group, and on Linux it searches for orphaned processes: those that were adopted by the first process
+/// of the system or by another reaper above, and have the tag of the turn in their environment,
+/// `CODEX_TELEMETRY_TAG`. Where their standard output and standard error lead decides about them, and about
+/// everything below them:
+///
+/// - nowhere any more, or to the pipes of Codex: they are killed.
+/// - to files and devices: they are daemons, and are spared.
+/// - to somebody else, or one to a file and one nowhere: they are reported by a warning and by
+///   [`drain`](Self::drain), and killed only with
+///   [`kill_doubtful_orphans`](TurnServiceBuilder::kill_doubtful_orphans).
 ///
 /// A program that dies without dropping its futures, for example by SIGKILL, leaves no processes either: the
-/// [`watchdog`](TurnServiceBuilder::watchdog) kills them, unless it is disabled.
+/// [`watchdog`](TurnServiceBuilder::watchdog) kills Codex and what is below it, unless it is disabled. A program
+/// that means to exit drops its turns and waits for [`drain`](Self::drain), or calls
+/// [`shutdown`](Self::shutdown).
 #[derive(Clone, Debug)]
 pub struct TurnService {
     config: Arc<Config>,

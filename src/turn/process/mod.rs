@@ -14,7 +14,7 @@ mod proc_fs;
 mod supervisor;
 mod tag;
 mod tree;
-mod warning;
+mod warnings;
 mod watchdog;
 
 pub use self::drained::Drained;

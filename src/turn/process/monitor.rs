@@ -33,7 +33,7 @@ use super::{
     supervisor::{Active, Shared},
     tag::Tag,
     tree::{self, Killed},
-    warning::Warning,
+    warnings,
     watchdog::WatchGuard,
 };
 #[cfg(target_os = "linux")]
@@ -144,7 +144,7 @@ impl Monitor {
         while !self.has_exited() {
             self.poll(false, Some(EXIT_TIMEOUT));
             if !is_reported && started.elapsed() >= EXIT_TIMEOUT {
-                Warning::Unkillable(self.process.pid).log();
+                warnings::process_not_exiting(self.process.pid);
                 is_reported = true;
             }
         }

@@ -179,7 +179,7 @@ impl Shared {
             return;
         }
         let pids: Vec<_> = processes.iter().map(|(pid, _)| *pid).collect();
-        super::warning::Warning::Spared(&pids).log();
+        super::warnings::orphans_spared(&pids);
         let mut spared = self.spared.lock().unwrap_or_else(PoisonError::into_inner);
         spared.retain(is_running);
         spared.extend(processes);

@@ -19,7 +19,7 @@ use std::{
     thread,
 };
 
-use super::{handle::ProcessHandle, warning::Warning};
+use super::{handle::ProcessHandle, warnings};
 
 const SCRIPT: &str = include_str!("watchdog.sh");
 
@@ -87,7 +87,7 @@ impl Drop for Watchdog {
         // On a thread of its own: the last clone of a service may be dropped on an executor.
         let thread = thread::Builder::new().name("codex-watchdog".to_owned());
         if let Err(error) = thread.spawn(move || shell.wait()) {
-            Warning::NoThread(&error).log();
+            warnings::watchdog_not_reaped(&error);
         }
     }
 }
@@ -120,7 +120,7 @@ impl State {
         // It missed a line, so it could kill a process that has the id of one that has exited.
         self.kill();
         if let Err(error) = self.start() {
-            Warning::NoWatchdog(&error).log();
+            warnings::watchdog_not_started(&error);
         }
     }
 
