@@ -20,8 +20,8 @@ use std::{
 };
 
 use codex_telemetry::{
-    BoxError, CallContext, CodexClassifier, FanOut, JsonLinesSink, MemorySink, Originator,
-    OtlpSink, ServiceBuilderExt, TracingSink, otlp,
+    BoxError, CallContext, Classification, CodexClassifier, FanOut, JsonLinesSink, MemorySink,
+    Originator, OtlpSink, ServiceBuilderExt, TracingSink, otlp,
     turn::{
         ItemKind, ItemStatus, Progress, Sandbox, TurnRequest, TurnService, TurnUpdate, turn_stream,
     },
@@ -50,6 +50,9 @@ usage: exec [OPTION]... PROMPT
 
 /// The default filter: warnings of the crate, for example of an exporter that cannot start.
 const LOG: &str = "warn,codex_telemetry::events=off";
+
+/// How long the program waits for the processes of the turn.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the program waits for the export before it exits.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -89,6 +92,7 @@ async fn run(options: Options, export: Option<OtlpSink>) -> io::Result<u8> {
     if let Some(path) = options.codex {
         codex = codex.codex(path);
     }
+    let codex = codex.build();
     let memory = options.timeline.then(MemorySink::new);
     // The timeout is inside of the error class layer, which classifies its error.
     let turns = ServiceBuilder::new()
@@ -102,7 +106,7 @@ async fn run(options: Options, export: Option<OtlpSink>) -> io::Result<u8> {
         )
         .error_class(CodexClassifier)
         .timeout(options.timeout)
-        .service(codex.build());
+        .service(codex.clone());
 
     // A signal drops the turn: Codex is killed, and the outcome of the event is `cancelled`.
     let code = tokio::select! {
@@ -110,6 +114,13 @@ async fn run(options: Options, export: Option<OtlpSink>) -> io::Result<u8> {
         _ = interrupt.recv() => 128 + 2,
         _ = terminate.recv() => 128 + 15,
     };
+    // The processes of a dropped turn exit within milliseconds, and nobody else waits for them.
+    if tokio::time::timeout(DRAIN_TIMEOUT, codex.drain())
+        .await
+        .is_err()
+    {
+        print("the processes of the turn have not exited");
+    }
     if let Some(memory) = memory {
         let timeline = memory.timeline().colored_on(&io::stderr()).to_string();
         print(timeline.trim_end());
@@ -125,9 +136,10 @@ async fn follow<T>(turn: impl Stream<Item = TurnUpdate<T, BoxError>>) -> u8 {
             TurnUpdate::Progress(progress) => show(&progress),
             TurnUpdate::Done(Ok(_)) => return 0,
             TurnUpdate::Done(Err(error)) => {
-                let failure = CodexClassifier.of(&*error);
-                let message = failure.message.unwrap_or_default();
-                print(&format!("{}: {message}", failure.class));
+                // The whole text: the message of the classification is what an event may have of it.
+                let class = CodexClassifier.of(&*error).class;
+                let text = Classification::of(class, &*error).message;
+                print(&format!("{class}: {}", text.unwrap_or_default()));
                 return if error.is::<Elapsed>() { 124 } else { 1 };
             }
         }

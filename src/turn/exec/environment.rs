@@ -1,6 +1,4 @@
-use std::{env, ffi::OsString, path::PathBuf};
-
-use tokio::process::Command;
+use std::{env, ffi::OsString, path::PathBuf, process::Command};
 
 use crate::{call::CodexRequest, event::Originator, turn::TurnRequest};
 

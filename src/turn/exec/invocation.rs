@@ -2,10 +2,10 @@ use std::{
     env,
     ffi::{OsStr, OsString},
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use tempfile::NamedTempFile;
-use tokio::process::Command;
 
 use super::{builder::Config, environment::Environment, rollout, turn_state::Resumed};
 use crate::turn::{TurnError, TurnRequest};

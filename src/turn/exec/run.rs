@@ -64,7 +64,7 @@ pub(super) async fn run(
     // Declared before the process, whose end begins before the tools' calls end.
     let mut turn = TurnState::new(request, resumed);
     let (mut process, pipes) = supervisor
-        .spawn(command.into_std(), active)
+        .spawn(command, active)
         .await
         .map_err(|source| TurnError::Spawn { program, source })?;
 
