@@ -78,7 +78,9 @@ fn exhaust_threads() -> Vec<mpsc::Sender<()>> {
     setrlimit(Resource::As, limit).unwrap();
     let start = || {
         let (sender, receiver) = mpsc::channel::<()>();
-        let wait = move || drop(receiver.recv());
+        let wait = move || {
+            let _ = receiver.recv();
+        };
         thread::Builder::new().spawn(wait).ok().map(|_| sender)
     };
     std::iter::from_fn(start).collect()

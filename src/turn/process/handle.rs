@@ -95,7 +95,8 @@ fn start_of(_: Pid) -> Option<u64> {
     None
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod tests {
     use std::{
         os::unix::process::ExitStatusExt,

@@ -7,6 +7,8 @@ use std::{
 };
 
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fd::OwnedFd,
     fs::{Mode, OFlags},
     io::Errno,
     process::Pid,
@@ -132,13 +134,25 @@ pub(super) fn output(pid: Pid, descriptor: u8) -> Output {
     if pipe.is_none() && !target.starts_with(b"/dev/pts/") {
         return Output::Detached;
     }
-    // Opening a pipe for writing without waiting fails when it has no reader, and opening a terminal fails
-    // when it has hung up.
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    match rustix::fs::open(&path, flags, Mode::empty()) {
-        Err(Errno::NXIO | Errno::IO | Errno::NOENT) => Output::Dead,
-        _ => pipe.and_then(inode).map_or(Output::Attached, Output::Pipe),
+    let is_dead = match rustix::fs::open(&path, flags, Mode::empty()) {
+        Ok(file) => has_hung_up(&file),
+        // What a terminal returns.
+        Err(error) => matches!(error, Errno::IO | Errno::NXIO),
+    };
+    match pipe.and_then(inode) {
+        _ if is_dead => Output::Dead,
+        Some(inode) => Output::Pipe(inode),
+        None => Output::Attached,
     }
+}
+
+/// Returns whether the other end of a pipe or a terminal is closed.
+fn has_hung_up(file: &OwnedFd) -> bool {
+    let mut descriptors = [PollFd::new(file, PollFlags::OUT)];
+    let polled = poll(&mut descriptors, Some(&Timespec::default()));
+    let hung_up = PollFlags::ERR | PollFlags::HUP;
+    polled.is_ok() && descriptors[0].revents().intersects(hung_up)
 }
 
 /// Returns the number in `4026]`.
@@ -165,4 +179,78 @@ fn is_ours() -> bool {
         let pid = std::process::id().to_string();
         fs::read_link("/proc/self").is_ok_and(|target| target.as_os_str() == pid.as_str())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::File,
+        io::pipe,
+        process::{Child, Command, Stdio},
+    };
+
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+    use super::*;
+
+    /// Returns where the standard output of a process with this output leads, after `then`.
+    fn output_to(stdout: impl Into<Stdio>, then: impl FnOnce()) -> Output {
+        let mut child = Command::new("sleep")
+            .arg("300")
+            .stdout(stdout)
+            .spawn()
+            .unwrap();
+        then();
+        let output = output_of(&child);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        output
+    }
+
+    fn output_of(child: &Child) -> Output {
+        output(Pid::from_raw(child.id().cast_signed()).unwrap(), 1)
+    }
+
+    #[test]
+    fn an_output_to_a_file_or_a_device_is_detached() {
+        assert_eq!(output_to(Stdio::null(), || ()), Output::Detached);
+        let file = tempfile::tempfile().unwrap();
+        assert_eq!(output_to(file, || ()), Output::Detached);
+    }
+
+    #[test]
+    fn a_pipe_is_dead_once_its_reader_is_closed() {
+        let (reader, writer) = pipe().unwrap();
+        let inode = rustix::fs::fstat(&reader).unwrap().st_ino;
+        assert_eq!(output_to(writer, || ()), Output::Pipe(inode));
+        let (reader, writer) = pipe().unwrap();
+        assert_eq!(output_to(writer, || drop(reader)), Output::Dead);
+    }
+
+    #[test]
+    fn a_terminal_is_dead_once_it_has_hung_up() {
+        let terminal = || {
+            let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC);
+            let terminal = terminal.unwrap();
+            grantpt(&terminal).unwrap();
+            unlockpt(&terminal).unwrap();
+            let name = ptsname(&terminal, Vec::new()).unwrap();
+            let slave = File::options()
+                .write(true)
+                .open(name.to_str().unwrap())
+                .unwrap();
+            (terminal, slave)
+        };
+        let (_master, slave) = terminal();
+        assert_eq!(output_to(slave, || ()), Output::Attached);
+        let (master, slave) = terminal();
+        assert_eq!(output_to(slave, || drop(master)), Output::Dead);
+    }
+
+    #[test]
+    fn a_socket_is_attached() {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let theirs = std::os::fd::OwnedFd::from(theirs);
+        assert_eq!(output_to(theirs, || drop(ours)), Output::Attached);
+    }
 }
