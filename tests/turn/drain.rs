@@ -167,3 +167,33 @@ async fn a_doubtful_orphan_is_killed_if_the_program_asks_for_it() {
     until_gone(&sleep).await;
     assert_eq!(drained(stack.bare().drain()).await, Drained::default());
 }
+
+#[tokio::test]
+async fn a_turn_is_active_until_it_returns_although_nothing_of_its_process_is_left() {
+    let directory = tempfile::tempdir().unwrap();
+    let pid = directory.path().join("pid");
+    let (sender, mut progress) = tokio::sync::mpsc::channel(1);
+    let stack = Stack::new(fake_codex().exit_grace(DEADLINE));
+    let script = format!("{GOOD_TURN}\necho $$ >'{}'", pid.display());
+    let turn = stack
+        .service()
+        .oneshot(request(&script).with_progress(sender));
+    let turn = tokio::spawn(turn);
+    let process = || {
+        Some(format!(
+            "/proc/{}",
+            std::fs::read_to_string(&pid).ok()?.trim()
+        ))
+    };
+    let has_exited = || process().is_some_and(|process| !Path::new(&process).exists());
+    assert!(comes_true(has_exited).await);
+    // Another turn that has begun and ended since: the search for orphans of the first one is over as well.
+    let other = Stack::new(fake_codex());
+    other.run(request(GOOD_TURN)).await.unwrap();
+    drained(other.bare().drain()).await;
+
+    assert_eq!(stack.bare().active(), 1, "the turn waits for its reader");
+    while progress.recv().await.is_some() {}
+    turn.await.unwrap().unwrap();
+    drained(stack.bare().drain()).await;
+}

@@ -127,6 +127,9 @@ async fn unread_progress_does_not_extend_the_grace_period() {
     let script = format!("{}; {GOOD_TURN}\nsleep 300", items(1));
     let request = request(&script).with_progress(sender);
     assert!(stack.run(request).await.is_ok());
+    // The items, and the starts of the thread and the turn, without the one in the channel.
+    let event = stack.turn_event();
+    assert_eq!(event.attribute(names::DROPPED_PROGRESS), Some(&3.into()));
 }
 
 #[tokio::test]

@@ -64,7 +64,7 @@ pub(super) async fn run(
     // Declared before the process, whose end begins before the tools' calls end.
     let mut turn = TurnState::new(request, resumed);
     let (mut process, pipes) = supervisor
-        .spawn(command, active)
+        .spawn(command, Arc::clone(&active))
         .await
         .map_err(|source| TurnError::Spawn { program, source })?;
 
@@ -118,11 +118,12 @@ pub(super) async fn run(
             () = phase.timeout() => break,
         }
     }
-    // The result waits for a slow reader of progress as long as it would for Codex.
-    if let Phase::Exited { at, .. } = &phase {
-        let deadline = at.checked_add(config.exit_grace);
-        turn.stats.dropped_progress = progress.deliver_all(deadline).await;
-    }
+    // The result waits for a slow reader of progress as long as it would for Codex, but not twice.
+    let deadline = match &phase {
+        Phase::Exited { at, .. } => at.checked_add(config.exit_grace),
+        Phase::Running | Phase::Exiting { .. } => Some(Instant::now()),
+    };
+    turn.stats.dropped_progress = progress.deliver_all(deadline).await;
     match phase {
         Phase::Exited { .. } | Phase::Exiting { .. } if is_stopping && !turn.has_ended() => {
             Err(TurnError::Stopped)

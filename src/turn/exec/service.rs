@@ -133,7 +133,8 @@ impl TurnService {
     /// dropped one does not wait for the death of its process.
     ///
     /// Processes that the kernel holds do not exit, so a caller may want a deadline. [`active`](Self::active)
-    /// then counts what is left.
+    /// then counts what is left. The tasks that poll the turns may still be about to return their results: wait
+    /// for them too.
     ///
     /// ```no_run
     /// use codex_telemetry::turn::TurnService;
