@@ -14,7 +14,6 @@ use std::{
     io::{self, PipeReader, Read},
     process::{Child, Command, ExitStatus},
     sync::Arc,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -59,9 +58,11 @@ pub(super) struct Monitor {
     requests: PipeReader,
     tag: Tag,
     /// The inodes of the pipes of standard output and standard error.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code))]
     pipes: [Option<u64>; 2],
     /// `None` without a watchdog.
     watch: Option<WatchGuard>,
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code))]
     shared: Arc<Shared>,
     /// Counts the child as active until all is done.
     _active: Arc<Active>,
@@ -267,7 +268,7 @@ fn reap_adopted(mut killed: Vec<Killed>, child: &ProcessHandle) {
         if killed.is_empty() || Instant::now() > deadline {
             return;
         }
-        thread::sleep(POLL_INTERVAL);
+        std::thread::sleep(POLL_INTERVAL);
     }
 }
 

@@ -3,7 +3,7 @@ use std::{
     io,
     os::unix::process::CommandExt,
     process::{Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     thread,
     time::Duration,
 };
@@ -41,6 +41,7 @@ pub(in crate::turn) struct SupervisorConfig {
 /// What the clones share with the threads of the children.
 #[derive(Debug)]
 pub(super) struct Shared {
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code))]
     pub(super) config: SupervisorConfig,
     /// `None` when it is disabled.
     watchdog: Option<Arc<Watchdog>>,
@@ -180,7 +181,10 @@ impl Shared {
         }
         let pids: Vec<_> = processes.iter().map(|(pid, _)| *pid).collect();
         super::warnings::orphans_spared(&pids);
-        let mut spared = self.spared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spared = self
+            .spared
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         spared.retain(is_running);
         spared.extend(processes);
         spared.truncate(MAX_SPARED);
@@ -189,7 +193,10 @@ impl Shared {
     /// Returns the spared processes that still run.
     #[cfg(target_os = "linux")]
     fn spared(&self) -> Vec<u32> {
-        let spared = self.spared.lock().unwrap_or_else(PoisonError::into_inner);
+        let spared = self
+            .spared
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let running = spared.iter().filter(|process| is_running(process));
         running
             .map(|(pid, _)| pid.as_raw_nonzero().get().cast_unsigned())
