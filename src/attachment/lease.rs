@@ -66,6 +66,18 @@ impl Lease {
         }
     }
 
+    /// Takes a lease of a file. Returns `None` if the file is missing, or locked exclusively.
+    pub(super) fn try_of(directory: &Directory, file_name: &str) -> io::Result<Option<Self>> {
+        let Some(file) = open(directory, file_name)? else {
+            return Ok(None);
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
     /// Returns whether the file has this content and no other name.
     pub(super) fn is_intact(&self, hash: &str, token: &CancellationToken) -> io::Result<bool> {
         // A file with another name is not the store's alone, and must not be changed.
@@ -92,6 +104,10 @@ impl Lease {
         self.0.sync_all()?;
         crash_point("the leased attachment is synced");
         Ok(())
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.0
     }
 
     pub(super) fn metadata(&self) -> io::Result<std::fs::Metadata> {
