@@ -1,7 +1,7 @@
 use std::{
     fs::{File, TryLockError},
     io,
-    os::unix::fs::{FileExt, MetadataExt},
+    os::unix::fs::FileExt,
     time::SystemTime,
 };
 
@@ -78,12 +78,9 @@ impl Lease {
         }
     }
 
-    /// Returns whether the file has this content and no other name.
+    /// Returns whether the file has this content. Its other names, such as those of a backup made of hard
+    /// links, do not count: a replaced file would lose its leases.
     pub(super) fn is_intact(&self, hash: &str, token: &CancellationToken) -> io::Result<bool> {
-        // A file with another name is not the store's alone, and must not be changed.
-        if self.0.metadata()?.nlink() != 1 {
-            return Ok(false);
-        }
         let mut hasher = Hash::default();
         let mut buffer = vec![0; 128 << 10];
         while token.check().is_ok() {
