@@ -287,6 +287,22 @@ async fn values_of_the_request_are_in_the_error_and_not_recorded() {
 }
 
 #[tokio::test]
+async fn a_text_within_a_value_of_the_request_is_not_recorded() {
+    let stack = Stack::new(fake_codex());
+    let script =
+        r#"echo 'Error: invalid type: string "inner-secret", expected a sequence' >&2; exit 1"#;
+    let request =
+        request(script).with_config("mcp_servers.s", r#"{command="x",args='inner-secret'}"#);
+    stack.run(request).await.unwrap_err();
+    let event = stack.turn_event();
+    let tail = event.attribute(names::STDERR_TAIL).unwrap().as_str();
+    assert_eq!(
+        tail,
+        r#"Error: invalid type: string "***", expected a sequence"#
+    );
+}
+
+#[tokio::test]
 async fn the_provider_is_that_of_the_settings() {
     let provider = |values: &'static [&'static str]| async move {
         let stack = Stack::new(fake_codex().config("model_provider", "\"of-service\""));
