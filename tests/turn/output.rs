@@ -249,6 +249,29 @@ exit 9";
 }
 
 #[tokio::test]
+async fn a_line_of_a_logged_command_that_begins_as_an_error_is_not_recorded() {
+    let stack = Stack::new(fake_codex());
+    let script = r"cat >&2 <<'END'
+2026-11-22T07:00:00.123456Z ERROR codex_core::tools::router: error=exec_command failed for `cat <<E
+Errors are secret
+and so is this
+E`
+2026-11-22T07:00:01.123456Z ERROR codex_core::tools::router: error=exec_command failed for `cat secret`
+Error: no space left
+END
+exit 9";
+    stack.run(request(script)).await.unwrap_err();
+    let event = stack.turn_event();
+    let tail = event.attribute(names::STDERR_TAIL).unwrap().as_str();
+    assert_eq!(
+        tail,
+        "2026-11-22T07:00:00.123456Z ERROR codex_core::tools::router: …\n\
+         2026-11-22T07:00:01.123456Z ERROR codex_core::tools::router: …\n\
+         Error: no space left"
+    );
+}
+
+#[tokio::test]
 async fn an_error_of_an_mcp_tool_is_in_the_item_and_not_recorded() {
     let stack = Stack::new(fake_codex());
     let script = r#"
