@@ -120,8 +120,8 @@ fn hash(passage: &[u8]) -> usize {
     (first.wrapping_mul(0x9e37_79b1) >> 16) as usize
 }
 
-/// Returns the lines of standard error without the messages that Codex logs: they have commands and
-/// arguments of tools.
+/// Returns the lines of standard error without the messages that Codex logs, which have commands and arguments
+/// of tools, and without values of the user's configuration.
 ///
 /// Of `2026-11-22T07:00:00Z ERROR codex_core::tools: …` the time, the level and the module stay. A message
 /// ends with the next log line, or with a line that begins with `thread '`; the last one, with a line that begins
@@ -144,11 +144,27 @@ pub(super) fn without_log_messages(stderr: &str, is_cut: bool) -> String {
             };
             is_message &= !ends.iter().any(|start| line.starts_with(start));
             if !is_message {
-                kept.push(line.to_owned());
+                kept.push(without_setting(line));
             }
         }
     }
     kept.join("\n")
+}
+
+/// Returns a line without the value of a setting in the user's own configuration: in the excerpt `12 | key = …`
+/// of the file, and in `invalid type: string …, expected a map`.
+fn without_setting(line: &str) -> String {
+    if let Some((number, _)) = line.split_once(" | ")
+        && number.trim().parse::<u32>().is_ok()
+    {
+        return format!("{number} | …");
+    }
+    if let Some((before, rest)) = line.split_once(": string \"")
+        && let Some((_, after)) = rest.rsplit_once("\", expected ")
+    {
+        return format!("{before}: string …, expected {after}");
+    }
+    line.to_owned()
 }
 
 fn log_head(line: &str) -> Option<&str> {

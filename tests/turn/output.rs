@@ -312,16 +312,37 @@ async fn values_of_the_request_are_in_the_error_and_not_recorded() {
 #[tokio::test]
 async fn a_text_within_a_value_of_the_request_is_not_recorded() {
     let stack = Stack::new(fake_codex());
-    let script =
-        r#"echo 'Error: invalid type: string "inner-secret", expected a sequence' >&2; exit 1"#;
+    let script = "echo 'Error: no file inner-secret in a list' >&2; exit 1";
     let request =
         request(script).with_config("mcp_servers.s", r#"{command="x",args='inner-secret'}"#);
     stack.run(request).await.unwrap_err();
     let event = stack.turn_event();
     let tail = event.attribute(names::STDERR_TAIL).unwrap().as_str();
+    assert_eq!(tail, "Error: no file *** in a list");
+}
+
+#[tokio::test]
+async fn a_value_of_the_users_own_configuration_is_not_recorded() {
+    let stack = Stack::new(fake_codex());
+    // As the real Codex writes them.
+    let script = r#"cat >&2 <<'END'
+Error loading config.toml: invalid type: string "a secret, "expected"", expected a sequence
+/home/user/.codex/config.toml:12:69: invalid basic string, expected `"`
+   |
+12 | model_providers.p.experimental_bearer_token = "a secret
+   |                                                        ^
+END
+exit 1"#;
+    stack.run(request(script)).await.unwrap_err();
+    let event = stack.turn_event();
+    let tail = event.attribute(names::STDERR_TAIL).unwrap().as_str();
     assert_eq!(
         tail,
-        r#"Error: invalid type: string "***", expected a sequence"#
+        r#"Error loading config.toml: invalid type: string …, expected a sequence
+/home/user/.codex/config.toml:12:69: invalid basic string, expected `"`
+   |
+12 | …
+   |                                                        ^"#
     );
 }
 
