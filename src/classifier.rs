@@ -196,6 +196,26 @@ impl Classify<BoxError> for ExtendedClassifier {
     }
 }
 
+// === impl ToolError ===
+
+#[cfg(feature = "tool")]
+impl ToolError {
+    /// Returns the [`class`](Self::class) of the error and the message to record, which is that of
+    /// [`CodexClassifier`]: the texts of the error and its sources, without arguments and without the texts of
+    /// others that a failed turn repeats.
+    ///
+    /// It is a [`Classify`] for this error.
+    // Here, because the tool may have run a turn, and rooms of services do not know each other.
+    #[must_use]
+    pub fn classification(&self) -> Classification {
+        Classification {
+            class: self.class(),
+            retry_after: None,
+            ..CodexClassifier.of(self)
+        }
+    }
+}
+
 /// Returns the classification of an error of this crate, and `None` for any other error.
 fn own_classification(error: &(dyn Error + 'static)) -> Option<Classification> {
     #[cfg(all(feature = "turn", unix))]
@@ -204,7 +224,7 @@ fn own_classification(error: &(dyn Error + 'static)) -> Option<Classification> {
     }
     #[cfg(feature = "tool")]
     if let Some(error) = error.downcast_ref::<ToolError>() {
-        return Some(error.classification());
+        return Some(error.class().into());
     }
     #[cfg(feature = "tool")]
     if error.is::<ArgumentsError>() {

@@ -10,8 +10,8 @@ use crate::event::{Classification, ErrorClass};
 
 /// The error of opening a store, or of staging, listing or sweeping its attachments.
 ///
-/// After a failed stage, the attachment is absent, or whole if only the sync of the directory failed. A file that cannot be removed does not fail
-/// a sweep: the [report](super::CleanupReport::failed) counts it.
+/// After a failed stage, the attachment is absent, or whole if only the lease or the sync of the directory failed.
+/// A file that cannot be removed does not fail a sweep: the [report](super::CleanupReport::failed) counts it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttachmentError {

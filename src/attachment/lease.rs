@@ -1,7 +1,7 @@
 use std::{
     fs::{File, TryLockError},
     io,
-    os::unix::fs::{FileExt, MetadataExt},
+    os::unix::fs::FileExt,
     time::SystemTime,
 };
 
@@ -66,12 +66,21 @@ impl Lease {
         }
     }
 
-    /// Returns whether the file has this content and no other name.
-    pub(super) fn is_intact(&self, hash: &str, token: &CancellationToken) -> io::Result<bool> {
-        // A file with another name is not the store's alone, and must not be changed.
-        if self.0.metadata()?.nlink() != 1 {
-            return Ok(false);
+    /// Takes a lease of a file. Returns `None` if the file is missing, or locked exclusively.
+    pub(super) fn try_of(directory: &Directory, file_name: &str) -> io::Result<Option<Self>> {
+        let Some(file) = open(directory, file_name)? else {
+            return Ok(None);
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    /// Returns whether the file has this content. Its other names, such as those of a backup made of hard
+    /// links, do not count: a replaced file would lose its leases.
+    pub(super) fn is_intact(&self, hash: &str, token: &CancellationToken) -> io::Result<bool> {
         let mut hasher = Hash::default();
         let mut buffer = vec![0; 128 << 10];
         while token.check().is_ok() {
@@ -92,6 +101,10 @@ impl Lease {
         self.0.sync_all()?;
         crash_point("the leased attachment is synced");
         Ok(())
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.0
     }
 
     pub(super) fn metadata(&self) -> io::Result<std::fs::Metadata> {

@@ -39,8 +39,9 @@
 //! a sweep holds the lock for milliseconds, so its holder is stopped or hangs. Opening a store waits for no
 //! lock.
 //!
-//! A store is for one host and one user. `flock` and modification times do not hold across the hosts of a
-//! network file system. The expiry is a wall-clock time: if the clock jumps ahead, a sweep removes
+//! A store is for one host and one user, on a local file system. `flock` and modification times do not hold
+//! across the hosts of a network file system, and NFS refuses the exclusive lock of a read-only file, so a
+//! sweep of a store on it removes nothing. The expiry is a wall-clock time: if the clock jumps ahead, a sweep removes
 //! everything that expires until then, except what is leased.
 //!
 //! The store reaches every file through one handle of the directory and follows no symbolic link in

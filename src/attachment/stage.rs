@@ -20,6 +20,7 @@ use super::{
     Attachment, AttachmentError, Ttl,
     blocking::{BlockingTask, CancellationToken},
     crash_point::crash_point,
+    directory::Directory,
     hash::Hash,
     lease::{Claim, Lease},
     lock::{Lock, Wait},
@@ -58,6 +59,18 @@ struct Stage {
 /// A stage that waits for its next part. Dropping it removes the partial file on a blocking thread.
 #[derive(Debug)]
 struct Waiting(Option<Stage>);
+
+/// What is in the place of an attachment to stage.
+#[derive(Debug)]
+enum Place {
+    /// Nothing that has to stay: it can be replaced.
+    Free {
+        /// Held until the file is replaced.
+        _claim: Claim,
+    },
+    /// The attachment, which others lease as well.
+    Leased(Lease),
+}
 
 /// Stages a content.
 pub(super) async fn stage(
@@ -240,31 +253,20 @@ impl Stage {
         let file_name = name::file_name(&hash, &name);
         let path = directory.path().join(&file_name);
         let failed = AttachmentError::io("rename the staged file to", &path);
-        let lock = Lock::acquire(directory, Wait::new(token), failed)?;
-        token.check()?;
+        let (lock, place) = Place::lock(directory, &file_name, &hash, token, failed)?;
         let existing = directory.metadata(&*file_name).map_err(failed)?;
         let existing = existing.filter(|file| file.is_file());
-        // Held until the file is replaced.
-        let claim = match existing {
-            Some(_) => Claim::of(directory, &*file_name).map_err(failed)?,
-            None => Claim::Missing,
-        };
         // A stage never shortens the expiry.
         let longer = existing.filter(|file| time_range.decode(file.modified) > expiry);
         if let Some(file) = longer {
             expiry = time_range.decode(file.modified);
         }
-        let leased = match claim {
-            Claim::Leased => Lease::of(directory, &file_name, Wait::new(token), failed)?,
-            Claim::Free { .. } | Claim::Missing => None,
-        };
-        let lease = match leased {
-            Some(lease) if lease.is_intact(&hash, token).map_err(failed)? => {
+        let lease = match place {
+            Place::Leased(lease) => {
                 lease.seal(time_range.encode(expiry)).map_err(failed)?;
                 lease
             }
-            _ => {
-                token.check()?;
+            Place::Free { _claim } => {
                 if let Some(file) = longer {
                     // Synced before the rename.
                     staging.seal(file.modified).map_err(failed)?;
@@ -287,6 +289,56 @@ impl Stage {
             attachment,
             existed: existing.is_some(),
         })
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    /// Takes the store's lock, and finds out whether a file in the place has to stay.
+    fn lock(
+        directory: &Directory,
+        file_name: &str,
+        hash: &str,
+        token: &CancellationToken,
+        failed: impl Fn(io::Error) -> AttachmentError + Copy,
+    ) -> Result<(Lock, Self), AttachmentError> {
+        let mut checked: Option<(Lease, bool)> = None;
+        loop {
+            let lock = Lock::acquire(directory, Wait::new(token), failed)?;
+            token.check()?;
+            // Another stage can have replaced the file since it was checked.
+            if let Some((lease, is_intact)) = checked.take()
+                && directory
+                    .is_current(file_name, lease.file())
+                    .map_err(failed)?
+            {
+                let place = match is_intact {
+                    true => Self::Leased(lease),
+                    false => Self::Free {
+                        _claim: Claim::Leased,
+                    },
+                };
+                return Ok((lock, place));
+            }
+            let existing = directory.metadata(file_name).map_err(failed)?;
+            let claim = match existing.is_some_and(|file| file.is_file()) {
+                true => Claim::of(directory, file_name).map_err(failed)?,
+                false => Claim::Missing,
+            };
+            let lease = match claim {
+                Claim::Leased => Lease::try_of(directory, file_name).map_err(failed)?,
+                Claim::Free { .. } | Claim::Missing => None,
+            };
+            let Some(lease) = lease else {
+                // Also if another program has locked the file exclusively: then nobody leases it.
+                return Ok((lock, Self::Free { _claim: claim }));
+            };
+            // Reading a large file can take longer than others wait for the lock.
+            drop(lock);
+            let is_intact = lease.is_intact(hash, token).map_err(failed)?;
+            checked = Some((lease, is_intact));
+        }
     }
 }
 

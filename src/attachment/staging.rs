@@ -24,8 +24,8 @@ use crate::{
 
 /// A service that stages attachments in an [`AttachmentStore`], as its `stage_…` methods do.
 ///
-/// It records the size of the attachment, and whether the store had it before, on the open call. It does
-/// not record the name.
+/// It records the size of the attachment, and whether the store had it before, on the open call. The name is
+/// recorded only as a part of the text of an error.
 ///
 /// ```
 /// use codex_telemetry::{MemorySink, TimingLayer, event::names};

@@ -200,6 +200,7 @@ impl CallContext {
     /// | bytes of a key | 256 | the attribute is dropped and counted |
     /// | bytes of a text, or of all texts in an array | 16 KiB | cut at a character boundary, with `…` at the end |
     /// | elements of an array | 128 | cut |
+    /// | bytes of the name or of an id | 256 | cut; the request keeps it whole |
     ///
     /// The keys that the services use are in [`names`](crate::event::names).
     pub fn record(

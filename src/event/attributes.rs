@@ -75,7 +75,9 @@ fn cut_array(array: &mut Array) {
     }
 }
 
-fn cut_text(text: &mut StringValue, limit: usize) {
+/// Cuts a text to `limit` bytes, at a character boundary.
+#[inline]
+pub(super) fn cut_text(text: &mut StringValue, limit: usize) {
     if let Some(cut) = truncated(text.as_str(), limit) {
         *text = cut.into();
     }

@@ -14,7 +14,7 @@ use opentelemetry::{
 
 use super::{
     Emitter,
-    attributes::{Attributes, cut},
+    attributes::{Attributes, cut, cut_text},
     clock::{Tick, WallTime},
     error_class::Classification,
     id,
@@ -25,6 +25,8 @@ use super::{
 
 /// The longest error message or span event name, in bytes.
 const MAX_TEXT_LEN: usize = 4096;
+/// The longest name or id of a call, in bytes. A model can make up any.
+const MAX_NAME_LEN: usize = 256;
 /// The most span events that one call keeps, as in OpenTelemetry's span limits.
 const MAX_SPAN_EVENTS: usize = 128;
 /// The `duration` of a call that has not ended.
@@ -99,7 +101,7 @@ impl Record {
     /// Begins a call now, as the root of a new trace if it has no parent.
     #[inline]
     pub(crate) fn begin(
-        start: CallStart,
+        mut start: CallStart,
         parent: Option<ParentSpan>,
         emitter: Arc<Emitter>,
     ) -> Arc<Self> {
@@ -107,6 +109,7 @@ impl Record {
             Some((trace_id, span_id, flags)) => (trace_id, span_id, Some(flags)),
             None => (id::trace_id(), SpanId::INVALID, None),
         };
+        start.cut();
         let flags = emitter.flags(trace_id, parent_flags);
         let started = emitter.clock.now();
         Arc::new(Self {
@@ -229,7 +232,9 @@ impl Record {
             let ids = annotations
                 .ids
                 .get_or_insert_with(|| self.start.ids.clone().unwrap_or_default());
-            set(Arc::make_mut(ids));
+            let ids = Arc::make_mut(ids);
+            set(ids);
+            ids.cut();
         });
     }
 
@@ -273,6 +278,44 @@ impl Record {
     /// Returns the span that the request named as its parent.
     pub(crate) fn remote_parent(&self) -> Option<&SpanContext> {
         self.start.ids.as_ref()?.parent.as_ref()
+    }
+}
+
+// === impl CallStart ===
+
+impl CallStart {
+    /// Cuts a name and ids that are too long.
+    #[inline]
+    fn cut(&mut self) {
+        if let Some(name) = &mut self.name {
+            cut_text(name, MAX_NAME_LEN);
+        }
+        if let Some(ids) = &mut self.ids
+            && ids.is_long()
+        {
+            // A copy: the request keeps its ids whole.
+            Arc::make_mut(ids).cut();
+        }
+    }
+}
+
+// === impl CallIds ===
+
+impl CallIds {
+    #[inline]
+    fn is_long(&self) -> bool {
+        let is_long = |id: &Option<StringValue>| {
+            id.as_ref()
+                .is_some_and(|id| id.as_str().len() > MAX_NAME_LEN)
+        };
+        is_long(&self.thread_id) || is_long(&self.turn_id) || is_long(&self.call_id)
+    }
+
+    fn cut(&mut self) {
+        let ids = [&mut self.thread_id, &mut self.turn_id, &mut self.call_id];
+        for id in ids.into_iter().flatten() {
+            cut_text(id, MAX_NAME_LEN);
+        }
     }
 }
 

@@ -30,6 +30,9 @@
 //! which mostly happens at its start; that can happen to a later request of the same turn as well. A turn
 //! whose connection was lost, that ran into a deadline or whose provider failed is retried only by
 //! [`RetryPolicy::retry_if`].
+//!
+//! Any other call is retried after these errors as well. That includes the call of a tool, even if the tool has
+//! run a turn: put the policy around the turn inside, or exclude [`Operation::Tool`](crate::Operation::Tool).
 
 mod budget;
 mod policy;

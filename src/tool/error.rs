@@ -2,7 +2,7 @@ use std::{error::Error, fmt, io, sync::Arc, time::Duration};
 
 use crate::{
     error::{BoxError, chain, foreign_class},
-    event::{Classification, ErrorClass},
+    event::ErrorClass,
 };
 
 /// The number of characters of a tool's name that an error prints. A model can make up a name of any
@@ -135,18 +135,6 @@ impl ToolError {
             }
             Self::Failed { source, .. } => known_class(&**source).unwrap_or(ErrorClass::ToolFailed),
             Self::Panicked { .. } => ErrorClass::Panic,
-        }
-    }
-
-    /// Returns the class of the error and the message to record: the texts of the error and its
-    /// sources, or a fixed message that quotes no arguments.
-    ///
-    /// It is a [`Classify`](crate::Classify) for this error.
-    #[must_use]
-    pub fn classification(&self) -> Classification {
-        match redacted_message(self) {
-            Some(message) => Classification::from(self.class()).with_message(message),
-            None => Classification::of(self.class(), self),
         }
     }
 

@@ -180,14 +180,14 @@ impl TurnError {
         }
     }
 
-    /// Returns what Codex reported, and may be a text of others.
-    fn reported(&self) -> Option<&str> {
+    /// Returns what Codex reported, and may be texts of others.
+    fn reported(&self) -> Vec<&str> {
         match self {
-            Self::Failed { message } => Some(message),
+            Self::Failed { message } => vec![message],
             Self::Exited {
                 message, stderr, ..
-            } => Some(message.as_deref().unwrap_or(stderr)),
-            _ => None,
+            } => message.iter().chain([stderr]).map(|text| &**text).collect(),
+            _ => Vec::new(),
         }
     }
 }
@@ -198,13 +198,16 @@ pub(crate) fn recorded_message(error: &(dyn Error + 'static)) -> Option<String> 
     /// Stands for the text of the turn's error, and is in no text.
     const PLACE: &str = "\0turn\0";
 
-    let turn = chain(error).find_map(|error| error.downcast_ref::<TurnError>())?;
-    let reported = turn.reported()?;
+    let mut turns = chain(error).filter_map(|error| error.downcast_ref::<TurnError>());
+    // It is the last one: an error with such a text has no source.
+    let turn = turns.find(|turn| !turn.reported().is_empty())?;
     let recorded = turn.classification().message?;
     // The errors around it may repeat its text, or a part of it in another form.
     let text = error_text(error).replace(&turn.to_string(), PLACE);
     let mut redactor = Redactor::default();
-    redactor.add_text(reported);
+    for reported in turn.reported() {
+        redactor.add_text(reported);
+    }
     Some(redactor.apply(&text).replace(PLACE, &recorded))
 }
 

@@ -7,6 +7,7 @@
 //!
 //! Only what matched is recorded. What follows may be a text of others, and is in the caller's error alone.
 
+mod body;
 mod hint;
 #[cfg(test)]
 mod properties;
@@ -16,11 +17,10 @@ mod words;
 use std::{os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
 
 use rustix::process::Signal;
-use serde_json::Value;
 
 use self::{
     tables::{
-        CODES, NOISE, OPENINGS, PREFIXES, RATE_LIMIT, STARTUP_FRAGMENTS, STATUS_OPENINGS, STREAM,
+        NOISE, OPENINGS, PREFIXES, RATE_LIMIT, STARTUP_FRAGMENTS, STATUS_OPENINGS, STREAM,
         TOOL_CAUSES, TOOL_FAILED, USAGE_LIMIT,
     },
     words::{skip_any, strip, strip_any},
@@ -64,7 +64,7 @@ pub(super) fn of_message(message: &str) -> Failure {
     let (class, recorded) = match text.trim() {
         "" => (ErrorClass::Other, "Codex reported no reason".to_owned()),
         // The provider's answer to a bad request, which Codex passes on unchanged.
-        body if body.starts_with('{') => of_body(body),
+        body if body.starts_with('{') => body::of_body(body),
         unknown => {
             let length = unknown.len();
             let recorded = format!("an unknown text of {length} bytes, which is not recorded");
@@ -250,26 +250,6 @@ fn own_words(text: &str, rest: &str) -> String {
     } else {
         text.trim_end().to_owned()
     }
-}
-
-/// Returns the class and the code of the JSON body of a bad request.
-fn of_body(body: &str) -> (ErrorClass, String) {
-    let body: Value = serde_json::from_str(body).unwrap_or_default();
-    let mut codes = ["code", "type"]
-        .iter()
-        .filter_map(|key| body["error"][key].as_str());
-    let known = codes.clone().find_map(|code| {
-        let known = CODES.iter().find(|(known, _)| *known == code);
-        known.map(|(code, class)| (*class, *code))
-    });
-    let is_name = |code: &&str| name(code) == code.len();
-    let code = known.map(|(_, code)| code).or_else(|| codes.find(is_name));
-    let class = known.map_or(ErrorClass::InvalidRequest, |(class, _)| class);
-    let recorded = match code {
-        Some(code) => format!("a bad request with the code `{code}`"),
-        None => "a bad request".to_owned(),
-    };
-    (class, recorded)
 }
 
 fn of_status(status: u16) -> Option<ErrorClass> {

@@ -120,30 +120,51 @@ fn hash(passage: &[u8]) -> usize {
     (first.wrapping_mul(0x9e37_79b1) >> 16) as usize
 }
 
-/// Returns the lines of standard error without the messages that Codex logs: they have commands and
-/// arguments of tools.
+/// Returns the lines of standard error without the messages that Codex logs, which have commands and arguments
+/// of tools, and without values of the user's configuration.
 ///
 /// Of `2026-11-22T07:00:00Z ERROR codex_core::tools: …` the time, the level and the module stay. A message
-/// ends with the next log line, or with a line that begins with `Error`, `error:` or `thread '`. A text that is
-/// cut may begin within a message.
+/// ends with the next log line, or with a line that begins with `thread '`; the last one, with a line that begins
+/// with `Error` or `error:` as well, because Codex reports its own end last. A text that is cut may begin within
+/// a message.
 pub(super) fn without_log_messages(stderr: &str, is_cut: bool) -> String {
     let mut kept = Vec::new();
     let mut is_message = is_cut;
-    for line in stderr.lines() {
+    let lines: Vec<_> = stderr.lines().collect();
+    let last_log = lines.iter().rposition(|line| log_head(line).is_some());
+    for (at, line) in lines.into_iter().enumerate() {
         if let Some(head) = log_head(line) {
             kept.push(format!("{head} …"));
             is_message = true;
         } else {
-            let is_end = ["Error", "error:", "thread '"]
-                .iter()
-                .any(|start| line.starts_with(start));
-            is_message &= !is_end;
+            let ends: &[&str] = match last_log {
+                // A command in the message may have such a line.
+                Some(last) if at < last => &["thread '"],
+                _ => &["Error", "error:", "thread '"],
+            };
+            is_message &= !ends.iter().any(|start| line.starts_with(start));
             if !is_message {
-                kept.push(line.to_owned());
+                kept.push(without_setting(line));
             }
         }
     }
     kept.join("\n")
+}
+
+/// Returns a line without the value of a setting in the user's own configuration: in the excerpt `12 | key = …`
+/// of the file, and in `invalid type: string …, expected a map`.
+fn without_setting(line: &str) -> String {
+    if let Some((number, _)) = line.split_once(" | ")
+        && number.trim().parse::<u32>().is_ok()
+    {
+        return format!("{number} | …");
+    }
+    if let Some((before, rest)) = line.split_once(": string \"")
+        && let Some((_, after)) = rest.rsplit_once("\", expected ")
+    {
+        return format!("{before}: string …, expected {after}");
+    }
+    line.to_owned()
 }
 
 fn log_head(line: &str) -> Option<&str> {

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    os::unix::fs::PermissionsExt,
     sync::mpsc,
     task::{Context, Waker},
     thread,
@@ -91,4 +92,42 @@ async fn a_stage_goes_on_once_the_lock_is_free() {
     drop(lock);
     let staged = tokio::time::timeout(DEADLINE, stage).await;
     staged.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_foreign_lock_on_an_attachment_holds_up_no_stage() {
+    let fixture = Fixture::new();
+    let staged = fixture.stage("a", EXPIRED).await;
+    // As a backup that locks each file that it copies.
+    let foreign = File::open(&staged.path).unwrap();
+    foreign.lock().unwrap();
+    let stage = fixture.store.stage_bytes("a", "a", Ttl::default());
+    let staged = tokio::time::timeout(DEADLINE, stage).await;
+    let staged = staged.expect("it waits").unwrap();
+    assert!(staged.is_leased());
+    drop(foreign);
+}
+
+#[tokio::test]
+async fn a_leased_attachment_that_takes_long_to_check_holds_up_no_other_stage() {
+    let fixture = Fixture::new();
+    let leased = fixture.store.stage_bytes("a", "a", EXPIRED).await.unwrap();
+    // A file that takes hours to read, without a byte on the disk.
+    let mut permissions = fs::metadata(&leased.path).unwrap().permissions();
+    permissions.set_mode(0o600);
+    fs::set_permissions(&leased.path, permissions).unwrap();
+    let file = File::options().write(true).open(&leased.path).unwrap();
+    file.set_len(1 << 40).unwrap();
+    drop(file);
+
+    let store = fixture.store.clone();
+    let checks = tokio::spawn(async move { store.stage_bytes("a", "a", EXPIRED).await });
+    let path = leased.path.clone();
+    let starts = tokio::task::spawn_blocking(move || wait_for_waiter(&path));
+    starts.await.unwrap();
+    let other = fixture.store.stage_bytes("b", "b", EXPIRED);
+    let other = tokio::time::timeout(DEADLINE, other).await;
+    other.expect("it waits").unwrap();
+    assert!(!checks.is_finished());
+    checks.abort();
 }

@@ -1,9 +1,9 @@
 //! The classes that `CodexClassifier` gives, with errors as their sources return them.
 
-use std::{io, time::Duration};
+use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
 
 use codex_telemetry::{
-    BoxError, Classify, CodexClassifier, ErrorClass as C, ToolError,
+    BoxError, Classify, CodexClassifier, ErrorClass as C, ToolError, TurnError,
     turn::{TurnRequest, TurnService},
 };
 use tokio::runtime;
@@ -273,7 +273,44 @@ async fn the_text_of_others_is_recorded_through_no_wrapper() {
     }
 }
 
+#[tokio::test]
+async fn neither_text_of_a_process_that_exited_is_recorded_through_a_wrapper() {
+    let exited = || TurnError::Exited {
+        status: ExitStatus::from_raw(256),
+        thread_started: true,
+        message: Some("rate limit exceeded: private words of the user".to_owned()),
+        stderr: "Error: secret output".to_owned(),
+    };
+    let debug = Wrapper(format!("the agent: {:?}", exited()), exited());
+    let message = CodexClassifier.of(&debug).message.unwrap();
+    assert!(
+        !message.contains("secret") && !message.contains("private"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn the_text_of_a_turn_is_not_recorded_through_another_error_of_a_turn() {
+    let io = TurnError::Io {
+        action: "asking an agent",
+        source: io::Error::other(failed("a secret of the user").await),
+    };
+    let message = CodexClassifier.of(&io).message.unwrap();
+    assert!(!message.contains("secret"), "{message}");
+}
+
+#[tokio::test]
+async fn the_text_of_a_turn_is_not_recorded_by_the_classification_of_a_tool() {
+    let inner = failed("rate limit exceeded: a secret of the user").await;
+    let classified = tool(inner).classification();
+    assert_eq!(classified.class, C::ToolFailed);
+    assert_eq!(
+        classified.message.unwrap(),
+        "tool `t` failed: the turn failed: rate limit exceeded …"
+    );
+}
+
 /// An error that repeats its source in its own text.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Wrapper(String, #[source] codex_telemetry::TurnError);
+struct Wrapper(String, #[source] TurnError);

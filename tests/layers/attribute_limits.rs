@@ -1,6 +1,6 @@
 //! What a call keeps of its attributes is bounded, however many and however long they are.
 
-use codex_telemetry::{CallContext, Event, Operation, Outcome};
+use codex_telemetry::{Call, CallContext, Event, Operation, Outcome};
 use opentelemetry::{Array, StringValue, Value};
 
 use crate::support::*;
@@ -122,4 +122,55 @@ fn an_attribute_with_a_long_key_is_dropped_and_counted() {
     assert_eq!(event.attributes().len(), 1);
     assert_eq!(event.attribute(&"k".repeat(256)), Some(&1.into()));
     assert_eq!(event.dropped_attributes(), 1);
+}
+
+#[test]
+fn a_long_name_or_id_is_cut_in_the_events_and_whole_in_the_request() {
+    let long = "x".repeat(1000);
+    let context = CallContext::new()
+        .with_thread_id(long.clone())
+        .with_turn_id(long.clone())
+        .with_call_id(long.clone());
+    let (service, sink) = timed(shows({
+        let long = long.clone();
+        move |context| {
+            assert_eq!(context.call_id(), Some(&*long));
+            let child = context.open_child(
+                Operation::Tool,
+                Some(long.clone().into()),
+                Some(long.clone().into()),
+            );
+            child.finish();
+            context.record_thread_id(format!("y{long}"));
+            context.record_turn_id(format!("y{long}"));
+        }
+    }));
+    let request = Call::new(Operation::Tool, ()).with_name(long.clone());
+    assert_eq!(call(service, request.with_context(context)), Ok(42));
+
+    let (cut, recorded) = (
+        format!("{}…", "x".repeat(256)),
+        format!("y{}…", "x".repeat(255)),
+    );
+    let events = sink.events();
+    assert_eq!(events.len(), 4);
+    for (number, event) in events.iter().enumerate() {
+        let ids = if number == 3 { &recorded } else { &cut };
+        assert_eq!(event.call_name(), Some(&*cut), "{number}");
+        assert_eq!(event.call_id(), Some(&*cut), "{number}");
+        assert_eq!(event.thread_id(), Some(&**ids), "{number}");
+        assert_eq!(event.turn_id(), Some(&**ids), "{number}");
+    }
+}
+
+#[test]
+fn a_name_and_ids_of_256_bytes_are_whole() {
+    let fits = "x".repeat(256);
+    let context = CallContext::new().with_thread_id(fits.clone());
+    let (service, sink) = timed(answers());
+    let request = Call::new(Operation::Tool, ()).with_name(fits.clone());
+    assert_eq!(call(service, request.with_context(context)), Ok(42));
+    let event = only(&sink);
+    assert_eq!(event.call_name(), Some(&*fits));
+    assert_eq!(event.thread_id(), Some(&*fits));
 }

@@ -249,6 +249,29 @@ exit 9";
 }
 
 #[tokio::test]
+async fn a_line_of_a_logged_command_that_begins_as_an_error_is_not_recorded() {
+    let stack = Stack::new(fake_codex());
+    let script = r"cat >&2 <<'END'
+2026-11-22T07:00:00.123456Z ERROR codex_core::tools::router: error=exec_command failed for `cat <<E
+Errors are secret
+and so is this
+E`
+2026-11-22T07:00:01.123456Z ERROR codex_core::tools::router: error=exec_command failed for `cat secret`
+Error: no space left
+END
+exit 9";
+    stack.run(request(script)).await.unwrap_err();
+    let event = stack.turn_event();
+    let tail = event.attribute(names::STDERR_TAIL).unwrap().as_str();
+    assert_eq!(
+        tail,
+        "2026-11-22T07:00:00.123456Z ERROR codex_core::tools::router: …\n\
+         2026-11-22T07:00:01.123456Z ERROR codex_core::tools::router: …\n\
+         Error: no space left"
+    );
+}
+
+#[tokio::test]
 async fn an_error_of_an_mcp_tool_is_in_the_item_and_not_recorded() {
     let stack = Stack::new(fake_codex());
     let script = r#"
@@ -284,6 +307,43 @@ async fn values_of_the_request_are_in_the_error_and_not_recorded() {
     let recorded = recorded(&stack);
     assert!(!recorded.contains("env-secret-value"), "{recorded}");
     assert!(!recorded.contains("my-config-value"), "{recorded}");
+}
+
+#[tokio::test]
+async fn a_text_within_a_value_of_the_request_is_not_recorded() {
+    let stack = Stack::new(fake_codex());
+    let script = "echo 'Error: no file inner-secret in a list' >&2; exit 1";
+    let request =
+        request(script).with_config("mcp_servers.s", r#"{command="x",args='inner-secret'}"#);
+    stack.run(request).await.unwrap_err();
+    let event = stack.turn_event();
+    let tail = event.attribute(names::STDERR_TAIL).unwrap().as_str();
+    assert_eq!(tail, "Error: no file *** in a list");
+}
+
+#[tokio::test]
+async fn a_value_of_the_users_own_configuration_is_not_recorded() {
+    let stack = Stack::new(fake_codex());
+    // As the real Codex writes them.
+    let script = r#"cat >&2 <<'END'
+Error loading config.toml: invalid type: string "a secret, "expected"", expected a sequence
+/home/user/.codex/config.toml:12:69: invalid basic string, expected `"`
+   |
+12 | model_providers.p.experimental_bearer_token = "a secret
+   |                                                        ^
+END
+exit 1"#;
+    stack.run(request(script)).await.unwrap_err();
+    let event = stack.turn_event();
+    let tail = event.attribute(names::STDERR_TAIL).unwrap().as_str();
+    assert_eq!(
+        tail,
+        r#"Error loading config.toml: invalid type: string …, expected a sequence
+/home/user/.codex/config.toml:12:69: invalid basic string, expected `"`
+   |
+12 | …
+   |                                                        ^"#
+    );
 }
 
 #[tokio::test]

@@ -13,6 +13,9 @@ use crate::{
     turn::{Item, ItemKind, Progress, Sandbox, Turn, TurnError, TurnRequest, Usage, failure},
 };
 
+/// The most tool calls that are open at once. Each takes many times the memory of its line.
+const MAX_OPEN_TOOLS: usize = 1024;
+
 /// The state of a turn: the result of the lines so far.
 pub(super) struct TurnState {
     // Dropped before the stats, so that the tools' calls end before the stats are recorded.
@@ -196,9 +199,14 @@ impl TurnState {
     }
 
     fn item(&mut self, stage: Stage, item: Item) -> Option<Progress> {
-        // Codex reports some kinds only once they are complete.
         let call = self.open_tools.remove(&item.id);
-        let call = call.or_else(|| tools::open(&self.context, &item));
+        let has_room = self.open_tools.len() < MAX_OPEN_TOOLS;
+        // Codex reports some kinds only once they are complete. A tool for whose call there was no room has
+        // its call then as well.
+        let call = match call {
+            None if has_room || stage == Stage::Completed => tools::open(&self.context, &item),
+            call => call,
+        };
         if stage != Stage::Completed {
             if let Some(call) = call {
                 self.open_tools.insert(item.id.clone(), call);
@@ -244,7 +252,10 @@ fn provider(request: &TurnRequest) -> Option<Cow<'_, str>> {
 
 #[cfg(test)]
 mod tests {
+    use tower::{Layer, ServiceExt, service_fn};
+
     use super::*;
+    use crate::{Call, MemorySink, Operation, Outcome, TimingLayer};
 
     /// A line of about this size, in bytes.
     const SIZE: usize = 100_000;
@@ -288,6 +299,29 @@ mod tests {
             let peak = usize::try_from(allocated.bytes_max).unwrap() / line.len();
             assert!(kept <= 5 && peak <= 12, "{part}: kept {kept}, peak {peak}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_calls_of_tools_that_are_open_at_once_are_bounded() {
+        const COUNT: usize = 20_000;
+        let sink = MemorySink::new();
+        let service = TimingLayer::new(sink.clone()).layer(service_fn(async |call: Call<()>| {
+            let request = TurnRequest::new("a prompt").with_context(call.context);
+            let mut state = TurnState::new(&request, None);
+            for stage in ["started", "completed"] {
+                for id in 0..COUNT {
+                    let item = format!(r#"{{"id":"{id}","type":"web_search"}}"#);
+                    let line = format!(r#"{{"type":"item.{stage}","item":{item}}}"#);
+                    state.apply(line.as_bytes()).unwrap();
+                }
+                assert!(state.open_tools.len() <= MAX_OPEN_TOOLS);
+            }
+            state.apply(br#"{"type":"turn.completed"}"#)
+        }));
+        let turn = Call::new(Operation::Turn, ());
+        service.oneshot(turn).await.unwrap();
+        assert_eq!(sink.find(Operation::Tool, Outcome::Ok).len(), COUNT);
+        assert_eq!(sink.events().len(), 2 * (COUNT + 1));
     }
 
     #[test]

@@ -71,6 +71,10 @@ impl TurnStats {
         redactor.add_text(self.request.prompt().trim());
         for (_, value) in self.request.config() {
             redactor.add_value(value.trim_matches(['"', '\'']));
+            // Codex may name one text of a list or a table.
+            for text in value.split(['"', '\'']) {
+                redactor.add_value(text);
+            }
         }
         for (_, value) in self.request.environment() {
             redactor.add_value(value.and_then(OsStr::to_str).unwrap_or_default());
