@@ -9,7 +9,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
     orphans::{Program, in_program, start_log},
-    support::{GOOD_TURN, Stack, detached, fake_codex, request, running, unique_sleep},
+    support::{GOOD_TURN, Stack, comes_true, detached, fake_codex, request, running, unique_sleep},
 };
 
 #[tokio::test]
@@ -66,6 +66,13 @@ async fn a_daemon_is_not_reported() {
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }
 
+/// Returns the names of the threads of this process.
+fn threads() -> String {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let names = threads.map(|thread| std::fs::read_to_string(thread.path().join("comm")));
+    names.map(Result::unwrap_or_default).collect()
+}
+
 /// Starts threads until the program may have no more memory for another one.
 fn exhaust_threads() -> Vec<mpsc::Sender<()>> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -94,6 +101,8 @@ async fn without_a_thread_a_turn_fails_and_a_watchdog_that_is_not_reaped_is_repo
         // It starts the watchdog, and a blocking thread of the runtime, which stays for a while.
         stack.run(request(GOOD_TURN)).await.unwrap();
         stack.bare().drain().await;
+        // A thread that exits now would make room for another one.
+        assert!(comes_true(|| !threads().contains("codex-child")).await);
         let threads = exhaust_threads();
         let turn = stack.run(request(GOOD_TURN)).await;
         assert!(matches!(turn, Err(TurnError::Spawn { .. })), "{turn:?}");
