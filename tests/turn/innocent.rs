@@ -40,6 +40,18 @@ async fn an_orphaned_process_that_writes_to_the_pipes_of_the_turn_is_killed() {
     until_gone(&sleep).await;
 }
 
+/// As a command of Codex does, whose pipes end with a Codex that is killed.
+#[tokio::test]
+async fn an_orphaned_process_whose_reader_has_exited_is_killed() {
+    let sleep = unique_sleep();
+    let stack = Stack::new(fake_codex());
+    // The kernel kills the writer at the next write, but it writes nothing.
+    let script = format!("setsid {sleep} 2>&1 | : & {GOOD_TURN}");
+    assert!(stack.run(request(&script)).await.is_ok());
+    stack.bare().drain().await;
+    until_gone(&sleep).await;
+}
+
 /// A build server, for example, may by now do the work of another turn.
 #[tokio::test]
 async fn a_worker_that_writes_to_its_daemon_lives() {

@@ -7,6 +7,8 @@ use std::{
 };
 
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fd::OwnedFd,
     fs::{Mode, OFlags},
     io::Errno,
     process::Pid,
@@ -132,13 +134,25 @@ pub(super) fn output(pid: Pid, descriptor: u8) -> Output {
     if pipe.is_none() && !target.starts_with(b"/dev/pts/") {
         return Output::Detached;
     }
-    // Opening a pipe for writing without waiting fails when it has no reader, and opening a terminal fails
-    // when it has hung up.
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    match rustix::fs::open(&path, flags, Mode::empty()) {
-        Err(Errno::NXIO | Errno::IO | Errno::NOENT) => Output::Dead,
-        _ => pipe.and_then(inode).map_or(Output::Attached, Output::Pipe),
+    let is_dead = match rustix::fs::open(&path, flags, Mode::empty()) {
+        // Opening a terminal fails when it has hung up; opening a pipe never fails, unlike a FIFO.
+        Ok(output) => has_no_reader(&output),
+        Err(error) => matches!(error, Errno::IO | Errno::NOENT),
+    };
+    match is_dead {
+        true => Output::Dead,
+        false => pipe.and_then(inode).map_or(Output::Attached, Output::Pipe),
     }
+}
+
+/// Returns whether writing to a pipe or a terminal would fail.
+fn has_no_reader(output: &OwnedFd) -> bool {
+    let mut outputs = [PollFd::new(output, PollFlags::OUT)];
+    let now = Timespec::default();
+    let polled = poll(&mut outputs, Some(&now));
+    let failed = PollFlags::ERR | PollFlags::HUP;
+    polled.is_ok() && outputs[0].revents().intersects(failed)
 }
 
 /// Returns the number in `4026]`.
