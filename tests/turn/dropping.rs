@@ -1,11 +1,20 @@
 //! The executor's thread neither forks for a turn nor waits for its end.
 #![cfg(target_os = "linux")]
 
-use std::{fs, pin::pin};
+use std::{
+    fs::{self, OpenOptions},
+    path::PathBuf,
+    pin::pin,
+};
 
 use tower::ServiceExt;
 
-use crate::support::{Stack, fake_codex, request, unique_sleep, until_gone, until_running};
+use crate::{
+    orphans::{Program, in_program},
+    support::{
+        DEADLINE, Stack, fake_codex, request, running, unique_sleep, until_gone, until_running,
+    },
+};
 
 /// Returns how often this thread has waited.
 fn waits() -> u64 {
@@ -45,4 +54,39 @@ async fn a_process_is_not_started_on_the_thread_that_polls() {
     // Linux lists the children that this thread has started.
     let children = fs::read_to_string("/proc/thread-self/children").unwrap();
     assert_eq!(children.trim(), "");
+}
+
+/// Opens every pipe of this process for writing once more, as a fork of this process has them open until it
+/// executes a program.
+fn open_pipes() -> Vec<fs::File> {
+    let descriptors = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let paths = descriptors.map(|descriptor| descriptor.path());
+    let is_pipe = |path: &PathBuf| {
+        fs::read_link(path).is_ok_and(|target| target.to_string_lossy().starts_with("pipe:"))
+    };
+    let open = |path| OpenOptions::new().write(true).open(path).unwrap();
+    paths.filter(is_pipe).map(open).collect()
+}
+
+#[tokio::test]
+async fn a_fork_that_has_the_pipes_open_does_not_keep_a_dropped_turn_alive() {
+    if let Some((script, marker)) = in_program() {
+        let stack = Stack::new(fake_codex().watchdog(false));
+        let mut turn = Box::pin(stack.bare().oneshot(request(&script)));
+        tokio::select! {
+            turn = &mut turn => panic!("the turn ended: {turn:?}"),
+            () = until_running(&marker) => {}
+        }
+        let pipes = open_pipes();
+        assert!(!pipes.is_empty());
+        drop(turn);
+        let drained = tokio::time::timeout(DEADLINE, stack.bare().drain()).await;
+        drained.expect("the turn is not ended");
+        assert_eq!(running(&marker), None);
+        return;
+    }
+    let sleep = unique_sleep();
+    let test = "dropping::a_fork_that_has_the_pipes_open_does_not_keep_a_dropped_turn_alive";
+    let program = Program::start(test, &sleep, &sleep);
+    assert!(program.exit().await.success());
 }

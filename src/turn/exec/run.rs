@@ -1,7 +1,4 @@
-use std::{
-    convert::Infallible, future::pending, io, pin::pin, process::ExitStatus, sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, future::pending, io, pin::pin, time::Duration};
 
 use bytes::BytesMut;
 use tokio::{
@@ -19,7 +16,7 @@ use super::{
 };
 use crate::turn::{
     Turn, TurnError, TurnRequest,
-    process::{Active, Supervisor},
+    process::{Active, Exit, Supervisor},
 };
 
 /// How long the pipes are read after the process has exited: another process may hold them open and write to
@@ -34,14 +31,11 @@ const PIPE_CAPACITY: usize = 1024 * 1024;
 enum Phase {
     /// Codex runs the turn. It may take any time.
     Running,
-    /// Codex has ended the turn or closed its output, or the service stops. It has to exit by the deadline. A
-    /// deadline that is too far away for the clock is `None`.
+    /// Codex has ended the turn or closed its output. It has to exit by the deadline. A deadline that is too
+    /// far away for the clock is `None`.
     Exiting { deadline: Option<Instant> },
     /// The process has exited. What it has written is read until the deadline.
-    Exited {
-        status: io::Result<ExitStatus>,
-        at: Instant,
-    },
+    Exited { exit: Exit, at: Instant },
 }
 
 /// Runs a turn to its end. Dropping the future has the process killed, and everything that it has started.
@@ -53,7 +47,7 @@ pub(super) async fn run(
     request: &TurnRequest,
     config: &Config,
     supervisor: &Supervisor,
-    active: Arc<Active>,
+    active: Active,
 ) -> Result<Turn, TurnError> {
     let Invocation {
         program,
@@ -66,14 +60,13 @@ pub(super) async fn run(
     let (mut process, pipes) = supervisor
         .spawn(command.into_std(), active)
         .await
-        .map_err(|source| TurnError::Spawn { program, source })?;
+        .map_err(|source| TurnError::Spawn { program, source })?
+        .ok_or(TurnError::Stopped)?;
 
     let mut stdout = Some(Lines::new(pipes.stdout, config.line_limit));
     let mut stderr = Some(pipes.stderr);
     let mut stderr_chunk = [0; 4096];
     let mut feeding = pin!(feed(pipes.stdin, request.prompt().as_bytes()));
-    let mut stopping = pin!(supervisor.stopping());
-    let mut is_stopping = false;
     let mut progress = ProgressQueue::new(request.progress());
     let mut output_left = config.output_limit;
     let mut phase = Phase::Running;
@@ -105,14 +98,9 @@ pub(super) async fn run(
             },
             () = progress.deliver(), if !progress.is_empty() => {}
             never = &mut feeding => match never {},
-            deadline = &mut stopping, if !is_stopping && !phase.has_exited() => {
-                is_stopping = true;
-                process.interrupt();
-                phase.expect_exit_by(deadline);
-            }
-            status = process.exited(), if !phase.has_exited() => {
-                turn.stats.status = status.as_ref().ok().copied();
-                phase = Phase::Exited { status, at: Instant::now() };
+            exit = process.exited(), if !phase.has_exited() => {
+                turn.stats.status = exit.status.as_ref().ok().copied();
+                phase = Phase::Exited { exit, at: Instant::now() };
                 output_left = output_left.min(config.line_limit.saturating_add(PIPE_CAPACITY));
             }
             () = phase.timeout() => break,
@@ -123,11 +111,15 @@ pub(super) async fn run(
         let deadline = at.checked_add(config.exit_grace);
         turn.stats.dropped_progress = progress.deliver_all(deadline).await;
     }
+    let was_stopped = match &phase {
+        Phase::Exited { exit, .. } => exit.was_stopped,
+        Phase::Running | Phase::Exiting { .. } => supervisor.is_stopping(),
+    };
+    if was_stopped && !turn.has_ended() {
+        return Err(TurnError::Stopped);
+    }
     match phase {
-        Phase::Exited { .. } | Phase::Exiting { .. } if is_stopping && !turn.has_ended() => {
-            Err(TurnError::Stopped)
-        }
-        Phase::Exited { status, .. } => turn.finish(status),
+        Phase::Exited { exit, .. } => turn.finish(exit.status),
         Phase::Running | Phase::Exiting { .. } => turn.finish_hung(TurnError::Hung {
             after: config.exit_grace,
         }),
@@ -144,20 +136,9 @@ impl Phase {
     /// Starts the grace period, unless it has started.
     fn expect_exit(&mut self, grace: Duration) {
         if matches!(self, Self::Running) {
-            self.expect_exit_by(Instant::now().checked_add(grace));
+            let deadline = Instant::now().checked_add(grace);
+            *self = Self::Exiting { deadline };
         }
-    }
-
-    /// Sets the deadline of the exit, unless there is an earlier one.
-    fn expect_exit_by(&mut self, latest: Option<Instant>) {
-        let deadline = match self {
-            Self::Running | Self::Exiting { deadline: None } => latest,
-            Self::Exiting { deadline } => latest.map_or(*deadline, |latest| {
-                deadline.map(|deadline| deadline.min(latest))
-            }),
-            Self::Exited { .. } => return,
-        };
-        *self = Self::Exiting { deadline };
     }
 
     /// Waits until the phase has taken too long.

@@ -160,7 +160,7 @@ impl TurnService {
         self.drain().await
     }
 
-    async fn run(self, request: TurnRequest, active: Arc<Active>) -> Result<Turn, TurnError> {
+    async fn run(self, request: TurnRequest, active: Active) -> Result<Turn, TurnError> {
         let request = request.with_defaults(&self.config.defaults);
         if let Some(model) = request.model() {
             let context = request.context();
@@ -170,7 +170,10 @@ impl TurnService {
             let (config, request) = (Arc::clone(&self.config), request.clone());
             move || Invocation::prepare(&config, &request)
         };
-        let prepared = tokio::task::spawn_blocking(prepare).await;
+        let prepared = tokio::select! {
+            prepared = tokio::task::spawn_blocking(prepare) => prepared,
+            () = self.supervisor.stopping() => return Err(TurnError::Stopped),
+        };
         let invocation = prepared.map_err(|source| TurnError::Io {
             action: "preparing the turn on a blocking thread",
             // Not by `into`, which would hide the `JoinError` that the classification looks for.
