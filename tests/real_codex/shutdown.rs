@@ -21,11 +21,11 @@ impl Bench {
     fn written_input_tokens(&self) -> Option<u64> {
         let text = fs::read_to_string(self.rollout()?).unwrap();
         let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
-        let totals = lines.filter_map(|line: Value| {
+        let mut totals = lines.filter_map(|line: Value| {
             let total = line.pointer("/payload/info/total_token_usage/input_tokens");
             total.and_then(Value::as_u64)
         });
-        totals.last()
+        totals.next_back()
     }
 
     fn rollout(&self) -> Option<PathBuf> {

@@ -24,7 +24,7 @@ use crate::turn::{
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The maximum to read after the process has exited, beside what is already buffered, in bytes. It is the
-/// capacity of a pipe on Linux; more than that comes from another process.
+/// capacity of a pipe on Linux; more than that comes from another process, and is not read.
 const PIPE_CAPACITY: usize = 1024 * 1024;
 
 /// The phases of a run, in their order.
@@ -69,6 +69,7 @@ pub(super) async fn run(
     let mut feeding = pin!(feed(pipes.stdin, request.prompt().as_bytes()));
     let mut progress = ProgressQueue::new(request.progress());
     let mut output_left = config.output_limit;
+    let mut late_output_left = config.line_limit.saturating_add(PIPE_CAPACITY);
     let mut phase = Phase::Running;
 
     // Nothing is read for a completed turn whose process has exited: nothing would change it.
@@ -76,9 +77,17 @@ pub(super) async fn run(
         tokio::select! {
             line = next_line(&mut stdout, turn.has_ended()) => match line {
                 Ok(Some(line)) => {
+                    let length = line.len() + 1;
                     output_left = output_left
-                        .checked_sub(line.len() + 1)
+                        .checked_sub(length)
                         .ok_or(TurnError::OutputTooLarge { limit: config.output_limit })?;
+                    if phase.has_exited() {
+                        let Some(left) = late_output_left.checked_sub(length) else {
+                            stdout = None;
+                            continue;
+                        };
+                        late_output_left = left;
+                    }
                     if let Some(item) = turn.apply(&line)? {
                         progress.push(item);
                     }
@@ -101,16 +110,16 @@ pub(super) async fn run(
             exit = process.exited(), if !phase.has_exited() => {
                 turn.stats.status = exit.status.as_ref().ok().copied();
                 phase = Phase::Exited { exit, at: Instant::now() };
-                output_left = output_left.min(config.line_limit.saturating_add(PIPE_CAPACITY));
             }
             () = phase.timeout() => break,
         }
     }
     // The result waits for a slow reader of progress as long as it would for Codex.
-    if let Phase::Exited { at, .. } = &phase {
-        let deadline = at.checked_add(config.exit_grace);
-        turn.stats.dropped_progress = progress.deliver_all(deadline).await;
-    }
+    let deadline = match &phase {
+        Phase::Exited { at, .. } => at.checked_add(config.exit_grace),
+        Phase::Running | Phase::Exiting { .. } => Some(Instant::now()),
+    };
+    turn.stats.dropped_progress = progress.deliver_all(deadline).await;
     let was_stopped = match &phase {
         Phase::Exited { exit, .. } => exit.was_stopped,
         Phase::Running | Phase::Exiting { .. } => supervisor.is_stopping(),
