@@ -44,6 +44,10 @@ use super::{orphans::Search, proc_fs};
 /// How long a killed process may take to exit before that is reported. It needs milliseconds.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long the thread of a child waits for free descriptors, in all.
+#[cfg(target_os = "linux")]
+const DESCRIPTOR_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The pause between two looks at a process that cannot be waited for together with requests.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -84,6 +88,8 @@ impl Monitor {
         shared: Arc<Shared>,
         active: Active,
     ) -> io::Result<(Self, StdPipes)> {
+        #[cfg(target_os = "linux")]
+        proc_fs::wait_for_descriptors(DESCRIPTOR_TIMEOUT);
         let tag = Tag::set_on(&mut command);
         shared.prepare_watchdog();
         let mut child = command.spawn()?;

@@ -1,9 +1,12 @@
 //! Processes in Linux's `/proc`. A process that has exited has no value.
 
 use std::{
-    fs,
+    cell::Cell,
+    fs, io,
     path::{Path, PathBuf},
     sync::OnceLock,
+    thread,
+    time::Duration,
 };
 
 use rustix::{
@@ -13,6 +16,16 @@ use rustix::{
     io::Errno,
     process::Pid,
 };
+
+use super::warning::Warning;
+
+/// The pause between two attempts to open a file.
+const PAUSE: Duration = Duration::from_millis(5);
+
+thread_local! {
+    /// How long this thread still waits for a free descriptor.
+    static PATIENCE: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
 
 /// Fields of the file `stat` of a process or a thread.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +54,28 @@ pub(super) enum Output {
     Attached,
 }
 
+/// Has this thread wait for free descriptors, this long in all, when the program or the machine has none left.
+pub(super) fn wait_for_descriptors(patience: Duration) {
+    PATIENCE.set(patience);
+}
+
+/// Opens a file as `open` does, when a descriptor is free.
+fn patiently<T>(open: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        let result = open();
+        let error = result.as_ref().err().and_then(Errno::from_io_error);
+        let left = PATIENCE.get();
+        if left.is_zero() || !matches!(error, Some(Errno::MFILE | Errno::NFILE)) {
+            return result;
+        }
+        thread::sleep(PAUSE);
+        PATIENCE.set(left.saturating_sub(PAUSE));
+        if PATIENCE.get().is_zero() {
+            Warning::NoDescriptors.log();
+        }
+    }
+}
+
 // === impl Stat ===
 
 impl Stat {
@@ -61,7 +96,7 @@ impl Stat {
     }
 
     fn read(directory: &Path) -> Option<Self> {
-        let stat = fs::read_to_string(directory.join("stat")).ok()?;
+        let stat = patiently(|| fs::read_to_string(directory.join("stat"))).ok()?;
         // The name before is in parentheses and may have any character.
         let (_, fields) = stat.rsplit_once(") ")?;
         let mut fields = fields.split(' ');
@@ -84,7 +119,7 @@ pub(super) fn stat(pid: Pid) -> Option<Stat> {
 
 /// Returns all processes.
 pub(super) fn processes() -> impl Iterator<Item = (Pid, Stat)> {
-    let entries = is_ours().then(|| fs::read_dir("/proc"));
+    let entries = is_ours().then(|| patiently(|| fs::read_dir("/proc")));
     let names = entries.into_iter().flatten().flatten().flatten();
     names.filter_map(|entry| {
         let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
@@ -94,8 +129,8 @@ pub(super) fn processes() -> impl Iterator<Item = (Pid, Stat)> {
 
 /// Returns the children of a process, of all its threads, with their start times.
 pub(super) fn children(parent: Pid) -> Vec<(Pid, u64)> {
-    let lists =
-        threads(parent).filter_map(|thread| fs::read_to_string(thread.join("children")).ok());
+    let lists = threads(parent)
+        .filter_map(|thread| patiently(|| fs::read_to_string(thread.join("children"))).ok());
     let lists: Vec<_> = lists.collect();
     let pids = lists.iter().flat_map(|list| list.split_whitespace());
     let child = |pid: &str| {
@@ -115,7 +150,7 @@ pub(super) fn has_stopped(pid: Pid) -> bool {
 ///
 /// It is unknown for processes of other users.
 pub(super) fn environment_has(pid: Pid, variable: &str) -> bool {
-    let environment = fs::read(directory(pid).join("environ")).unwrap_or_default();
+    let environment = patiently(|| fs::read(directory(pid).join("environ"))).unwrap_or_default();
     let mut variables = environment.split(|byte| *byte == 0);
     variables.any(|each| each == variable.as_bytes())
 }
@@ -162,7 +197,7 @@ fn inode(text: &[u8]) -> Option<u64> {
 }
 
 fn threads(pid: Pid) -> impl Iterator<Item = PathBuf> {
-    let entries = fs::read_dir(directory(pid).join("task"));
+    let entries = patiently(|| fs::read_dir(directory(pid).join("task")));
     let entries = entries.into_iter().flatten().flatten();
     entries.map(|entry| entry.path())
 }

@@ -12,6 +12,9 @@ pub(super) enum Warning<'a> {
     Unkillable(Pid),
     /// A watchdog did not start.
     NoWatchdog(&'a io::Error),
+    /// No descriptor was free for the search for processes.
+    #[cfg(target_os = "linux")]
+    NoDescriptors,
     /// A thread did not start.
     NoThread(&'a io::Error),
 }
@@ -47,6 +50,10 @@ impl fmt::Display for Warning<'_> {
             Self::NoWatchdog(error) => write!(
                 f,
                 "the watchdog did not start, so Codex would outlive a program that is killed: {error}"
+            ),
+            #[cfg(target_os = "linux")]
+            Self::NoDescriptors => f.write_str(
+                "processes of a turn may be left: the program has too many open files to find them",
             ),
             Self::NoThread(error) => write!(
                 f,
