@@ -39,6 +39,16 @@ pub(super) struct Stat {
     pub(super) start: u64,
 }
 
+/// Whether a process has a variable in its environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tagged {
+    Yes,
+    /// It has not, or it is a process of another user, which does not show it.
+    No,
+    /// The kernel holds the process, for example for a disk, or is just loading its program.
+    Unknown,
+}
+
 /// Where a process writes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Output {
@@ -84,10 +94,10 @@ impl Stat {
         matches!(self.state, 'Z' | 'X')
     }
 
-    /// Returns whether reading the environment of the process ends. It may not while the kernel holds the
-    /// process, and no signal reaches the process then.
-    pub(super) const fn is_readable(&self) -> bool {
-        !self.is_zombie() && self.state != 'D'
+    /// Returns whether the kernel holds the process. Reading the environment may not end then, and no signal
+    /// reaches the process.
+    const fn is_held(&self) -> bool {
+        self.state == 'D'
     }
 
     /// Returns whether the thread runs nothing until it is continued.
@@ -147,12 +157,24 @@ pub(super) fn has_stopped(pid: Pid) -> bool {
 }
 
 /// Returns whether the environment that a process was started with has `variable`, as `NAME=VALUE`.
-///
-/// It is unknown for processes of other users.
-pub(super) fn environment_has(pid: Pid, variable: &str) -> bool {
-    let environment = patiently(|| fs::read(directory(pid).join("environ"))).unwrap_or_default();
+pub(super) fn tagged(pid: Pid, stat: &Stat, variable: &str) -> Tagged {
+    if stat.is_held() {
+        return Tagged::Unknown;
+    }
+    let read = |name| patiently(|| fs::read(directory(pid).join(name)));
+    let Ok(environment) = read("environ") else {
+        return Tagged::No;
+    };
     let mut variables = environment.split(|byte| *byte == 0);
-    variables.any(|each| each == variable.as_bytes())
+    if variables.any(|each| each == variable.as_bytes()) {
+        return Tagged::Yes;
+    }
+    // A process that executes a program has no arguments either, until the program is loaded.
+    let is_loading = environment.is_empty() && read("cmdline").is_ok_and(|line| line.is_empty());
+    match is_loading {
+        true => Tagged::Unknown,
+        false => Tagged::No,
+    }
 }
 
 /// Returns where a descriptor of a process leads.
