@@ -176,7 +176,7 @@ impl TurnRequest {
     ///
     /// The turn does not wait for the receiver while it runs: up to 1,024 updates wait for room in the channel,
     /// and further ones are dropped. Once Codex has exited, the receiver has the service's
-    /// [`exit_grace`](super::TurnServiceBuilder::exit_grace) to take what still waits. The open call has the
+    /// [`exit_grace`](super::TurnServiceBuilder::exit_grace), and a minute at most, to take what still waits. The open call has the
     /// number of dropped updates as `codex.turn.dropped_progress`. A closed channel is ignored.
     #[must_use]
     pub fn with_progress(self, channel: mpsc::Sender<Progress>) -> Self {

@@ -30,6 +30,7 @@ mod progress;
 mod refusals;
 mod reply;
 mod responses;
+mod shutdown;
 #[cfg(unix)]
 #[path = "../support/signals.rs"]
 mod signals;

@@ -1,13 +1,13 @@
 //! A service can be drained, and stopped in order.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, pin::pin, time::Duration};
 
 use codex_telemetry::{
     ErrorClass, Outcome,
     turn::{Drained, TurnError, TurnRequest},
 };
 use tokio::task::JoinHandle;
-use tower::ServiceExt;
+use tower::{Service, ServiceExt};
 
 use crate::support::{
     DEADLINE, GOOD_TURN, Stack, comes_true, detached, fake_codex, request, running, unique_sleep,
@@ -196,4 +196,43 @@ async fn a_turn_is_active_until_it_returns_although_nothing_of_its_process_is_le
     while progress.recv().await.is_some() {}
     turn.await.unwrap().unwrap();
     drained(stack.bare().drain()).await;
+}
+
+#[tokio::test]
+async fn a_shorter_grace_period_of_a_later_shutdown_applies() {
+    let sleep = unique_sleep();
+    let stack = Stack::new(fake_codex());
+    let script = format!("trap '' INT; {sleep}");
+    let turn = start(&stack, request(&script), &sleep).await;
+    let service = stack.bare();
+    let patient = tokio::spawn(async move { service.shutdown(Duration::MAX).await });
+    tokio::task::yield_now().await;
+    drained(stack.bare().shutdown(Duration::ZERO)).await;
+    drained(async { patient.await.unwrap() }).await;
+    let turn = turn.await.unwrap();
+    assert!(matches!(turn, Err(TurnError::Stopped)), "{turn:?}");
+}
+
+#[tokio::test]
+async fn a_turn_that_is_not_polled_is_stopped() {
+    let sleep = unique_sleep();
+    let stack = Stack::new(fake_codex());
+    let mut turn = pin!(stack.bare().oneshot(request(&sleep)));
+    tokio::select! {
+        turn = &mut turn => panic!("the turn ended: {turn:?}"),
+        () = until_running(&sleep) => {}
+    }
+    drained(stack.bare().shutdown(Duration::ZERO)).await;
+    assert_eq!(running(&sleep), None);
+    let turn = turn.await;
+    assert!(matches!(turn, Err(TurnError::Stopped)), "{turn:?}");
+}
+
+#[tokio::test]
+async fn a_turn_that_was_never_polled_does_not_hold_up_a_shutdown() {
+    let stack = Stack::new(fake_codex());
+    let turn = stack.bare().call(request(GOOD_TURN));
+    drained(stack.bare().shutdown(DEADLINE)).await;
+    let turn = turn.await;
+    assert!(matches!(turn, Err(TurnError::Stopped)), "{turn:?}");
 }

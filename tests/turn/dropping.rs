@@ -1,11 +1,25 @@
 //! The executor's thread neither forks for a turn nor waits for its end.
 #![cfg(target_os = "linux")]
 
-use std::{fs, pin::pin};
+use std::{
+    fs::{self, File, OpenOptions},
+    os::unix::fs::FileExt,
+    path::PathBuf,
+    pin::pin,
+    sync::mpsc,
+    thread,
+};
+
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 use tower::ServiceExt;
 
-use crate::support::{Stack, fake_codex, request, unique_sleep, until_gone, until_running};
+use crate::{
+    orphans::{Program, in_program},
+    support::{
+        DEADLINE, Stack, fake_codex, request, running, unique_sleep, until_gone, until_running,
+    },
+};
 
 /// Returns how often this thread has waited.
 fn waits() -> u64 {
@@ -45,4 +59,105 @@ async fn a_process_is_not_started_on_the_thread_that_polls() {
     // Linux lists the children that this thread has started.
     let children = fs::read_to_string("/proc/thread-self/children").unwrap();
     assert_eq!(children.trim(), "");
+}
+
+/// Opens every pipe of this process for writing once more, as a fork of this process has them open until it
+/// executes a program.
+fn open_pipes() -> Vec<fs::File> {
+    let descriptors = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let paths = descriptors.map(|descriptor| descriptor.path());
+    let is_pipe = |path: &PathBuf| {
+        fs::read_link(path).is_ok_and(|target| target.to_string_lossy().starts_with("pipe:"))
+    };
+    let open = |path| OpenOptions::new().write(true).open(path).unwrap();
+    paths.filter(is_pipe).map(open).collect()
+}
+
+#[tokio::test]
+async fn a_fork_that_has_the_pipes_open_does_not_keep_a_dropped_turn_alive() {
+    if let Some((script, marker)) = in_program() {
+        let stack = Stack::new(fake_codex().watchdog(false));
+        let mut turn = Box::pin(stack.bare().oneshot(request(&script)));
+        tokio::select! {
+            turn = &mut turn => panic!("the turn ended: {turn:?}"),
+            () = until_running(&marker) => {}
+        }
+        let pipes = open_pipes();
+        assert!(!pipes.is_empty());
+        drop(turn);
+        let drained = tokio::time::timeout(DEADLINE, stack.bare().drain()).await;
+        drained.expect("the turn is not ended");
+        assert_eq!(running(&marker), None);
+        return;
+    }
+    let sleep = unique_sleep();
+    let test = "dropping::a_fork_that_has_the_pipes_open_does_not_keep_a_dropped_turn_alive";
+    let program = Program::start(test, &sleep, &sleep);
+    assert!(program.exit().await.success());
+}
+
+/// Opens the `stat` of the only child of this process.
+fn stat_of_codex() -> File {
+    let threads = fs::read_dir("/proc/self/task").unwrap().flatten();
+    let children = threads.map(|thread| fs::read_to_string(thread.path().join("children")));
+    let children: String = children.map(Result::unwrap).collect();
+    File::open(format!("/proc/{}/stat", children.trim())).unwrap()
+}
+
+/// Returns whether a process runs no more, by its open `stat`.
+fn has_stopped(stat: &File) -> bool {
+    let mut text = [0; 100];
+    match stat.read_at(&mut text, 0) {
+        Ok(length) => {
+            let text = String::from_utf8_lossy(&text[..length]);
+            let (_, fields) = text.rsplit_once(") ").unwrap();
+            fields.starts_with(['T', 'Z'])
+        }
+        Err(_) => true,
+    }
+}
+
+/// Takes every descriptor that is free, until `is_over`, and some thousand times more. Reports when none is left.
+fn take_descriptors(report: &mpsc::Sender<()>, is_over: impl Fn() -> bool) {
+    let mut taken = Vec::new();
+    let mut attempts_left = 10_000;
+    while attempts_left > 0 {
+        match File::open("/dev/null") {
+            Ok(file) => taken.push(file),
+            Err(_) => {
+                let _ = report.send(());
+                attempts_left -= u32::from(is_over());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_turn_that_is_dropped_while_no_descriptor_is_free_leaves_no_process() {
+    if let Some((script, marker)) = in_program() {
+        let limit = Rlimit {
+            current: Some(100),
+            maximum: Some(100),
+        };
+        setrlimit(Resource::Nofile, limit).unwrap();
+        let stack = Stack::new(fake_codex().watchdog(false));
+        let mut turn = Box::pin(stack.bare().oneshot(request(&script)));
+        tokio::select! {
+            turn = &mut turn => panic!("the turn ended: {turn:?}"),
+            () = until_running(&marker) => {}
+        }
+        let codex = stat_of_codex();
+        let (taken, is_taken) = mpsc::channel();
+        let taker = thread::spawn(move || take_descriptors(&taken, || has_stopped(&codex)));
+        is_taken.recv().unwrap();
+        drop(turn);
+        taker.join().unwrap();
+        stack.bare().drain().await;
+        assert_eq!(running(&marker), None);
+        return;
+    }
+    let sleep = unique_sleep();
+    let test = "dropping::a_turn_that_is_dropped_while_no_descriptor_is_free_leaves_no_process";
+    let program = Program::start(test, &format!("setsid {sleep} & wait"), &sleep);
+    assert!(program.exit().await.success());
 }

@@ -8,7 +8,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::support::{GOOD_TURN, Stack, comes_true, fake_codex, request, unique_sleep, until_gone};
+use crate::support::{
+    GOOD_TURN, Stack, comes_true, fake_codex, request, running, unique_sleep, until_gone,
+};
 
 /// A process that has to live, and its directory.
 ///
@@ -38,6 +40,38 @@ async fn an_orphaned_process_that_writes_to_the_pipes_of_the_turn_is_killed() {
         .await;
     assert!(turn.is_ok(), "{turn:?}");
     until_gone(&sleep).await;
+}
+
+/// As a command of Codex does, whose pipes end with a Codex that is killed.
+#[tokio::test]
+async fn an_orphaned_process_whose_reader_has_exited_is_killed() {
+    let sleep = unique_sleep();
+    let stack = Stack::new(fake_codex());
+    // The kernel kills the writer at the next write, but it writes nothing.
+    let script = format!("setsid {sleep} 2>&1 | : & {GOOD_TURN}");
+    assert!(stack.run(request(&script)).await.is_ok());
+    stack.bare().drain().await;
+    until_gone(&sleep).await;
+}
+
+/// While the kernel waits for a disk, no signal reaches a process, and its environment may not be readable.
+#[tokio::test]
+async fn an_orphaned_process_that_waits_for_the_disk_is_killed() {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let stack = Stack::new(fake_codex().kill_doubtful_orphans(true));
+    // It waits for the disk about half of the time.
+    for name in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"] {
+        let file = directory.path().join(name).display().to_string();
+        let script = format!(
+            "setsid dd if=/dev/zero of={file} bs=1M count=500 oflag=dsync &
+            until test -s {file}; do sleep 0.01; done
+            {GOOD_TURN}"
+        );
+        assert!(stack.run(request(&script)).await.is_ok());
+        stack.bare().drain().await;
+        assert_eq!(running(&file), None);
+        fs::remove_file(file).unwrap();
+    }
 }
 
 /// A build server, for example, may by now do the work of another turn.

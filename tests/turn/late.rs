@@ -42,6 +42,13 @@ async fn a_stranger_that_writes_empty_lines_does_not_hold_the_turn_open() {
 }
 
 #[tokio::test]
+async fn any_amount_of_output_of_a_stranger_does_not_change_the_error() {
+    let noise = r#"exec yes "{\"type\":\"x\",\"text\":\"$(head -c 9999 /dev/zero | tr "\0" x)\"}""#;
+    let turn = run_beside_a_stranger(noise).await;
+    assert!(matches!(turn, Err(TurnError::Exited { .. })), "{turn:?}");
+}
+
+#[tokio::test]
 async fn empty_lines_count_against_the_limit() {
     let stack = Stack::new(fake_codex().output_limit(10_000));
     let turn = stack.run(request("yes ''")).await;

@@ -1,7 +1,4 @@
-use std::{
-    convert::Infallible, future::pending, io, pin::pin, process::ExitStatus, sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, future::pending, io, pin::pin, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use tokio::{
@@ -19,29 +16,29 @@ use super::{
 };
 use crate::turn::{
     Turn, TurnError, TurnRequest,
-    process::{Active, Supervisor},
+    process::{Active, Exit, Supervisor},
 };
 
 /// How long the pipes are read after the process has exited: another process may hold them open and write to
 /// them for ever.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// The maximum that a turn waits for a slow reader of its progress after the process has exited.
+const MAX_DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// The maximum to read after the process has exited, beside what is already buffered, in bytes. It is the
-/// capacity of a pipe on Linux; more than that comes from another process.
+/// capacity of a pipe on Linux; more than that comes from another process, and is not read.
 const PIPE_CAPACITY: usize = 1024 * 1024;
 
 /// The phases of a run, in their order.
 enum Phase {
     /// Codex runs the turn. It may take any time.
     Running,
-    /// Codex has ended the turn or closed its output, or the service stops. It has to exit by the deadline. A
-    /// deadline that is too far away for the clock is `None`.
+    /// Codex has ended the turn or closed its output. It has to exit by the deadline. A deadline that is too
+    /// far away for the clock is `None`.
     Exiting { deadline: Option<Instant> },
     /// The process has exited. What it has written is read until the deadline.
-    Exited {
-        status: io::Result<ExitStatus>,
-        at: Instant,
-    },
+    Exited { exit: Exit, at: Instant },
 }
 
 /// Runs a turn to its end. Dropping the future has the process killed, and everything that it has started.
@@ -66,16 +63,16 @@ pub(super) async fn run(
     let (mut process, pipes) = supervisor
         .spawn(command, Arc::clone(&active))
         .await
-        .map_err(|source| TurnError::Spawn { program, source })?;
+        .map_err(|source| TurnError::Spawn { program, source })?
+        .ok_or(TurnError::Stopped)?;
 
     let mut stdout = Some(Lines::new(pipes.stdout, config.line_limit));
     let mut stderr = Some(pipes.stderr);
     let mut stderr_chunk = [0; 4096];
     let mut feeding = pin!(feed(pipes.stdin, request.prompt().as_bytes()));
-    let mut stopping = pin!(supervisor.stopping());
-    let mut is_stopping = false;
     let mut progress = ProgressQueue::new(request.progress());
     let mut output_left = config.output_limit;
+    let mut late_output_left = config.line_limit.saturating_add(PIPE_CAPACITY);
     let mut phase = Phase::Running;
 
     // Nothing is read for a completed turn whose process has exited: nothing would change it.
@@ -83,9 +80,17 @@ pub(super) async fn run(
         tokio::select! {
             line = next_line(&mut stdout, turn.has_ended()) => match line {
                 Ok(Some(line)) => {
+                    let length = line.len() + 1;
                     output_left = output_left
-                        .checked_sub(line.len() + 1)
+                        .checked_sub(length)
                         .ok_or(TurnError::OutputTooLarge { limit: config.output_limit })?;
+                    if phase.has_exited() {
+                        let Some(left) = late_output_left.checked_sub(length) else {
+                            stdout = None;
+                            continue;
+                        };
+                        late_output_left = left;
+                    }
                     if let Some(item) = turn.apply(&line)? {
                         progress.push(item);
                     }
@@ -105,30 +110,28 @@ pub(super) async fn run(
             },
             () = progress.deliver(), if !progress.is_empty() => {}
             never = &mut feeding => match never {},
-            deadline = &mut stopping, if !is_stopping && !phase.has_exited() => {
-                is_stopping = true;
-                process.interrupt();
-                phase.expect_exit_by(deadline);
-            }
-            status = process.exited(), if !phase.has_exited() => {
-                turn.stats.status = status.as_ref().ok().copied();
-                phase = Phase::Exited { status, at: Instant::now() };
-                output_left = output_left.min(config.line_limit.saturating_add(PIPE_CAPACITY));
+            exit = process.exited(), if !phase.has_exited() => {
+                turn.stats.status = exit.status.as_ref().ok().copied();
+                phase = Phase::Exited { exit, at: Instant::now() };
             }
             () = phase.timeout() => break,
         }
     }
     // The result waits for a slow reader of progress as long as it would for Codex, but not twice.
     let deadline = match &phase {
-        Phase::Exited { at, .. } => at.checked_add(config.exit_grace),
-        Phase::Running | Phase::Exiting { .. } => Some(Instant::now()),
+        Phase::Exited { at, .. } => *at + config.exit_grace.min(MAX_DELIVERY_TIMEOUT),
+        Phase::Running | Phase::Exiting { .. } => Instant::now(),
     };
     turn.stats.dropped_progress = progress.deliver_all(deadline).await;
+    let was_stopped = match &phase {
+        Phase::Exited { exit, .. } => exit.was_stopped,
+        Phase::Running | Phase::Exiting { .. } => supervisor.is_stopping(),
+    };
+    if was_stopped && !turn.has_ended() {
+        return Err(TurnError::Stopped);
+    }
     match phase {
-        Phase::Exited { .. } | Phase::Exiting { .. } if is_stopping && !turn.has_ended() => {
-            Err(TurnError::Stopped)
-        }
-        Phase::Exited { status, .. } => turn.finish(status),
+        Phase::Exited { exit, .. } => turn.finish(exit.status),
         Phase::Running | Phase::Exiting { .. } => turn.finish_hung(TurnError::Hung {
             after: config.exit_grace,
         }),
@@ -145,20 +148,9 @@ impl Phase {
     /// Starts the grace period, unless it has started.
     fn expect_exit(&mut self, grace: Duration) {
         if matches!(self, Self::Running) {
-            self.expect_exit_by(Instant::now().checked_add(grace));
+            let deadline = Instant::now().checked_add(grace);
+            *self = Self::Exiting { deadline };
         }
-    }
-
-    /// Sets the deadline of the exit, unless there is an earlier one.
-    fn expect_exit_by(&mut self, latest: Option<Instant>) {
-        let deadline = match self {
-            Self::Running | Self::Exiting { deadline: None } => latest,
-            Self::Exiting { deadline } => latest.map_or(*deadline, |latest| {
-                deadline.map(|deadline| deadline.min(latest))
-            }),
-            Self::Exited { .. } => return,
-        };
-        *self = Self::Exiting { deadline };
     }
 
     /// Waits until the phase has taken too long.

@@ -179,15 +179,27 @@ impl TurnService {
         }
         let prepare = {
             let (config, request) = (Arc::clone(&self.config), request.clone());
-            move || Invocation::prepare(&config, &request)
+            let active = Arc::clone(&active);
+            // If the turn is dropped meanwhile, it is active until the temporary file of the invocation is gone.
+            move || (Invocation::prepare(&config, &request), active)
         };
-        let prepared = tokio::task::spawn_blocking(prepare).await;
-        let invocation = prepared.map_err(|source| TurnError::Io {
+        let prepared = tokio::select! {
+            prepared = tokio::task::spawn_blocking(prepare) => prepared,
+            () = self.supervisor.stopping() => return Err(TurnError::Stopped),
+        };
+        let (invocation, _active) = prepared.map_err(|source| TurnError::Io {
             action: "preparing the turn on a blocking thread",
             // Not by `into`, which would hide the `JoinError` that the classification looks for.
             source: std::io::Error::other(source),
-        })??;
-        run::run(invocation, &request, &self.config, &self.supervisor, active).await
+        })?;
+        run::run(
+            invocation?,
+            &request,
+            &self.config,
+            &self.supervisor,
+            active,
+        )
+        .await
     }
 }
 

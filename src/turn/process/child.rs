@@ -1,6 +1,7 @@
 use std::{
     io::{self, PipeWriter, Write},
     process::{self, Child, ExitStatus},
+    sync::Arc,
 };
 
 use tokio::{
@@ -17,15 +18,27 @@ use super::monitor;
 #[derive(Debug)]
 pub(in crate::turn) struct ChildProcess {
     state: State,
-    /// Closing it asks for the end of the process.
-    requests: PipeWriter,
+    requests: Arc<Requests>,
 }
 
 #[derive(Debug)]
 enum State {
-    Running(oneshot::Receiver<io::Result<ExitStatus>>),
+    Running(oneshot::Receiver<Exit>),
     Exited,
 }
+
+/// The exit of a process.
+#[derive(Debug)]
+pub(in crate::turn) struct Exit {
+    /// It is unknown in a program that ignores SIGCHLD.
+    pub(in crate::turn) status: io::Result<ExitStatus>,
+    /// Whether the process was told to exit, because the service stops.
+    pub(in crate::turn) was_stopped: bool,
+}
+
+/// Requests to the thread of a child.
+#[derive(Debug)]
+pub(super) struct Requests(PipeWriter);
 
 /// This program's ends of a child's pipes.
 #[derive(Debug)]
@@ -46,10 +59,7 @@ pub(super) struct StdPipes {
 // === impl ChildProcess ===
 
 impl ChildProcess {
-    pub(super) const fn new(
-        exit: oneshot::Receiver<io::Result<ExitStatus>>,
-        requests: PipeWriter,
-    ) -> Self {
+    pub(super) const fn new(exit: oneshot::Receiver<Exit>, requests: Arc<Requests>) -> Self {
         Self {
             state: State::Running(exit),
             requests,
@@ -59,26 +69,45 @@ impl ChildProcess {
     /// Waits for the process to exit. The rest of its process group is killed by then. The search for orphaned
     /// processes goes on, and nobody waits for it.
     ///
-    /// # Errors
-    ///
-    /// The status is unknown in a program that ignores SIGCHLD. After it was returned, it is an error too.
+    /// It may be called once.
     ///
     /// # Cancel safety
     ///
     /// It can be called again after its future was dropped.
-    pub(in crate::turn) async fn exited(&mut self) -> io::Result<ExitStatus> {
-        let State::Running(exit) = &mut self.state else {
-            return Err(io::Error::other("the process has exited before"));
+    pub(in crate::turn) async fn exited(&mut self) -> Exit {
+        let exit = match &mut self.state {
+            State::Running(exit) => exit.await.map_err(|_| "the thread of the process panicked"),
+            State::Exited => Err("the process has exited before"),
         };
-        let status = exit.await;
         self.state = State::Exited;
-        status.unwrap_or_else(|_| Err(io::Error::other("the thread of the process panicked")))
+        exit.unwrap_or_else(|reason| Exit {
+            status: Err(io::Error::other(reason)),
+            was_stopped: false,
+        })
+    }
+}
+
+impl Drop for ChildProcess {
+    fn drop(&mut self) {
+        self.requests.send(monitor::KILL);
+    }
+}
+
+// === impl Requests ===
+
+impl Requests {
+    pub(super) const fn new(pipe: PipeWriter) -> Self {
+        Self(pipe)
     }
 
-    /// Sends SIGINT to the process group, as Ctrl-C in a terminal does.
-    pub(in crate::turn) fn interrupt(&mut self) {
-        // An error means that the process has exited. A pipe has room for one byte.
-        let _ = self.requests.write(&[monitor::INTERRUPT]);
+    /// Tells the thread that the service stops.
+    pub(super) fn stop(&self) {
+        self.send(monitor::STOP);
+    }
+
+    fn send(&self, request: u8) {
+        // An error means that the process has exited. A pipe has room for a byte.
+        let _ = (&self.0).write(&[request]);
     }
 }
 

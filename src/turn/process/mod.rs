@@ -18,4 +18,7 @@ mod warnings;
 mod watchdog;
 
 pub use self::drained::Drained;
-pub(in crate::turn) use self::supervisor::{Active, Supervisor, SupervisorConfig};
+pub(in crate::turn) use self::{
+    child::Exit,
+    supervisor::{Active, Supervisor, SupervisorConfig},
+};

@@ -6,6 +6,8 @@
 //!                                                                         └──► the exit status
 //! ```
 //!
+//! When the service stops, the child is interrupted. If it has not exited by the deadline, it is killed.
+//!
 //! A thread, and not a task: fork, exec and the reads of `/proc` block, and the end of a child must not depend
 //! on a runtime that may be shutting down. It is started before the child, so that a system without threads
 //! fails the start, and nothing is left to be started when the child ends.
@@ -27,9 +29,9 @@ use rustix::{
 use tokio::sync::oneshot;
 
 use super::{
-    child::StdPipes,
+    child::{Exit, StdPipes},
     handle::ProcessHandle,
-    supervisor::{Active, Shared},
+    supervisor::{ActiveChild, Shared, Stop},
     tag::Tag,
     tree::{self, Killed},
     warnings,
@@ -41,15 +43,17 @@ use super::{orphans::Search, proc_fs};
 /// How long a killed process may take to exit before that is reported. It needs milliseconds.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long the thread of a child waits for free descriptors, in all.
+#[cfg(target_os = "linux")]
+const DESCRIPTOR_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The pause between two looks at a process that cannot be waited for together with requests.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// The request to interrupt the child, as a byte on the pipe of requests. The end of the pipe is the request
-/// to kill it.
-pub(super) const INTERRUPT: u8 = b'i';
-
-/// The exit status, once the child has exited.
-pub(super) type Exit = oneshot::Sender<io::Result<ExitStatus>>;
+/// The requests, as bytes on a pipe. The end of the pipe is the request to kill as well; but a process that was
+/// forked and has not executed a program yet may have it open.
+pub(super) const STOP: u8 = b's';
+pub(super) const KILL: u8 = b'k';
 
 /// A child that runs, and what is needed to end it.
 pub(super) struct Monitor {
@@ -64,14 +68,16 @@ pub(super) struct Monitor {
     watch: Option<WatchGuard>,
     #[cfg_attr(not(target_os = "linux"), expect(dead_code))]
     shared: Arc<Shared>,
+    /// The deadline of the child, once it is interrupted.
+    stop: Option<Stop>,
     /// Counts the child as active until all is done.
-    _active: Arc<Active>,
+    _active: ActiveChild,
 }
 
 /// Why the wait for a running child is over.
 enum Event {
     Exited,
-    /// Nobody waits for the child any more.
+    /// Nobody waits for the child any more, or its time is over.
     Abandoned,
 }
 
@@ -81,8 +87,10 @@ impl Monitor {
         mut command: Command,
         requests: PipeReader,
         shared: Arc<Shared>,
-        active: Arc<Active>,
+        active: ActiveChild,
     ) -> io::Result<(Self, StdPipes)> {
+        #[cfg(target_os = "linux")]
+        proc_fs::wait_for_descriptors(DESCRIPTOR_TIMEOUT);
         let tag = Tag::set_on(&mut command);
         shared.prepare_watchdog();
         let mut child = command.spawn()?;
@@ -99,6 +107,7 @@ impl Monitor {
             pipes: [inode(&pipes.stdout), inode(&pipes.stderr)],
             watch,
             shared,
+            stop: None,
             _active: active,
         };
         Ok((monitor, pipes))
@@ -106,16 +115,19 @@ impl Monitor {
 
     /// Waits until the child has exited or its [`ChildProcess`](super::ChildProcess) is dropped. Then it ends
     /// everything that is left.
-    pub(super) fn run(mut self, exit: Exit) {
+    pub(super) fn run(mut self, exit: oneshot::Sender<Exit>) {
         let mut killed = Vec::new();
         if let Event::Abandoned = self.wait() {
             killed = tree::kill(&self.process);
             self.wait_for_exit();
         }
         let status = self.reap();
-        self.watch = None;
         // An error means that nobody waits for the status.
-        let _ = exit.send(status);
+        let _ = exit.send(Exit {
+            status,
+            was_stopped: self.stop.is_some(),
+        });
+        self.watch = None;
         killed.extend(self.end_orphans());
         reap_adopted(killed, &self.process);
     }
@@ -123,19 +135,32 @@ impl Monitor {
     /// Waits while the child runs, and serves requests.
     fn wait(&mut self) -> Event {
         loop {
-            let has_request = self.poll(true, None);
+            let deadline = self.stop.and_then(|stop| stop.deadline);
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let has_request = self.poll(true, left);
             if self.has_exited() {
                 return Event::Exited;
+            }
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return Event::Abandoned;
             }
             let mut request = [0];
             if !has_request {
                 continue;
             }
             match self.requests.read(&mut request) {
-                Ok(1) if request == [INTERRUPT] => self.signal_group(Signal::INT),
+                Ok(1) if request == [STOP] => self.interrupt(),
                 _ => return Event::Abandoned,
             }
         }
+    }
+
+    /// Sends SIGINT to the process group, as Ctrl-C in a terminal does, and sets the deadline.
+    fn interrupt(&mut self) {
+        if self.stop.is_none() {
+            self.signal_group(Signal::INT);
+        }
+        self.stop = self.shared.stop();
     }
 
     /// Waits until the killed child has exited, which takes as long as the kernel does.
@@ -215,12 +240,9 @@ impl Monitor {
     /// Ends the orphaned processes of the child, and reports those that it spares. Returns what it has killed.
     #[cfg(target_os = "linux")]
     fn end_orphans(&self) -> Vec<Killed> {
-        let Some(since) = self.process.start else {
-            return Vec::new();
-        };
         let search = Search {
             tag: &self.tag,
-            since,
+            since: self.process.start.unwrap_or_default(),
             pipes: self.pipes,
             kill_doubtful: self.shared.config.kill_doubtful_orphans,
         };

@@ -18,14 +18,14 @@
 use std::{
     collections::{HashMap, HashSet},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, getpid};
 
 use super::{
     handle::ProcessHandle,
-    proc_fs::{self, Output, Stat},
+    proc_fs::{self, Output, Stat, Tagged},
     tag::Tag,
     tree::{self, Killed},
 };
@@ -34,9 +34,11 @@ use super::{
 /// of a pipe between two orphans.
 const MAX_SEARCHES: usize = 16;
 
-/// The pause between a search without a result and the last one: a process has no environment for a moment
-/// while it executes another program.
-const LAST_SEARCH_AFTER: Duration = Duration::from_millis(10);
+/// The pause after the first search without a result. It doubles, because each search reads all of `/proc`.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+
+/// How long to search for the tag of processes that do not show it yet. See [`Tagged::Unknown`].
+const UNKNOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A search for what a child has left behind.
 #[derive(Debug)]
@@ -57,6 +59,14 @@ pub(super) struct Found {
     pub(super) doubtful: Vec<Killed>,
 }
 
+/// The orphaned processes of one search.
+struct Roots {
+    /// Those with the tag.
+    tagged: Vec<(Pid, u64)>,
+    /// Whether there are others that may have it.
+    has_unknown: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Orphan,
@@ -70,11 +80,13 @@ impl Search<'_> {
     /// Searches until there is nothing left to kill.
     pub(super) fn run(&self) -> Found {
         let mut found = Found::default();
-        let mut is_last = false;
-        for _ in 0..MAX_SEARCHES {
+        let deadline = Instant::now() + UNKNOWN_TIMEOUT;
+        let mut pause = FIRST_PAUSE;
+        let mut searches_left = MAX_SEARCHES;
+        while searches_left > 0 {
             let roots = self.roots();
             let (mut victims, mut doubtful) = (Vec::new(), Vec::new());
-            for (pid, start) in roots {
+            for (pid, start) in roots.tagged {
                 match self.judge(pid) {
                     Verdict::Orphan => victims.push((pid, start)),
                     Verdict::Doubtful if self.kill_doubtful => victims.push((pid, start)),
@@ -84,12 +96,16 @@ impl Search<'_> {
             }
             found.doubtful = doubtful;
             if victims.is_empty() {
-                if is_last {
+                // One more in any case: a process that was being forked is not in the list.
+                let is_last = pause > FIRST_PAUSE;
+                if is_last && (!roots.has_unknown || Instant::now() >= deadline) {
                     break;
                 }
-                is_last = true;
-                thread::sleep(LAST_SEARCH_AFTER);
+                thread::sleep(pause);
+                pause *= 2;
+                continue;
             }
+            searches_left -= 1;
             for (pid, start) in victims {
                 if let Some(root) = ProcessHandle::open(pid, start) {
                     found.killed.push((pid, start));
@@ -101,16 +117,25 @@ impl Search<'_> {
     }
 
     /// Returns the processes with the tag whose parent is a reaper of orphans.
-    fn roots(&self) -> Vec<(Pid, u64)> {
+    fn roots(&self) -> Roots {
         let processes: HashMap<_, _> = proc_fs::processes().collect();
         let reapers = reapers(&processes);
         let is_root = |stat: &Stat| {
             let is_orphaned = stat.parent.is_none_or(|parent| reapers.contains(&parent));
-            is_orphaned && stat.start >= self.since && stat.is_readable()
+            is_orphaned && stat.start >= self.since && !stat.is_zombie()
         };
-        let roots = processes.iter().filter(|(_, stat)| is_root(stat));
-        let tagged = roots.filter(|(pid, _)| proc_fs::environment_has(**pid, &self.tag.variable));
-        tagged.map(|(pid, stat)| (*pid, stat.start)).collect()
+        let mut roots = Roots {
+            tagged: Vec::new(),
+            has_unknown: false,
+        };
+        for (pid, stat) in processes.iter().filter(|(_, stat)| is_root(stat)) {
+            match proc_fs::tagged(*pid, stat, &self.tag.variable) {
+                Tagged::Yes => roots.tagged.push((*pid, stat.start)),
+                Tagged::No => {}
+                Tagged::Unknown => roots.has_unknown = true,
+            }
+        }
+        roots
     }
 
     fn judge(&self, pid: Pid) -> Verdict {

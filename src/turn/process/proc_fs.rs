@@ -1,9 +1,12 @@
 //! Processes in Linux's `/proc`. A process that has exited has no value.
 
 use std::{
-    fs,
+    cell::Cell,
+    fs, io,
     path::{Path, PathBuf},
     sync::OnceLock,
+    thread,
+    time::Duration,
 };
 
 use rustix::{
@@ -13,6 +16,16 @@ use rustix::{
     io::Errno,
     process::Pid,
 };
+
+use super::warnings;
+
+/// The pause between two attempts to open a file.
+const PAUSE: Duration = Duration::from_millis(5);
+
+thread_local! {
+    /// How long this thread still waits for a free descriptor.
+    static PATIENCE: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
 
 /// Fields of the file `stat` of a process or a thread.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +37,16 @@ pub(super) struct Stat {
     pub(super) group: Option<Pid>,
     /// The start time, in clock ticks since boot. Two processes with the same id have different ones.
     pub(super) start: u64,
+}
+
+/// Whether a process has a variable in its environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tagged {
+    Yes,
+    /// It has not, or it is a process of another user, which does not show it.
+    No,
+    /// The kernel holds the process, for example for a disk, or is just loading its program.
+    Unknown,
 }
 
 /// Where a process writes to.
@@ -41,6 +64,28 @@ pub(super) enum Output {
     Attached,
 }
 
+/// Has this thread wait for free descriptors, this long in all, when the program or the machine has none left.
+pub(super) fn wait_for_descriptors(patience: Duration) {
+    PATIENCE.set(patience);
+}
+
+/// Opens a file as `open` does, when a descriptor is free.
+fn patiently<T>(open: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        let result = open();
+        let error = result.as_ref().err().and_then(Errno::from_io_error);
+        let left = PATIENCE.get();
+        if left.is_zero() || !matches!(error, Some(Errno::MFILE | Errno::NFILE)) {
+            return result;
+        }
+        thread::sleep(PAUSE);
+        PATIENCE.set(left.saturating_sub(PAUSE));
+        if PATIENCE.get().is_zero() {
+            warnings::descriptors_missing();
+        }
+    }
+}
+
 // === impl Stat ===
 
 impl Stat {
@@ -49,10 +94,10 @@ impl Stat {
         matches!(self.state, 'Z' | 'X')
     }
 
-    /// Returns whether reading the environment of the process ends. It may not while the kernel holds the
-    /// process, and no signal reaches the process then.
-    pub(super) const fn is_readable(&self) -> bool {
-        !self.is_zombie() && self.state != 'D'
+    /// Returns whether the kernel holds the process. Reading the environment may not end then, and no signal
+    /// reaches the process.
+    const fn is_held(&self) -> bool {
+        self.state == 'D'
     }
 
     /// Returns whether the thread runs nothing until it is continued.
@@ -61,7 +106,7 @@ impl Stat {
     }
 
     fn read(directory: &Path) -> Option<Self> {
-        let stat = fs::read_to_string(directory.join("stat")).ok()?;
+        let stat = patiently(|| fs::read_to_string(directory.join("stat"))).ok()?;
         // The name before is in parentheses and may have any character.
         let (_, fields) = stat.rsplit_once(") ")?;
         let mut fields = fields.split(' ');
@@ -84,7 +129,7 @@ pub(super) fn stat(pid: Pid) -> Option<Stat> {
 
 /// Returns all processes.
 pub(super) fn processes() -> impl Iterator<Item = (Pid, Stat)> {
-    let entries = is_ours().then(|| fs::read_dir("/proc"));
+    let entries = is_ours().then(|| patiently(|| fs::read_dir("/proc")));
     let names = entries.into_iter().flatten().flatten().flatten();
     names.filter_map(|entry| {
         let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
@@ -94,8 +139,8 @@ pub(super) fn processes() -> impl Iterator<Item = (Pid, Stat)> {
 
 /// Returns the children of a process, of all its threads, with their start times.
 pub(super) fn children(parent: Pid) -> Vec<(Pid, u64)> {
-    let lists =
-        threads(parent).filter_map(|thread| fs::read_to_string(thread.join("children")).ok());
+    let lists = threads(parent)
+        .filter_map(|thread| patiently(|| fs::read_to_string(thread.join("children"))).ok());
     let lists: Vec<_> = lists.collect();
     let pids = lists.iter().flat_map(|list| list.split_whitespace());
     let child = |pid: &str| {
@@ -112,12 +157,24 @@ pub(super) fn has_stopped(pid: Pid) -> bool {
 }
 
 /// Returns whether the environment that a process was started with has `variable`, as `NAME=VALUE`.
-///
-/// It is unknown for processes of other users.
-pub(super) fn environment_has(pid: Pid, variable: &str) -> bool {
-    let environment = fs::read(directory(pid).join("environ")).unwrap_or_default();
+pub(super) fn tagged(pid: Pid, stat: &Stat, variable: &str) -> Tagged {
+    if stat.is_held() {
+        return Tagged::Unknown;
+    }
+    let read = |name| patiently(|| fs::read(directory(pid).join(name)));
+    let Ok(environment) = read("environ") else {
+        return Tagged::No;
+    };
     let mut variables = environment.split(|byte| *byte == 0);
-    variables.any(|each| each == variable.as_bytes())
+    if variables.any(|each| each == variable.as_bytes()) {
+        return Tagged::Yes;
+    }
+    // A process that executes a program has no arguments either, until the program is loaded.
+    let is_loading = environment.is_empty() && read("cmdline").is_ok_and(|line| line.is_empty());
+    match is_loading {
+        true => Tagged::Unknown,
+        false => Tagged::No,
+    }
 }
 
 /// Returns where a descriptor of a process leads.
@@ -136,23 +193,23 @@ pub(super) fn output(pid: Pid, descriptor: u8) -> Output {
     }
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let is_dead = match rustix::fs::open(&path, flags, Mode::empty()) {
-        Ok(file) => has_hung_up(&file),
-        // What a terminal returns.
-        Err(error) => matches!(error, Errno::IO | Errno::NXIO),
+        // Opening a terminal fails when it has hung up; opening a pipe never fails, unlike a FIFO.
+        Ok(output) => has_no_reader(&output),
+        Err(error) => matches!(error, Errno::IO | Errno::NOENT | Errno::NXIO),
     };
-    match pipe.and_then(inode) {
-        _ if is_dead => Output::Dead,
-        Some(inode) => Output::Pipe(inode),
-        None => Output::Attached,
+    match is_dead {
+        true => Output::Dead,
+        false => pipe.and_then(inode).map_or(Output::Attached, Output::Pipe),
     }
 }
 
-/// Returns whether the other end of a pipe or a terminal is closed.
-fn has_hung_up(file: &OwnedFd) -> bool {
-    let mut descriptors = [PollFd::new(file, PollFlags::OUT)];
-    let polled = poll(&mut descriptors, Some(&Timespec::default()));
-    let hung_up = PollFlags::ERR | PollFlags::HUP;
-    polled.is_ok() && descriptors[0].revents().intersects(hung_up)
+/// Returns whether writing to a pipe or a terminal would fail.
+fn has_no_reader(output: &OwnedFd) -> bool {
+    let mut outputs = [PollFd::new(output, PollFlags::OUT)];
+    let now = Timespec::default();
+    let polled = poll(&mut outputs, Some(&now));
+    let failed = PollFlags::ERR | PollFlags::HUP;
+    polled.is_ok() && outputs[0].revents().intersects(failed)
 }
 
 /// Returns the number in `4026]`.
@@ -162,7 +219,7 @@ fn inode(text: &[u8]) -> Option<u64> {
 }
 
 fn threads(pid: Pid) -> impl Iterator<Item = PathBuf> {
-    let entries = fs::read_dir(directory(pid).join("task"));
+    let entries = patiently(|| fs::read_dir(directory(pid).join("task")));
     let entries = entries.into_iter().flatten().flatten();
     entries.map(|entry| entry.path())
 }

@@ -50,3 +50,13 @@ pub(super) fn watchdog_not_reaped(error: &io::Error) {
         "a watchdog that has exited stays a zombie, since a thread did not start: {error}"
     );
 }
+
+/// The thread of a child has no free descriptor to read `/proc` with.
+#[cfg(target_os = "linux")]
+pub(super) fn descriptors_missing() {
+    #[cfg(feature = "tracing")]
+    ::tracing::warn!(
+        target: "codex_telemetry",
+        "processes of a turn may be left: the program has too many open files to find them"
+    );
+}

@@ -136,7 +136,9 @@ impl State {
 
     /// Kills the shell. It is dead before its pipe is closed, which it would take for the death of the program.
     fn kill(&mut self) {
-        if let Some(mut shell) = self.shell.take() {
+        // Its id may belong to another process if something else in this program has reaped it.
+        let is_running = self.is_running();
+        if let Some(mut shell) = self.shell.take().filter(|_| is_running) {
             let _ = shell.kill();
             let _ = shell.wait();
         }
