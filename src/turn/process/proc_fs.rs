@@ -243,45 +243,49 @@ mod tests {
     use std::{
         fs::File,
         io::pipe,
-        process::{Child, Command, Stdio},
+        process::{Command, Stdio},
+        time::Instant,
     };
 
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
     use super::*;
 
-    /// Returns where the standard output of a process with this output leads, after `then`.
-    fn output_to(stdout: impl Into<Stdio>, then: impl FnOnce()) -> Output {
+    /// Starts a process with this standard output, does `then`, and waits until the output leads where it is
+    /// expected to. Another thread that forks at this moment has everything open until it executes a program.
+    #[track_caller]
+    fn check(expected: Output, stdout: impl Into<Stdio>, then: impl FnOnce()) {
         let mut child = Command::new("sleep")
             .arg("300")
             .stdout(stdout)
             .spawn()
             .unwrap();
         then();
-        let output = output_of(&child);
+        let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while output(pid, 1) != expected && Instant::now() < deadline {
+            thread::yield_now();
+        }
+        let output = output(pid, 1);
         child.kill().unwrap();
         child.wait().unwrap();
-        output
-    }
-
-    fn output_of(child: &Child) -> Output {
-        output(Pid::from_raw(child.id().cast_signed()).unwrap(), 1)
+        assert_eq!(output, expected);
     }
 
     #[test]
     fn an_output_to_a_file_or_a_device_is_detached() {
-        assert_eq!(output_to(Stdio::null(), || ()), Output::Detached);
+        check(Output::Detached, Stdio::null(), || ());
         let file = tempfile::tempfile().unwrap();
-        assert_eq!(output_to(file, || ()), Output::Detached);
+        check(Output::Detached, file, || ());
     }
 
     #[test]
     fn a_pipe_is_dead_once_its_reader_is_closed() {
         let (reader, writer) = pipe().unwrap();
         let inode = rustix::fs::fstat(&reader).unwrap().st_ino;
-        assert_eq!(output_to(writer, || ()), Output::Pipe(inode));
+        check(Output::Pipe(inode), writer, || ());
         let (reader, writer) = pipe().unwrap();
-        assert_eq!(output_to(writer, || drop(reader)), Output::Dead);
+        check(Output::Dead, writer, || drop(reader));
     }
 
     #[test]
@@ -299,15 +303,15 @@ mod tests {
             (terminal, slave)
         };
         let (_master, slave) = terminal();
-        assert_eq!(output_to(slave, || ()), Output::Attached);
+        check(Output::Attached, slave, || ());
         let (master, slave) = terminal();
-        assert_eq!(output_to(slave, || drop(master)), Output::Dead);
+        check(Output::Dead, slave, || drop(master));
     }
 
     #[test]
     fn a_socket_is_attached() {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         let theirs = std::os::fd::OwnedFd::from(theirs);
-        assert_eq!(output_to(theirs, || drop(ours)), Output::Attached);
+        check(Output::Attached, theirs, || drop(ours));
     }
 }
