@@ -77,9 +77,10 @@ use crate::{
 ///   [`kill_doubtful_orphans`](TurnServiceBuilder::kill_doubtful_orphans).
 ///
 /// A program that dies without dropping its futures, for example by SIGKILL, leaves no processes either: the
-/// [`watchdog`](TurnServiceBuilder::watchdog) kills Codex and what is below it, unless it is disabled. A program
-/// that means to exit drops its turns and waits for [`drain`](Self::drain), or calls
-/// [`shutdown`](Self::shutdown).
+/// [`watchdog`](TurnServiceBuilder::watchdog) kills Codex and what is below it, unless it is disabled.
+///
+/// **Before a program exits**, it waits for [`drain`](Self::drain), or calls [`shutdown`](Self::shutdown).
+/// Otherwise what a turn has left just before, or a dropped turn's processes, may live on.
 #[derive(Clone, Debug)]
 pub struct TurnService {
     config: Arc<Config>,
@@ -120,7 +121,8 @@ impl TurnService {
     }
 
     /// Returns the number of active turns of this service and its clones: those whose future exists and has
-    /// not returned, and those whose processes are still being ended.
+    /// not returned, and those whose processes are still being ended. After a [`shutdown`](Self::shutdown),
+    /// only the latter count.
     #[must_use]
     pub fn active(&self) -> usize {
         self.supervisor.active()
@@ -158,9 +160,9 @@ impl TurnService {
     ///
     /// New turns fail with [`TurnError::Stopped`]. Codex gets SIGINT, as by Ctrl-C in a terminal. So it can write
     /// down what the turns have used, which a later turn of the thread builds on. What has not exited after
-    /// `grace` is killed. A turn that Codex does not end before fails with [`TurnError::Stopped`].
-    ///
-    /// The futures of the turns have to be polled meanwhile. One that is dropped ends at once.
+    /// `grace` is killed; of several calls, the earliest deadline counts. A turn that Codex does not end before
+    /// fails with [`TurnError::Stopped`], and so does one that has not started Codex. All that happens whether or
+    /// not the futures of the turns are polled.
     ///
     /// # Cancel safety
     ///
