@@ -66,7 +66,6 @@ pub(super) struct Monitor {
     pipes: [Option<u64>; 2],
     /// `None` without a watchdog.
     watch: Option<WatchGuard>,
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code))]
     shared: Arc<Shared>,
     /// The deadline of the child, once it is interrupted.
     stop: Option<Stop>,
