@@ -99,7 +99,6 @@ pub(crate) fn in_program() -> Option<(String, String)> {
 }
 
 /// Has the program write its warnings to the log.
-#[cfg(feature = "tracing")]
 pub(crate) fn start_log() {
     let path = Path::new(&env::var(DIRECTORY).unwrap()).join(LOG);
     let file = std::sync::Mutex::new(fs::File::create(path).unwrap());

@@ -1,6 +1,6 @@
 //! What a program warns of, in its log. Each test runs in a program of its own, since the warnings come from
 //! threads of the crate.
-#![cfg(all(target_os = "linux", feature = "tracing"))]
+#![cfg(target_os = "linux")]
 
 use std::{sync::mpsc, thread};
 
