@@ -18,30 +18,14 @@
 //! Each signal has a pipeline of its own: a receiver that hangs does not delay the other signals.
 
 pub mod config;
-mod diagnostics;
-mod exporter;
-#[cfg(feature = "grpc")]
-mod grpc;
-mod http;
-mod log;
-mod metrics;
-mod names;
-mod outcome;
-mod pipeline;
-mod probe;
-mod queue;
-mod shared;
+mod convert;
+mod delivery;
+mod export;
 mod sink;
-mod span;
-mod stats;
-mod tls;
-mod undelivered;
-mod worker;
 
 pub use self::{
     config::{OtlpConfig, Signal},
-    probe::{ProbeError, ProbeErrorKind, probe},
+    delivery::{SignalStats, Stats, Undelivered},
+    export::{ProbeError, ProbeErrorKind, probe},
     sink::{OtlpSink, OtlpSinkBuilder, from_env},
-    stats::{SignalStats, Stats},
-    undelivered::Undelivered,
 };

@@ -18,13 +18,11 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::{
     config::{ConfigWithWarnings, Endpoint, OtlpConfig, Signal},
-    exporter::{CUSTOM, Exporter},
-    probe::{ProbeError, probe},
-    queue::Queue,
-    shared::Shared,
-    stats::Stats,
-    undelivered::Undelivered,
-    worker::{self, Command, Purpose, StartPipeline, Worker},
+    delivery::{
+        Queue, Shared, Stats, Undelivered,
+        worker::{self, Command, Purpose, StartPipeline, Worker},
+    },
+    export::{CUSTOM, Exporter, ProbeError, probe},
 };
 use crate::{event::Event, sink::Sink};
 
@@ -313,7 +311,8 @@ impl OtlpSinkBuilder {
     pub fn start(self) -> OtlpSink {
         let Self { config, custom } = self;
         let custom_signals: Vec<_> = custom.keys().copied().collect();
-        let queue = Queue::new(config.limits().queue_capacity, config.limits().batch_size);
+        let limits = config.limits();
+        let queue = Queue::new(limits.queue_capacity(), limits.spans.batch_size);
         let shared = Arc::new(Shared::new(queue, |signal| {
             if custom_signals.contains(&signal) {
                 return Some(CUSTOM.to_owned());

@@ -131,8 +131,11 @@ fn arbitrary_variables_cause_no_panic_and_no_value_out_of_bounds() {
         };
         enabled += 1;
         let limits = config.limits();
-        assert!((1..=limits.queue_capacity).contains(&limits.batch_size));
-        assert!(!limits.schedule_delay.is_zero() && !limits.metric_interval.is_zero());
+        for batch in [limits.spans, limits.logs] {
+            assert!((1..=batch.queue_capacity).contains(&batch.batch_size));
+            assert!(!batch.schedule_delay.is_zero());
+        }
+        assert!(!limits.metric_interval.is_zero());
         let signals = Signal::ALL.map(|signal| config.signal(signal));
         assert!(signals.iter().any(Option::is_some), "{variables:?}");
         for signal in signals.into_iter().flatten() {

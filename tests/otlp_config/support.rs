@@ -70,9 +70,9 @@ pub(crate) fn fact_of(with_warnings: &ConfigWithWarnings, fact: &str) -> String 
     match fact {
         "signals" => signals(config).join(","),
         "sampler" => format!("{:?}", config.sampler()),
-        "queue" => config.limits().queue_capacity.to_string(),
-        "batch" => config.limits().batch_size.to_string(),
-        "delay" => config.limits().schedule_delay.as_millis().to_string(),
+        "queue" => config.limits().spans.queue_capacity.to_string(),
+        "batch" => config.limits().spans.batch_size.to_string(),
+        "delay" => config.limits().spans.schedule_delay.as_millis().to_string(),
         "interval" => config.limits().metric_interval.as_millis().to_string(),
         key => {
             let found = config.resource().get(&key.to_owned().into());

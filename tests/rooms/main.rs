@@ -33,7 +33,10 @@ const PAGES: &[&str] = &["design", "error_classes", "overhead", "readme", "runbo
 /// The floors inside of a room, the lowest first. `""` stands for the files of the room itself.
 const INNER_FLOORS: &[(&str, &[&[&str]])] = &[
     ("turn", &[&["process"], &[""], &["exec"]]),
-    ("otlp", &[&["config"], &[""]]),
+    (
+        "otlp",
+        &[&["config"], &["convert"], &["export"], &["delivery"], &[""]],
+    ),
 ];
 
 /// The rooms that need Unix.

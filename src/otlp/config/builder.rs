@@ -4,9 +4,9 @@ use http::HeaderMap;
 use opentelemetry::KeyValue;
 
 use super::{
-    ClientCertificate, ConfigError, Endpoint, OtlpConfig, Protocol, Sampler, Signal, SignalConfig,
-    Tls,
-    otlp_config::{Limits, REQUEST_TIMEOUT, SERVICE_NAME, default_resource_attributes},
+    ClientCertificate, ConfigError, Endpoint, HistogramAggregation, Limits, LogSelection,
+    OtlpConfig, Protocol, Sampler, Signal, SignalConfig, Temporality, Tls,
+    otlp_config::{REQUEST_TIMEOUT, SERVICE_NAME, default_resource_attributes},
     value::{InvalidValue, check_count, check_duration, check_ratio, insert_header},
 };
 
@@ -51,6 +51,11 @@ pub struct OtlpConfigBuilder {
     sampler: Sampler,
     limits: Limits,
     batch_size: Option<usize>,
+    temporality: Temporality,
+    histogram_aggregation: HistogramAggregation,
+    log_selection: LogSelection,
+    keeps_failures: bool,
+    captures_content: bool,
     error: Option<ConfigError>,
 }
 
@@ -153,7 +158,8 @@ impl OtlpConfigBuilder {
     /// Sets the maximum number of events in the queue.
     pub fn queue_capacity(mut self, events: usize) -> Self {
         self.check("queue_capacity", check_count(events));
-        self.limits.queue_capacity = events;
+        self.limits.spans.queue_capacity = events;
+        self.limits.logs.queue_capacity = events;
         self
     }
 
@@ -166,7 +172,8 @@ impl OtlpConfigBuilder {
     /// Sets how long spans and log records wait for a batch to fill.
     pub fn schedule_delay(mut self, delay: Duration) -> Self {
         self.check("schedule_delay", check_duration(delay));
-        self.limits.schedule_delay = delay;
+        self.limits.spans.schedule_delay = delay;
+        self.limits.logs.schedule_delay = delay;
         self
     }
 
@@ -174,6 +181,63 @@ impl OtlpConfigBuilder {
     pub fn metric_interval(mut self, interval: Duration) -> Self {
         self.check("metric_interval", check_duration(interval));
         self.limits.metric_interval = interval;
+        self
+    }
+
+    /// Sets the maximum size of the events that wait for their export, in bytes.
+    pub fn queue_bytes(mut self, bytes: usize) -> Self {
+        self.limits.queue_bytes = bytes;
+        self
+    }
+
+    /// Sets the maximum size of a request before its compression, in bytes.
+    pub fn message_bytes(mut self, bytes: usize) -> Self {
+        self.limits.message_bytes = bytes;
+        self
+    }
+
+    /// Sets how long an export is retried, from its first attempt on.
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.check("max_age", check_duration(age));
+        self.limits.max_age = age;
+        self
+    }
+
+    /// Sets the time limit of one request with metrics.
+    pub fn metric_timeout(mut self, timeout: Duration) -> Self {
+        self.check("metric_timeout", check_duration(timeout));
+        self.limits.metric_timeout = timeout;
+        self
+    }
+
+    /// Sets what the points of sums and histograms report.
+    pub fn temporality(mut self, temporality: Temporality) -> Self {
+        self.temporality = temporality;
+        self
+    }
+
+    /// Sets how histograms are exported.
+    pub fn histogram_aggregation(mut self, aggregation: HistogramAggregation) -> Self {
+        self.histogram_aggregation = aggregation;
+        self
+    }
+
+    /// Sets which log records are exported.
+    pub fn log_selection(mut self, selection: LogSelection) -> Self {
+        self.log_selection = selection;
+        self
+    }
+
+    /// Sets whether the spans of a failed trace are exported even if the trace was not sampled.
+    pub fn keep_failures(mut self, keep: bool) -> Self {
+        self.keeps_failures = keep;
+        self
+    }
+
+    /// Sets whether spans have the contents of messages and of tool calls: prompts, answers, arguments and
+    /// results. They may be confidential.
+    pub fn capture_content(mut self, capture: bool) -> Self {
+        self.captures_content = capture;
         self
     }
 
@@ -186,10 +250,12 @@ impl OtlpConfigBuilder {
     /// signal at all.
     pub fn build(mut self) -> Result<OtlpConfig, ConfigError> {
         let mut limits = self.limits;
-        let batch_size = self.batch_size;
-        limits.batch_size = batch_size.unwrap_or(limits.batch_size.min(limits.queue_capacity));
-        if limits.batch_size > limits.queue_capacity {
-            self.check::<()>("batch_size", Err("larger than the queue".into()));
+        for batch in [&mut limits.spans, &mut limits.logs] {
+            let default = batch.batch_size.min(batch.queue_capacity);
+            batch.batch_size = self.batch_size.unwrap_or(default);
+            if batch.batch_size > batch.queue_capacity {
+                self.check::<()>("batch_size", Err("larger than the queue".into()));
+            }
         }
         let signals = Signal::ALL.map(|signal| self.signal(signal));
         if signals.iter().all(Option::is_none) {
@@ -204,6 +270,11 @@ impl OtlpConfigBuilder {
                 resource_attributes,
                 sampler: self.sampler,
                 limits,
+                temporality: self.temporality,
+                histogram_aggregation: self.histogram_aggregation,
+                log_selection: self.log_selection,
+                keeps_failures: self.keeps_failures,
+                captures_content: self.captures_content,
             }),
         }
     }

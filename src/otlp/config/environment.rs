@@ -4,9 +4,9 @@ use http::HeaderMap;
 use opentelemetry::KeyValue;
 
 use super::{
-    ClientCertificate, ConfigError, Endpoint, OtlpConfig, Protocol, Sampler, Signal, SignalConfig,
-    Tls,
-    otlp_config::{self, Limits, REQUEST_TIMEOUT, default_resource_attributes},
+    BatchLimits, ClientCertificate, ConfigError, Endpoint, HistogramAggregation, Limits,
+    LogSelection, OtlpConfig, Protocol, Sampler, Signal, SignalConfig, Temporality, Tls,
+    otlp_config::{self, REQUEST_TIMEOUT, default_resource_attributes},
     value::{
         InvalidValue, parse_attributes, parse_bool, parse_compression, parse_count, parse_headers,
         parse_keyword, parse_millis, parse_ratio, parse_switch,
@@ -135,6 +135,11 @@ impl Environment {
             signals,
             sampler: sampler.unwrap_or_default(),
             limits,
+            temporality: Temporality::default(),
+            histogram_aggregation: HistogramAggregation::default(),
+            log_selection: LogSelection::default(),
+            keeps_failures: false,
+            captures_content: false,
         })
     }
 
@@ -245,7 +250,7 @@ impl Environment {
     }
 
     fn limits(&mut self, exports_metrics: bool) -> Limits {
-        let default = Limits::default();
+        let default = BatchLimits::default();
         let queue_capacity = self.read(QUEUE_SIZE, parse_count);
         let queue_capacity = queue_capacity.unwrap_or(default.queue_capacity);
         let batch_size = self.read(BATCH_SIZE, parse_count);
@@ -255,11 +260,17 @@ impl Environment {
         }
         let delay = self.read(SCHEDULE_DELAY, parse_millis);
         let interval = exports_metrics.then(|| self.read(METRIC_INTERVAL, parse_millis));
-        Limits {
+        let batch = BatchLimits {
             queue_capacity,
             batch_size: batch_size.unwrap_or(default.batch_size).min(queue_capacity),
             schedule_delay: delay.unwrap_or(default.schedule_delay),
+        };
+        let default = Limits::default();
+        Limits {
+            spans: batch,
+            logs: batch,
             metric_interval: interval.flatten().unwrap_or(default.metric_interval),
+            ..default
         }
     }
 

@@ -1,18 +1,24 @@
 #![doc = include_str!("../../../docs/otlp.md")]
 
+mod aggregation;
 mod builder;
 mod endpoint;
 mod environment;
+mod limits;
+mod log_selection;
 mod otlp_config;
 mod sampler;
 mod signal;
 mod value;
 
 pub use self::{
+    aggregation::{HistogramAggregation, Temporality},
     builder::OtlpConfigBuilder,
     endpoint::Endpoint,
     environment::ConfigWithWarnings,
-    otlp_config::{Limits, OtlpConfig},
+    limits::{BatchLimits, Limits},
+    log_selection::LogSelection,
+    otlp_config::OtlpConfig,
     sampler::Sampler,
     signal::{ClientCertificate, Protocol, Signal, SignalConfig, Tls},
     value::ConfigError,

@@ -3,7 +3,9 @@ use std::{env, time::Duration};
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
 
-use super::{Sampler, Signal, SignalConfig};
+use super::{
+    HistogramAggregation, Limits, LogSelection, Sampler, Signal, SignalConfig, Temporality,
+};
 
 pub(super) const SERVICE_NAME: &str = "service.name";
 /// The default time limit of one request.
@@ -30,20 +32,11 @@ pub struct OtlpConfig {
     pub(super) resource_attributes: Vec<KeyValue>,
     pub(super) sampler: Sampler,
     pub(super) limits: Limits,
-}
-
-/// The limits of the queue and of the exports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Limits {
-    /// The maximum number of events in the queue. The sink drops further events and counts them.
-    pub queue_capacity: usize,
-    /// The maximum number of spans or log records in one request. It is at most the queue capacity.
-    pub batch_size: usize,
-    /// How long spans and log records wait for a batch to fill.
-    pub schedule_delay: Duration,
-    /// The interval between two exports of metrics.
-    pub metric_interval: Duration,
+    pub(super) temporality: Temporality,
+    pub(super) histogram_aggregation: HistogramAggregation,
+    pub(super) log_selection: LogSelection,
+    pub(super) keeps_failures: bool,
+    pub(super) captures_content: bool,
 }
 
 /// Returns the attributes of an exporting program that sets none: the `service.name` that the OpenTelemetry
@@ -110,19 +103,34 @@ impl OtlpConfig {
     pub fn limits(&self) -> Limits {
         self.limits
     }
-}
 
-// === impl Limits ===
+    /// Returns what the points of sums and histograms report.
+    #[must_use]
+    pub fn temporality(&self) -> Temporality {
+        self.temporality
+    }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            // The 2048 of the specification count spans. This queue holds events: two for each call,
-            // and a turn hands over those of its tools at once. An empty slot takes 16 bytes.
-            queue_capacity: 16_384,
-            batch_size: 512,
-            schedule_delay: Duration::from_secs(5),
-            metric_interval: Duration::from_secs(60),
-        }
+    /// Returns how histograms are exported.
+    #[must_use]
+    pub fn histogram_aggregation(&self) -> HistogramAggregation {
+        self.histogram_aggregation
+    }
+
+    /// Returns which log records are exported.
+    #[must_use]
+    pub fn log_selection(&self) -> LogSelection {
+        self.log_selection
+    }
+
+    /// Returns whether the spans of a failed trace are exported even if the trace was not sampled.
+    #[must_use]
+    pub fn keeps_failures(&self) -> bool {
+        self.keeps_failures
+    }
+
+    /// Returns whether spans have the contents of messages and of tool calls.
+    #[must_use]
+    pub fn captures_content(&self) -> bool {
+        self.captures_content
     }
 }

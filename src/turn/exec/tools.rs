@@ -8,7 +8,7 @@ use crate::{
     turn::{Item, ItemKind, ItemStatus, Sandbox, failure},
 };
 
-/// The maximum length of a name in an event, in bytes.
+/// The maximum length of a name in an attribute, in bytes. The call itself cuts its own name and ids.
 const MAX_NAME: usize = 256;
 
 /// Opens the call of an item; `None` when the item is not a tool call.
@@ -17,11 +17,11 @@ pub(super) fn open(turn: &CallContext, item: &Item) -> Option<CallGuard> {
         ItemKind::CommandExecution { .. } => ("command_execution".into(), "extension"),
         ItemKind::FileChange { .. } => ("file_change".into(), "extension"),
         ItemKind::WebSearch { .. } => ("web_search".into(), "extension"),
-        ItemKind::CollabToolCall { tool, .. } => (short(tool), "extension"),
-        ItemKind::McpToolCall { tool, .. } => (short(tool), "function"),
+        ItemKind::CollabToolCall { tool, .. } => (tool.clone().into(), "extension"),
+        ItemKind::McpToolCall { tool, .. } => (tool.clone().into(), "function"),
         _ => return None,
     };
-    let call = turn.open_child(Operation::Tool, Some(name), Some(short(&item.id)));
+    let call = turn.open_child(Operation::Tool, Some(name), Some(item.id.clone().into()));
     call.record(names::TOOL_TYPE, kind);
     if let ItemKind::McpToolCall { server, .. } = &item.kind {
         call.record(names::MCP_SERVER, short(server));

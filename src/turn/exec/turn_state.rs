@@ -151,7 +151,7 @@ impl TurnState {
     }
 
     fn thread_started(&mut self, thread_id: &str) -> Result<(), TurnError> {
-        self.context.record_thread_id(tools::short(thread_id));
+        self.context.record_thread_id(thread_id.to_owned());
         self.turn.thread_id = Some(thread_id.to_owned());
         // Codex starts a new thread, without an error, when it does not recognize the id.
         match &self.resumed {

@@ -1,8 +1,8 @@
 use std::fmt;
 
-use super::config::Signal;
+use crate::otlp::config::Signal;
 
-/// The counters of an [`OtlpSink`](super::OtlpSink), by signal.
+/// The counters of an [`OtlpSink`](crate::OtlpSink), by signal.
 ///
 /// With the feature `json` it implements `serde::Serialize`.
 ///

@@ -6,11 +6,11 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 
-use super::config::Tls;
+use crate::otlp::config::Tls;
 
 /// Returns a TLS configuration with the configured roots or else those of the system, and with the
 /// client certificate if there is one.
-pub(super) fn client_config(tls: &Tls) -> Result<ClientConfig, String> {
+pub(crate) fn client_config(tls: &Tls) -> Result<ClientConfig, String> {
     let builder = builder()?.with_root_certificates(roots(tls.ca_file.as_deref())?);
     let Some(files) = &tls.client_certificate else {
         return Ok(builder.with_no_client_auth());
@@ -27,13 +27,13 @@ pub(super) fn client_config(tls: &Tls) -> Result<ClientConfig, String> {
 }
 
 /// Returns a TLS configuration that trusts no server, for a client that does not use TLS.
-pub(super) fn unused() -> Result<ClientConfig, String> {
+pub(crate) fn unused() -> Result<ClientConfig, String> {
     let builder = builder()?.with_root_certificates(RootCertStore::empty());
     Ok(builder.with_no_client_auth())
 }
 
 /// Returns the error of a file that cannot be read or parsed.
-pub(super) fn unreadable(path: &Path, error: &impl Display) -> String {
+pub(crate) fn unreadable(path: &Path, error: &impl Display) -> String {
     format!("{} cannot be read: {error}", path.display())
 }
 

@@ -7,12 +7,11 @@ use opentelemetry_otlp::{
     Compression, Protocol as OtlpProtocol, RetryPolicy, WithExportConfig, WithHttpConfig,
 };
 
-use super::{
-    config::{Protocol, SignalConfig},
-    diagnostics::Collector,
-    tls,
+use super::{diagnostics::Collector, tls};
+use crate::{
+    event::error_text,
+    otlp::config::{Protocol, SignalConfig},
 };
-use crate::event::error_text;
 
 /// How much of a response is read, in bytes. A partial success is short, and other pages are not needed.
 const MAX_BODY: usize = 64 * 1024;
@@ -26,7 +25,7 @@ struct Client {
 }
 
 /// Configures an exporter over HTTP.
-pub(super) fn configure<B>(
+pub(crate) fn configure<B>(
     builder: B,
     config: &SignalConfig,
     diagnostics: &Collector,
@@ -51,7 +50,7 @@ where
 }
 
 /// Returns the headers of every request. The configuration marks their values as sensitive.
-pub(super) fn headers(config: &SignalConfig) -> HeaderMap {
+pub(crate) fn headers(config: &SignalConfig) -> HeaderMap {
     let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
     let mut headers = HeaderMap::new();
     headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));

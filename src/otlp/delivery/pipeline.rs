@@ -16,12 +16,11 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use super::{
-    config::Signal,
-    outcome::ExportOutcome,
-    shared::{Shared, SignalCounters},
+use super::shared::{Shared, SignalCounters};
+use crate::{
+    event::Event,
+    otlp::{config::Signal, export::ExportOutcome},
 };
-use crate::event::Event;
 
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const MAX_DELAY: Duration = Duration::from_secs(30);
@@ -32,7 +31,7 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 /// the export thread uses it.
 ///
 /// Records are acknowledged in the order in which they were received: each is exported or failed then.
-pub(super) struct Pipeline {
+pub(crate) struct Pipeline {
     signal: Signal,
     shared: Arc<Shared>,
     buffer: RefCell<VecDeque<Event>>,
@@ -52,7 +51,7 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
-    pub(super) fn new(signal: Signal, shared: &Arc<Shared>, capacity: usize) -> Rc<Self> {
+    pub(crate) fn new(signal: Signal, shared: &Arc<Shared>, capacity: usize) -> Rc<Self> {
         Rc::new(Self {
             signal,
             shared: Arc::clone(shared),
@@ -69,12 +68,12 @@ impl Pipeline {
         })
     }
 
-    pub(super) fn signal(&self) -> Signal {
+    pub(crate) fn signal(&self) -> Signal {
         self.signal
     }
 
     /// Buffers an event. If the buffer is full, drops the event and counts it as failed.
-    pub(super) fn push(&self, event: Event) {
+    pub(crate) fn push(&self, event: Event) {
         let mut buffer = self.buffer.borrow_mut();
         if buffer.len() < self.capacity {
             buffer.push_back(event);
@@ -88,50 +87,50 @@ impl Pipeline {
     }
 
     /// Counts a record that is not in the buffer: metrics are in their instruments.
-    pub(super) fn receive(&self) {
+    pub(crate) fn receive(&self) {
         self.received.update(|received| received + 1);
     }
 
     /// Wakes the export after a number of events were pushed.
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.buffered.notify_one();
     }
 
     /// Asks for an early export or retry, if there are pending records.
-    pub(super) fn request_flush(&self) {
+    pub(crate) fn request_flush(&self) {
         if self.pending(self.received.get()) > 0 {
             self.flush_requested.notify_one();
         }
     }
 
-    pub(super) fn received(&self) -> u64 {
+    pub(crate) fn received(&self) -> u64 {
         self.received.get()
     }
 
-    pub(super) fn failed(&self) -> u64 {
+    pub(crate) fn failed(&self) -> u64 {
         self.failed.get()
     }
 
-    pub(super) fn dropped(&self) -> u64 {
+    pub(crate) fn dropped(&self) -> u64 {
         self.dropped.get()
     }
 
     /// Returns how many of the first `target` records are not acknowledged yet.
-    pub(super) fn pending(&self, target: u64) -> u64 {
+    pub(crate) fn pending(&self, target: u64) -> u64 {
         target.saturating_sub(self.acknowledged.get())
     }
 
     /// Returns the number of failed and dropped records that no flush has reported.
-    pub(super) fn unreported(&self) -> u64 {
+    pub(crate) fn unreported(&self) -> u64 {
         (self.failed.get() + self.dropped.get()).saturating_sub(self.reported.get())
     }
 
-    pub(super) fn report(&self, failed: u64) {
+    pub(crate) fn report(&self, failed: u64) {
         self.reported.update(|reported| reported + failed);
     }
 
     /// Waits until the first `target` records are acknowledged.
-    pub(super) async fn acknowledged(&self, target: u64) {
+    pub(crate) async fn acknowledged(&self, target: u64) {
         loop {
             let progress = self.progress.notified();
             if self.pending(target) == 0 {
@@ -142,7 +141,7 @@ impl Pipeline {
     }
 
     /// Exports the buffer for ever, batch by batch.
-    pub(super) async fn export_events(
+    pub(crate) async fn export_events(
         &self,
         batch_size: usize,
         export: impl AsyncFn(&[Event]) -> ExportOutcome,
@@ -156,7 +155,7 @@ impl Pipeline {
 
     /// Exports cumulative totals for ever: at each interval, and when a flush is requested. Each export
     /// includes what earlier ones did not deliver, so measurements fail only when an export is rejected.
-    pub(super) async fn export_totals(
+    pub(crate) async fn export_totals(
         &self,
         interval: Duration,
         export: impl AsyncFn() -> ExportOutcome,
@@ -196,7 +195,7 @@ impl Pipeline {
                     problem,
                     retry_after,
                 } => {
-                    self.counters().problem = Some(problem.into());
+                    self.counters().problem = Some(problem.text.into());
                     delay = self.wait_before_retry(delay, retry_after).await;
                     continue;
                 }
@@ -210,8 +209,8 @@ impl Pipeline {
                     }
                     rejected
                 }
-                ExportOutcome::Rejected { problem } => {
-                    self.counters().fail(count, problem);
+                ExportOutcome::Rejected(problem) | ExportOutcome::TooLarge(problem) => {
+                    self.counters().fail(count, problem.text);
                     count
                 }
             };
@@ -268,7 +267,7 @@ async fn catch_panic(export: impl Future<Output = ExportOutcome>) -> ExportOutco
         let polled = catch_unwind(AssertUnwindSafe(|| export.as_mut().poll(context)));
         polled.unwrap_or_else(|panic| {
             let problem = format!("the exporter panicked: {}", panic_message(&*panic));
-            Poll::Ready(ExportOutcome::Rejected { problem })
+            Poll::Ready(ExportOutcome::Rejected(problem.into()))
         })
     })
     .await

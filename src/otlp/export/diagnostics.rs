@@ -24,32 +24,32 @@ const TARGET: &str = "opentelemetry-otlp";
 
 /// Collects the diagnostics of one exporter, also as a `tracing` subscriber.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Collector(Arc<Mutex<Diagnostics>>);
+pub(crate) struct Collector(Arc<Mutex<Diagnostics>>);
 
 /// The diagnostics of one export.
 #[derive(Debug, Default)]
-pub(super) struct Diagnostics {
+pub(crate) struct Diagnostics {
     /// The status of the HTTP response, or why there was none. `None` if the exporter does not use HTTP.
-    pub(super) http: Option<Result<u16, String>>,
+    pub(crate) http: Option<Result<u16, String>>,
     /// Whether the HTTP client decoded a partial success.
-    pub(super) is_decoded: bool,
+    pub(crate) is_decoded: bool,
     /// The number of records that the receiver rejected in a partial success.
-    pub(super) rejected: u64,
+    pub(crate) rejected: u64,
     /// The receiver's message: of a partial success, or of a failure.
-    pub(super) message: Option<String>,
+    pub(crate) message: Option<String>,
     /// How long the receiver asked to wait.
-    pub(super) retry_after: Option<Duration>,
+    pub(crate) retry_after: Option<Duration>,
     /// Whether the exporter could not decode the response.
-    pub(super) is_malformed: bool,
+    pub(crate) is_malformed: bool,
 }
 
 impl Collector {
-    pub(super) fn lock(&self) -> MutexGuard<'_, Diagnostics> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Diagnostics> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the diagnostics since the last call.
-    pub(super) fn take(&self) -> Diagnostics {
+    pub(crate) fn take(&self) -> Diagnostics {
         std::mem::take(&mut *self.lock())
     }
 }

@@ -1,27 +1,27 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    config::Signal,
     queue::Queue,
     stats::{SignalStats, Stats},
 };
+use crate::otlp::config::Signal;
 
 /// What the handles of a sink and its export thread share.
-pub(super) struct Shared {
-    pub(super) queue: Queue,
+pub(crate) struct Shared {
+    pub(crate) queue: Queue,
     /// In the order of [`Signal::ALL`].
     signals: [Mutex<SignalCounters>; 3],
 }
 
 /// What became of the records of one signal that the queue accepted.
 #[derive(Default)]
-pub(super) struct SignalCounters {
+pub(crate) struct SignalCounters {
     /// Where the signal is exported to; `None` if it is not exported.
     destination: Option<String>,
-    pub(super) exported: u64,
+    pub(crate) exported: u64,
     failed: u64,
     /// The latest problem, until an export succeeds. An export that will be retried has one as well.
-    pub(super) problem: Option<Arc<str>>,
+    pub(crate) problem: Option<Arc<str>>,
     /// The latest problem by which records failed. A later success does not clear it.
     fatal_problem: Option<Arc<str>>,
 }
@@ -30,7 +30,7 @@ pub(super) struct SignalCounters {
 
 impl Shared {
     /// `destination` returns where a signal is exported to, if it is.
-    pub(super) fn new(queue: Queue, destination: impl Fn(Signal) -> Option<String>) -> Self {
+    pub(crate) fn new(queue: Queue, destination: impl Fn(Signal) -> Option<String>) -> Self {
         Self {
             queue,
             signals: Signal::ALL.map(|signal| {
@@ -42,12 +42,12 @@ impl Shared {
         }
     }
 
-    pub(super) fn counters(&self, signal: Signal) -> MutexGuard<'_, SignalCounters> {
+    pub(crate) fn counters(&self, signal: Signal) -> MutexGuard<'_, SignalCounters> {
         let counters = self.signals[signal as usize].lock();
         counters.unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn stats(&self) -> Stats {
+    pub(crate) fn stats(&self) -> Stats {
         // Before the counters of the queue: a record is accepted before it is exported.
         let exports = Signal::ALL.map(|signal| {
             let counters = self.counters(signal);
@@ -76,7 +76,7 @@ impl Shared {
     }
 
     /// Closes the queue and counts pending records as failed. They are not exported any more.
-    pub(super) fn fail_pending(&self, reason: &str) {
+    pub(crate) fn fail_pending(&self, reason: &str) {
         self.queue.close();
         let (accepted, _) = self.queue.counts();
         for signal in Signal::ALL {
@@ -95,12 +95,12 @@ impl Shared {
 // === impl SignalCounters ===
 
 impl SignalCounters {
-    pub(super) fn is_enabled(&self) -> bool {
+    pub(crate) fn is_enabled(&self) -> bool {
         self.destination.is_some()
     }
 
     /// Counts failed records and keeps the reason.
-    pub(super) fn fail(&mut self, count: u64, problem: impl Into<Arc<str>>) {
+    pub(crate) fn fail(&mut self, count: u64, problem: impl Into<Arc<str>>) {
         let problem = problem.into();
         self.failed += count;
         self.fatal_problem = Some(Arc::clone(&problem));
@@ -108,7 +108,7 @@ impl SignalCounters {
     }
 
     /// Returns why this many records failed and are pending.
-    pub(super) fn reason(&self, failed: u64, pending: u64) -> Option<Arc<str>> {
+    pub(crate) fn reason(&self, failed: u64, pending: u64) -> Option<Arc<str>> {
         let fatal = self.fatal_problem.clone().filter(|_| failed > 0);
         let problem = self.problem.clone().or(fatal);
         problem.or_else(|| {

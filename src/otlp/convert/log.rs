@@ -14,19 +14,19 @@ use super::{names, span};
 use crate::event::{Event, EventKind};
 
 /// Converts events to log records.
-pub(super) struct LogRecords {
+pub(crate) struct LogRecords {
     /// Only creates records, for which the SDK has no other way. It has no processor and emits nothing.
     logger: SdkLogger,
 }
 
 impl LogRecords {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             logger: SdkLoggerProvider::builder().build().logger(names::SCOPE),
         }
     }
 
-    pub(super) fn record(&self, event: &Event) -> SdkLogRecord {
+    pub(crate) fn record(&self, event: &Event) -> SdkLogRecord {
         let mut record = self.logger.create_log_record();
         let name = intern(event.name());
         record.set_event_name(name);

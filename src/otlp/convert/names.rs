@@ -2,81 +2,81 @@
 //! The conventions for generative AI are in development: changes belong here.
 
 /// The name of the instrumentation scope.
-pub(super) const SCOPE: &str = env!("CARGO_PKG_NAME");
+pub(crate) const SCOPE: &str = env!("CARGO_PKG_NAME");
 
-pub(super) const OPERATION_NAME: &str = "gen_ai.operation.name";
-pub(super) const DEFAULT_PROVIDER: &str = "openai";
-pub(super) const INVOKE_AGENT: &str = "invoke_agent";
-pub(super) const EXECUTE_TOOL: &str = "execute_tool";
-pub(super) const AGENT_NAME: &str = "gen_ai.agent.name";
-pub(super) const TOOL_NAME: &str = "gen_ai.tool.name";
-pub(super) const TOOL_CALL_ID: &str = "gen_ai.tool.call.id";
-pub(super) const CONVERSATION_ID: &str = "gen_ai.conversation.id";
-pub(super) const TOKEN_TYPE: &str = "gen_ai.token.type";
-pub(super) const ERROR_TYPE: &str = "error.type";
-pub(super) const ERROR_MESSAGE: &str = "error.message";
-pub(super) const ORIGINATOR: &str = "codex.originator";
-pub(super) const TURN_ID: &str = "codex.turn.id";
-pub(super) const CALL_ID: &str = "codex.call.id";
-pub(super) const ATTEMPT: &str = "codex.attempt";
-pub(super) const OUTCOME: &str = "codex.outcome";
-pub(super) const DURATION_MS: &str = "codex.duration_ms";
-pub(super) const OPERATION: &str = "codex.operation";
-pub(super) const SIGNAL: &str = "codex.telemetry.signal";
+pub(crate) const OPERATION_NAME: &str = "gen_ai.operation.name";
+pub(crate) const DEFAULT_PROVIDER: &str = "openai";
+pub(crate) const INVOKE_AGENT: &str = "invoke_agent";
+pub(crate) const EXECUTE_TOOL: &str = "execute_tool";
+pub(crate) const AGENT_NAME: &str = "gen_ai.agent.name";
+pub(crate) const TOOL_NAME: &str = "gen_ai.tool.name";
+pub(crate) const TOOL_CALL_ID: &str = "gen_ai.tool.call.id";
+pub(crate) const CONVERSATION_ID: &str = "gen_ai.conversation.id";
+pub(crate) const TOKEN_TYPE: &str = "gen_ai.token.type";
+pub(crate) const ERROR_TYPE: &str = "error.type";
+pub(crate) const ERROR_MESSAGE: &str = "error.message";
+pub(crate) const ORIGINATOR: &str = "codex.originator";
+pub(crate) const TURN_ID: &str = "codex.turn.id";
+pub(crate) const CALL_ID: &str = "codex.call.id";
+pub(crate) const ATTEMPT: &str = "codex.attempt";
+pub(crate) const OUTCOME: &str = "codex.outcome";
+pub(crate) const DURATION_MS: &str = "codex.duration_ms";
+pub(crate) const OPERATION: &str = "codex.operation";
+pub(crate) const SIGNAL: &str = "codex.telemetry.signal";
 
 /// The name of unknown tools on metrics: a model may invent any name.
-pub(super) const OTHER_TOOL: &str = "_OTHER";
+pub(crate) const OTHER_TOOL: &str = "_OTHER";
 
 /// The definition of a histogram.
-pub(super) struct Histogram {
-    pub(super) name: &'static str,
-    pub(super) unit: &'static str,
-    pub(super) description: &'static str,
+pub(crate) struct Histogram {
+    pub(crate) name: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) description: &'static str,
     /// The lowest boundary, the factor between two of them, and their number.
-    pub(super) boundaries: (f64, f64, u32),
+    pub(crate) boundaries: (f64, f64, u32),
 }
 
-pub(super) const TURN_DURATION: Histogram = Histogram {
+pub(crate) const TURN_DURATION: Histogram = Histogram {
     name: "gen_ai.invoke_agent.duration",
     unit: "s",
     description: "Duration of turns.",
     boundaries: (0.1, 2.0, 13),
 };
-pub(super) const TOOL_DURATION: Histogram = Histogram {
+pub(crate) const TOOL_DURATION: Histogram = Histogram {
     name: "gen_ai.execute_tool.duration",
     unit: "s",
     description: "Duration of tool calls.",
     boundaries: (0.01, 2.0, 14),
 };
-pub(super) const CLEANUP_DURATION: Histogram = Histogram {
+pub(crate) const CLEANUP_DURATION: Histogram = Histogram {
     name: "codex.attachment.cleanup.duration",
     unit: "s",
     description: "Duration of cleanups of staged attachments.",
     boundaries: (0.01, 2.0, 14),
 };
-pub(super) const OTHER_DURATION: Histogram = Histogram {
+pub(crate) const OTHER_DURATION: Histogram = Histogram {
     name: "codex.call.duration",
     unit: "s",
     description: "Duration of approvals, stages of attachments and calls of custom operations.",
     boundaries: (0.01, 2.0, 14),
 };
-pub(super) const TOKEN_USAGE: Histogram = Histogram {
+pub(crate) const TOKEN_USAGE: Histogram = Histogram {
     name: "gen_ai.client.token.usage",
     unit: "{token}",
     description: "Number of tokens that turns used.",
     boundaries: (1.0, 4.0, 14),
 };
 
-pub(super) const CLEANED_COUNT: &str = "codex.attachment.cleaned.count";
-pub(super) const CLEANED_SIZE: &str = "codex.attachment.cleaned.size";
-pub(super) const ACTIVE: &str = "codex.call.active";
-pub(super) const ACCEPTED: &str = "codex.telemetry.accepted";
-pub(super) const EXPORTED: &str = "codex.telemetry.exported";
-pub(super) const FAILED: &str = "codex.telemetry.failed";
-pub(super) const DROPPED: &str = "codex.telemetry.dropped";
+pub(crate) const CLEANED_COUNT: &str = "codex.attachment.cleaned.count";
+pub(crate) const CLEANED_SIZE: &str = "codex.attachment.cleaned.size";
+pub(crate) const ACTIVE: &str = "codex.call.active";
+pub(crate) const ACCEPTED: &str = "codex.telemetry.accepted";
+pub(crate) const EXPORTED: &str = "codex.telemetry.exported";
+pub(crate) const FAILED: &str = "codex.telemetry.failed";
+pub(crate) const DROPPED: &str = "codex.telemetry.dropped";
 
 impl Histogram {
-    pub(super) fn boundaries(&self) -> Vec<f64> {
+    pub(crate) fn boundaries(&self) -> Vec<f64> {
         let (lowest, factor, count) = self.boundaries;
         (0..count)
             .map(|step| {
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn the_documentation_has_every_metric() {
-        let page = include_str!("../../docs/otlp.md");
+        let page = include_str!("../../../docs/otlp.md");
         let (_, page) = page.split_once("## Exported data").unwrap();
         for (name, unit) in [
             (TURN_DURATION.name, TURN_DURATION.unit),

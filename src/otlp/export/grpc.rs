@@ -9,13 +9,11 @@ use opentelemetry_otlp::{
 };
 use tonic_types::StatusExt;
 
-use super::{
-    config::{SignalConfig, Tls},
-    http, tls,
-};
+use super::{http, tls};
+use crate::otlp::config::{SignalConfig, Tls};
 
 /// Configures an exporter over gRPC.
-pub(super) fn configure<B>(builder: B, config: &SignalConfig) -> Result<B, String>
+pub(crate) fn configure<B>(builder: B, config: &SignalConfig) -> Result<B, String>
 where
     B: WithExportConfig + WithTonicConfig,
 {
@@ -60,7 +58,7 @@ fn tls_config(tls: &Tls) -> Result<ClientTlsConfig, String> {
 
 /// Returns how long a receiver asked to wait. `details` are the bytes of a `google.rpc.Status` in decimal,
 /// as the exporter logs them.
-pub(super) fn retry_after(details: &str) -> Option<Duration> {
+pub(crate) fn retry_after(details: &str) -> Option<Duration> {
     let bytes = details.strip_prefix('[')?.strip_suffix(']')?.split(", ");
     let bytes: Vec<u8> = bytes.map(str::parse).collect::<Result<_, _>>().ok()?;
     let status = tonic::Status::with_details(tonic::Code::Unknown, "", bytes.into());

@@ -9,8 +9,10 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::config::Signal;
-use crate::event::{Event, Operation};
+use crate::{
+    event::{Event, Operation},
+    otlp::{config::Signal, convert::active_delta},
+};
 
 /// The maximum number of shards. More threads share them.
 const MAX_SHARDS: usize = 8;
@@ -22,7 +24,7 @@ const MIN_SHARDED_CAPACITY: usize = 1024;
 /// Each thread pushes into a shard of its own, as long as there are enough shards, and the export thread
 /// takes all events of a shard at once. So the lock of a push is rarely contended. A full shard drops the
 /// event and counts it.
-pub(super) struct Queue {
+pub(crate) struct Queue {
     shards: Box<[Shard]>,
     shard_capacity: usize,
     /// The number of events in a shard that wakes the export thread.
@@ -48,7 +50,7 @@ struct State {
 
 /// The numbers of events and of the spans among them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
+pub(crate) struct Counts {
     events: u64,
     spans: u64,
 }
@@ -56,7 +58,7 @@ pub(super) struct Counts {
 // === impl Queue ===
 
 impl Queue {
-    pub(super) fn new(capacity: usize, wake_at: usize) -> Self {
+    pub(crate) fn new(capacity: usize, wake_at: usize) -> Self {
         let shards = match thread::available_parallelism() {
             Ok(threads) if capacity >= MIN_SHARDED_CAPACITY => threads.get().min(MAX_SHARDS),
             _ => 1,
@@ -72,7 +74,7 @@ impl Queue {
     }
 
     #[inline]
-    pub(super) fn push(&self, event: Event) {
+    pub(crate) fn push(&self, event: Event) {
         let mut state = self.shards[current_thread_index() % self.shards.len()].lock();
         if state.is_closed || state.events.len() == self.shard_capacity {
             state.drop_event(&event);
@@ -89,7 +91,7 @@ impl Queue {
     }
 
     /// Closes the queue: it drops further events and counts them.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         for shard in &self.shards {
             shard.lock().is_closed = true;
         }
@@ -98,7 +100,7 @@ impl Queue {
     /// Moves all events into `events`, those of each shard in their order. Leaves the capacity of the
     /// vector to the queue. Returns by how much dropped events would have changed the number of active
     /// calls.
-    pub(super) fn take(&self, events: &mut Vec<Event>) -> Vec<(Operation, i64)> {
+    pub(crate) fn take(&self, events: &mut Vec<Event>) -> Vec<(Operation, i64)> {
         let mut deltas = Vec::new();
         for shard in &self.shards {
             let mut state = shard.lock();
@@ -113,12 +115,12 @@ impl Queue {
     }
 
     /// Waits until a shard contains a batch.
-    pub(super) async fn batch_ready(&self) {
+    pub(crate) async fn batch_ready(&self) {
         self.wake.notified().await;
     }
 
     /// Returns the numbers of accepted and of dropped events.
-    pub(super) fn counts(&self) -> (Counts, Counts) {
+    pub(crate) fn counts(&self) -> (Counts, Counts) {
         let (mut accepted, mut dropped) = (Counts::default(), Counts::default());
         for shard in &self.shards {
             let state = shard.lock();
@@ -148,7 +150,7 @@ impl State {
 
 impl Counts {
     /// Returns the number of records of a signal. Each event is a log record and a measurement.
-    pub(super) fn of(self, signal: Signal) -> u64 {
+    pub(crate) fn of(self, signal: Signal) -> u64 {
         match signal {
             Signal::Traces => self.spans,
             Signal::Metrics | Signal::Logs => self.events,
@@ -168,13 +170,8 @@ impl Counts {
 }
 
 /// Returns whether an event becomes a span: it ends its call, and the trace is sampled.
-pub(super) fn is_span(event: &Event) -> bool {
+pub(crate) fn is_span(event: &Event) -> bool {
     event.kind().is_terminal() && event.is_sampled()
-}
-
-/// Returns by how much an event changes the number of active calls.
-pub(super) fn active_delta(event: &Event) -> i64 {
-    if event.kind().is_terminal() { -1 } else { 1 }
 }
 
 fn current_thread_index() -> usize {

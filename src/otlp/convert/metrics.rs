@@ -13,15 +13,13 @@ use opentelemetry_sdk::{
     },
 };
 
-use super::{
-    config::Signal, names, queue::active_delta, shared::Shared, span::provider, stats::SignalStats,
-};
+use super::{names, span::provider};
 use crate::event::{ErrorClass, Event, Operation, names as attribute};
 
 /// The instruments and their totals.
 ///
 /// Only the export thread records on them, so callers do not wait for the SDK's locks.
-pub(super) struct Metrics {
+pub(crate) struct Metrics {
     reader: SharedReader,
     /// Dropping it ends what the reader reads from.
     _provider: SdkMeterProvider,
@@ -40,11 +38,11 @@ pub(super) struct Metrics {
 struct SharedReader(Arc<ManualReader>);
 
 impl Metrics {
-    pub(super) fn new(
+    pub(crate) fn new(
         resource: Resource,
         scope: InstrumentationScope,
         temporality: Temporality,
-        shared: &Arc<Shared>,
+        observe_sink: impl FnOnce(&Meter),
     ) -> Self {
         let reader = ManualReader::builder().with_temporality(temporality);
         let reader = SharedReader(Arc::new(reader.build()));
@@ -53,7 +51,7 @@ impl Metrics {
             .with_reader(reader.clone())
             .build();
         let meter = provider.meter_with_scope(scope);
-        observe_stats(&meter, shared);
+        observe_sink(&meter);
         Self {
             reader,
             _provider: provider,
@@ -85,7 +83,7 @@ impl Metrics {
         }
     }
 
-    pub(super) fn measure(&self, event: &Event) {
+    pub(crate) fn measure(&self, event: &Event) {
         self.add_active(event.operation(), active_delta(event));
         if event.kind().is_terminal() {
             self.measure_end(event);
@@ -93,13 +91,13 @@ impl Metrics {
     }
 
     /// Changes the number of active calls.
-    pub(super) fn add_active(&self, operation: Operation, delta: i64) {
+    pub(crate) fn add_active(&self, operation: Operation, delta: i64) {
         let operation = KeyValue::new(names::OPERATION, operation.as_str());
         self.active.add(delta, &[operation]);
     }
 
     /// Returns the totals for an export.
-    pub(super) fn collect(&self) -> Result<ResourceMetrics, String> {
+    pub(crate) fn collect(&self) -> Result<ResourceMetrics, String> {
         let mut metrics = ResourceMetrics::default();
         let collected = self.reader.collect(&mut metrics);
         collected
@@ -194,48 +192,9 @@ fn count(event: &Event, key: &str) -> Option<u64> {
     }
 }
 
-/// Exports the counters of the sink as metrics.
-fn observe_stats(meter: &Meter, shared: &Arc<Shared>) {
-    type Count = fn(SignalStats) -> u64;
-    let counters: [(_, _, Count); 4] = [
-        (
-            names::ACCEPTED,
-            "Records that the queue accepted.",
-            |stats| stats.accepted,
-        ),
-        (
-            names::EXPORTED,
-            "Records that the receiver accepted.",
-            |stats| stats.exported,
-        ),
-        (
-            names::FAILED,
-            "Records that could not be delivered.",
-            |stats| stats.failed,
-        ),
-        (
-            names::DROPPED,
-            "Records that were dropped because the queue was full.",
-            |stats| stats.dropped,
-        ),
-    ];
-    for (name, description, count) in counters {
-        let shared = Arc::clone(shared);
-        meter
-            .u64_observable_counter(name)
-            .with_unit("{record}")
-            .with_description(description)
-            .with_callback(move |observer| {
-                let stats = shared.stats();
-                for signal in Signal::ALL {
-                    if shared.counters(signal).is_enabled() {
-                        let label = KeyValue::new(names::SIGNAL, signal.as_str());
-                        observer.observe(count(stats.of(signal)), &[label]);
-                    }
-                }
-            })
-            .build();
-    }
+/// Returns by how much an event changes the number of active calls.
+pub(crate) fn active_delta(event: &Event) -> i64 {
+    if event.kind().is_terminal() { -1 } else { 1 }
 }
 
 // === impl SharedReader ===

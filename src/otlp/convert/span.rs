@@ -10,7 +10,7 @@ use super::names;
 use crate::event::{Event, Operation, millis, names as attribute};
 
 /// Returns the span of a call, for its terminal event.
-pub(super) fn span(event: &Event, scope: &InstrumentationScope) -> SpanData {
+pub(crate) fn span(event: &Event, scope: &InstrumentationScope) -> SpanData {
     let mut events = SpanEvents::default();
     events.events = event.span_events().to_vec();
     events.dropped_count = event.dropped_span_events();
@@ -59,13 +59,13 @@ fn status(event: &Event) -> Status {
 }
 
 /// Returns the provider of a turn's model, or Codex's default where the call does not say.
-pub(super) fn provider(event: &Event) -> Value {
+pub(crate) fn provider(event: &Event) -> Value {
     let recorded = event.attribute(attribute::PROVIDER_NAME);
     recorded.cloned().unwrap_or(names::DEFAULT_PROVIDER.into())
 }
 
 /// Returns the attributes of an event, for its span and its log record.
-pub(super) fn attributes(event: &Event) -> Vec<KeyValue> {
+pub(crate) fn attributes(event: &Event) -> Vec<KeyValue> {
     let mut attributes = Attributes(Vec::with_capacity(12 + event.attributes().len()));
     match event.operation() {
         Operation::Turn => {

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 
@@ -9,25 +9,45 @@ const MAX_MESSAGE: usize = 300;
 
 /// The outcome of one export.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum ExportOutcome {
+pub(crate) enum ExportOutcome {
     /// The receiver accepted the request, except for this many records.
     Accepted {
         rejected: u64,
         problem: Option<String>,
     },
     /// The export failed permanently.
-    Rejected { problem: String },
+    Rejected(Problem),
+    /// The request is larger than the receiver or the configuration allows. Its halves may be accepted.
+    TooLarge(Problem),
     /// The export failed, and a retry may succeed.
     Retryable {
-        problem: String,
+        problem: Problem,
         retry_after: Option<Duration>,
     },
+}
+
+/// Why an export failed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    /// The destination, and what happened. Without secrets.
+    pub(crate) text: String,
+    /// The value of `error.type` on the metrics of the sink: a status, or a kind of error.
+    pub(crate) error_type: Cow<'static, str>,
+}
+
+impl From<String> for Problem {
+    fn from(text: String) -> Self {
+        Self {
+            text,
+            error_type: "_OTHER".into(),
+        }
+    }
 }
 
 impl ExportOutcome {
     /// Returns the outcome for the result of an exporter and its diagnostics. `destination` goes before
     /// each problem.
-    pub(super) fn new(
+    pub(crate) fn new(
         destination: &str,
         result: OTelSdkResult,
         mut diagnostics: Diagnostics,
@@ -56,10 +76,10 @@ impl ExportOutcome {
             problem = format!("{problem}: {}", truncate(&message));
         }
         if !is_retryable {
-            return Self::Rejected { problem };
+            return Self::Rejected(problem.into());
         }
         Self::Retryable {
-            problem,
+            problem: problem.into(),
             retry_after: diagnostics.retry_after,
         }
     }
@@ -157,7 +177,7 @@ mod tests {
     fn a_problem_begins_with_the_destination() {
         let outcome = ExportOutcome::new("e", failure("x"), response(400));
         let problem = "e: the receiver responded with status 400: no".to_owned();
-        assert_eq!(outcome, ExportOutcome::Rejected { problem });
+        assert_eq!(outcome, ExportOutcome::Rejected(problem.into()));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use std::{fmt, sync::Arc};
 
-use super::{config::Signal, shared::Shared};
+use super::shared::Shared;
+use crate::otlp::config::Signal;
 
 /// The error of a flush or a shutdown after which records are failed or pending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,19 +20,19 @@ struct UndeliveredSignal {
 
 impl Undelivered {
     /// Returns the error of an export thread that did not respond in time.
-    pub(super) fn timed_out() -> Self {
+    pub(crate) fn timed_out() -> Self {
         Self {
             is_timed_out: true,
             ..Self::default()
         }
     }
 
-    pub(super) fn is_timed_out(&self) -> bool {
+    pub(crate) fn is_timed_out(&self) -> bool {
         self.is_timed_out
     }
 
     /// Adds the failed and pending records of a signal, and the reason.
-    pub(super) fn add(&mut self, shared: &Shared, signal: Signal, failed: u64, pending: u64) {
+    pub(crate) fn add(&mut self, shared: &Shared, signal: Signal, failed: u64, pending: u64) {
         if failed + pending > 0 {
             self.signals[signal as usize] = UndeliveredSignal {
                 failed,
@@ -41,7 +42,7 @@ impl Undelivered {
         }
     }
 
-    pub(super) fn into_result(self) -> Result<(), Self> {
+    pub(crate) fn into_result(self) -> Result<(), Self> {
         if self.is_timed_out || self.signals.iter().any(UndeliveredSignal::has_records) {
             Err(self)
         } else {

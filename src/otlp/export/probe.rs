@@ -17,11 +17,16 @@ use opentelemetry_sdk::{
 use tokio::runtime;
 
 use super::{
-    config::{OtlpConfig, Signal, SignalConfig},
-    exporter, names,
-    outcome::ExportOutcome,
+    exporter,
+    outcome::{ExportOutcome, Problem},
 };
-use crate::event::id;
+use crate::{
+    event::id,
+    otlp::{
+        config::{OtlpConfig, Signal, SignalConfig},
+        convert::names,
+    },
+};
 
 /// The name of the span of a probe.
 const SPAN: &str = "codex.telemetry.probe";
@@ -159,8 +164,12 @@ fn export_span(traces: &SignalConfig, resource: &Resource) -> Result<(), ProbeEr
             problem: Some(problem),
             ..
         }
-        | ExportOutcome::Rejected { problem }
-        | ExportOutcome::Retryable { problem, .. } => problem,
+        | ExportOutcome::Rejected(Problem { text: problem, .. })
+        | ExportOutcome::TooLarge(Problem { text: problem, .. })
+        | ExportOutcome::Retryable {
+            problem: Problem { text: problem, .. },
+            ..
+        } => problem,
     };
     let kind = kind_of(&traces.endpoint.to_string(), &detail);
     Err(ProbeError { kind, detail })

@@ -3,25 +3,27 @@ use opentelemetry_sdk::{error::OTelSdkResult, metrics::Temporality};
 use tracing::{Dispatch, dispatcher::with_default, instrument::WithSubscriber};
 
 #[cfg(feature = "grpc")]
-use super::{config::Protocol, grpc};
-use super::{config::SignalConfig, diagnostics::Collector, http, outcome::ExportOutcome};
-use crate::error::BoxError;
+use super::grpc;
+use super::{diagnostics::Collector, http, outcome::ExportOutcome};
+#[cfg(feature = "grpc")]
+use crate::otlp::config::Protocol;
+use crate::{error::BoxError, otlp::config::SignalConfig};
 
 /// The destination of a custom exporter, in problems.
-pub(super) const CUSTOM: &str = "the custom exporter";
+pub(crate) const CUSTOM: &str = "the custom exporter";
 
 /// The exporter of one signal, and what determines the outcome of its exports.
-pub(super) struct Exporter<E> {
+pub(crate) struct Exporter<E> {
     destination: String,
     diagnostics: Collector,
     /// Created once: for each new one, `tracing` checks all callsites again.
     dispatch: Dispatch,
     /// The exporter of the SDK, or why it could not be built.
-    pub(super) inner: Result<E, String>,
+    pub(crate) inner: Result<E, String>,
 }
 
 /// Builds the exporter of spans. Call it in the runtime that will run the exports.
-pub(super) fn spans(config: &SignalConfig) -> Exporter<SpanExporter> {
+pub(crate) fn spans(config: &SignalConfig) -> Exporter<SpanExporter> {
     Exporter::new(config.endpoint.to_string(), |diagnostics| {
         let builder = SpanExporter::builder();
         #[cfg(feature = "grpc")]
@@ -33,7 +35,7 @@ pub(super) fn spans(config: &SignalConfig) -> Exporter<SpanExporter> {
 }
 
 /// Builds the exporter of log records, as [`spans`].
-pub(super) fn logs(config: &SignalConfig) -> Exporter<LogExporter> {
+pub(crate) fn logs(config: &SignalConfig) -> Exporter<LogExporter> {
     Exporter::new(config.endpoint.to_string(), |diagnostics| {
         let builder = LogExporter::builder();
         #[cfg(feature = "grpc")]
@@ -45,7 +47,7 @@ pub(super) fn logs(config: &SignalConfig) -> Exporter<LogExporter> {
 }
 
 /// Builds the exporter of metrics, as [`spans`].
-pub(super) fn metrics(config: &SignalConfig) -> Exporter<MetricExporter> {
+pub(crate) fn metrics(config: &SignalConfig) -> Exporter<MetricExporter> {
     Exporter::new(config.endpoint.to_string(), |diagnostics| {
         let builder = MetricExporter::builder().with_temporality(Temporality::Cumulative);
         #[cfg(feature = "grpc")]
@@ -60,7 +62,7 @@ pub(super) fn metrics(config: &SignalConfig) -> Exporter<MetricExporter> {
 
 impl<E> Exporter<E> {
     /// Wraps a custom exporter of the application.
-    pub(super) fn custom(exporter: E) -> Self {
+    pub(crate) fn custom(exporter: E) -> Self {
         Self::new(CUSTOM.to_owned(), |_| Ok(exporter))
     }
 
@@ -78,7 +80,7 @@ impl<E> Exporter<E> {
     }
 
     /// Runs one export and returns its outcome. An exporter that could not be built rejects everything.
-    pub(super) async fn export(
+    pub(crate) async fn export(
         &self,
         export: impl AsyncFnOnce(&E) -> OTelSdkResult,
     ) -> ExportOutcome {
@@ -86,7 +88,7 @@ impl<E> Exporter<E> {
             Ok(exporter) => exporter,
             Err(problem) => {
                 let problem = problem.clone();
-                return ExportOutcome::Rejected { problem };
+                return ExportOutcome::Rejected(problem.into());
             }
         };
         // A panicking export may have left something behind.

@@ -23,29 +23,26 @@ use tokio::{
 };
 
 use super::{
-    config::{OtlpConfig, Signal},
-    exporter::{self, Exporter},
-    log::LogRecords,
-    metrics::Metrics,
-    names,
-    outcome::ExportOutcome,
-    pipeline::Pipeline,
-    queue::is_span,
-    shared::Shared,
-    span,
-    undelivered::Undelivered,
+    pipeline::Pipeline, queue::is_span, self_metrics, shared::Shared, undelivered::Undelivered,
 };
-use crate::event::Event;
+use crate::{
+    event::Event,
+    otlp::{
+        config::{OtlpConfig, Signal},
+        convert::{LogRecords, Metrics, names, span},
+        export::{self, ExportOutcome, Exporter},
+    },
+};
 
 /// A command from a handle of the sink.
-pub(super) struct Command {
-    pub(super) purpose: Purpose,
-    pub(super) deadline: std::time::Instant,
-    pub(super) response: mpsc::Sender<Result<(), Undelivered>>,
+pub(crate) struct Command {
+    pub(crate) purpose: Purpose,
+    pub(crate) deadline: std::time::Instant,
+    pub(crate) response: mpsc::Sender<Result<(), Undelivered>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(crate) enum Purpose {
     /// Reports what failed since the command.
     Flush,
     /// Reports all failures that were not reported. Metrics are exported last, because they include the
@@ -54,9 +51,9 @@ pub(super) enum Purpose {
 }
 
 /// Starts the pipeline of a custom exporter.
-pub(super) type StartPipeline = Box<dyn FnOnce(&mut Worker) + Send>;
+pub(crate) type StartPipeline = Box<dyn FnOnce(&mut Worker) + Send>;
 
-pub(super) struct Worker {
+pub(crate) struct Worker {
     shared: Arc<Shared>,
     config: OtlpConfig,
     resource: Resource,
@@ -82,7 +79,7 @@ struct Awaited {
 struct EndGuard(Arc<Shared>);
 
 /// Runs the export thread until a shutdown, or until the last handle is dropped.
-pub(super) fn run(
+pub(crate) fn run(
     shared: Arc<Shared>,
     config: OtlpConfig,
     custom: BTreeMap<Signal, StartPipeline>,
@@ -151,16 +148,16 @@ impl Worker {
                 start(&mut worker);
             } else if let Some(config) = worker.config.signal(signal).cloned() {
                 match signal {
-                    Signal::Traces => worker.start_traces(exporter::spans(&config)),
-                    Signal::Metrics => worker.start_metrics(exporter::metrics(&config)),
-                    Signal::Logs => worker.start_logs(exporter::logs(&config)),
+                    Signal::Traces => worker.start_traces(export::spans(&config)),
+                    Signal::Metrics => worker.start_metrics(export::metrics(&config)),
+                    Signal::Logs => worker.start_logs(export::logs(&config)),
                 }
             }
         }
         worker
     }
 
-    pub(super) fn start_traces<E>(&mut self, mut exporter: Exporter<E>)
+    pub(crate) fn start_traces<E>(&mut self, mut exporter: Exporter<E>)
     where
         E: SpanExporter + 'static,
     {
@@ -168,14 +165,14 @@ impl Worker {
         prepare(Signal::Traces, &mut exporter, set_resource);
         let scope = self.scope.clone();
         self.start_events(Signal::Traces, async move |batch: &[Event]| {
-            let spans = batch.iter().map(|event| span::span(event, &scope));
+            let spans = batch.iter().map(|event| span(event, &scope));
             let spans = spans.collect();
             let export = async |exporter: &E| exporter.export(spans).await;
             exporter.export(export).await
         });
     }
 
-    pub(super) fn start_logs<E>(&mut self, mut exporter: Exporter<E>)
+    pub(crate) fn start_logs<E>(&mut self, mut exporter: Exporter<E>)
     where
         E: LogExporter + 'static,
     {
@@ -199,11 +196,11 @@ impl Worker {
         export: impl AsyncFn(&[Event]) -> ExportOutcome + 'static,
     ) {
         let pipeline = self.add_pipeline(signal);
-        let batch_size = self.config.limits().batch_size;
+        let batch_size = self.config.limits().batch(signal).batch_size;
         spawn_local(async move { pipeline.export_events(batch_size, export).await });
     }
 
-    pub(super) fn start_metrics<E>(&mut self, mut exporter: Exporter<E>)
+    pub(crate) fn start_metrics<E>(&mut self, mut exporter: Exporter<E>)
     where
         E: PushMetricExporter,
     {
@@ -212,7 +209,7 @@ impl Worker {
             self.resource.clone(),
             self.scope.clone(),
             temporality.unwrap_or(Temporality::Cumulative),
-            &self.shared,
+            |meter| self_metrics::observe(meter, &self.shared),
         ));
         self.metrics = Some(Rc::clone(&metrics));
         let pipeline = self.add_pipeline(Signal::Metrics);
@@ -223,14 +220,15 @@ impl Worker {
                     let export = async |exporter: &E| exporter.export(&totals).await;
                     exporter.export(export).await
                 }
-                Err(problem) => ExportOutcome::Rejected { problem },
+                Err(problem) => ExportOutcome::Rejected(problem.into()),
             };
             pipeline.export_totals(interval, export).await;
         });
     }
 
     fn add_pipeline(&mut self, signal: Signal) -> Rc<Pipeline> {
-        let pipeline = Pipeline::new(signal, &self.shared, self.config.limits().queue_capacity);
+        let capacity = self.config.limits().batch(signal).queue_capacity;
+        let pipeline = Pipeline::new(signal, &self.shared, capacity);
         self.pipelines.push(Rc::clone(&pipeline));
         pipeline
     }
@@ -238,7 +236,7 @@ impl Worker {
     /// Processes events and commands until a shutdown.
     async fn process(&mut self, mut commands: UnboundedReceiver<Command>) {
         let shared = Arc::clone(&self.shared);
-        let delay = self.config.limits().schedule_delay;
+        let delay = self.config.limits().spans.schedule_delay;
         loop {
             let command = tokio::select! {
                 _ = timeout(delay, shared.queue.batch_ready()) => {

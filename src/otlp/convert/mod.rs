@@ -1,0 +1,12 @@
+//! What events become: spans, log records and measurements.
+
+mod log;
+mod metrics;
+pub(crate) mod names;
+mod span;
+
+pub(crate) use self::{
+    log::LogRecords,
+    metrics::{Metrics, active_delta},
+    span::span,
+};
