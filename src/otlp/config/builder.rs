@@ -56,6 +56,7 @@ pub struct OtlpConfigBuilder {
     log_selection: LogSelection,
     keeps_failures: bool,
     captures_content: bool,
+    latest_conventions: bool,
     error: Option<ConfigError>,
 }
 
@@ -241,6 +242,13 @@ impl OtlpConfigBuilder {
         self
     }
 
+    /// Sets whether only the latest conventions for generative AI are used, without the metric
+    /// `gen_ai.client.token.usage` of older ones.
+    pub fn latest_conventions(mut self, latest: bool) -> Self {
+        self.latest_conventions = latest;
+        self
+    }
+
     /// Returns the configuration.
     ///
     /// # Errors
@@ -275,6 +283,7 @@ impl OtlpConfigBuilder {
                 log_selection: self.log_selection,
                 keeps_failures: self.keeps_failures,
                 captures_content: self.captures_content,
+                latest_conventions: self.latest_conventions,
             }),
         }
     }

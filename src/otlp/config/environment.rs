@@ -140,6 +140,7 @@ impl Environment {
             log_selection: LogSelection::default(),
             keeps_failures: false,
             captures_content: false,
+            latest_conventions: false,
         })
     }
 
@@ -264,6 +265,7 @@ impl Environment {
             queue_capacity,
             batch_size: batch_size.unwrap_or(default.batch_size).min(queue_capacity),
             schedule_delay: delay.unwrap_or(default.schedule_delay),
+            attributes: default.attributes,
         };
         let default = Limits::default();
         Limits {

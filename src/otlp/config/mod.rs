@@ -16,7 +16,7 @@ pub use self::{
     builder::OtlpConfigBuilder,
     endpoint::Endpoint,
     environment::ConfigWithWarnings,
-    limits::{BatchLimits, Limits},
+    limits::{AttributeLimits, BatchLimits, Limits},
     log_selection::LogSelection,
     otlp_config::OtlpConfig,
     sampler::Sampler,

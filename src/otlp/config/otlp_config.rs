@@ -37,6 +37,7 @@ pub struct OtlpConfig {
     pub(super) log_selection: LogSelection,
     pub(super) keeps_failures: bool,
     pub(super) captures_content: bool,
+    pub(super) latest_conventions: bool,
 }
 
 /// Returns the attributes of an exporting program that sets none: the `service.name` that the OpenTelemetry
@@ -132,5 +133,12 @@ impl OtlpConfig {
     #[must_use]
     pub fn captures_content(&self) -> bool {
         self.captures_content
+    }
+
+    /// Returns whether only the latest conventions for generative AI are used. If not, the metric
+    /// `gen_ai.client.token.usage` of older conventions is exported as well.
+    #[must_use]
+    pub fn uses_latest_conventions(&self) -> bool {
+        self.latest_conventions
     }
 }
