@@ -13,7 +13,7 @@ use opentelemetry_sdk::{
     },
 };
 
-use super::{names, span::provider};
+use super::{attributes::provider, names};
 use crate::event::{ErrorClass, Event, Operation, names as attribute};
 
 /// The instruments and their totals.

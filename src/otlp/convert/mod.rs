@@ -1,12 +1,17 @@
 //! What events become: spans, log records and measurements.
 
+mod attributes;
 mod log;
 mod metrics;
 pub(crate) mod names;
+mod processor;
 mod span;
 
+pub use self::processor::{Decision, RecordView};
 pub(crate) use self::{
     log::{LogRecords, is_selected},
     metrics::{Metrics, active_delta},
+    names::scope,
+    processor::Processors,
     span::Spans,
 };

@@ -1,8 +1,13 @@
 //! The names and histogram boundaries of OpenTelemetry's semantic conventions, and those of this crate.
 //! The conventions for generative AI are in development: changes belong here.
 
+use opentelemetry::InstrumentationScope;
+
 /// The name of the instrumentation scope.
 pub(crate) const SCOPE: &str = env!("CARGO_PKG_NAME");
+/// The schema of the conventions: the release of the general conventions that those for generative AI v0.1.0 are
+/// built on. The latter publish development schemas only, which no receiver can resolve.
+pub(crate) const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.45.0";
 
 pub(crate) const OPERATION_NAME: &str = "gen_ai.operation.name";
 pub(crate) const DEFAULT_PROVIDER: &str = "openai";
@@ -14,7 +19,9 @@ pub(crate) const TOOL_CALL_ID: &str = "gen_ai.tool.call.id";
 pub(crate) const CONVERSATION_ID: &str = "gen_ai.conversation.id";
 pub(crate) const TOKEN_TYPE: &str = "gen_ai.token.type";
 pub(crate) const ERROR_TYPE: &str = "error.type";
-pub(crate) const ERROR_MESSAGE: &str = "error.message";
+pub(crate) const EXCEPTION: &str = "exception";
+pub(crate) const EXCEPTION_TYPE: &str = "exception.type";
+pub(crate) const EXCEPTION_MESSAGE: &str = "exception.message";
 pub(crate) const ORIGINATOR: &str = "codex.originator";
 pub(crate) const TURN_ID: &str = "codex.turn.id";
 pub(crate) const CALL_ID: &str = "codex.call.id";
@@ -74,6 +81,14 @@ pub(crate) const ACCEPTED: &str = "codex.telemetry.accepted";
 pub(crate) const EXPORTED: &str = "codex.telemetry.exported";
 pub(crate) const FAILED: &str = "codex.telemetry.failed";
 pub(crate) const DROPPED: &str = "codex.telemetry.dropped";
+
+/// Returns the scope of everything that the sink exports.
+pub(crate) fn scope() -> InstrumentationScope {
+    InstrumentationScope::builder(SCOPE)
+        .with_version(env!("CARGO_PKG_VERSION"))
+        .with_schema_url(SCHEMA_URL)
+        .build()
+}
 
 impl Histogram {
     pub(crate) fn boundaries(&self) -> Vec<f64> {

@@ -1,12 +1,15 @@
 //! The spans, metrics and log records of calls, as a receiver decodes them.
 
 mod custom_exporters;
+mod limits;
 mod logs;
 mod metric_labels;
 mod metric_stats;
 mod metrics;
 mod parents;
+mod processors;
 mod sampling;
+mod severity;
 mod span_attributes;
 mod span_endings;
 pub(crate) mod support;
