@@ -10,6 +10,7 @@ mod otlp_config;
 mod sampler;
 mod signal;
 mod value;
+mod variables;
 
 pub use self::{
     aggregation::{HistogramAggregation, Temporality},
