@@ -60,7 +60,7 @@ impl Spans {
             start_time: event.start_time(),
             end_time: event.time(),
             dropped_attributes_count: event.dropped_attributes().saturating_add(removed),
-            events: self.events(event, record.span_events, record.message.as_deref()),
+            events: self.events(event, record.span_events, record.message.clone()),
             links: SpanLinks::default(),
             status: status(event, record.message),
             instrumentation_scope: self.scope.clone(),
@@ -69,38 +69,39 @@ impl Spans {
         })
     }
 
-    /// Returns the span events, and one more for an exception. The conventions move exceptions to log records,
-    /// and keep these events for the products that read nothing else.
-    fn events(&self, event: &Event, recorded: Vec<SpanEvent>, message: Option<&str>) -> SpanEvents {
-        let exception = self.exception(event, message);
+    /// Returns the span events, and one more for a failure.
+    fn events(
+        &self,
+        event: &Event,
+        mut recorded: Vec<SpanEvent>,
+        message: Option<String>,
+    ) -> SpanEvents {
+        let exception = exception(event, message, self.limits);
+        let count = recorded.len() + exception.iter().len();
+        // The exception is the last one to be left out: it has the reason of the failure.
+        recorded.truncate(self.max_events.saturating_sub(exception.iter().len()));
+        recorded.extend(exception.filter(|_| self.max_events > 0));
+        let removed = u32::try_from(count - recorded.len()).unwrap_or(u32::MAX);
         let mut events = SpanEvents::default();
-        events.dropped_count = event.dropped_span_events();
         events.events = recorded;
-        // The exception comes last, and is the last one to be left out.
-        let room = self.max_events.saturating_sub(exception.iter().len());
-        let removed = events.events.len().saturating_sub(room);
-        events.dropped_count = events
-            .dropped_count
-            .saturating_add(u32::try_from(removed).unwrap_or(u32::MAX));
-        events.events.truncate(room);
-        events.events.extend(exception);
+        events.dropped_count = event.dropped_span_events().saturating_add(removed);
         events
     }
+}
 
-    fn exception(&self, event: &Event, message: Option<&str>) -> Option<SpanEvent> {
-        let kind = exception_type(event).filter(|_| is_failure(event) && self.max_events > 0)?;
-        let mut attributes = vec![KeyValue::new(names::EXCEPTION_TYPE, kind)];
-        if let Some(message) = message {
-            attributes.push(KeyValue::new(names::EXCEPTION_MESSAGE, message.to_owned()));
-        }
-        limit(&mut attributes, self.limits);
-        Some(SpanEvent::new(
-            names::EXCEPTION,
-            event.time(),
-            attributes,
-            0,
-        ))
-    }
+/// Returns the event that describes a failure. The conventions move exceptions to log records and keep these
+/// events meanwhile: many products of traces read no other reason.
+fn exception(event: &Event, message: Option<String>, limits: AttributeLimits) -> Option<SpanEvent> {
+    let kind = exception_type(event).filter(|_| is_failure(event))?;
+    let mut attributes = vec![KeyValue::new(names::EXCEPTION_TYPE, kind)];
+    attributes.extend(message.map(|message| KeyValue::new(names::EXCEPTION_MESSAGE, message)));
+    limit(&mut attributes, limits);
+    Some(SpanEvent::new(
+        names::EXCEPTION,
+        event.time(),
+        attributes,
+        0,
+    ))
 }
 
 fn kind(operation: Operation) -> SpanKind {
