@@ -310,6 +310,7 @@ impl OtlpSinkBuilder {
     #[must_use]
     pub fn start(self) -> OtlpSink {
         let Self { config, custom } = self;
+        let config = config.into_instance();
         let custom_signals: Vec<_> = custom.keys().copied().collect();
         let limits = config.limits();
         let queue = Queue::new(limits.queue_capacity(), limits.spans.batch_size);

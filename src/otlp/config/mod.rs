@@ -7,10 +7,12 @@ mod environment;
 mod limits;
 mod log_selection;
 mod otlp_config;
+mod resource;
 mod sampler;
 mod signal;
 mod value;
 
+pub(crate) use self::resource::SCHEMA_URL;
 pub use self::{
     aggregation::{HistogramAggregation, Temporality},
     builder::OtlpConfigBuilder,
