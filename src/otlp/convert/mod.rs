@@ -6,7 +6,7 @@ pub(crate) mod names;
 mod span;
 
 pub(crate) use self::{
-    log::LogRecords,
+    log::{LogRecords, is_selected},
     metrics::{Metrics, active_delta},
-    span::span,
+    span::Spans,
 };

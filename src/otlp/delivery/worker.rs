@@ -29,7 +29,7 @@ use crate::{
     event::Event,
     otlp::{
         config::{OtlpConfig, Signal},
-        convert::{LogRecords, Metrics, names, span},
+        convert::{LogRecords, Metrics, Spans, is_selected, names},
         export::{self, ExportOutcome, Exporter},
     },
 };
@@ -163,10 +163,9 @@ impl Worker {
     {
         let set_resource = |exporter: &mut E| exporter.set_resource(&self.resource);
         prepare(Signal::Traces, &mut exporter, set_resource);
-        let scope = self.scope.clone();
+        let spans = Spans::new(self.scope.clone());
         self.start_events(Signal::Traces, async move |batch: &[Event]| {
-            let spans = batch.iter().map(|event| span(event, &scope));
-            let spans = spans.collect();
+            let spans = batch.iter().filter_map(|event| spans.span(event)).collect();
             let export = async |exporter: &E| exporter.export(spans).await;
             exporter.export(export).await
         });
@@ -181,7 +180,8 @@ impl Worker {
         let scope = self.scope.clone();
         let records = LogRecords::new();
         self.start_events(Signal::Logs, async move |batch: &[Event]| {
-            let batch: Vec<_> = batch.iter().map(|event| records.record(event)).collect();
+            let batch = batch.iter().filter_map(|event| records.record(event));
+            let batch: Vec<_> = batch.collect();
             let batch: Vec<_> = batch.iter().map(|record| (record, &scope)).collect();
             let batch = LogBatch::new(&batch);
             let export = async |exporter: &E| exporter.export(batch).await;
@@ -281,6 +281,7 @@ impl Worker {
             for pipeline in &self.pipelines {
                 match pipeline.signal() {
                     Signal::Traces if !is_span(&event) => {}
+                    Signal::Logs if !is_selected(&event, self.config.log_selection()) => {}
                     Signal::Traces | Signal::Logs => pipeline.push(event.clone()),
                     Signal::Metrics => pipeline.receive(),
                 }
