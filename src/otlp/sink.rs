@@ -19,7 +19,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use super::{
     config::{ConfigWithWarnings, Endpoint, OtlpConfig, Signal},
     delivery::{
-        Queue, Shared, Stats, Undelivered,
+        Shared, Stats, Undelivered,
         worker::{self, Command, Purpose, StartPipeline, Worker},
     },
     export::{CUSTOM, Exporter, ProbeError, probe},
@@ -312,9 +312,7 @@ impl OtlpSinkBuilder {
         let Self { config, custom } = self;
         let config = config.into_instance();
         let custom_signals: Vec<_> = custom.keys().copied().collect();
-        let limits = config.limits();
-        let queue = Queue::new(limits.queue_capacity(), limits.spans.batch_size);
-        let shared = Arc::new(Shared::new(queue, |signal| {
+        let shared = Arc::new(Shared::new(config.limits(), |signal| {
             if custom_signals.contains(&signal) {
                 return Some(CUSTOM.to_owned());
             }
