@@ -12,7 +12,6 @@ mod sampler;
 mod signal;
 mod value;
 
-pub(crate) use self::resource::SCHEMA_URL;
 pub use self::{
     aggregation::{HistogramAggregation, Temporality},
     builder::OtlpConfigBuilder,

@@ -12,7 +12,7 @@ use crate::event::id;
 
 /// The conventions that the names of resource attributes, spans, metrics and log records follow. Those for
 /// generative AI are a repository of their own, which is built on this version.
-pub(crate) const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.45.0";
+const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.45.0";
 
 pub(super) const SERVICE_NAME: &str = "service.name";
 const INSTANCE_ID: &str = "service.instance.id";

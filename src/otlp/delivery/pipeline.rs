@@ -21,12 +21,10 @@ use crate::{
     event::Event,
     otlp::{
         config::Signal,
-        export::{ExportOutcome, Problem},
+        export::{ExportOutcome, Problem, REJECTED},
     },
 };
 
-/// The `error.type` of records that a receiver rejected while it accepted others.
-const REJECTED: &str = "rejected";
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const MAX_DELAY: Duration = Duration::from_secs(30);
 /// The longest delay that a receiver can ask for. A longer one would outlast most programs.
