@@ -20,7 +20,7 @@ use super::{
     config::{ConfigWithWarnings, Endpoint, OtlpConfig, Signal},
     convert::{Decision, Processors, RecordView},
     delivery::{
-        Queue, Shared, Stats, Undelivered,
+        Shared, Stats, Undelivered,
         worker::{self, Command, Purpose, StartPipeline, Worker},
     },
     export::{CUSTOM, Exporter, ProbeError, probe},
@@ -358,10 +358,9 @@ impl OtlpSinkBuilder {
             processors,
             custom,
         } = self;
+        let config = config.into_instance();
         let custom_signals: Vec<_> = custom.keys().copied().collect();
-        let limits = config.limits();
-        let queue = Queue::new(limits.queue_capacity(), limits.spans.batch_size);
-        let shared = Arc::new(Shared::new(queue, |signal| {
+        let shared = Arc::new(Shared::new(config.limits(), |signal| {
             if custom_signals.contains(&signal) {
                 return Some(CUSTOM.to_owned());
             }

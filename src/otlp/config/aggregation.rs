@@ -1,3 +1,5 @@
+use opentelemetry_sdk::metrics;
+
 use super::value::{InvalidValue, parse_keyword};
 
 /// What the points of sums and histograms report.
@@ -32,6 +34,16 @@ impl Temporality {
             ("lowmemory", Temporality::LowMemory),
         ];
         parse_keyword("temporality", TEMPORALITIES, text)
+    }
+}
+
+impl From<Temporality> for metrics::Temporality {
+    fn from(temporality: Temporality) -> Self {
+        match temporality {
+            Temporality::Cumulative => Self::Cumulative,
+            Temporality::Delta => Self::Delta,
+            Temporality::LowMemory => Self::LowMemory,
+        }
     }
 }
 

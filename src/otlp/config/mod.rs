@@ -7,11 +7,13 @@ mod environment;
 mod limits;
 mod log_selection;
 mod otlp_config;
+mod resource;
 mod sampler;
 mod signal;
 mod value;
 mod variables;
 
+pub(crate) use self::resource::SCHEMA_URL;
 pub use self::{
     aggregation::{HistogramAggregation, Temporality},
     builder::OtlpConfigBuilder,

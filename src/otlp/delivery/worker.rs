@@ -23,13 +23,14 @@ use tokio::{
 };
 
 use super::{
-    pipeline::Pipeline, queue::is_span, self_metrics, shared::Shared, undelivered::Undelivered,
+    pipeline::Pipeline, queue::is_span, self_metrics::SelfMetrics, shared::Shared,
+    undelivered::Undelivered,
 };
 use crate::{
     event::Event,
     otlp::{
         config::{OtlpConfig, Signal},
-        convert::{LogRecords, Metrics, Processors, Spans, is_selected, scope},
+        convert::{LogRecords, Metrics, Processors, Spans, data_points, is_selected, scope},
         export::{self, ExportOutcome, Exporter},
     },
 };
@@ -58,6 +59,8 @@ pub(crate) struct Worker {
     config: OtlpConfig,
     resource: Resource,
     scope: InstrumentationScope,
+    /// The signals of custom exporters.
+    custom: Vec<Signal>,
     processors: Arc<Processors>,
     /// One for each exported signal, in the order of [`Signal::ALL`].
     pipelines: Vec<Rc<Pipeline>>,
@@ -141,17 +144,22 @@ impl Worker {
             scope: scope(),
             processors: Arc::new(processors),
             config,
+            custom: Vec::new(),
             pipelines: Vec::new(),
             metrics: None,
             events: Vec::new(),
         };
+        worker.custom = custom.keys().copied().collect();
         for signal in Signal::ALL {
             if let Some(start) = custom.remove(&signal) {
                 start(&mut worker);
             } else if let Some(config) = worker.config.signal(signal).cloned() {
                 match signal {
                     Signal::Traces => worker.start_traces(export::spans(&config)),
-                    Signal::Metrics => worker.start_metrics(export::metrics(&config)),
+                    Signal::Metrics => {
+                        let temporality = worker.config.temporality().into();
+                        worker.start_metrics(export::metrics(&config, temporality));
+                    }
                     Signal::Logs => worker.start_logs(export::logs(&config)),
                 }
             }
@@ -209,21 +217,27 @@ impl Worker {
     {
         let temporality = prepare(Signal::Metrics, &mut exporter, |inner| inner.temporality());
         let metrics = Rc::new(Metrics::new(
+            &self.config,
             self.resource.clone(),
             self.scope.clone(),
             temporality.unwrap_or(Temporality::Cumulative),
-            |meter| self_metrics::observe(meter, &self.shared),
         ));
+        let own = SelfMetrics::new(metrics.meter(), &self.shared, &self.config, &self.custom);
         self.metrics = Some(Rc::clone(&metrics));
         let pipeline = self.add_pipeline(Signal::Metrics);
         let interval = self.config.limits().metric_interval;
         spawn_local(async move {
-            let export = async || match metrics.collect() {
-                Ok(totals) => {
-                    let export = async |exporter: &E| exporter.export(&totals).await;
-                    exporter.export(export).await
-                }
-                Err(problem) => ExportOutcome::Rejected(problem.into()),
+            let export = async || {
+                own.record_exports();
+                let collected = match metrics.collect() {
+                    Ok(collected) => collected,
+                    Err(problem) => return ExportOutcome::Rejected(problem.into()),
+                };
+                own.export_began(data_points(&collected));
+                let export = async |exporter: &E| exporter.export(&collected).await;
+                let outcome = exporter.export(export).await;
+                own.export_ended(&outcome);
+                outcome
             };
             pipeline.export_totals(interval, export).await;
         });

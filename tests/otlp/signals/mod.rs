@@ -9,6 +9,7 @@ mod metrics;
 mod page;
 mod parents;
 mod processors;
+mod resource;
 mod sampling;
 mod severity;
 mod span_attributes;
