@@ -11,6 +11,8 @@ mod request;
 mod self_metrics;
 mod shared;
 mod stats;
+#[cfg(test)]
+mod testing;
 mod totals;
 mod undelivered;
 pub(crate) mod worker;
