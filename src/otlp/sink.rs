@@ -425,6 +425,7 @@ impl OtlpSinkBuilder {
     #[must_use]
     pub fn start(self) -> OtlpSink {
         let Self { config, custom } = self;
+        let config = config.into_instance();
         let custom_signals: Vec<_> = custom.keys().copied().collect();
         let shared = Arc::new(Shared::new(config.limits(), |signal| {
             if custom_signals.contains(&signal) {

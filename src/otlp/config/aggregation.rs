@@ -1,3 +1,5 @@
+use opentelemetry_sdk::metrics;
+
 /// What the points of sums and histograms report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -20,4 +22,16 @@ pub enum HistogramAggregation {
     ExplicitBucket,
     /// With exponential buckets, whose scale follows the values.
     Base2Exponential,
+}
+
+// === impl Temporality ===
+
+impl From<Temporality> for metrics::Temporality {
+    fn from(temporality: Temporality) -> Self {
+        match temporality {
+            Temporality::Cumulative => Self::Cumulative,
+            Temporality::Delta => Self::Delta,
+            Temporality::LowMemory => Self::LowMemory,
+        }
+    }
 }

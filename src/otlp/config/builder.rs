@@ -6,7 +6,8 @@ use opentelemetry::KeyValue;
 use super::{
     ClientCertificate, ConfigError, Endpoint, HistogramAggregation, Limits, LogSelection,
     OtlpConfig, Protocol, Sampler, Signal, SignalConfig, Temporality, Tls,
-    otlp_config::{REQUEST_TIMEOUT, SERVICE_NAME, default_resource_attributes},
+    otlp_config::REQUEST_TIMEOUT,
+    resource::{SERVICE_NAME, default_resource_attributes},
     value::{InvalidValue, check_count, check_duration, check_ratio, insert_header},
 };
 
@@ -56,6 +57,7 @@ pub struct OtlpConfigBuilder {
     log_selection: LogSelection,
     keeps_failures: bool,
     captures_content: bool,
+    latest_conventions: bool,
     error: Option<ConfigError>,
 }
 
@@ -241,6 +243,13 @@ impl OtlpConfigBuilder {
         self
     }
 
+    /// Sets whether only the latest conventions for generative AI are used, without the metric
+    /// `gen_ai.client.token.usage` of older ones.
+    pub fn latest_conventions(mut self, latest: bool) -> Self {
+        self.latest_conventions = latest;
+        self
+    }
+
     /// Returns the configuration.
     ///
     /// # Errors
@@ -275,6 +284,7 @@ impl OtlpConfigBuilder {
                 log_selection: self.log_selection,
                 keeps_failures: self.keeps_failures,
                 captures_content: self.captures_content,
+                latest_conventions: self.latest_conventions,
             }),
         }
     }

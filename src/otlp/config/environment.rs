@@ -6,7 +6,8 @@ use opentelemetry::KeyValue;
 use super::{
     BatchLimits, ClientCertificate, ConfigError, Endpoint, HistogramAggregation, Limits,
     LogSelection, OtlpConfig, Protocol, Sampler, Signal, SignalConfig, Temporality, Tls,
-    otlp_config::{self, REQUEST_TIMEOUT, default_resource_attributes},
+    otlp_config::REQUEST_TIMEOUT,
+    resource::{self, default_resource_attributes},
     value::{
         InvalidValue, parse_attributes, parse_bool, parse_compression, parse_count, parse_headers,
         parse_keyword, parse_millis, parse_ratio, parse_switch,
@@ -140,6 +141,7 @@ impl Environment {
             log_selection: LogSelection::default(),
             keeps_failures: false,
             captures_content: false,
+            latest_conventions: false,
         })
     }
 
@@ -235,7 +237,7 @@ impl Environment {
         let given = self.read(RESOURCE_ATTRIBUTES, parse_attributes);
         attributes.extend(given.into_iter().flatten());
         let service_name = self.read(SERVICE_NAME, |name| {
-            Ok(KeyValue::new(otlp_config::SERVICE_NAME, name.to_owned()))
+            Ok(KeyValue::new(resource::SERVICE_NAME, name.to_owned()))
         });
         attributes.extend(service_name);
         attributes
@@ -264,6 +266,7 @@ impl Environment {
             queue_capacity,
             batch_size: batch_size.unwrap_or(default.batch_size).min(queue_capacity),
             schedule_delay: delay.unwrap_or(default.schedule_delay),
+            attributes: default.attributes,
         };
         let default = Limits::default();
         Limits {

@@ -10,6 +10,8 @@ pub struct Limits {
     pub spans: BatchLimits,
     /// The limits of log records.
     pub logs: BatchLimits,
+    /// The maximum number of events of a span. The span says how many it does not have.
+    pub span_events: usize,
     /// The maximum size of the events that wait for their export, in bytes. It is estimated.
     pub queue_bytes: usize,
     /// The maximum size of a request before its compression, in bytes.
@@ -32,6 +34,18 @@ pub struct BatchLimits {
     pub batch_size: usize,
     /// How long records wait for a batch to fill.
     pub schedule_delay: Duration,
+    /// The limits of the attributes of each record.
+    pub attributes: AttributeLimits,
+}
+
+/// The limits of the attributes of a span or of a log record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AttributeLimits {
+    /// The maximum number of attributes. The record says how many it does not have.
+    pub count: usize,
+    /// The maximum length of a text, in characters. `None` means no limit.
+    pub value_length: Option<usize>,
 }
 
 // === impl Limits ===
@@ -58,6 +72,7 @@ impl Default for Limits {
         Self {
             spans: BatchLimits::default(),
             logs: BatchLimits::default(),
+            span_events: 128,
             queue_bytes: 64 << 20,
             // What a receiver over gRPC takes by default.
             message_bytes: 4 << 20,
@@ -76,6 +91,16 @@ impl Default for BatchLimits {
             queue_capacity: 16_384,
             batch_size: 512,
             schedule_delay: Duration::from_secs(5),
+            attributes: AttributeLimits::default(),
+        }
+    }
+}
+
+impl Default for AttributeLimits {
+    fn default() -> Self {
+        Self {
+            count: 128,
+            value_length: None,
         }
     }
 }

@@ -7,6 +7,7 @@ mod environment;
 mod limits;
 mod log_selection;
 mod otlp_config;
+mod resource;
 mod sampler;
 mod signal;
 mod value;
@@ -16,7 +17,7 @@ pub use self::{
     builder::OtlpConfigBuilder,
     endpoint::Endpoint,
     environment::ConfigWithWarnings,
-    limits::{BatchLimits, Limits},
+    limits::{AttributeLimits, BatchLimits, Limits},
     log_selection::LogSelection,
     otlp_config::OtlpConfig,
     sampler::Sampler,

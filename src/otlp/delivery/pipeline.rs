@@ -26,12 +26,9 @@ use crate::{
     event::Event,
     otlp::{
         config::{Limits, Signal},
-        export::{ExportOutcome, Problem},
+        export::{ExportOutcome, Problem, REJECTED},
     },
 };
-
-/// The `error.type` of records that a receiver rejected while it accepted others.
-const REJECTED: &str = "rejected";
 
 /// The pipeline of one signal: the records that wait for their export, and its progress. Only the export
 /// thread uses it.

@@ -21,12 +21,12 @@ use super::{
     pipeline::Pipeline,
     queue::{Cut, is_span},
     request::{Command, Purpose, Request},
-    self_metrics,
+    self_metrics::SelfMetrics,
     shared::Shared,
 };
 use crate::otlp::{
     config::{OtlpConfig, Signal},
-    convert::{LogRecords, Metrics, Spans, is_selected, names},
+    convert::{LogRecords, Metrics, Spans, data_points, is_selected, names},
     export::{self, Exporter},
 };
 
@@ -41,6 +41,8 @@ pub(crate) struct Worker {
     config: OtlpConfig,
     resource: Resource,
     scope: InstrumentationScope,
+    /// The signals of custom exporters.
+    custom: Vec<Signal>,
     /// One for each exported signal, in the order of [`Signal::ALL`].
     pipelines: Vec<Rc<Pipeline>>,
     metrics: Option<Rc<Metrics>>,
@@ -115,19 +117,24 @@ impl Worker {
                 .with_version(env!("CARGO_PKG_VERSION"))
                 .build(),
             config,
+            custom: Vec::new(),
             pipelines: Vec::new(),
             metrics: None,
             cut: Cut::default(),
             drop_log: DropLog::default(),
             shutdowns: Vec::new(),
         };
+        worker.custom = custom.keys().copied().collect();
         for signal in Signal::ALL {
             if let Some(start) = custom.remove(&signal) {
                 start(&mut worker);
             } else if let Some(config) = worker.config.signal(signal).cloned() {
                 match signal {
                     Signal::Traces => worker.start_traces(export::spans(&config)),
-                    Signal::Metrics => worker.start_metrics(export::metrics(&config)),
+                    Signal::Metrics => {
+                        let temporality = worker.config.temporality().into();
+                        worker.start_metrics(export::metrics(&config, temporality));
+                    }
                     Signal::Logs => worker.start_logs(export::logs(&config)),
                 }
             }
@@ -187,18 +194,25 @@ impl Worker {
         let temporality = temporality.unwrap_or(Temporality::Cumulative);
         let exporter = self.shut_down_at_the_end(exporter);
         let metrics = Rc::new(Metrics::new(
+            &self.config,
             self.resource.clone(),
             self.scope.clone(),
             temporality,
-            |meter| self_metrics::observe(meter, &self.shared),
         ));
+        let own = SelfMetrics::new(metrics.meter(), &self.shared, &self.config, &self.custom);
         self.metrics = Some(Rc::clone(&metrics));
         let is_delta = temporality != Temporality::Cumulative;
         spawn_local(async move {
-            let collect = || metrics.collect();
+            let collect = || {
+                own.record_exports();
+                metrics.collect()
+            };
             let export = async |collection: &ResourceMetrics| {
+                own.export_began(data_points(collection));
                 let export = async |exporter: &E| exporter.export(collection).await;
-                exporter.export(export).await
+                let outcome = exporter.export(export).await;
+                own.export_ended(&outcome);
+                outcome
             };
             pipeline.export_metrics(is_delta, collect, export).await;
         });

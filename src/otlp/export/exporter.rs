@@ -50,9 +50,9 @@ pub(crate) fn logs(config: &SignalConfig) -> Exporter<LogExporter> {
 }
 
 /// Builds the exporter of metrics, as [`spans`].
-pub(crate) fn metrics(config: &SignalConfig) -> Exporter<MetricExporter> {
+pub(crate) fn metrics(config: &SignalConfig, temporality: Temporality) -> Exporter<MetricExporter> {
     Exporter::new(config.endpoint.to_string(), |diagnostics| {
-        let builder = MetricExporter::builder().with_temporality(Temporality::Cumulative);
+        let builder = MetricExporter::builder().with_temporality(temporality);
         #[cfg(feature = "grpc")]
         if config.protocol == Protocol::Grpc {
             return Ok(grpc::configure(builder.with_tonic(), config)?.build()?);

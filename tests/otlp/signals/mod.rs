@@ -6,6 +6,7 @@ mod metric_labels;
 mod metric_stats;
 mod metrics;
 mod parents;
+mod resource;
 mod sampling;
 mod span_attributes;
 mod span_endings;

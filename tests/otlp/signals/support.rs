@@ -72,9 +72,21 @@ impl Calls {
         context: CallContext,
         work: impl FnOnce(CallContext) -> Done + 'a,
     ) -> impl Future<Output = Done> + 'a {
+        let name = (!name.is_empty()).then(|| name.to_owned());
+        self.call(operation, name, context, work)
+    }
+
+    /// As [`start`](Self::start), with any name.
+    pub(crate) fn call<'a>(
+        &self,
+        operation: Operation,
+        name: Option<String>,
+        context: CallContext,
+        work: impl FnOnce(CallContext) -> Done + 'a,
+    ) -> impl Future<Output = Done> + 'a {
         let inner = |call: Call<Work<'a>>| async move { (call.request)(call.context) };
         let mut call = Call::new(operation, Box::new(work) as Work<'a>).with_context(context);
-        if !name.is_empty() {
+        if let Some(name) = name {
             call = call.with_name(name);
         }
         self.layer.layer(service_fn(inner)).call(call)
