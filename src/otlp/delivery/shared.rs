@@ -52,9 +52,11 @@ pub(crate) struct SignalCounters {
 impl Shared {
     /// `destination` returns where a signal is exported to, if it is.
     pub(crate) fn new(limits: Limits, destination: impl Fn(Signal) -> Option<String>) -> Self {
-        let capacity = limits.queue_capacity();
+        // Half of the bytes are for the queue, and a quarter each for the buffers of spans and log records.
+        let (capacity, bytes) = (limits.queue_capacity(), limits.queue_bytes / 2);
+        let batch_size = limits.spans.batch_size.min(limits.logs.batch_size);
         Self {
-            queue: Queue::new(capacity, limits.spans.batch_size),
+            queue: Queue::new(capacity, bytes, batch_size),
             limits,
             signals: Signal::ALL.map(|signal| {
                 Mutex::new(SignalCounters {
