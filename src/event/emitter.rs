@@ -2,7 +2,7 @@ use std::fmt;
 
 use opentelemetry::{TraceFlags, TraceId};
 
-use super::{Clock, Event};
+use super::{Clock, Event, id::RANDOM_TRACE_ID};
 
 /// Times calls and emits their events: a clock, and the output that takes the events.
 pub(crate) struct Emitter<E: ?Sized = dyn Emit> {
@@ -42,9 +42,11 @@ impl Emitter {
     /// Returns the trace flags of a call that is about to begin.
     #[inline]
     pub(crate) fn flags(&self, trace_id: TraceId, parent: Option<TraceFlags>) -> TraceFlags {
+        // A trace without a parent has an id of ours.
+        let random = parent.unwrap_or(RANDOM_TRACE_ID) & RANDOM_TRACE_ID;
         let parent = parent.map(|flags| flags.is_sampled());
         let sampled = self.output.sample(trace_id, parent);
-        TraceFlags::default().with_sampled(sampled.or(parent).unwrap_or(true))
+        random.with_sampled(sampled.or(parent).unwrap_or(true))
     }
 
     #[inline]

@@ -93,11 +93,14 @@ impl Event {
 
     /// Returns when the event happened, by the wall clock.
     ///
-    /// The time of a terminal event is the start time plus the duration, even if the wall clock was set in
-    /// between.
+    /// The time of a terminal event is the start time plus the duration, unless the machine was suspended or
+    /// the wall clock was set forward meanwhile: [`Clock`](crate::Clock) has the details.
     #[must_use]
     pub fn time(&self) -> SystemTime {
-        self.start_time() + self.duration().unwrap_or_default()
+        match self.outcome {
+            None => self.start_time(),
+            Some(_) => self.record.end_time().to_system(),
+        }
     }
 
     /// Returns when the call began, by the wall clock.

@@ -46,6 +46,8 @@ pub(crate) struct Record {
     open: Mutex<OpenState>,
     /// In nanoseconds, or [`STILL_OPEN`].
     duration: AtomicU64,
+    /// When the call ended, by the wall clock. Not the start plus the duration if the machine was suspended.
+    end_time: AtomicU64,
     /// The annotations at the end of the call. Boxed, since most calls have none.
     annotations: OnceLock<Box<Annotations>>,
 }
@@ -125,6 +127,7 @@ impl Record {
                 ..OpenState::default()
             }),
             duration: AtomicU64::new(STILL_OPEN),
+            end_time: AtomicU64::new(0),
             annotations: OnceLock::new(),
         })
     }
@@ -148,7 +151,10 @@ impl Record {
     fn end_locked(&self, mut open: MutexGuard<'_, OpenState>) -> Option<Arc<Emitter>> {
         let emitter = open.emitter.take()?;
         let annotations = open.annotations.take();
-        let duration = emitter.clock.now().since(self.started);
+        let now = emitter.clock.now();
+        let duration = now.since(self.started);
+        let end_time = emitter.clock.end(self.start_time, duration, now);
+        self.end_time.store(end_time.nanos(), Relaxed);
         self.duration.store(duration, Relaxed);
         drop(open);
         if let Some(annotations) = annotations {
@@ -178,6 +184,11 @@ impl Record {
     /// Returns how long the call took. Only terminal events ask for it, and they are made after the end.
     pub(crate) fn duration(&self) -> Duration {
         Duration::from_nanos(self.duration.load(Relaxed))
+    }
+
+    /// Returns when the call ended, by the wall clock. Only terminal events ask for it.
+    pub(crate) fn end_time(&self) -> WallTime {
+        WallTime::from_nanos(self.end_time.load(Relaxed))
     }
 
     /// Returns the annotations of a call that has ended.
