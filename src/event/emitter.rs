@@ -22,6 +22,9 @@ pub(crate) trait Emit: Send + Sync {
     /// parent.
     fn sample(&self, trace_id: TraceId, parent_sampled: Option<bool>) -> Option<bool>;
 
+    /// Returns whether the contents of messages and of tool calls are wanted.
+    fn captures_content(&self) -> bool;
+
     fn emit(&self, event: Event);
 }
 
@@ -47,6 +50,10 @@ impl Emitter {
         let parent = parent.map(|flags| flags.is_sampled());
         let sampled = self.output.sample(trace_id, parent);
         random.with_sampled(sampled.or(parent).unwrap_or(true))
+    }
+
+    pub(crate) fn captures_content(&self) -> bool {
+        self.output.captures_content()
     }
 
     #[inline]

@@ -29,6 +29,8 @@ const MAX_TEXT_LEN: usize = 4096;
 const MAX_NAME_LEN: usize = 256;
 /// The most span events that one call keeps, as in OpenTelemetry's span limits.
 const MAX_SPAN_EVENTS: usize = 128;
+/// The longest content, such as a message, in bytes.
+pub(crate) const MAX_CONTENT_LEN: usize = 64 * 1024;
 /// The `duration` of a call that has not ended.
 const STILL_OPEN: u64 = u64::MAX;
 
@@ -87,6 +89,8 @@ struct OpenState {
 #[derive(Debug, Default)]
 pub(crate) struct Annotations {
     pub(crate) attributes: Attributes,
+    /// What may be confidential: messages, and arguments and results of tools. Boxed, since few calls have any.
+    pub(crate) content: Option<Box<Attributes>>,
     pub(crate) classification: Option<Classification>,
     /// The originator, when it was set after the call had begun.
     pub(crate) originator: Option<Originator>,
@@ -211,6 +215,23 @@ impl Record {
         let mut attribute = KeyValue::new(key, value);
         cut(&mut attribute.value);
         self.annotate(|annotations| annotations.attributes.set(attribute));
+    }
+
+    /// Returns whether the call is open, and its sink wants content.
+    pub(crate) fn captures_content(&self) -> bool {
+        self.emitter()
+            .is_some_and(|emitter| emitter.captures_content())
+    }
+
+    /// Sets a content if the sink wants it; a text that is too long is cut. Otherwise `content` does not run.
+    pub(crate) fn set_content(&self, key: impl Into<Key>, content: impl FnOnce() -> String) {
+        if !self.captures_content() {
+            return;
+        }
+        let mut text = content();
+        truncate(&mut text, MAX_CONTENT_LEN);
+        let content = KeyValue::new(key, text);
+        self.annotate(|annotations| annotations.content.get_or_insert_default().set(content));
     }
 
     pub(crate) fn classify(&self, mut classification: Classification) {

@@ -14,6 +14,13 @@ pub(crate) fn span(event: &Event, scope: &InstrumentationScope) -> SpanData {
     let mut events = SpanEvents::default();
     events.events = event.span_events().to_vec();
     events.dropped_count = event.dropped_span_events();
+    let mut attributes = attributes(event);
+    for content in event.content() {
+        // A key must not be there twice.
+        if !attributes.iter().any(|other| other.key == content.key) {
+            attributes.push(content.clone());
+        }
+    }
     SpanData {
         span_context: event.span_context(),
         parent_span_id: event.parent_span_id().unwrap_or(SpanId::INVALID),
@@ -22,7 +29,7 @@ pub(crate) fn span(event: &Event, scope: &InstrumentationScope) -> SpanData {
         name: name(event),
         start_time: event.start_time(),
         end_time: event.time(),
-        attributes: attributes(event),
+        attributes,
         dropped_attributes_count: event.dropped_attributes(),
         events,
         links: SpanLinks::default(),
