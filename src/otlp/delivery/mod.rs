@@ -6,6 +6,7 @@ mod queue;
 mod self_metrics;
 mod shared;
 mod stats;
+mod tail;
 mod undelivered;
 pub(crate) mod worker;
 

@@ -19,6 +19,8 @@ pub(crate) struct SignalCounters {
     /// Where the signal is exported to; `None` if it is not exported.
     destination: Option<String>,
     pub(crate) exported: u64,
+    /// The spans of traces that were not sampled, and have been kept because of a failure.
+    pub(crate) kept: u64,
     failed: u64,
     /// The latest problem, until an export succeeds. An export that will be retried has one as well.
     pub(crate) problem: Option<Arc<str>>,
@@ -51,15 +53,20 @@ impl Shared {
         // Before the counters of the queue: a record is accepted before it is exported.
         let exports = Signal::ALL.map(|signal| {
             let counters = self.counters(signal);
-            (counters.is_enabled(), counters.exported, counters.failed)
+            (
+                counters.is_enabled(),
+                counters.kept,
+                counters.exported,
+                counters.failed,
+            )
         });
         let (accepted, dropped) = self.queue.counts();
         let [traces, metrics, logs] = Signal::ALL.map(|signal| {
-            let (is_enabled, exported, failed) = exports[signal as usize];
+            let (is_enabled, kept, exported, failed) = exports[signal as usize];
             if !is_enabled {
                 return SignalStats::default();
             }
-            let accepted = accepted.of(signal);
+            let accepted = accepted.of(signal) + kept;
             SignalStats {
                 accepted,
                 exported,
@@ -82,7 +89,7 @@ impl Shared {
         for signal in Signal::ALL {
             // Locked throughout, so that each record is counted once.
             let mut counters = self.counters(signal);
-            let accepted = accepted.of(signal);
+            let accepted = accepted.of(signal) + counters.kept;
             let pending = accepted.saturating_sub(counters.exported + counters.failed);
             if pending > 0 && counters.is_enabled() {
                 let problem = counters.problem.clone();

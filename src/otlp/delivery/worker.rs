@@ -23,7 +23,12 @@ use tokio::{
 };
 
 use super::{
-    pipeline::Pipeline, queue::is_span, self_metrics, shared::Shared, undelivered::Undelivered,
+    pipeline::Pipeline,
+    queue::is_span,
+    self_metrics,
+    shared::Shared,
+    tail::{Tail, TailLimits},
+    undelivered::Undelivered,
 };
 use crate::{
     event::Event,
@@ -50,6 +55,9 @@ pub(crate) enum Purpose {
     Shutdown,
 }
 
+/// The maximum number of traces whose calls are held until they are decided.
+const MAX_HELD_TRACES: usize = 1000;
+
 /// Starts the pipeline of a custom exporter.
 pub(crate) type StartPipeline = Box<dyn FnOnce(&mut Worker) + Send>;
 
@@ -63,6 +71,8 @@ pub(crate) struct Worker {
     metrics: Option<Rc<Metrics>>,
     /// The events that were taken out of the queue.
     events: Vec<Event>,
+    /// The calls that may become spans although their trace was not sampled.
+    tail: Option<Tail>,
 }
 
 /// What a flush or a shutdown waits for in one pipeline.
@@ -142,6 +152,7 @@ impl Worker {
             pipelines: Vec::new(),
             metrics: None,
             events: Vec::new(),
+            tail: None,
         };
         for signal in Signal::ALL {
             if let Some(start) = custom.remove(&signal) {
@@ -153,6 +164,14 @@ impl Worker {
                     Signal::Logs => worker.start_logs(export::logs(&config)),
                 }
             }
+        }
+        let exports_traces = worker.traces().is_some();
+        if worker.config.keeps_failures() && exports_traces {
+            worker.tail = Some(Tail::new(TailLimits {
+                traces: MAX_HELD_TRACES,
+                events: worker.config.limits().queue_capacity(),
+                bytes: worker.config.limits().queue_bytes / 4,
+            }));
         }
         worker
     }
@@ -274,6 +293,10 @@ impl Worker {
                 metrics.add_active(operation, delta);
             }
         }
+        if let Some(tail) = &mut self.tail {
+            let kept = tail.decide(&self.events);
+            self.keep(kept);
+        }
         for event in self.events.drain(..) {
             if let Some(metrics) = &self.metrics {
                 metrics.measure(&event);
@@ -291,6 +314,21 @@ impl Worker {
         }
     }
 
+    /// Exports the spans of a failed trace that was not sampled.
+    fn keep(&self, events: Vec<Event>) {
+        if let Some(pipeline) = self.traces() {
+            self.shared.counters(Signal::Traces).kept += events.len() as u64;
+            for event in events {
+                pipeline.push(event);
+            }
+        }
+    }
+
+    fn traces(&self) -> Option<&Rc<Pipeline>> {
+        let mut pipelines = self.pipelines.iter();
+        pipelines.find(|pipeline| pipeline.signal() == Signal::Traces)
+    }
+
     /// Waits until all events of the queue are exported or failed, and returns those that were not
     /// exported.
     fn deliver(
@@ -301,6 +339,10 @@ impl Worker {
         let pipelines = self.pipelines.iter();
         let dropped_before: Vec<_> = pipelines.map(|pipeline| pipeline.dropped()).collect();
         self.distribute();
+        if let (Purpose::Shutdown, Some(tail)) = (purpose, &mut self.tail) {
+            let kept = tail.decide_all();
+            self.keep(kept);
+        }
         let awaited: Vec<_> = self
             .pipelines
             .iter()

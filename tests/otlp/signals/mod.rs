@@ -11,3 +11,4 @@ mod sampling;
 mod span_attributes;
 mod span_endings;
 pub(crate) mod support;
+mod tail;
