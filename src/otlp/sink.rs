@@ -270,6 +270,14 @@ impl Sink for OtlpSink {
     fn sample(&self, trace_id: TraceId, parent_sampled: Option<bool>) -> Option<bool> {
         Some(self.0.config.sampler().sample(trace_id, parent_sampled))
     }
+
+    /// Returns what the configuration says, if spans are exported: they alone have content.
+    fn captures_content(&self) -> bool {
+        let config = &self.0.config;
+        let traces = Signal::Traces;
+        config.captures_content()
+            && (config.signal(traces).is_some() || self.0.custom.contains(&traces))
+    }
 }
 
 impl fmt::Debug for OtlpSink {

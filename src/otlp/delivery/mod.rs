@@ -11,6 +11,7 @@ mod request;
 mod self_metrics;
 mod shared;
 mod stats;
+mod tail;
 #[cfg(test)]
 mod testing;
 mod totals;

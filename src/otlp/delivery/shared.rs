@@ -39,6 +39,8 @@ pub(crate) struct SignalCounters {
     pub(crate) filtered: u64,
     /// The records of the export in progress.
     pub(crate) inflight: u64,
+    /// The spans of traces that were not sampled, and have been kept because of a failure.
+    pub(crate) kept: u64,
     failed: u64,
     failed_by_type: BTreeMap<Cow<'static, str>, u64>,
     /// The latest problem, until an export succeeds. An export that will be retried has one as well.
@@ -78,15 +80,15 @@ impl Shared {
         let exports = Signal::ALL.map(|signal| {
             let counters = self.counters(signal);
             let counts = (counters.exported, counters.failed, counters.filtered);
-            (counters.is_enabled(), counts)
+            (counters.is_enabled(), counters.kept, counts)
         });
         let (accepted, dropped) = self.queue.counts();
         let [traces, metrics, logs] = Signal::ALL.map(|signal| {
-            let (is_enabled, (exported, failed, filtered)) = exports[signal as usize];
+            let (is_enabled, kept, (exported, failed, filtered)) = exports[signal as usize];
             if !is_enabled {
                 return SignalStats::default();
             }
-            let accepted = accepted.of(signal);
+            let accepted = accepted.of(signal) + kept;
             SignalStats {
                 accepted,
                 exported,
@@ -136,7 +138,7 @@ impl Shared {
             // Locked throughout, so that each record is counted once.
             let mut counters = self.counters(signal);
             let settled = counters.exported + counters.failed + counters.filtered;
-            let pending = accepted.of(signal).saturating_sub(settled);
+            let pending = (accepted.of(signal) + counters.kept).saturating_sub(settled);
             counters.inflight = 0;
             if pending > 0 && counters.is_enabled() {
                 let text = counters.problem.as_deref().unwrap_or(reason).to_owned();

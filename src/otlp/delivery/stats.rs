@@ -22,7 +22,7 @@ use crate::otlp::config::Signal;
 #[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Stats {
-    /// Spans: one for each call that ended in a sampled trace.
+    /// Spans: one for each call that ended in a sampled trace, and those of failed traces that are kept.
     pub traces: SignalStats,
     /// Measurements: one for each event. Metrics are exported as cumulative totals, so one successful
     /// export delivers all measurements before it.

@@ -23,15 +23,22 @@ use super::{
     request::{Command, Purpose, Request},
     self_metrics::SelfMetrics,
     shared::Shared,
+    tail::{Tail, TailLimits},
 };
-use crate::otlp::{
-    config::{OtlpConfig, Signal},
-    convert::{LogRecords, Metrics, Processors, Spans, data_points, is_selected, scope},
-    export::{self, Exporter},
+use crate::{
+    event::Event,
+    otlp::{
+        config::{OtlpConfig, Signal},
+        convert::{LogRecords, Metrics, Processors, Spans, data_points, is_selected, scope},
+        export::{self, Exporter},
+    },
 };
 
 /// Thirty years, for a time that a clock cannot represent.
 const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+/// The maximum number of traces whose calls are held until they are decided.
+const MAX_HELD_TRACES: usize = 1000;
 
 /// Starts the pipeline of a custom exporter.
 pub(crate) type StartPipeline = Box<dyn FnOnce(&mut Worker) + Send>;
@@ -49,6 +56,8 @@ pub(crate) struct Worker {
     metrics: Option<Rc<Metrics>>,
     /// What was taken out of the queue.
     cut: Cut,
+    /// The calls that may become spans although their trace was not sampled.
+    tail: Option<Tail>,
     drop_log: DropLog,
     /// Shut the exporters down.
     shutdowns: Vec<Box<dyn FnOnce() -> Result<(), String>>>,
@@ -123,6 +132,7 @@ impl Worker {
             pipelines: Vec::new(),
             metrics: None,
             cut: Cut::default(),
+            tail: None,
             drop_log: DropLog::default(),
             shutdowns: Vec::new(),
         };
@@ -140,6 +150,14 @@ impl Worker {
                     Signal::Logs => worker.start_logs(export::logs(&config)),
                 }
             }
+        }
+        let exports_traces = worker.traces().is_some();
+        if worker.config.keeps_failures() && exports_traces {
+            worker.tail = Some(Tail::new(TailLimits {
+                traces: MAX_HELD_TRACES,
+                events: worker.config.limits().queue_capacity(),
+                bytes: worker.config.limits().queue_bytes / 4,
+            }));
         }
         worker
     }
@@ -250,7 +268,12 @@ impl Worker {
             let Some(command) = command else { return };
             let purpose = command.purpose;
             let pipelines = self.pipelines.clone();
-            let distribute = || self.distribute();
+            let distribute = || {
+                self.distribute();
+                if purpose == Purpose::Shutdown {
+                    self.keep_undecided();
+                }
+            };
             let request = Request::begin(command, Arc::clone(&shared), &pipelines, distribute);
             match purpose {
                 // In a task, so that events are distributed meanwhile.
@@ -283,9 +306,13 @@ impl Worker {
                 metrics.add_active(operation, delta);
             }
         }
+        if let Some(tail) = &mut self.tail {
+            let kept = tail.decide(&self.cut.events);
+            self.keep(kept);
+        }
         let selection = self.config.log_selection();
         let mut unselected = 0;
-        for event in cut.events.drain(..) {
+        for event in self.cut.events.drain(..) {
             if let Some(metrics) = &self.metrics {
                 metrics.measure(&event);
             }
@@ -301,6 +328,29 @@ impl Worker {
         if unselected > 0 {
             self.shared.counters(Signal::Logs).filtered += unselected;
         }
+    }
+
+    /// Decides the traces that are not complete: no more events will come.
+    fn keep_undecided(&mut self) {
+        if let Some(tail) = &mut self.tail {
+            let kept = tail.decide_all();
+            self.keep(kept);
+        }
+    }
+
+    /// Exports the spans of a failed trace that was not sampled.
+    fn keep(&self, events: Vec<Event>) {
+        if let Some(pipeline) = self.traces() {
+            self.shared.counters(Signal::Traces).kept += events.len() as u64;
+            for event in events {
+                pipeline.push(event);
+            }
+        }
+    }
+
+    fn traces(&self) -> Option<&Rc<Pipeline>> {
+        let mut pipelines = self.pipelines.iter();
+        pipelines.find(|pipeline| pipeline.signal() == Signal::Traces)
     }
 
     /// Shuts custom exporters down. They may block, which the caller of the shutdown does not wait for.

@@ -1,5 +1,6 @@
 //! The spans, metrics and log records of calls, as a receiver decodes them.
 
+mod content;
 mod custom_exporters;
 mod limits;
 mod logs;
@@ -15,3 +16,4 @@ mod severity;
 mod span_attributes;
 mod span_endings;
 pub(crate) mod support;
+mod tail;
