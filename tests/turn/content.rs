@@ -25,7 +25,7 @@ async fn run(sink: MemorySink, request: TurnRequest) -> Vec<Event> {
 }
 
 /// Returns a script that prints these items as completed, and then `end`.
-fn script(items: &[Value], end: Value) -> String {
+fn script(items: &[Value], end: &Value) -> String {
     let items = items.iter();
     let lines = items.map(|item| json!({"type": "item.completed", "item": item}).to_string());
     let lines: Vec<_> = lines.chain([end.to_string()]).collect();
@@ -55,7 +55,7 @@ fn json_content(event: &Event, key: &str) -> Value {
 #[tokio::test]
 async fn a_turn_has_its_prompt_and_its_last_answer_in_the_form_of_the_conventions() {
     let items = [message("Let me see."), message("It is \"done\".")];
-    let script = script(&items, completed());
+    let script = script(&items, &completed());
     let request = prompt("Fix \"it\"", &script);
     let events = run(MemorySink::capturing_content(), request).await;
     assert_eq!(
@@ -75,7 +75,7 @@ async fn a_turn_has_its_prompt_and_its_last_answer_in_the_form_of_the_convention
 #[tokio::test]
 async fn a_turn_that_failed_after_a_message_ended_with_an_error() {
     let failed = json!({"type": "turn.failed", "error": {"message": "overloaded"}});
-    let request = prompt("Go", &script(&[message("I am on it.")], failed));
+    let request = prompt("Go", &script(&[message("I am on it.")], &failed));
     let events = run(MemorySink::capturing_content(), request).await;
     let output = json_content(&events[0], names::OUTPUT_MESSAGES);
     assert_eq!(output[0]["finish_reason"], "error");
@@ -87,7 +87,7 @@ async fn an_image_is_a_reference_with_its_type_and_without_its_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let image = directory.path().join("a photo.PNG");
     std::fs::write(&image, "bytes").unwrap();
-    let request = prompt("What is it?", &script(&[], completed())).with_image(&image);
+    let request = prompt("What is it?", &script(&[], &completed())).with_image(&image);
     let events = run(MemorySink::capturing_content(), request).await;
     let input = json_content(&events[0], names::INPUT_MESSAGES);
     let uri = format!("file://{}/a%20photo.PNG", directory.path().display());
@@ -114,7 +114,7 @@ async fn the_tools_of_a_turn_have_their_arguments_and_results() {
         json!({"id": "5", "type": "web_search", "query": "weather"}),
         json!({"id": "6", "type": "collab_tool_call", "tool": "spawn", "status": "completed"}),
     ];
-    let request = prompt("Go", &script(&items, completed()));
+    let request = prompt("Go", &script(&items, &completed()));
     let events = run(MemorySink::capturing_content(), request).await;
     let tools: Vec<_> = events
         .iter()
@@ -176,7 +176,7 @@ async fn by_default_no_call_has_content() {
             "command": "ls", "aggregated_output": "file"}),
         message("Done."),
     ];
-    let request = prompt("Go", &script(&items, completed()));
+    let request = prompt("Go", &script(&items, &completed()));
     let events = run(MemorySink::new(), request).await;
     assert_eq!(events.len(), 2);
     assert!(events.iter().all(|event| event.content().is_empty()));
