@@ -73,7 +73,7 @@ impl Pipeline {
             limits,
             buffer: RefCell::new(Buffer::new(BufferLimits {
                 capacity: batch.queue_capacity,
-                bytes: limits.queue_bytes / 4,
+                bytes: limits.queue_bytes / 3,
                 batch_size: batch.batch_size,
                 // Half: sizes are estimated.
                 batch_bytes: limits.message_bytes / 2,
