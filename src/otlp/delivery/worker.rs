@@ -272,9 +272,7 @@ impl Worker {
     fn distribute(&mut self) {
         let cut = &mut self.cut;
         self.shared.queue.take(cut);
-        if let Some(warning) = self.drop_log.on_dropped(cut.dropped) {
-            tracing::warn!(target: "codex_telemetry", "{warning}");
-        }
+        self.drop_log.on_dropped(cut.dropped);
         if let Some(metrics) = &self.metrics {
             for (operation, delta) in cut.dropped_deltas.drain(..) {
                 metrics.add_active(operation, delta);
