@@ -22,6 +22,7 @@ use tokio::sync::{
 
 use super::{
     config::{ConfigWithWarnings, Endpoint, OtlpConfig, Signal},
+    convert::{Decision, Processors, RecordView},
     delivery::{
         Command, Purpose, Shared, Stats, Undelivered,
         worker::{self, StartPipeline, Worker},
@@ -81,10 +82,11 @@ struct ExportThread {
     ended: Receiver<Infallible>,
 }
 
-/// Builds an [`OtlpSink`] with custom exporters.
+/// Builds an [`OtlpSink`] with processors and custom exporters.
 #[must_use = "a builder does nothing until it is started"]
 pub struct OtlpSinkBuilder {
     config: OtlpConfig,
+    processors: Processors,
     custom: BTreeMap<Signal, StartPipeline>,
 }
 
@@ -129,10 +131,11 @@ impl OtlpSink {
         Self::builder(config).start()
     }
 
-    /// Returns a builder, which takes custom exporters.
+    /// Returns a builder, which takes processors and custom exporters.
     pub fn builder(config: OtlpConfig) -> OtlpSinkBuilder {
         OtlpSinkBuilder {
             config,
+            processors: Processors::default(),
             custom: BTreeMap::new(),
         }
     }
@@ -389,6 +392,47 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 // === impl OtlpSinkBuilder ===
 
 impl OtlpSinkBuilder {
+    /// Adds a processor, which can drop, change or enrich each span and each log record before it is exported.
+    /// Metrics are not processed.
+    ///
+    /// The processor runs on the export thread, once for each record; a retry sends the same record. It should not
+    /// block: all signals wait for it. Several processors run in the order in which they were added, and none sees
+    /// what an earlier one has dropped.
+    ///
+    /// If a processor panics, its record is not exported: a redaction that fails must not let the secret out. The
+    /// sink logs a warning for the first panic.
+    ///
+    /// ```
+    /// use codex_telemetry::{
+    ///     Operation, OtlpConfig, OtlpSink,
+    ///     otlp::{Decision, RecordView},
+    /// };
+    ///
+    /// let config = OtlpConfig::builder().endpoint("http://collector:4318").build()?;
+    /// let sink = OtlpSink::builder(config)
+    ///     .processor(|record: &mut RecordView<'_>| {
+    ///         record.set_attribute("deployment.environment.name", "staging");
+    ///         record.remove_attribute("codex.process.stderr_tail");
+    ///         if let Some(message) = record.message_mut() {
+    ///             *message = message.replace("/home/alice", "~");
+    ///         }
+    ///     })
+    ///     .processor(|record: &mut RecordView<'_>| match record.event().operation() {
+    ///         Operation::AttachmentCleanup => Decision::Drop,
+    ///         _ => Decision::Keep,
+    ///     })
+    ///     .start();
+    /// # drop(sink);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn processor<D: Into<Decision>>(
+        mut self,
+        processor: impl Fn(&mut RecordView<'_>) -> D + Send + Sync + 'static,
+    ) -> Self {
+        self.processors.add(processor);
+        self
+    }
+
     /// Sets a custom exporter of spans. It replaces the configured one, and exports spans even if the
     /// configuration disables traces.
     ///
@@ -424,7 +468,11 @@ impl OtlpSinkBuilder {
     /// If the thread cannot be started, the sink logs a warning and is disabled.
     #[must_use]
     pub fn start(self) -> OtlpSink {
-        let Self { config, custom } = self;
+        let Self {
+            config,
+            processors,
+            custom,
+        } = self;
         let config = config.into_instance();
         let custom_signals: Vec<_> = custom.keys().copied().collect();
         let shared = Arc::new(Shared::new(config.limits(), |signal| {
@@ -440,7 +488,7 @@ impl OtlpSinkBuilder {
             .spawn({
                 let (shared, config) = (Arc::clone(&shared), config.clone());
                 move || {
-                    worker::run(shared, config, custom, received);
+                    worker::run(shared, config, processors, custom, received);
                     drop(running);
                 }
             })

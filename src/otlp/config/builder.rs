@@ -4,11 +4,11 @@ use http::HeaderMap;
 use opentelemetry::KeyValue;
 
 use super::{
-    ClientCertificate, ConfigError, Endpoint, HistogramAggregation, Limits, LogSelection,
-    OtlpConfig, Protocol, Sampler, Signal, SignalConfig, Temporality, Tls,
+    BatchLimits, ClientCertificate, ConfigError, Endpoint, HistogramAggregation, Limits,
+    LogSelection, OtlpConfig, Protocol, Sampler, Signal, SignalConfig, Temporality, Tls,
     otlp_config::REQUEST_TIMEOUT,
     resource::{SERVICE_NAME, default_resource_attributes},
-    value::{InvalidValue, check_count, check_duration, check_ratio, insert_header},
+    value::{InvalidValue, check_duration, check_ratio, insert_header},
 };
 
 /// Builds an [`OtlpConfig`] without reading the environment.
@@ -51,7 +51,6 @@ pub struct OtlpConfigBuilder {
     resource_attributes: Vec<KeyValue>,
     sampler: Sampler,
     limits: Limits,
-    batch_size: Option<usize>,
     temporality: Temporality,
     histogram_aggregation: HistogramAggregation,
     log_selection: LogSelection,
@@ -157,9 +156,25 @@ impl OtlpConfigBuilder {
         self
     }
 
+    /// Sets all limits. Those of spans and of log records can differ.
+    ///
+    /// ```
+    /// use codex_telemetry::otlp::config::{Limits, OtlpConfig};
+    ///
+    /// let mut limits = Limits::default();
+    /// limits.logs.batch_size = 100;
+    /// limits.spans.attributes.value_length = Some(1024);
+    /// let config = OtlpConfig::builder().limits(limits).build()?;
+    /// assert_eq!(config.limits(), limits);
+    /// # Ok::<(), codex_telemetry::otlp::config::ConfigError>(())
+    /// ```
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Sets the maximum number of events in the queue.
     pub fn queue_capacity(mut self, events: usize) -> Self {
-        self.check("queue_capacity", check_count(events));
         self.limits.spans.queue_capacity = events;
         self.limits.logs.queue_capacity = events;
         self
@@ -167,13 +182,13 @@ impl OtlpConfigBuilder {
 
     /// Sets the maximum number of spans or log records in one request.
     pub fn batch_size(mut self, records: usize) -> Self {
-        self.batch_size = self.check("batch_size", check_count(records));
+        self.limits.spans.batch_size = records;
+        self.limits.logs.batch_size = records;
         self
     }
 
     /// Sets how long spans and log records wait for a batch to fill.
     pub fn schedule_delay(mut self, delay: Duration) -> Self {
-        self.check("schedule_delay", check_duration(delay));
         self.limits.spans.schedule_delay = delay;
         self.limits.logs.schedule_delay = delay;
         self
@@ -181,7 +196,6 @@ impl OtlpConfigBuilder {
 
     /// Sets the interval between two exports of metrics.
     pub fn metric_interval(mut self, interval: Duration) -> Self {
-        self.check("metric_interval", check_duration(interval));
         self.limits.metric_interval = interval;
         self
     }
@@ -200,14 +214,12 @@ impl OtlpConfigBuilder {
 
     /// Sets how long an export is retried, from its first attempt on.
     pub fn max_age(mut self, age: Duration) -> Self {
-        self.check("max_age", check_duration(age));
         self.limits.max_age = age;
         self
     }
 
     /// Sets the time limit of one request with metrics.
     pub fn metric_timeout(mut self, timeout: Duration) -> Self {
-        self.check("metric_timeout", check_duration(timeout));
         self.limits.metric_timeout = timeout;
         self
     }
@@ -224,7 +236,7 @@ impl OtlpConfigBuilder {
         self
     }
 
-    /// Sets which log records are exported.
+    /// Sets which log records are exported. [`LogSelection::None`] disables the signal.
     pub fn log_selection(mut self, selection: LogSelection) -> Self {
         self.log_selection = selection;
         self
@@ -260,11 +272,12 @@ impl OtlpConfigBuilder {
     pub fn build(mut self) -> Result<OtlpConfig, ConfigError> {
         let mut limits = self.limits;
         for batch in [&mut limits.spans, &mut limits.logs] {
-            let default = batch.batch_size.min(batch.queue_capacity);
-            batch.batch_size = self.batch_size.unwrap_or(default);
-            if batch.batch_size > batch.queue_capacity {
-                self.check::<()>("batch_size", Err("larger than the queue".into()));
+            if batch.batch_size == BatchLimits::default().batch_size {
+                batch.batch_size = batch.batch_size.min(batch.queue_capacity);
             }
+        }
+        if let Err((setting, invalid)) = limits.check() {
+            self.check::<()>(setting, Err(invalid));
         }
         let signals = Signal::ALL.map(|signal| self.signal(signal));
         if signals.iter().all(Option::is_none) {
@@ -291,7 +304,8 @@ impl OtlpConfigBuilder {
 
     fn signal(&self, signal: Signal) -> Option<SignalConfig> {
         let signals = self.signals.as_deref().unwrap_or(&Signal::ALL);
-        if !signals.contains(&signal) {
+        let has_records = signal != Signal::Logs || self.log_selection != LogSelection::None;
+        if !signals.contains(&signal) || !has_records {
             return None;
         }
         let endpoint = match (&self.signal_endpoints[signal as usize], &self.endpoint) {

@@ -11,7 +11,9 @@ mod resource;
 mod sampler;
 mod signal;
 mod value;
+mod variables;
 
+pub(crate) use self::resource::SCHEMA_URL;
 pub use self::{
     aggregation::{HistogramAggregation, Temporality},
     builder::OtlpConfigBuilder,

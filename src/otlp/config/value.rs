@@ -1,6 +1,6 @@
 //! How the values of the environment and of the builder are parsed and checked.
 
-use std::{borrow::Cow, fmt, time::Duration};
+use std::{borrow::Cow, fmt, ops::RangeInclusive, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::KeyValue;
@@ -51,6 +51,10 @@ pub struct ConfigError {
 const MAX_COUNT: usize = 1 << 20;
 /// The largest number of milliseconds that the OpenTelemetry specification allows: 24 days.
 const MAX_MILLIS: u64 = (1 << 31) - 1;
+/// The largest number that the OpenTelemetry specification requires.
+const MAX_LIMIT: usize = (1 << 31) - 1;
+/// Less than one record, so that nothing could be exported; more than a receiver takes.
+const BYTES: RangeInclusive<usize> = 1 << 10..=1 << 30;
 
 pub(super) fn check_count(count: usize) -> Result<usize, InvalidValue> {
     if (1..=MAX_COUNT).contains(&count) {
@@ -62,6 +66,26 @@ pub(super) fn check_count(count: usize) -> Result<usize, InvalidValue> {
 
 pub(super) fn parse_count(text: &str) -> Result<usize, InvalidValue> {
     check_count(text.parse().unwrap_or(0))
+}
+
+/// Parses a limit of the OpenTelemetry specification, which may be zero.
+pub(super) fn parse_limit(text: &str) -> Result<usize, InvalidValue> {
+    match text.parse() {
+        Ok(limit @ 0..=MAX_LIMIT) => Ok(limit),
+        _ => Err("invalid number: expected a whole number from 0 to 2147483647".into()),
+    }
+}
+
+pub(super) fn check_bytes(bytes: usize) -> Result<usize, InvalidValue> {
+    if BYTES.contains(&bytes) {
+        Ok(bytes)
+    } else {
+        Err("invalid size: expected a whole number of bytes from 1024 to 1073741824".into())
+    }
+}
+
+pub(super) fn parse_bytes(text: &str) -> Result<usize, InvalidValue> {
+    check_bytes(text.parse().unwrap_or(0))
 }
 
 pub(super) fn check_duration(duration: Duration) -> Result<Duration, InvalidValue> {

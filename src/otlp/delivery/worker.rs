@@ -26,7 +26,7 @@ use super::{
 };
 use crate::otlp::{
     config::{OtlpConfig, Signal},
-    convert::{LogRecords, Metrics, Spans, data_points, is_selected, names},
+    convert::{LogRecords, Metrics, Processors, Spans, data_points, is_selected, scope},
     export::{self, Exporter},
 };
 
@@ -43,6 +43,7 @@ pub(crate) struct Worker {
     scope: InstrumentationScope,
     /// The signals of custom exporters.
     custom: Vec<Signal>,
+    processors: Arc<Processors>,
     /// One for each exported signal, in the order of [`Signal::ALL`].
     pipelines: Vec<Rc<Pipeline>>,
     metrics: Option<Rc<Metrics>>,
@@ -60,6 +61,7 @@ struct EndGuard(Arc<Shared>);
 pub(crate) fn run(
     shared: Arc<Shared>,
     config: OtlpConfig,
+    processors: Processors,
     custom: BTreeMap<Signal, StartPipeline>,
     commands: UnboundedReceiver<Command>,
 ) {
@@ -77,7 +79,7 @@ pub(crate) fn run(
     };
     let tasks = LocalSet::new();
     runtime.block_on(tasks.run_until(async {
-        let mut worker = Worker::start(shared, config, custom);
+        let mut worker = Worker::start(shared, config, processors, custom);
         worker.process(commands).await;
     }));
     // Aborts the pipelines before the runtime.
@@ -108,14 +110,14 @@ impl Worker {
     fn start(
         shared: Arc<Shared>,
         config: OtlpConfig,
+        processors: Processors,
         mut custom: BTreeMap<Signal, StartPipeline>,
     ) -> Self {
         let mut worker = Self {
             shared,
             resource: config.resource(),
-            scope: InstrumentationScope::builder(names::SCOPE)
-                .with_version(env!("CARGO_PKG_VERSION"))
-                .build(),
+            scope: scope(),
+            processors: Arc::new(processors),
             config,
             custom: Vec::new(),
             pipelines: Vec::new(),
@@ -150,7 +152,8 @@ impl Worker {
         let set_resource = |exporter: &mut E| exporter.set_resource(&self.resource);
         prepare(&pipeline, &mut exporter, set_resource);
         let exporter = self.shut_down_at_the_end(exporter);
-        let spans = Spans::new(self.scope.clone());
+        let limits = self.config.limits();
+        let spans = Spans::new(self.scope.clone(), &limits, Arc::clone(&self.processors));
         spawn_local(async move {
             let convert = |event: &_| spans.span(event);
             let export = async |batch: &[SpanData]| {
@@ -172,7 +175,7 @@ impl Worker {
         prepare(&pipeline, &mut exporter, set_resource);
         let exporter = self.shut_down_at_the_end(exporter);
         let scope = self.scope.clone();
-        let records = LogRecords::new();
+        let records = LogRecords::new(&self.config.limits(), Arc::clone(&self.processors));
         spawn_local(async move {
             let convert = |event: &_| records.record(event);
             let export = async |batch: &[SdkLogRecord]| {
