@@ -91,6 +91,13 @@ impl Event {
         self.record.start.name.as_ref().map(StringValue::as_str)
     }
 
+    /// Returns the name of the agent that makes the call: of the turn itself, or of the innermost turn of this
+    /// process that the call belongs to.
+    #[must_use]
+    pub fn agent_name(&self) -> Option<&str> {
+        self.record.agent.as_deref()
+    }
+
     /// Returns when the event happened, by the wall clock.
     ///
     /// The time of a terminal event is the start time plus the duration, even if the wall clock was set in

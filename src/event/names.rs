@@ -19,6 +19,12 @@ pub const CACHE_WRITE_TOKENS: &str = "gen_ai.usage.cache_creation.input_tokens";
 pub const REASONING_TOKENS: &str = "gen_ai.usage.reasoning.output_tokens";
 /// The type of a tool: `function` or `extension`.
 pub const TOOL_TYPE: &str = "gen_ai.tool.type";
+/// How many tools a turn called.
+pub const TOOL_CALLS: &str = "codex.turn.tool_calls";
+/// Milliseconds that a tool call waited for an approval.
+pub const APPROVAL_WAIT: &str = "codex.tool.approval_wait_ms";
+/// What an approver decided, such as `allow` or `deny`. An approver records it on its call.
+pub const APPROVAL_DECISION: &str = "codex.approval.decision";
 /// The exit code of a process.
 pub const EXIT_CODE: &str = "process.exit.code";
 /// The signal that ended a process.

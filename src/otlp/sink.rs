@@ -19,7 +19,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use super::{
     config::{ConfigWithWarnings, Endpoint, OtlpConfig, Signal},
     delivery::{
-        Queue, Shared, Stats, Undelivered,
+        Shared, Stats, Undelivered,
         worker::{self, Command, Purpose, StartPipeline, Worker},
     },
     export::{CUSTOM, Exporter, ProbeError, probe},
@@ -281,13 +281,13 @@ impl OtlpSinkBuilder {
     /// The sink does not shut a custom exporter down, but drops it. If the exporter buffers, the
     /// application has to flush it.
     pub fn span_exporter(self, exporter: impl SpanExporter + 'static) -> Self {
-        let exporter = Exporter::custom(exporter);
+        let exporter = Exporter::custom(exporter, SpanExporter::shutdown);
         self.custom(Signal::Traces, |worker| worker.start_traces(exporter))
     }
 
     /// Sets a custom exporter of log records, as [`span_exporter`](Self::span_exporter) does of spans.
     pub fn log_exporter(self, exporter: impl LogExporter + 'static) -> Self {
-        let exporter = Exporter::custom(exporter);
+        let exporter = Exporter::custom(exporter, LogExporter::shutdown);
         self.custom(Signal::Logs, |worker| worker.start_logs(exporter))
     }
 
@@ -295,7 +295,7 @@ impl OtlpSinkBuilder {
     ///
     /// Use cumulative temporality. With another one, the measurements of a failed export are lost.
     pub fn metric_exporter(self, exporter: impl PushMetricExporter) -> Self {
-        let exporter = Exporter::custom(exporter);
+        let exporter = Exporter::custom(exporter, PushMetricExporter::shutdown);
         self.custom(Signal::Metrics, |worker| worker.start_metrics(exporter))
     }
 
@@ -310,10 +310,9 @@ impl OtlpSinkBuilder {
     #[must_use]
     pub fn start(self) -> OtlpSink {
         let Self { config, custom } = self;
+        let config = config.into_instance();
         let custom_signals: Vec<_> = custom.keys().copied().collect();
-        let limits = config.limits();
-        let queue = Queue::new(limits.queue_capacity(), limits.spans.batch_size);
-        let shared = Arc::new(Shared::new(queue, |signal| {
+        let shared = Arc::new(Shared::new(config.limits(), |signal| {
             if custom_signals.contains(&signal) {
                 return Some(CUSTOM.to_owned());
             }

@@ -1,3 +1,5 @@
+use opentelemetry_sdk::metrics;
+
 use super::value::{InvalidValue, parse_keyword};
 
 /// What the points of sums and histograms report.
@@ -24,6 +26,8 @@ pub enum HistogramAggregation {
     Base2Exponential,
 }
 
+// === impl Temporality ===
+
 impl Temporality {
     pub(super) fn parse(text: &str) -> Result<Self, InvalidValue> {
         const TEMPORALITIES: &[(&str, Temporality)] = &[
@@ -34,6 +38,18 @@ impl Temporality {
         parse_keyword("temporality", TEMPORALITIES, text)
     }
 }
+
+impl From<Temporality> for metrics::Temporality {
+    fn from(temporality: Temporality) -> Self {
+        match temporality {
+            Temporality::Cumulative => Self::Cumulative,
+            Temporality::Delta => Self::Delta,
+            Temporality::LowMemory => Self::LowMemory,
+        }
+    }
+}
+
+// === impl HistogramAggregation ===
 
 impl HistogramAggregation {
     pub(super) fn parse(text: &str) -> Result<Self, InvalidValue> {

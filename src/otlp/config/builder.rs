@@ -6,7 +6,8 @@ use opentelemetry::KeyValue;
 use super::{
     BatchLimits, ClientCertificate, ConfigError, Endpoint, HistogramAggregation, Limits,
     LogSelection, OtlpConfig, Protocol, Sampler, Signal, SignalConfig, Temporality, Tls,
-    otlp_config::{REQUEST_TIMEOUT, SERVICE_NAME, default_resource_attributes},
+    otlp_config::REQUEST_TIMEOUT,
+    resource::{SERVICE_NAME, default_resource_attributes},
     value::{InvalidValue, check_duration, check_ratio, insert_header},
 };
 

@@ -78,6 +78,13 @@ impl Endpoint {
         Ok(format!("{}://{rest}", scheme.to_ascii_lowercase()))
     }
 
+    /// Returns the host and the port that requests are sent to.
+    pub(crate) fn server(&self) -> Option<(String, u16)> {
+        let url = Url::parse(&self.url).ok()?;
+        let host = url.host_str()?.trim_matches(['[', ']']);
+        Some((host.to_owned(), url.port_or_known_default()?))
+    }
+
     /// Returns the endpoint of a signal below this base URL. gRPC appends no path.
     pub(super) fn for_signal(&self, signal: Signal, protocol: Protocol) -> Self {
         if protocol == Protocol::Grpc {

@@ -6,7 +6,8 @@ use opentelemetry::KeyValue;
 use super::{
     ClientCertificate, ConfigError, Endpoint, HistogramAggregation, LogSelection, OtlpConfig,
     Protocol, Sampler, Signal, SignalConfig, Temporality, Tls,
-    otlp_config::{self, REQUEST_TIMEOUT, default_resource_attributes},
+    otlp_config::REQUEST_TIMEOUT,
+    resource::{self, default_resource_attributes},
     value::{
         InvalidValue, parse_attributes, parse_bool, parse_compression, parse_headers,
         parse_keyword, parse_millis, parse_ratio, parse_switch,
@@ -292,7 +293,7 @@ impl Environment {
         let given = self.read(RESOURCE_ATTRIBUTES, parse_attributes);
         attributes.extend(given.into_iter().flatten());
         let service_name = self.read(SERVICE_NAME, |name| {
-            Ok(KeyValue::new(otlp_config::SERVICE_NAME, name.to_owned()))
+            Ok(KeyValue::new(resource::SERVICE_NAME, name.to_owned()))
         });
         attributes.extend(service_name);
         attributes

@@ -7,6 +7,7 @@ mod environment;
 mod limits;
 mod log_selection;
 mod otlp_config;
+mod resource;
 mod sampler;
 mod signal;
 mod value;

@@ -1,13 +1,11 @@
-use std::{env, time::Duration};
+use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use opentelemetry_sdk::Resource;
 
 use super::{
     HistogramAggregation, Limits, LogSelection, Sampler, Signal, SignalConfig, Temporality,
 };
 
-pub(super) const SERVICE_NAME: &str = "service.name";
 /// The default time limit of one request.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -40,17 +38,6 @@ pub struct OtlpConfig {
     pub(super) latest_conventions: bool,
 }
 
-/// Returns the attributes of an exporting program that sets none: the `service.name` that the OpenTelemetry
-/// specification gives to unnamed programs.
-pub(super) fn default_resource_attributes() -> Vec<KeyValue> {
-    let name = env::current_exe().ok().and_then(|path| {
-        let name = path.file_name()?.to_str()?;
-        Some(format!("unknown_service:{name}"))
-    });
-    let name = name.unwrap_or_else(|| "unknown_service".to_owned());
-    vec![KeyValue::new(SERVICE_NAME, name)]
-}
-
 // === impl OtlpConfig ===
 
 impl OtlpConfig {
@@ -58,39 +45,6 @@ impl OtlpConfig {
     #[must_use]
     pub fn signal(&self, signal: Signal) -> Option<&SignalConfig> {
         self.signals[signal as usize].as_ref()
-    }
-
-    /// Returns the resource: the attributes of the exporting program, including `service.name`.
-    #[must_use]
-    pub fn resource(&self) -> Resource {
-        Resource::builder_empty()
-            .with_attributes(self.resource_attributes.clone())
-            .build()
-    }
-
-    /// Adds resource attributes. They replace attributes of the environment with the same key,
-    /// `service.name` included, as the OpenTelemetry specification requires.
-    ///
-    /// ```
-    /// use codex_telemetry::otlp::config::OtlpConfig;
-    /// use opentelemetry::KeyValue;
-    ///
-    /// let with_warnings = OtlpConfig::from_variables([
-    ///     ("CODEX_OTLP_ENABLE", "1"),
-    ///     ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=staging,team=blue"),
-    /// ]);
-    /// let config = with_warnings.config.expect("it is enabled");
-    /// let config = config.with_resource_attributes([KeyValue::new("team", "red")]);
-    /// assert_eq!(config.resource().get(&"team".into()), Some("red".into()));
-    /// assert_eq!(config.resource().len(), 3);
-    /// ```
-    #[must_use]
-    pub fn with_resource_attributes(
-        mut self,
-        attributes: impl IntoIterator<Item = KeyValue>,
-    ) -> Self {
-        self.resource_attributes.extend(attributes);
-        self
     }
 
     /// Returns the sampler, which decides which traces are exported.

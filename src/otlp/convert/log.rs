@@ -11,7 +11,10 @@ use opentelemetry::{
 use opentelemetry_sdk::logs::{SdkLogRecord, SdkLogger, SdkLoggerProvider};
 
 use super::{names, span};
-use crate::event::{Event, EventKind};
+use crate::{
+    event::{Event, EventKind},
+    otlp::config::LogSelection,
+};
 
 /// Converts events to log records.
 pub(crate) struct LogRecords {
@@ -26,7 +29,9 @@ impl LogRecords {
         }
     }
 
-    pub(crate) fn record(&self, event: &Event) -> SdkLogRecord {
+    /// Returns the log record of an event; `None` if it is not to be exported.
+    #[expect(clippy::unnecessary_wraps, reason = "a processor can drop a record")]
+    pub(crate) fn record(&self, event: &Event) -> Option<SdkLogRecord> {
         let mut record = self.logger.create_log_record();
         let name = intern(event.name());
         record.set_event_name(name);
@@ -50,7 +55,16 @@ impl LogRecords {
         if let Some(message) = message {
             record.add_attribute(names::ERROR_MESSAGE, message.to_owned());
         }
-        record
+        Some(record)
+    }
+}
+
+/// Returns whether an event has a log record. [`LogSelection::None`] also disables the signal.
+pub(crate) fn is_selected(event: &Event, selection: LogSelection) -> bool {
+    match (selection, event.kind()) {
+        (LogSelection::All, _) | (LogSelection::Ends, EventKind::Stop) => true,
+        (LogSelection::Ends | LogSelection::Exceptions, EventKind::Exception) => true,
+        (LogSelection::Ends | LogSelection::Exceptions | LogSelection::None, _) => false,
     }
 }
 

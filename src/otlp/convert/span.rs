@@ -9,25 +9,37 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use super::names;
 use crate::event::{Event, Operation, millis, names as attribute};
 
-/// Returns the span of a call, for its terminal event.
-pub(crate) fn span(event: &Event, scope: &InstrumentationScope) -> SpanData {
-    let mut events = SpanEvents::default();
-    events.events = event.span_events().to_vec();
-    events.dropped_count = event.dropped_span_events();
-    SpanData {
-        span_context: event.span_context(),
-        parent_span_id: event.parent_span_id().unwrap_or(SpanId::INVALID),
-        parent_span_is_remote: event.has_remote_parent(),
-        span_kind: kind(event.operation()),
-        name: name(event),
-        start_time: event.start_time(),
-        end_time: event.time(),
-        attributes: attributes(event),
-        dropped_attributes_count: event.dropped_attributes(),
-        events,
-        links: SpanLinks::default(),
-        status: status(event),
-        instrumentation_scope: scope.clone(),
+/// Converts the terminal events of calls to spans.
+pub(crate) struct Spans {
+    scope: InstrumentationScope,
+}
+
+impl Spans {
+    pub(crate) fn new(scope: InstrumentationScope) -> Self {
+        Self { scope }
+    }
+
+    /// Returns the span of a call, for its terminal event; `None` if the span is not to be exported.
+    #[expect(clippy::unnecessary_wraps, reason = "a processor can drop a span")]
+    pub(crate) fn span(&self, event: &Event) -> Option<SpanData> {
+        let mut events = SpanEvents::default();
+        events.events = event.span_events().to_vec();
+        events.dropped_count = event.dropped_span_events();
+        Some(SpanData {
+            span_context: event.span_context(),
+            parent_span_id: event.parent_span_id().unwrap_or(SpanId::INVALID),
+            parent_span_is_remote: event.has_remote_parent(),
+            span_kind: kind(event.operation()),
+            name: name(event),
+            start_time: event.start_time(),
+            end_time: event.time(),
+            attributes: attributes(event),
+            dropped_attributes_count: event.dropped_attributes(),
+            events,
+            links: SpanLinks::default(),
+            status: status(event),
+            instrumentation_scope: self.scope.clone(),
+        })
     }
 }
 

@@ -9,7 +9,7 @@ mod stats;
 mod undelivered;
 pub(crate) mod worker;
 
-pub(crate) use self::{queue::Queue, shared::Shared};
+pub(crate) use self::shared::Shared;
 pub use self::{
     stats::{SignalStats, Stats},
     undelivered::Undelivered,

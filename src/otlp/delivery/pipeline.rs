@@ -19,7 +19,10 @@ use tokio::{
 use super::shared::{Shared, SignalCounters};
 use crate::{
     event::Event,
-    otlp::{config::Signal, export::ExportOutcome},
+    otlp::{
+        config::Signal,
+        export::{ExportOutcome, Problem, REJECTED},
+    },
 };
 
 const FIRST_DELAY: Duration = Duration::from_millis(100);
@@ -81,7 +84,10 @@ impl Pipeline {
         } else {
             // Not acknowledged: that would acknowledge an older record instead.
             self.dropped.update(|dropped| dropped + 1);
-            let problem = "the buffer is full: the receiver is slower than the calls";
+            let problem = Problem {
+                text: "the buffer is full: the receiver is slower than the calls".to_owned(),
+                error_type: "queue_full".into(),
+            };
             self.counters().fail(1, problem);
         }
     }
@@ -190,7 +196,20 @@ impl Pipeline {
         let mut delay = FIRST_DELAY;
         loop {
             let count = count();
-            let failed = match catch_panic(export()).await {
+            self.counters().inflight = count;
+            let started = Instant::now();
+            let outcome = catch_panic(export()).await;
+            self.counters().inflight = 0;
+            let error_type = match &outcome {
+                ExportOutcome::Accepted { rejected: 0, .. } => None,
+                ExportOutcome::Accepted { .. } => Some(REJECTED),
+                ExportOutcome::Rejected(problem)
+                | ExportOutcome::TooLarge(problem)
+                | ExportOutcome::Retryable { problem, .. } => Some(&*problem.error_type),
+            };
+            self.shared
+                .on_export(self.signal, started.elapsed(), error_type);
+            let failed = match outcome {
                 ExportOutcome::Retryable {
                     problem,
                     retry_after,
@@ -204,13 +223,16 @@ impl Pipeline {
                     let mut counters = self.counters();
                     counters.exported += count - rejected;
                     match problem {
-                        Some(problem) if rejected > 0 => counters.fail(rejected, problem),
+                        Some(text) if rejected > 0 => {
+                            let error_type = REJECTED.into();
+                            counters.fail(rejected, Problem { text, error_type });
+                        }
                         problem => counters.problem = problem.map(Into::into),
                     }
                     rejected
                 }
                 ExportOutcome::Rejected(problem) | ExportOutcome::TooLarge(problem) => {
-                    self.counters().fail(count, problem.text);
+                    self.counters().fail(count, problem);
                     count
                 }
             };

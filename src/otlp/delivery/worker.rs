@@ -23,13 +23,14 @@ use tokio::{
 };
 
 use super::{
-    pipeline::Pipeline, queue::is_span, self_metrics, shared::Shared, undelivered::Undelivered,
+    pipeline::Pipeline, queue::is_span, self_metrics::SelfMetrics, shared::Shared,
+    undelivered::Undelivered,
 };
 use crate::{
     event::Event,
     otlp::{
         config::{OtlpConfig, Signal},
-        convert::{LogRecords, Metrics, names, span},
+        convert::{LogRecords, Metrics, Spans, data_points, is_selected, names},
         export::{self, ExportOutcome, Exporter},
     },
 };
@@ -58,6 +59,8 @@ pub(crate) struct Worker {
     config: OtlpConfig,
     resource: Resource,
     scope: InstrumentationScope,
+    /// The signals of custom exporters.
+    custom: Vec<Signal>,
     /// One for each exported signal, in the order of [`Signal::ALL`].
     pipelines: Vec<Rc<Pipeline>>,
     metrics: Option<Rc<Metrics>>,
@@ -139,17 +142,22 @@ impl Worker {
                 .with_version(env!("CARGO_PKG_VERSION"))
                 .build(),
             config,
+            custom: Vec::new(),
             pipelines: Vec::new(),
             metrics: None,
             events: Vec::new(),
         };
+        worker.custom = custom.keys().copied().collect();
         for signal in Signal::ALL {
             if let Some(start) = custom.remove(&signal) {
                 start(&mut worker);
             } else if let Some(config) = worker.config.signal(signal).cloned() {
                 match signal {
                     Signal::Traces => worker.start_traces(export::spans(&config)),
-                    Signal::Metrics => worker.start_metrics(export::metrics(&config)),
+                    Signal::Metrics => {
+                        let temporality = worker.config.temporality().into();
+                        worker.start_metrics(export::metrics(&config, temporality));
+                    }
                     Signal::Logs => worker.start_logs(export::logs(&config)),
                 }
             }
@@ -163,10 +171,9 @@ impl Worker {
     {
         let set_resource = |exporter: &mut E| exporter.set_resource(&self.resource);
         prepare(Signal::Traces, &mut exporter, set_resource);
-        let scope = self.scope.clone();
+        let spans = Spans::new(self.scope.clone());
         self.start_events(Signal::Traces, async move |batch: &[Event]| {
-            let spans = batch.iter().map(|event| span(event, &scope));
-            let spans = spans.collect();
+            let spans = batch.iter().filter_map(|event| spans.span(event)).collect();
             let export = async |exporter: &E| exporter.export(spans).await;
             exporter.export(export).await
         });
@@ -181,7 +188,8 @@ impl Worker {
         let scope = self.scope.clone();
         let records = LogRecords::new();
         self.start_events(Signal::Logs, async move |batch: &[Event]| {
-            let batch: Vec<_> = batch.iter().map(|event| records.record(event)).collect();
+            let batch = batch.iter().filter_map(|event| records.record(event));
+            let batch: Vec<_> = batch.collect();
             let batch: Vec<_> = batch.iter().map(|record| (record, &scope)).collect();
             let batch = LogBatch::new(&batch);
             let export = async |exporter: &E| exporter.export(batch).await;
@@ -206,21 +214,27 @@ impl Worker {
     {
         let temporality = prepare(Signal::Metrics, &mut exporter, |inner| inner.temporality());
         let metrics = Rc::new(Metrics::new(
+            &self.config,
             self.resource.clone(),
             self.scope.clone(),
             temporality.unwrap_or(Temporality::Cumulative),
-            |meter| self_metrics::observe(meter, &self.shared),
         ));
+        let own = SelfMetrics::new(metrics.meter(), &self.shared, &self.config, &self.custom);
         self.metrics = Some(Rc::clone(&metrics));
         let pipeline = self.add_pipeline(Signal::Metrics);
         let interval = self.config.limits().metric_interval;
         spawn_local(async move {
-            let export = async || match metrics.collect() {
-                Ok(totals) => {
-                    let export = async |exporter: &E| exporter.export(&totals).await;
-                    exporter.export(export).await
-                }
-                Err(problem) => ExportOutcome::Rejected(problem.into()),
+            let export = async || {
+                own.record_exports();
+                let collected = match metrics.collect() {
+                    Ok(collected) => collected,
+                    Err(problem) => return ExportOutcome::Rejected(problem.into()),
+                };
+                own.export_began(data_points(&collected));
+                let export = async |exporter: &E| exporter.export(&collected).await;
+                let outcome = exporter.export(export).await;
+                own.export_ended(&outcome);
+                outcome
             };
             pipeline.export_totals(interval, export).await;
         });
@@ -281,6 +295,7 @@ impl Worker {
             for pipeline in &self.pipelines {
                 match pipeline.signal() {
                     Signal::Traces if !is_span(&event) => {}
+                    Signal::Logs if !is_selected(&event, self.config.log_selection()) => {}
                     Signal::Traces | Signal::Logs => pipeline.push(event.clone()),
                     Signal::Metrics => pipeline.receive(),
                 }

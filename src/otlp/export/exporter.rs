@@ -1,3 +1,5 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use opentelemetry_otlp::{LogExporter, MetricExporter, SpanExporter};
 use opentelemetry_sdk::{error::OTelSdkResult, metrics::Temporality};
 use tracing::{Dispatch, dispatcher::with_default, instrument::WithSubscriber};
@@ -20,6 +22,7 @@ pub(crate) struct Exporter<E> {
     dispatch: Dispatch,
     /// The exporter of the SDK, or why it could not be built.
     pub(crate) inner: Result<E, String>,
+    shutdown: fn(&E) -> OTelSdkResult,
 }
 
 /// Builds the exporter of spans. Call it in the runtime that will run the exports.
@@ -47,9 +50,9 @@ pub(crate) fn logs(config: &SignalConfig) -> Exporter<LogExporter> {
 }
 
 /// Builds the exporter of metrics, as [`spans`].
-pub(crate) fn metrics(config: &SignalConfig) -> Exporter<MetricExporter> {
+pub(crate) fn metrics(config: &SignalConfig, temporality: Temporality) -> Exporter<MetricExporter> {
     Exporter::new(config.endpoint.to_string(), |diagnostics| {
-        let builder = MetricExporter::builder().with_temporality(Temporality::Cumulative);
+        let builder = MetricExporter::builder().with_temporality(temporality);
         #[cfg(feature = "grpc")]
         if config.protocol == Protocol::Grpc {
             return Ok(grpc::configure(builder.with_tonic(), config)?.build()?);
@@ -61,9 +64,28 @@ pub(crate) fn metrics(config: &SignalConfig) -> Exporter<MetricExporter> {
 // === impl Exporter ===
 
 impl<E> Exporter<E> {
-    /// Wraps a custom exporter of the application.
-    pub(crate) fn custom(exporter: E) -> Self {
-        Self::new(CUSTOM.to_owned(), |_| Ok(exporter))
+    /// Wraps a custom exporter of the application. `shutdown` is the method of its trait that
+    /// [`shutdown`](Self::shutdown) calls.
+    pub(crate) fn custom(exporter: E, shutdown: fn(&E) -> OTelSdkResult) -> Self {
+        Self {
+            shutdown,
+            ..Self::new(CUSTOM.to_owned(), |_| Ok(exporter))
+        }
+    }
+
+    /// Shuts a custom exporter down, and returns what went wrong. The others have nothing to shut down.
+    ///
+    /// Call it once, after the last export. It runs code of the application: it may block the thread for
+    /// any time, and its panics are caught.
+    pub(crate) fn shutdown(&self) -> Result<(), String> {
+        let Ok(exporter) = &self.inner else {
+            return Ok(());
+        };
+        match catch_unwind(AssertUnwindSafe(|| (self.shutdown)(exporter))) {
+            Ok(result) => result.map_err(|error| error.to_string()),
+            Err(_) => Err("the shutdown panicked".to_owned()),
+        }
+        .map_err(|error| format!("{}: {error}", self.destination))
     }
 
     fn new(destination: String, build: impl FnOnce(&Collector) -> Result<E, BoxError>) -> Self {
@@ -76,6 +98,7 @@ impl<E> Exporter<E> {
             dispatch,
             diagnostics,
             destination,
+            shutdown: |_| Ok(()),
         }
     }
 

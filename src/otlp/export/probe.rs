@@ -125,7 +125,7 @@ pub fn probe(config: &OtlpConfig, timeout: Duration) -> Result<(), ProbeError> {
         });
     };
     let endpoint = traces.endpoint.to_string();
-    let resource = config.resource();
+    let resource = config.clone().into_instance().resource();
     let (sender, result) = mpsc::channel();
     // A thread and a runtime of its own, as for the sink: the caller may have no runtime.
     thread::Builder::new()
