@@ -6,7 +6,7 @@ use opentelemetry::KeyValue;
 use super::{
     ClientCertificate, ConfigError, Endpoint, HistogramAggregation, LogSelection, OtlpConfig,
     Protocol, Sampler, Signal, SignalConfig, Temporality, Tls,
-    otlp_config::REQUEST_TIMEOUT,
+    otlp_config::{REQUEST_TIMEOUT, Settings},
     resource::{self, default_resource_attributes},
     value::{
         InvalidValue, parse_attributes, parse_bool, parse_compression, parse_headers,
@@ -138,9 +138,12 @@ impl Environment {
             return None;
         }
         self.select(&mut is_on);
+        let mut log_selection = LogSelection::default();
         let logs = &mut is_on[Signal::Logs as usize];
-        let log_selection = self.read_if(*logs, LOG_RECORDS, LogSelection::parse);
-        *logs &= log_selection != LogSelection::None;
+        if *logs {
+            self.set(&mut log_selection, &[LOG_RECORDS], LogSelection::parse);
+            *logs = log_selection != LogSelection::None;
+        }
 
         let signals = Signal::ALL.map(|signal| {
             let is_on = is_on[signal as usize];
@@ -150,25 +153,42 @@ impl Environment {
         if !(traces || metrics || logs) {
             return None;
         }
+        let mut settings = Settings {
+            limits: self.limits(traces, metrics, logs),
+            log_selection,
+            ..Settings::default()
+        };
+        if traces {
+            settings.sampler = self.sampler();
+            self.set(&mut settings.keeps_failures, &[KEEP_FAILURES], parse_switch);
+            self.set(
+                &mut settings.captures_content,
+                &[CAPTURE_CONTENT],
+                parse_capture,
+            );
+        }
+        if metrics {
+            self.set(
+                &mut settings.temporality,
+                &[TEMPORALITY],
+                Temporality::parse,
+            );
+            let aggregation = &mut settings.histogram_aggregation;
+            self.set(
+                aggregation,
+                &[HISTOGRAM_AGGREGATION],
+                HistogramAggregation::parse,
+            );
+            self.set(
+                &mut settings.latest_conventions,
+                &[STABILITY_OPT_IN],
+                parse_opt_in,
+            );
+        }
         Some(OtlpConfig {
             signals,
             resource_attributes: self.resource_attributes(),
-            sampler: if traces {
-                self.sampler()
-            } else {
-                Sampler::default()
-            },
-            limits: self.limits(traces, metrics, logs),
-            temporality: self.read_if(metrics, TEMPORALITY, Temporality::parse),
-            histogram_aggregation: self.read_if(
-                metrics,
-                HISTOGRAM_AGGREGATION,
-                HistogramAggregation::parse,
-            ),
-            log_selection,
-            keeps_failures: self.read_if(traces, KEEP_FAILURES, parse_switch),
-            captures_content: self.read_if(traces, CAPTURE_CONTENT, parse_capture),
-            latest_conventions: self.read_if(metrics, STABILITY_OPT_IN, parse_opt_in),
+            settings,
         })
     }
 

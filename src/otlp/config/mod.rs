@@ -2,6 +2,7 @@
 
 mod aggregation;
 mod builder;
+mod config_error;
 mod endpoint;
 mod environment;
 mod limits;
@@ -16,6 +17,7 @@ mod variables;
 pub use self::{
     aggregation::{HistogramAggregation, Temporality},
     builder::OtlpConfigBuilder,
+    config_error::ConfigError,
     endpoint::Endpoint,
     environment::ConfigWithWarnings,
     limits::{AttributeLimits, BatchLimits, Limits},
@@ -23,5 +25,4 @@ pub use self::{
     otlp_config::OtlpConfig,
     sampler::Sampler,
     signal::{ClientCertificate, Protocol, Signal, SignalConfig, Tls},
-    value::ConfigError,
 };
