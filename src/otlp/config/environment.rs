@@ -4,9 +4,10 @@ use http::HeaderMap;
 use opentelemetry::KeyValue;
 
 use super::{
-    BatchLimits, ClientCertificate, ConfigError, Endpoint, HistogramAggregation, Limits,
-    LogSelection, OtlpConfig, Protocol, Sampler, Signal, SignalConfig, Temporality, Tls,
+    BatchLimits, ClientCertificate, ConfigError, Endpoint, HeaderSource, HistogramAggregation,
+    Limits, LogSelection, OtlpConfig, Protocol, Sampler, Signal, SignalConfig, Temporality, Tls,
     otlp_config::{self, REQUEST_TIMEOUT, default_resource_attributes},
+    proxy,
     value::{
         InvalidValue, parse_attributes, parse_bool, parse_compression, parse_count, parse_headers,
         parse_keyword, parse_millis, parse_ratio, parse_switch,
@@ -20,6 +21,7 @@ const SDK_DISABLED: &str = "OTEL_SDK_DISABLED";
 const SIGNALS: &str = "CODEX_OTLP_SIGNALS";
 const ENDPOINT: Setting = ["CODEX_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_*ENDPOINT"];
 const HEADERS: Setting = ["CODEX_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_*HEADERS"];
+const HEADERS_FILE: &str = "CODEX_OTLP_HEADERS_FILE";
 const PROTOCOL: Setting = ["CODEX_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_*PROTOCOL"];
 const TIMEOUT: Setting = ["CODEX_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_*TIMEOUT"];
 const COMPRESSION: Setting = ["CODEX_OTLP_COMPRESSION", "OTEL_EXPORTER_OTLP_*COMPRESSION"];
@@ -184,11 +186,15 @@ impl Environment {
         let timeout = self.read_first(TIMEOUT, signal, parse_millis);
         let gzip = self.read_first(COMPRESSION, signal, parse_compression);
         Some(SignalConfig {
+            proxy: self.proxy(&endpoint, protocol),
             endpoint,
             protocol,
             timeout: timeout.map_or(REQUEST_TIMEOUT, |(_, timeout)| timeout),
             gzip: gzip.is_some_and(|(_, gzip)| gzip),
             headers: self.headers(signal),
+            header_source: self
+                .read(HEADERS_FILE, |path| Ok(PathBuf::from(path)))
+                .map(HeaderSource::File),
             tls: self.tls(signal),
         })
     }
@@ -207,6 +213,21 @@ impl Environment {
             self.warn(&name, invalid, "invalid headers are not sent");
         }
         headers
+    }
+
+    /// Reads the proxy for an endpoint.
+    fn proxy(&mut self, endpoint: &Endpoint, protocol: Protocol) -> Option<Endpoint> {
+        if !proxy::is_possible(endpoint, protocol) {
+            return None;
+        }
+        let mut exclusions = proxy::EXCLUSIONS.iter();
+        if let Some(Ok(exclusions)) = exclusions.find_map(|name| self.get(name))
+            && proxy::is_excluded(endpoint, exclusions)
+        {
+            return None;
+        }
+        let mut variables = proxy::variables(endpoint, self.get(proxy::CGI).is_some()).iter();
+        variables.find_map(|name| self.read(name, proxy::parse))
     }
 
     fn tls(&mut self, signal: Signal) -> Tls {

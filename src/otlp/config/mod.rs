@@ -4,13 +4,16 @@ mod aggregation;
 mod builder;
 mod endpoint;
 mod environment;
+mod headers;
 mod limits;
 mod log_selection;
 mod otlp_config;
+mod proxy;
 mod sampler;
 mod signal;
 mod value;
 
+pub(crate) use self::headers::HeaderSource;
 pub use self::{
     aggregation::{HistogramAggregation, Temporality},
     builder::OtlpConfigBuilder,
