@@ -4,9 +4,10 @@ use http::HeaderMap;
 use opentelemetry::KeyValue;
 
 use super::{
-    BatchLimits, ClientCertificate, ConfigError, Endpoint, HistogramAggregation, Limits,
-    LogSelection, OtlpConfig, Protocol, Sampler, Signal, SignalConfig, Temporality, Tls,
+    BatchLimits, ClientCertificate, ConfigError, Endpoint, HeaderSource, HistogramAggregation,
+    Limits, LogSelection, OtlpConfig, Protocol, Sampler, Signal, SignalConfig, Temporality, Tls,
     otlp_config::{REQUEST_TIMEOUT, Settings},
+    proxy,
     resource::{SERVICE_NAME, default_resource_attributes},
     value::{InvalidValue, check_duration, check_ratio, insert_header},
 };
@@ -43,6 +44,8 @@ pub struct OtlpConfigBuilder {
     /// In the order of [`Signal::ALL`].
     signal_endpoints: [Option<Endpoint>; 3],
     headers: HeaderMap,
+    header_source: Option<HeaderSource>,
+    proxy: Option<Endpoint>,
     protocol: Protocol,
     timeout: Option<Duration>,
     gzip: bool,
@@ -83,6 +86,60 @@ impl OtlpConfigBuilder {
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let inserted = insert_header(&mut self.headers, name, value);
         self.check("header", inserted);
+        self
+    }
+
+    /// Sets a file of headers, such as credentials that expire. It is read before each request, and has the
+    /// syntax of `CODEX_OTLP_HEADERS`. Its headers replace those of [`header`](Self::header) with the same
+    /// name.
+    ///
+    /// While the file is missing or invalid, the headers that were read last are sent. If there are none
+    /// yet, requests wait for them. It replaces [`headers_with`](Self::headers_with).
+    pub fn headers_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.header_source = Some(HeaderSource::File(path.into()));
+        self
+    }
+
+    /// Sets a function that returns headers, such as credentials that expire. Its headers replace those of
+    /// [`header`](Self::header) with the same name.
+    ///
+    /// The export thread calls it before each request, so it should return quickly. Its panics are caught.
+    /// If it returns an error, which is shown and must not contain secrets, the headers of the last call
+    /// are sent. If there are none yet, requests wait for them. It replaces
+    /// [`headers_file`](Self::headers_file).
+    ///
+    /// ```
+    /// use codex_telemetry::otlp::OtlpConfig;
+    ///
+    /// fn current_token() -> Result<String, String> {
+    ///     Ok("s3cret".to_owned())
+    /// }
+    ///
+    /// let config = OtlpConfig::builder()
+    ///     .headers_with(|| Ok([("authorization", format!("Bearer {}", current_token()?))]))
+    ///     .build()?;
+    /// # let _ = config;
+    /// # Ok::<(), codex_telemetry::otlp::config::ConfigError>(())
+    /// ```
+    pub fn headers_with<H, N, V>(
+        mut self,
+        callback: impl Fn() -> Result<H, String> + Send + Sync + 'static,
+    ) -> Self
+    where
+        H: IntoIterator<Item = (N, V)>,
+        N: AsRef<str>,
+        V: AsRef<str>,
+    {
+        self.header_source = Some(HeaderSource::callback(callback));
+        self
+    }
+
+    /// Sets the URL of an HTTP proxy, which may contain user and password. The default is none, whatever
+    /// the environment says.
+    ///
+    /// Requests to an `https` endpoint go through a tunnel. gRPC to an `http` endpoint ignores the proxy.
+    pub fn proxy(mut self, url: &str) -> Self {
+        self.proxy = self.check("proxy", proxy::parse(url));
         self
     }
 
@@ -301,9 +358,13 @@ impl OtlpConfigBuilder {
             (None, None) if self.signal_endpoints.iter().any(Option::is_some) => return None,
             (None, None) => Endpoint::local(signal, self.protocol),
         };
+        let proxy = self.proxy.clone();
+        let proxy = proxy.filter(|_| proxy::is_possible(&endpoint, self.protocol));
         Some(SignalConfig {
             endpoint,
             headers: self.headers.clone(),
+            header_source: self.header_source.clone(),
+            proxy,
             protocol: self.protocol,
             timeout: self.timeout.unwrap_or(REQUEST_TIMEOUT),
             gzip: self.gzip,

@@ -4,9 +4,10 @@ use http::HeaderMap;
 use opentelemetry::KeyValue;
 
 use super::{
-    ClientCertificate, ConfigError, Endpoint, HistogramAggregation, LogSelection, OtlpConfig,
-    Protocol, Sampler, Signal, SignalConfig, Temporality, Tls,
+    ClientCertificate, ConfigError, Endpoint, HeaderSource, HistogramAggregation, LogSelection,
+    OtlpConfig, Protocol, Sampler, Signal, SignalConfig, Temporality, Tls,
     otlp_config::{REQUEST_TIMEOUT, Settings},
+    proxy,
     resource::{self, default_resource_attributes},
     value::{
         InvalidValue, parse_attributes, parse_bool, parse_compression, parse_headers,
@@ -26,6 +27,7 @@ const ENDPOINT: Setting = ["CODEX_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_*ENDPOINT"
 /// Has no variable of this crate, whose endpoint can have a scheme.
 const INSECURE: Setting = ["", "OTEL_EXPORTER_OTLP_*INSECURE"];
 const HEADERS: Setting = ["CODEX_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_*HEADERS"];
+const HEADERS_FILE: &str = "CODEX_OTLP_HEADERS_FILE";
 const PROTOCOL: Setting = ["CODEX_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_*PROTOCOL"];
 const TIMEOUT: Setting = ["CODEX_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_*TIMEOUT"];
 const COMPRESSION: Setting = ["CODEX_OTLP_COMPRESSION", "OTEL_EXPORTER_OTLP_*COMPRESSION"];
@@ -246,11 +248,15 @@ impl Environment {
         let timeout = self.read_first(TIMEOUT, signal, parse_millis);
         let gzip = self.read_first(COMPRESSION, signal, parse_compression);
         Some(SignalConfig {
+            proxy: self.proxy(&endpoint, protocol),
             endpoint,
             protocol,
             timeout: timeout.map_or(REQUEST_TIMEOUT, |(_, timeout)| timeout),
             gzip: gzip.is_some_and(|(_, gzip)| gzip),
             headers: self.headers(signal),
+            header_source: self
+                .read(HEADERS_FILE, |path| Ok(PathBuf::from(path)))
+                .map(HeaderSource::File),
             tls: self.tls(signal),
         })
     }
@@ -285,6 +291,21 @@ impl Environment {
             self.warn(&name, invalid, "invalid headers are not sent");
         }
         headers
+    }
+
+    /// Reads the proxy for an endpoint.
+    fn proxy(&mut self, endpoint: &Endpoint, protocol: Protocol) -> Option<Endpoint> {
+        if !proxy::is_possible(endpoint, protocol) {
+            return None;
+        }
+        let mut exclusions = proxy::EXCLUSIONS.iter();
+        if let Some(Ok(exclusions)) = exclusions.find_map(|name| self.get(name))
+            && proxy::is_excluded(endpoint, exclusions)
+        {
+            return None;
+        }
+        let mut variables = proxy::variables(endpoint, self.get(proxy::CGI).is_some()).iter();
+        variables.find_map(|name| self.read(name, proxy::parse))
     }
 
     fn tls(&mut self, signal: Signal) -> Tls {

@@ -5,15 +5,18 @@ mod builder;
 mod config_error;
 mod endpoint;
 mod environment;
+mod headers;
 mod limits;
 mod log_selection;
 mod otlp_config;
+mod proxy;
 mod resource;
 mod sampler;
 mod signal;
 mod value;
 mod variables;
 
+pub(crate) use self::headers::HeaderSource;
 pub use self::{
     aggregation::{HistogramAggregation, Temporality},
     builder::OtlpConfigBuilder,
