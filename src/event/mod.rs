@@ -21,6 +21,7 @@ mod operation;
 mod originator;
 mod outcome;
 mod record;
+mod severity;
 mod text;
 
 #[cfg(any(feature = "otlp", all(feature = "turn", unix)))]
@@ -40,4 +41,5 @@ pub use self::{
     operation::Operation,
     originator::{InvalidOriginator, Originator, OriginatorName},
     outcome::Outcome,
+    severity::Severity,
 };

@@ -18,6 +18,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::{
     config::{ConfigWithWarnings, Endpoint, OtlpConfig, Signal},
+    convert::{Decision, Processors, RecordView},
     delivery::{
         Shared, Stats, Undelivered,
         worker::{self, Command, Purpose, StartPipeline, Worker},
@@ -68,10 +69,11 @@ struct Handle {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// Builds an [`OtlpSink`] with custom exporters.
+/// Builds an [`OtlpSink`] with processors and custom exporters.
 #[must_use = "a builder does nothing until it is started"]
 pub struct OtlpSinkBuilder {
     config: OtlpConfig,
+    processors: Processors,
     custom: BTreeMap<Signal, StartPipeline>,
 }
 
@@ -116,10 +118,11 @@ impl OtlpSink {
         Self::builder(config).start()
     }
 
-    /// Returns a builder, which takes custom exporters.
+    /// Returns a builder, which takes processors and custom exporters.
     pub fn builder(config: OtlpConfig) -> OtlpSinkBuilder {
         OtlpSinkBuilder {
             config,
+            processors: Processors::default(),
             custom: BTreeMap::new(),
         }
     }
@@ -275,6 +278,47 @@ impl Drop for Handle {
 // === impl OtlpSinkBuilder ===
 
 impl OtlpSinkBuilder {
+    /// Adds a processor, which can drop, change or enrich each span and each log record before it is exported.
+    /// Metrics are not processed.
+    ///
+    /// The processor runs on the export thread, once for each record; a retry sends the same record. It should not
+    /// block: all signals wait for it. Several processors run in the order in which they were added, and none sees
+    /// what an earlier one has dropped.
+    ///
+    /// If a processor panics, its record is not exported: a redaction that fails must not let the secret out. The
+    /// sink logs a warning for the first panic.
+    ///
+    /// ```
+    /// use codex_telemetry::{
+    ///     Operation, OtlpConfig, OtlpSink,
+    ///     otlp::{Decision, RecordView},
+    /// };
+    ///
+    /// let config = OtlpConfig::builder().endpoint("http://collector:4318").build()?;
+    /// let sink = OtlpSink::builder(config)
+    ///     .processor(|record: &mut RecordView<'_>| {
+    ///         record.set_attribute("deployment.environment.name", "staging");
+    ///         record.remove_attribute("codex.process.stderr_tail");
+    ///         if let Some(message) = record.message_mut() {
+    ///             *message = message.replace("/home/alice", "~");
+    ///         }
+    ///     })
+    ///     .processor(|record: &mut RecordView<'_>| match record.event().operation() {
+    ///         Operation::AttachmentCleanup => Decision::Drop,
+    ///         _ => Decision::Keep,
+    ///     })
+    ///     .start();
+    /// # drop(sink);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn processor<D: Into<Decision>>(
+        mut self,
+        processor: impl Fn(&mut RecordView<'_>) -> D + Send + Sync + 'static,
+    ) -> Self {
+        self.processors.add(processor);
+        self
+    }
+
     /// Sets a custom exporter of spans. It replaces the configured one, and exports spans even if the
     /// configuration disables traces.
     ///
@@ -309,7 +353,11 @@ impl OtlpSinkBuilder {
     /// If the thread cannot be started, the sink logs a warning and is disabled.
     #[must_use]
     pub fn start(self) -> OtlpSink {
-        let Self { config, custom } = self;
+        let Self {
+            config,
+            processors,
+            custom,
+        } = self;
         let config = config.into_instance();
         let custom_signals: Vec<_> = custom.keys().copied().collect();
         let shared = Arc::new(Shared::new(config.limits(), |signal| {
@@ -323,7 +371,7 @@ impl OtlpSinkBuilder {
             .name("codex-telemetry-otlp".to_owned())
             .spawn({
                 let (shared, config) = (Arc::clone(&shared), config.clone());
-                move || worker::run(shared, config, custom, received)
+                move || worker::run(shared, config, processors, custom, received)
             })
             .inspect_err(|error| {
                 tracing::warn!(

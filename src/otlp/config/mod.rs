@@ -16,7 +16,6 @@ mod signal;
 mod value;
 mod variables;
 
-pub(crate) use self::headers::HeaderSource;
 pub use self::{
     aggregation::{HistogramAggregation, Temporality},
     builder::OtlpConfigBuilder,
@@ -29,3 +28,4 @@ pub use self::{
     sampler::Sampler,
     signal::{ClientCertificate, Protocol, Signal, SignalConfig, Tls},
 };
+pub(crate) use self::{headers::HeaderSource, resource::SCHEMA_URL};

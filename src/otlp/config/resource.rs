@@ -10,9 +10,9 @@ use uuid::Builder;
 use super::OtlpConfig;
 use crate::event::id;
 
-/// The conventions that the names of resource attributes, spans, metrics and log records follow. Those for
-/// generative AI are a repository of their own, which is built on this version.
-const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.45.0";
+/// The schema of the conventions: the release of the general conventions that those for generative AI v0.1.0 are
+/// built on. The latter publish development schemas only, which no receiver can resolve.
+pub(crate) const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.45.0";
 
 pub(super) const SERVICE_NAME: &str = "service.name";
 const INSTANCE_ID: &str = "service.instance.id";

@@ -9,7 +9,7 @@ use std::{
 
 use opentelemetry::{KeyValue, StringValue, Value};
 
-use super::{names, span::provider};
+use super::{attributes::provider, names};
 use crate::event::{Event, Originator, Outcome, names as attribute};
 
 /// The most values of one label. The SDK has a limit as well, of 2,000 series for each metric. What comes
@@ -89,13 +89,4 @@ impl Labels {
         values.insert(Arc::clone(&value));
         value.into()
     }
-}
-
-/// Returns the class of a failed call.
-pub(crate) fn error_type(event: &Event) -> Option<KeyValue> {
-    let class = match event.error_type()? {
-        "other" => names::OTHER,
-        class => class,
-    };
-    Some(KeyValue::new(names::ERROR_TYPE, class))
 }

@@ -18,11 +18,7 @@ use opentelemetry_sdk::{
     },
 };
 
-use super::{
-    instruments as define,
-    labels::{Labels, error_type},
-    names,
-};
+use super::{instruments as define, labels::Labels, names};
 use crate::{
     event::{ErrorClass, Event, Operation, names as attribute},
     otlp::config::{HistogramAggregation, OtlpConfig},
@@ -130,7 +126,9 @@ impl Metrics {
         let originator = self.labels.originator(event);
         let mut labels = Vec::with_capacity(6);
         labels.extend(originator.clone());
-        labels.extend(error_type(event));
+        if let Some(class) = event.error_type() {
+            labels.push(KeyValue::new(names::ERROR_TYPE, class));
+        }
         let duration = event.duration().unwrap_or_default();
         let (histogram, duration) = match event.operation() {
             Operation::Turn => {

@@ -1,6 +1,10 @@
 //! The names of attributes in OpenTelemetry's semantic conventions, and those of this crate. The conventions
 //! for generative AI are in development: changes belong here, or in `instruments.rs` for metrics.
 
+use opentelemetry::InstrumentationScope;
+
+use crate::otlp::config::SCHEMA_URL;
+
 /// The name of the instrumentation scope.
 pub(crate) const SCOPE: &str = env!("CARGO_PKG_NAME");
 
@@ -15,7 +19,9 @@ pub(crate) const CONVERSATION_ID: &str = "gen_ai.conversation.id";
 pub(crate) const TOKEN_TYPE: &str = "gen_ai.token.type";
 pub(crate) const TOKEN_MODALITY: &str = "gen_ai.token.modality";
 pub(crate) const ERROR_TYPE: &str = "error.type";
-pub(crate) const ERROR_MESSAGE: &str = "error.message";
+pub(crate) const EXCEPTION: &str = "exception";
+pub(crate) const EXCEPTION_TYPE: &str = "exception.type";
+pub(crate) const EXCEPTION_MESSAGE: &str = "exception.message";
 pub(crate) const ORIGINATOR: &str = "codex.originator";
 pub(crate) const TURN_ID: &str = "codex.turn.id";
 pub(crate) const CALL_ID: &str = "codex.call.id";
@@ -32,3 +38,11 @@ pub(crate) const SERVER_PORT: &str = "server.port";
 pub(crate) const UNKNOWN: &str = "unknown";
 /// The value of a label that is not one of a known, limited set.
 pub(crate) const OTHER: &str = "_OTHER";
+
+/// Returns the scope of everything that the sink exports.
+pub(crate) fn scope() -> InstrumentationScope {
+    InstrumentationScope::builder(SCOPE)
+        .with_version(env!("CARGO_PKG_VERSION"))
+        .with_schema_url(SCHEMA_URL)
+        .build()
+}

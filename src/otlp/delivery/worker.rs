@@ -30,7 +30,7 @@ use crate::{
     event::Event,
     otlp::{
         config::{OtlpConfig, Signal},
-        convert::{LogRecords, Metrics, Spans, data_points, is_selected, names},
+        convert::{LogRecords, Metrics, Processors, Spans, data_points, is_selected, scope},
         export::{self, ExportOutcome, Exporter},
     },
 };
@@ -61,6 +61,7 @@ pub(crate) struct Worker {
     scope: InstrumentationScope,
     /// The signals of custom exporters.
     custom: Vec<Signal>,
+    processors: Arc<Processors>,
     /// One for each exported signal, in the order of [`Signal::ALL`].
     pipelines: Vec<Rc<Pipeline>>,
     metrics: Option<Rc<Metrics>>,
@@ -85,6 +86,7 @@ struct EndGuard(Arc<Shared>);
 pub(crate) fn run(
     shared: Arc<Shared>,
     config: OtlpConfig,
+    processors: Processors,
     custom: BTreeMap<Signal, StartPipeline>,
     commands: UnboundedReceiver<Command>,
 ) {
@@ -104,7 +106,7 @@ pub(crate) fn run(
     };
     let tasks = LocalSet::new();
     runtime.block_on(tasks.run_until(async {
-        let mut worker = Worker::start(shared, config, custom);
+        let mut worker = Worker::start(shared, config, processors, custom);
         worker.process(commands).await;
     }));
     // Aborts the pipelines before the runtime.
@@ -135,14 +137,14 @@ impl Worker {
     fn start(
         shared: Arc<Shared>,
         config: OtlpConfig,
+        processors: Processors,
         mut custom: BTreeMap<Signal, StartPipeline>,
     ) -> Self {
         let mut worker = Self {
             shared,
             resource: config.resource(),
-            scope: InstrumentationScope::builder(names::SCOPE)
-                .with_version(env!("CARGO_PKG_VERSION"))
-                .build(),
+            scope: scope(),
+            processors: Arc::new(processors),
             config,
             custom: Vec::new(),
             pipelines: Vec::new(),
@@ -172,7 +174,8 @@ impl Worker {
     {
         let set_resource = |exporter: &mut E| exporter.set_resource(&self.resource);
         prepare(Signal::Traces, &mut exporter, set_resource);
-        let spans = Spans::new(self.scope.clone());
+        let limits = self.config.limits();
+        let spans = Spans::new(self.scope.clone(), &limits, Arc::clone(&self.processors));
         self.start_events(Signal::Traces, async move |batch: &[Event]| {
             let spans = batch.iter().filter_map(|event| spans.span(event)).collect();
             let export = async |exporter: &E| exporter.export(spans).await;
@@ -187,7 +190,7 @@ impl Worker {
         let set_resource = |exporter: &mut E| exporter.set_resource(&self.resource);
         prepare(Signal::Logs, &mut exporter, set_resource);
         let scope = self.scope.clone();
-        let records = LogRecords::new();
+        let records = LogRecords::new(&self.config.limits(), Arc::clone(&self.processors));
         self.start_events(Signal::Logs, async move |batch: &[Event]| {
             let batch = batch.iter().filter_map(|event| records.record(event));
             let batch: Vec<_> = batch.collect();

@@ -4,9 +4,7 @@ use opentelemetry_otlp::{
     ExporterBuildError, LogExporter, MetricExporter, Protocol as OtlpProtocol, RetryPolicy,
     SpanExporter, WithExportConfig, WithHttpConfig,
 };
-use opentelemetry_sdk::{
-    error::{OTelSdkError, OTelSdkResult},
-};
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 
 use super::{
     client::{Answer, Client},
