@@ -35,7 +35,7 @@ impl Buffer {
     /// Adds an event. Returns `false` if the buffer is full.
     pub(super) fn push(&mut self, event: Event) -> bool {
         let size = event.estimated_size();
-        // An empty buffer takes any event: the queue has bounded its size.
+        // An empty buffer takes any event: what a call keeps is bounded.
         let has_bytes = self.events.is_empty() || self.bytes + size <= self.limits.bytes;
         let has_room = self.events.len() < self.limits.capacity && has_bytes;
         if has_room {

@@ -73,7 +73,7 @@ impl Pipeline {
             limits,
             buffer: RefCell::new(Buffer::new(BufferLimits {
                 capacity: batch.queue_capacity,
-                bytes: limits.queue_bytes / 4,
+                bytes: limits.queue_bytes / 3,
                 batch_size: batch.batch_size,
                 // Half: sizes are estimated.
                 batch_bytes: limits.message_bytes / 2,
@@ -227,10 +227,7 @@ impl Pipeline {
             Some(problem) if rejected > 0 => self.fail(rejected, problem),
             problem => {
                 self.counters().problem = problem.map(|problem| problem.text.into());
-                let message = self.health.borrow_mut().on_success(|| self.stats());
-                if let Some(message) = message {
-                    tracing::info!(target: "codex_telemetry", "{message}");
-                }
+                self.health.borrow_mut().on_success(|| self.stats());
             }
         }
         self.acknowledge(count, rejected);
@@ -259,13 +256,8 @@ impl Pipeline {
 
     /// Logs that the records are not delivered, if that is new.
     pub(super) fn on_failure(&self, problem: &str) {
-        let warning = self
-            .health
-            .borrow_mut()
-            .on_failure(problem, || self.stats());
-        if let Some(warning) = warning {
-            tracing::warn!(target: "codex_telemetry", "{warning}");
-        }
+        let mut health = self.health.borrow_mut();
+        health.on_failure(problem, || self.stats());
     }
 
     fn fail(&self, count: u64, problem: Problem) {

@@ -18,8 +18,8 @@ use crate::{
 const MAX_SHARDS: usize = 8;
 /// A queue below this capacity has one shard: a bound on memory matters more than contention.
 const MIN_SHARDED_CAPACITY: usize = 1024;
-/// A queue below this size has one shard, so that the largest event fits into each.
-const MIN_SHARDED_BYTES: usize = 32 << 20;
+/// A queue below this size has one shard, so that large events fit into each.
+const MIN_SHARDED_BYTES: usize = 16 << 20;
 
 /// A bounded queue of events, from any thread to the export thread.
 ///
@@ -154,7 +154,7 @@ impl Queue {
         }
         let mut state = self.shards[home].lock();
         // The export thread may have emptied the shard meanwhile. The event is dropped all the same, and
-        // the next one is not. A closed queue, or one without room for this large event, is not full.
+        // the next one is not. A closed queue, or one without room for a large event, is not full.
         let is_full = state.events.len() == self.shard_limits.events;
         if is_full && !state.is_closed {
             self.is_full.store(true, Relaxed);
@@ -224,7 +224,9 @@ impl Shard {
 impl State {
     #[inline]
     fn has_room(&self, limits: ShardLimits, size: usize) -> bool {
-        self.events.len() < limits.events && self.bytes + size <= limits.bytes
+        // An empty shard takes any event: what a call keeps is bounded.
+        let has_bytes = self.bytes + size <= limits.bytes || self.events.is_empty();
+        has_bytes && self.events.len() < limits.events
     }
 
     /// Adds an event, for which there is room. Returns whether to wake the export thread.

@@ -13,8 +13,8 @@ pub(super) struct Requests {
     requested: Cell<u64>,
     /// The last request whose metrics were collected after it, and were exported or rejected.
     completed: Cell<u64>,
-    /// The counts of the other signals in the latest export.
-    exported_counts: Cell<u64>,
+    /// The counts of the other signals in the latest export that was accepted or rejected.
+    latest_counts: Cell<u64>,
 }
 
 impl Pipeline {
@@ -33,7 +33,7 @@ impl Pipeline {
         let Requests {
             requested,
             completed,
-            exported_counts,
+            latest_counts,
         } = &self.requests;
         loop {
             if requested == completed {
@@ -75,7 +75,6 @@ impl Pipeline {
                         rejected: 0,
                         problem,
                     } => {
-                        exported_counts.set(counts);
                         self.settle_accepted(count, 0, problem);
                     }
                     // The receiver does not say which data points it rejected, and they are not
@@ -89,6 +88,7 @@ impl Pipeline {
                         self.settle(count, count, Some(problem));
                     }
                 }
+                latest_counts.set(counts);
                 completed.set(request);
                 self.notify_progress();
                 break;
@@ -102,10 +102,10 @@ impl Pipeline {
         let Requests {
             requested,
             completed,
-            exported_counts,
+            latest_counts,
         } = &self.requests;
         let received = self.received();
-        let is_latest = self.pending(received) == 0 && exported_counts.get() == self.other_counts();
+        let is_latest = self.pending(received) == 0 && latest_counts.get() == self.other_counts();
         if received == 0 || is_latest {
             return;
         }

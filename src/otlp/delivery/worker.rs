@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, rc::Rc, sync::Arc, thread, time::Duration};
 
-use opentelemetry::InstrumentationScope;
+use opentelemetry::{Context, InstrumentationScope};
 use opentelemetry_sdk::{
     Resource,
     logs::{LogBatch, LogExporter, SdkLogRecord},
@@ -75,6 +75,8 @@ pub(crate) fn run(
     commands: UnboundedReceiver<Command>,
 ) {
     let _end = EndGuard(Arc::clone(&shared));
+    // Instruments of the application record nothing about this thread.
+    let _suppressed = Context::enter_telemetry_suppressed_scope();
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -142,12 +144,11 @@ impl Worker {
                 start(&mut worker);
             } else if let Some(config) = worker.config.signal(signal).cloned() {
                 match signal {
-                    Signal::Traces => worker.start_traces(export::spans(&config)),
+                    Signal::Traces => worker.start_traces(export::spans(&config, &worker.config)),
                     Signal::Metrics => {
-                        let temporality = worker.config.temporality().into();
-                        worker.start_metrics(export::metrics(&config, temporality));
+                        worker.start_metrics(export::metrics(&config, &worker.config))
                     }
-                    Signal::Logs => worker.start_logs(export::logs(&config)),
+                    Signal::Logs => worker.start_logs(export::logs(&config, &worker.config)),
                 }
             }
         }
@@ -298,9 +299,7 @@ impl Worker {
     fn distribute(&mut self) {
         let cut = &mut self.cut;
         self.shared.queue.take(cut);
-        if let Some(warning) = self.drop_log.on_dropped(cut.dropped) {
-            tracing::warn!(target: "codex_telemetry", "{warning}");
-        }
+        self.drop_log.on_dropped(cut.dropped);
         if let Some(metrics) = &self.metrics {
             for (operation, delta) in cut.dropped_deltas.drain(..) {
                 metrics.add_active(operation, delta);
