@@ -273,6 +273,15 @@ impl Event {
         }
     }
 
+    /// Returns about how many bytes the event holds, in memory and in a request.
+    #[cfg(feature = "otlp")]
+    #[inline]
+    pub(crate) fn estimated_size(&self) -> usize {
+        /// Half a record with its name and ids: a call has two events.
+        const PLAIN: usize = 256;
+        PLAIN + self.annotations().map_or(0, Annotations::estimated_size)
+    }
+
     /// Returns the context of the call's own span.
     #[cfg(feature = "otlp")]
     pub(crate) fn span_context(&self) -> opentelemetry::trace::SpanContext {

@@ -299,6 +299,26 @@ impl Record {
     }
 }
 
+// === impl Annotations ===
+
+#[cfg(feature = "otlp")]
+impl Annotations {
+    pub(crate) fn estimated_size(&self) -> usize {
+        const SPAN_EVENT: usize = size_of::<SpanEvent>();
+        let message = self
+            .classification
+            .as_ref()
+            .and_then(|of| of.message.as_ref());
+        let span_events = self
+            .span_events
+            .iter()
+            .map(|event| SPAN_EVENT + event.name.len());
+        self.attributes.estimated_size()
+            + message.map_or(0, String::len)
+            + span_events.sum::<usize>()
+    }
+}
+
 // === impl CallStart ===
 
 impl CallStart {

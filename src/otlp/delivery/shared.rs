@@ -52,9 +52,12 @@ pub(crate) struct SignalCounters {
 impl Shared {
     /// `destination` returns where a signal is exported to, if it is.
     pub(crate) fn new(limits: Limits, destination: impl Fn(Signal) -> Option<String>) -> Self {
-        let capacity = limits.queue_capacity();
+        // A third of the bytes each for the queue and for the buffers of spans and of log records. So a
+        // receiver that hangs cannot fill the queue, on which the other signals depend.
+        let (capacity, bytes) = (limits.queue_capacity(), limits.queue_bytes / 3);
+        let batch_size = limits.spans.batch_size.min(limits.logs.batch_size);
         Self {
-            queue: Queue::new(capacity, limits.spans.batch_size),
+            queue: Queue::new(capacity, bytes, batch_size),
             limits,
             signals: Signal::ALL.map(|signal| {
                 Mutex::new(SignalCounters {

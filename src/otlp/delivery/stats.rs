@@ -47,7 +47,8 @@ pub struct SignalStats {
     pub exported: u64,
     /// Records that the receiver rejected, or that could not be delivered.
     pub failed: u64,
-    /// Records that were left out on purpose: by a processor, or by the selection of log records.
+    /// Records that were left out: by a processor, because a processor panicked, or by the selection of log
+    /// records.
     pub filtered: u64,
     /// Records that were dropped because the queue was full or the sink was shut down.
     pub dropped: u64,

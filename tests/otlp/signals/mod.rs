@@ -6,6 +6,7 @@ mod logs;
 mod metric_labels;
 mod metric_stats;
 mod metrics;
+mod page;
 mod parents;
 mod processors;
 mod resource;
