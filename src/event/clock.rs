@@ -151,16 +151,14 @@ impl Clock {
         WallTime(anchor.saturating_add(tick.0))
     }
 
-    /// Returns when a call ended by the wall clock: at `tick`, which the caller has just read.
+    /// Returns by how many nanoseconds the wall clock is ahead at `tick`, which the caller has just read, of a
+    /// start plus a duration: how long the machine was suspended. 0 if the difference is small, so that most
+    /// calls end at their start plus their duration exactly.
     #[inline]
-    pub(crate) fn end(&self, start: WallTime, duration: u64, tick: Tick) -> WallTime {
-        let by_duration = start.0.saturating_add(duration);
-        let wall = self.wall(tick);
-        if wall.0.saturating_sub(by_duration) > MIN_SUSPENSION {
-            return wall;
-        }
-        // Exact, and the same for whoever adds the duration to the start.
-        WallTime(by_duration)
+    pub(crate) fn suspension(&self, start: WallTime, duration: u64, tick: Tick) -> u64 {
+        let ahead = self.wall(tick).0.saturating_sub(start.0);
+        let ahead = ahead.saturating_sub(duration);
+        if ahead > MIN_SUSPENSION { ahead } else { 0 }
     }
 }
 
@@ -281,17 +279,6 @@ impl Tick {
 // === impl WallTime ===
 
 impl WallTime {
-    /// Returns the nanoseconds since the Unix epoch.
-    #[inline]
-    pub(crate) fn nanos(self) -> u64 {
-        self.0
-    }
-
-    #[inline]
-    pub(crate) fn from_nanos(nanos: u64) -> Self {
-        Self(nanos)
-    }
-
     pub(crate) fn to_system(self) -> SystemTime {
         UNIX_EPOCH + Duration::from_nanos(self.0)
     }
