@@ -21,10 +21,12 @@ use crate::{
     event::Event,
     otlp::{
         config::Signal,
-        export::{ExportOutcome, Problem, REJECTED},
+        export::{ExportOutcome, Problem},
     },
 };
 
+/// The `error.type` of records that a receiver rejected while it accepted others.
+pub(super) const REJECTED: &str = "rejected";
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const MAX_DELAY: Duration = Duration::from_secs(30);
 /// The longest delay that a receiver can ask for. A longer one would outlast most programs.

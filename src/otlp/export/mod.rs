@@ -12,5 +12,5 @@ mod tls;
 pub use self::probe::{ProbeError, ProbeErrorKind, probe};
 pub(crate) use self::{
     exporter::{CUSTOM, Exporter, logs, metrics, spans},
-    outcome::{ExportOutcome, Problem, REJECTED},
+    outcome::{ExportOutcome, Problem},
 };

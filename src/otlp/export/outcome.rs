@@ -7,9 +7,6 @@ use super::diagnostics::Diagnostics;
 /// How many characters of a receiver's message are kept.
 const MAX_MESSAGE: usize = 300;
 
-/// The `error.type` of records that a receiver rejected while it accepted others.
-pub(crate) const REJECTED: &str = "rejected";
-
 /// The outcome of one export.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ExportOutcome {

@@ -5,7 +5,7 @@ use codex_telemetry::{Operation, OtlpSink, otlp::Signal};
 use super::support::{Calls, Rig};
 use crate::{
     receiver::{Attributes, Metric, MetricKind, MockResponse, Point, Receiver, Value},
-    rig::{PATIENCE, Wire},
+    rig::{PATIENCE, Recorder, Wire},
 };
 
 /// Returns the point without an error.
@@ -169,6 +169,20 @@ fn rejected_data_points_do_not_count_as_exported() {
     assert_eq!(failure(&metric, "rejected").as_int(), Some(2));
     let accepted = i64::try_from(accepted).unwrap();
     assert_eq!(success(&metric).as_int(), Some(accepted));
+}
+
+#[test]
+fn a_custom_exporter_has_no_server() {
+    let receiver = Receiver::http();
+    let config = Wire::Http.config(&receiver.endpoint()).build().unwrap();
+    let sink = OtlpSink::builder(config)
+        .span_exporter(Recorder::default())
+        .start();
+    Calls::new(sink.clone()).ok(Operation::Tool, "ls", 1);
+    sink.shutdown(PATIENCE).unwrap();
+    let metric = receiver.wait_for_metric("otel.sdk.exporter.span.exported");
+    let labels = &success(&metric).attributes;
+    assert_eq!(*labels, component("custom_span_exporter"));
 }
 
 #[test]
