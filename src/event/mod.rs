@@ -4,6 +4,8 @@
 
 mod attributes;
 mod clock;
+#[cfg(any(feature = "tool", all(feature = "turn", unix)))]
+pub(crate) mod content;
 mod emitter;
 mod error_class;
 #[expect(
@@ -31,7 +33,7 @@ pub(crate) use self::text::truncate;
 pub(crate) use self::{
     clock::millis,
     emitter::{Emit, Emitter},
-    record::{CallIds, CallStart, Parent, Record},
+    record::{CallIds, CallStart, MAX_CONTENT_LEN, Parent, Record},
 };
 pub use self::{
     clock::{Clock, ManualClock},

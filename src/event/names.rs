@@ -1,4 +1,4 @@
-//! The keys of the attributes that the services record.
+//! The keys of the attributes and contents that the services record.
 //!
 //! Keys that begin with `gen_ai.` or `process.` are OpenTelemetry's semantic conventions, of which the
 //! generative-AI part is still in development. The crate defines the others.
@@ -28,6 +28,14 @@ pub const APPROVAL_WAIT: &str = "codex.tool.approval_wait_ms";
 pub const APPROVAL_DECISION: &str = "codex.approval.decision";
 /// The id of the item of `codex exec` that reports a tool call. It is Codex's own id, not the model's.
 pub const ITEM_ID: &str = "codex.item.id";
+/// The messages that a turn was asked with, as JSON. A content.
+pub const INPUT_MESSAGES: &str = "gen_ai.input.messages";
+/// The messages that a turn was answered with, as JSON. A content.
+pub const OUTPUT_MESSAGES: &str = "gen_ai.output.messages";
+/// The arguments of a tool call, as JSON. A content.
+pub const TOOL_CALL_ARGUMENTS: &str = "gen_ai.tool.call.arguments";
+/// The result of a tool call, as text or as JSON. A content.
+pub const TOOL_CALL_RESULT: &str = "gen_ai.tool.call.result";
 /// The exit code of a process.
 pub const EXIT_CODE: &str = "process.exit.code";
 /// The signal that ended a process.

@@ -26,6 +26,8 @@ pub enum HistogramAggregation {
     Base2Exponential,
 }
 
+// === impl Temporality ===
+
 impl Temporality {
     pub(super) fn parse(text: &str) -> Result<Self, InvalidValue> {
         const TEMPORALITIES: &[(&str, Temporality)] = &[
@@ -46,6 +48,8 @@ impl From<Temporality> for metrics::Temporality {
         }
     }
 }
+
+// === impl HistogramAggregation ===
 
 impl HistogramAggregation {
     pub(super) fn parse(text: &str) -> Result<Self, InvalidValue> {

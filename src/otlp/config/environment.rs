@@ -4,9 +4,10 @@ use http::HeaderMap;
 use opentelemetry::KeyValue;
 
 use super::{
-    ClientCertificate, ConfigError, Endpoint, HistogramAggregation, LogSelection, OtlpConfig,
-    Protocol, Sampler, Signal, SignalConfig, Temporality, Tls,
-    otlp_config::REQUEST_TIMEOUT,
+    ClientCertificate, ConfigError, Endpoint, HeaderSource, HistogramAggregation, LogSelection,
+    OtlpConfig, Protocol, Sampler, Signal, SignalConfig, Temporality, Tls,
+    otlp_config::{REQUEST_TIMEOUT, Settings},
+    proxy,
     resource::{self, default_resource_attributes},
     value::{
         InvalidValue, parse_attributes, parse_bool, parse_compression, parse_headers,
@@ -26,6 +27,7 @@ const ENDPOINT: Setting = ["CODEX_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_*ENDPOINT"
 /// Has no variable of this crate, whose endpoint can have a scheme.
 const INSECURE: Setting = ["", "OTEL_EXPORTER_OTLP_*INSECURE"];
 const HEADERS: Setting = ["CODEX_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_*HEADERS"];
+const HEADERS_FILE: &str = "CODEX_OTLP_HEADERS_FILE";
 const PROTOCOL: Setting = ["CODEX_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_*PROTOCOL"];
 const TIMEOUT: Setting = ["CODEX_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_*TIMEOUT"];
 const COMPRESSION: Setting = ["CODEX_OTLP_COMPRESSION", "OTEL_EXPORTER_OTLP_*COMPRESSION"];
@@ -138,9 +140,12 @@ impl Environment {
             return None;
         }
         self.select(&mut is_on);
+        let mut log_selection = LogSelection::default();
         let logs = &mut is_on[Signal::Logs as usize];
-        let log_selection = self.read_if(*logs, LOG_RECORDS, LogSelection::parse);
-        *logs &= log_selection != LogSelection::None;
+        if *logs {
+            self.set(&mut log_selection, &[LOG_RECORDS], LogSelection::parse);
+            *logs = log_selection != LogSelection::None;
+        }
 
         let signals = Signal::ALL.map(|signal| {
             let is_on = is_on[signal as usize];
@@ -150,25 +155,42 @@ impl Environment {
         if !(traces || metrics || logs) {
             return None;
         }
+        let mut settings = Settings {
+            limits: self.limits(traces, metrics, logs),
+            log_selection,
+            ..Settings::default()
+        };
+        if traces {
+            settings.sampler = self.sampler();
+            self.set(&mut settings.keeps_failures, &[KEEP_FAILURES], parse_switch);
+            self.set(
+                &mut settings.captures_content,
+                &[CAPTURE_CONTENT],
+                parse_capture,
+            );
+        }
+        if metrics {
+            self.set(
+                &mut settings.temporality,
+                &[TEMPORALITY],
+                Temporality::parse,
+            );
+            let aggregation = &mut settings.histogram_aggregation;
+            self.set(
+                aggregation,
+                &[HISTOGRAM_AGGREGATION],
+                HistogramAggregation::parse,
+            );
+            self.set(
+                &mut settings.latest_conventions,
+                &[STABILITY_OPT_IN],
+                parse_opt_in,
+            );
+        }
         Some(OtlpConfig {
             signals,
             resource_attributes: self.resource_attributes(),
-            sampler: if traces {
-                self.sampler()
-            } else {
-                Sampler::default()
-            },
-            limits: self.limits(traces, metrics, logs),
-            temporality: self.read_if(metrics, TEMPORALITY, Temporality::parse),
-            histogram_aggregation: self.read_if(
-                metrics,
-                HISTOGRAM_AGGREGATION,
-                HistogramAggregation::parse,
-            ),
-            log_selection,
-            keeps_failures: self.read_if(traces, KEEP_FAILURES, parse_switch),
-            captures_content: self.read_if(traces, CAPTURE_CONTENT, parse_capture),
-            latest_conventions: self.read_if(metrics, STABILITY_OPT_IN, parse_opt_in),
+            settings,
         })
     }
 
@@ -226,11 +248,15 @@ impl Environment {
         let timeout = self.read_first(TIMEOUT, signal, parse_millis);
         let gzip = self.read_first(COMPRESSION, signal, parse_compression);
         Some(SignalConfig {
+            proxy: self.proxy(&endpoint, protocol),
             endpoint,
             protocol,
             timeout: timeout.map_or(REQUEST_TIMEOUT, |(_, timeout)| timeout),
             gzip: gzip.is_some_and(|(_, gzip)| gzip),
             headers: self.headers(signal),
+            header_source: self
+                .read(HEADERS_FILE, |path| Ok(PathBuf::from(path)))
+                .map(HeaderSource::File),
             tls: self.tls(signal),
         })
     }
@@ -265,6 +291,21 @@ impl Environment {
             self.warn(&name, invalid, "invalid headers are not sent");
         }
         headers
+    }
+
+    /// Reads the proxy for an endpoint.
+    fn proxy(&mut self, endpoint: &Endpoint, protocol: Protocol) -> Option<Endpoint> {
+        if !proxy::is_possible(endpoint, protocol) {
+            return None;
+        }
+        let mut exclusions = proxy::EXCLUSIONS.iter();
+        if let Some(Ok(exclusions)) = exclusions.find_map(|name| self.get(name))
+            && proxy::is_excluded(endpoint, exclusions)
+        {
+            return None;
+        }
+        let mut variables = proxy::variables(endpoint, self.get(proxy::CGI).is_some()).iter();
+        variables.find_map(|name| self.read(name, proxy::parse))
     }
 
     fn tls(&mut self, signal: Signal) -> Tls {

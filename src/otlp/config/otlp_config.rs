@@ -28,6 +28,12 @@ pub struct OtlpConfig {
     pub(super) signals: [Option<SignalConfig>; 3],
     /// Later attributes replace earlier ones with the same key.
     pub(super) resource_attributes: Vec<KeyValue>,
+    pub(super) settings: Settings,
+}
+
+/// The settings that do not belong to one receiver.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Settings {
     pub(super) sampler: Sampler,
     pub(super) limits: Limits,
     pub(super) temporality: Temporality,
@@ -50,49 +56,49 @@ impl OtlpConfig {
     /// Returns the sampler, which decides which traces are exported.
     #[must_use]
     pub fn sampler(&self) -> Sampler {
-        self.sampler
+        self.settings.sampler
     }
 
     /// Returns the limits of the queue and of the exports.
     #[must_use]
     pub fn limits(&self) -> Limits {
-        self.limits
+        self.settings.limits
     }
 
     /// Returns what the points of sums and histograms report.
     #[must_use]
     pub fn temporality(&self) -> Temporality {
-        self.temporality
+        self.settings.temporality
     }
 
     /// Returns how histograms are exported.
     #[must_use]
     pub fn histogram_aggregation(&self) -> HistogramAggregation {
-        self.histogram_aggregation
+        self.settings.histogram_aggregation
     }
 
     /// Returns which log records are exported.
     #[must_use]
     pub fn log_selection(&self) -> LogSelection {
-        self.log_selection
+        self.settings.log_selection
     }
 
     /// Returns whether the spans of a failed trace are exported even if the trace was not sampled.
     #[must_use]
     pub fn keeps_failures(&self) -> bool {
-        self.keeps_failures
+        self.settings.keeps_failures
     }
 
     /// Returns whether spans have the contents of messages and of tool calls.
     #[must_use]
     pub fn captures_content(&self) -> bool {
-        self.captures_content
+        self.settings.captures_content
     }
 
     /// Returns whether only the latest conventions for generative AI are used. If not, the metric
     /// `gen_ai.client.token.usage` of older conventions is exported as well.
     #[must_use]
     pub fn uses_latest_conventions(&self) -> bool {
-        self.latest_conventions
+        self.settings.latest_conventions
     }
 }

@@ -52,17 +52,6 @@ impl Environment {
         }
     }
 
-    /// Reads a variable if it is needed. The default is used if not, and if the variable is unset or invalid.
-    pub(super) fn read_if<T: Default>(
-        &mut self,
-        needed: bool,
-        name: &str,
-        parse: fn(&str) -> Result<T, InvalidValue>,
-    ) -> T {
-        let value = needed.then(|| self.read(name, parse)).flatten();
-        value.unwrap_or_default()
-    }
-
     /// Reads the first valid one of these variables. Warns about invalid ones before it.
     pub(super) fn read_any<T>(
         &mut self,

@@ -40,12 +40,19 @@ impl Spans {
 
     /// Returns the span of a call, for its terminal event; `None` if a processor drops the span.
     pub(crate) fn span(&self, event: &Event) -> Option<SpanData> {
+        let mut attributes = attributes(event);
+        for content in event.content() {
+            // A key must not be there twice.
+            if !attributes.iter().any(|other| other.key == content.key) {
+                attributes.push(content.clone());
+            }
+        }
         let mut record = RecordView {
             event,
             signal: Signal::Traces,
             name: name(event),
             message: message(event),
-            attributes: attributes(event),
+            attributes,
             span_events: event.span_events().to_vec(),
         };
         if !self.processors.keep(&mut record) {

@@ -9,14 +9,14 @@ use opentelemetry::{
     metrics::{Histogram, Meter},
 };
 
-use super::{pipeline::REJECTED, shared::Shared};
+use super::shared::Shared;
 use crate::otlp::{
     config::{OtlpConfig, Protocol, Signal},
     convert::{
         instruments::{DATA_POINTS, EXPORT_DURATION, LOG_RECORDS, Records, SPANS},
         names,
     },
-    export::ExportOutcome,
+    export::{ExportOutcome, REJECTED},
 };
 
 /// The `error.type` of records for which there was no room.

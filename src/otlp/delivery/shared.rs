@@ -39,6 +39,8 @@ pub(crate) struct SignalCounters {
     pub(crate) filtered: u64,
     /// The records of the export in progress.
     pub(crate) inflight: u64,
+    /// The spans of traces that were not sampled, and have been kept because of a failure.
+    pub(crate) kept: u64,
     failed: u64,
     failed_by_type: BTreeMap<Cow<'static, str>, u64>,
     /// The latest problem, until an export succeeds. An export that will be retried has one as well.
@@ -52,9 +54,12 @@ pub(crate) struct SignalCounters {
 impl Shared {
     /// `destination` returns where a signal is exported to, if it is.
     pub(crate) fn new(limits: Limits, destination: impl Fn(Signal) -> Option<String>) -> Self {
-        let capacity = limits.queue_capacity();
+        // A third of the bytes each for the queue and for the buffers of spans and of log records. So a
+        // receiver that hangs cannot fill the queue, on which the other signals depend.
+        let (capacity, bytes) = (limits.queue_capacity(), limits.queue_bytes / 3);
+        let batch_size = limits.spans.batch_size.min(limits.logs.batch_size);
         Self {
-            queue: Queue::new(capacity, limits.spans.batch_size),
+            queue: Queue::new(capacity, bytes, batch_size),
             limits,
             signals: Signal::ALL.map(|signal| {
                 Mutex::new(SignalCounters {
@@ -76,15 +81,15 @@ impl Shared {
         let exports = Signal::ALL.map(|signal| {
             let counters = self.counters(signal);
             let counts = (counters.exported, counters.failed, counters.filtered);
-            (counters.is_enabled(), counts)
+            (counters.is_enabled(), counters.kept, counts)
         });
         let (accepted, dropped) = self.queue.counts();
         let [traces, metrics, logs] = Signal::ALL.map(|signal| {
-            let (is_enabled, (exported, failed, filtered)) = exports[signal as usize];
+            let (is_enabled, kept, (exported, failed, filtered)) = exports[signal as usize];
             if !is_enabled {
                 return SignalStats::default();
             }
-            let accepted = accepted.of(signal);
+            let accepted = accepted.of(signal) + kept;
             SignalStats {
                 accepted,
                 exported,
@@ -134,7 +139,7 @@ impl Shared {
             // Locked throughout, so that each record is counted once.
             let mut counters = self.counters(signal);
             let settled = counters.exported + counters.failed + counters.filtered;
-            let pending = accepted.of(signal).saturating_sub(settled);
+            let pending = (accepted.of(signal) + counters.kept).saturating_sub(settled);
             counters.inflight = 0;
             if pending > 0 && counters.is_enabled() {
                 let text = counters.problem.as_deref().unwrap_or(reason).to_owned();

@@ -22,7 +22,7 @@ use crate::otlp::config::Signal;
 #[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Stats {
-    /// Spans: one for each call that ended in a sampled trace.
+    /// Spans: one for each call that ended in a sampled trace, and those of failed traces that are kept.
     pub traces: SignalStats,
     /// Measurements: one for each event. Metrics are exported as cumulative totals, so one successful
     /// export delivers all measurements before it.
@@ -47,7 +47,8 @@ pub struct SignalStats {
     pub exported: u64,
     /// Records that the receiver rejected, or that could not be delivered.
     pub failed: u64,
-    /// Records that were left out on purpose: by a processor, or by the selection of log records.
+    /// Records that were left out: by a processor, because a processor panicked, or by the selection of log
+    /// records.
     pub filtered: u64,
     /// Records that were dropped because the queue was full or the sink was shut down.
     pub dropped: u64,

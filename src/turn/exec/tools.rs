@@ -2,6 +2,7 @@
 
 use opentelemetry::StringValue;
 
+use super::content;
 use crate::{
     call::{CallContext, CallGuard},
     event::{Classification, ErrorClass, Operation, names, truncate},
@@ -28,6 +29,7 @@ pub(super) fn open(turn: &CallContext, item: &Item) -> Option<CallGuard> {
     if let ItemKind::McpToolCall { server, .. } = &item.kind {
         call.record(names::MCP_SERVER, short(server));
     }
+    content::record_arguments(&call, item);
     Some(call)
 }
 
@@ -40,6 +42,9 @@ pub(super) fn short(name: &str) -> StringValue {
 
 /// Closes the call of a completed item.
 pub(super) fn close(call: CallGuard, item: &Item, sandbox: Option<Sandbox>) {
+    // Again: Codex tells the query of a search only at its end.
+    content::record_arguments(&call, item);
+    content::record_result(&call, item);
     if let ItemKind::CommandExecution {
         exit_code: Some(code),
         ..

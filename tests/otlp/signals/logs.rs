@@ -65,7 +65,7 @@ fn a_log_record_has_the_context_of_its_span() {
     for log in receiver.logs() {
         assert_eq!(log.trace_id.as_ref(), Some(&span.trace_id));
         assert_eq!(log.span_id.as_ref(), Some(&span.span_id));
-        assert_eq!(log.flags, 1);
+        assert_eq!(log.flags, span.flags & 0xff);
     }
 }
 

@@ -1,7 +1,11 @@
 //! Processors of spans and log records.
 
 use std::{
-    sync::{Arc, Mutex},
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     thread,
 };
 
@@ -12,6 +16,7 @@ use codex_telemetry::{
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
 use super::support::Rig;
+use crate::receiver::MockResponse;
 
 /// Makes a failed call of a tool, whose attributes, error and span event have a secret.
 fn fail(rig: &Rig) {
@@ -208,6 +213,57 @@ fn a_record_whose_processor_panics_is_not_exported_and_the_others_are() {
             "codex.tool.start"
         ]
     );
+}
+
+#[test]
+fn what_a_processor_leaves_out_is_counted_as_filtered_and_not_as_failed() {
+    let rig = Rig::build(|sink| {
+        sink.processor(|record: &mut RecordView<'_>| {
+            assert_ne!(
+                record.name(),
+                "codex.tool.start",
+                "a panic that the test expects"
+            );
+            match record.signal() {
+                Signal::Traces => Decision::Drop,
+                _ => Decision::Keep,
+            }
+        })
+    });
+    rig.calls.ok(Operation::Tool, "ls", 1);
+    rig.flush();
+    let stats = rig.sink.stats();
+    let counts = |signal| {
+        let of = stats.of(signal);
+        (of.accepted, of.exported, of.filtered, of.failed, of.pending)
+    };
+    assert_eq!(counts(Signal::Traces), (1, 0, 1, 0, 0));
+    assert_eq!(counts(Signal::Logs), (2, 1, 1, 0, 0));
+}
+
+#[test]
+fn a_processor_runs_once_for_each_record_however_often_it_is_sent() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let rig = Rig::build(|sink| {
+        let count = Arc::clone(&count);
+        sink.processor(move |record: &mut RecordView<'_>| {
+            let number = count.fetch_add(1, Relaxed);
+            record.set_attribute("number", i64::try_from(number).unwrap());
+        })
+    });
+    // The first request of each signal, at least.
+    rig.receiver.respond_next(3, MockResponse::Status(503));
+    rig.calls.ok(Operation::Tool, "ls", 1);
+    let receiver = rig.flush();
+    assert!(receiver.requests().len() > 5, "nothing was sent twice");
+    assert_eq!(count.load(Relaxed), 3);
+    let spans = receiver.spans().into_iter().map(|span| span.attributes);
+    let logs = receiver.logs().into_iter().map(|log| log.attributes);
+    let numbers: BTreeSet<_> = spans
+        .chain(logs)
+        .map(|attributes| attributes["number"].as_int())
+        .collect();
+    assert_eq!(numbers, BTreeSet::from([Some(0), Some(1), Some(2)]));
 }
 
 #[test]

@@ -28,8 +28,6 @@ fn the_exported_counters_match_the_stats() {
     let sink = OtlpSink::start(config.build().unwrap());
     calls(sink.clone(), 5);
     let _ = sink.flush(PATIENCE);
-    // The export of metrics may begin before those of the other signals end. The next one includes
-    // them.
     calls(sink.clone(), 1);
     let _ = sink.flush(PATIENCE);
     let count = |metric: &str, has_error| count(&receiver, metric, has_error).unwrap_or(-1);
@@ -89,5 +87,20 @@ fn the_last_export_of_metrics_has_the_final_counters() {
         let metric = format!("otel.sdk.exporter.{kind}.exported");
         let found = count(&receiver, &metric, false);
         assert_eq!(found, Some(exported), "{kind}: {}", sink.stats());
+    }
+}
+
+#[test]
+fn the_last_export_of_metrics_has_the_final_counters_after_a_flush_too() {
+    for _ in 0..10 {
+        let receiver = Receiver::http();
+        let sink = OtlpSink::start(Wire::Http.config(&receiver.endpoint()).build().unwrap());
+        calls(sink.clone(), 5);
+        assert_eq!(sink.flush(PATIENCE), Ok(()));
+        assert_eq!(sink.shutdown(PATIENCE), Ok(()));
+        for (kind, exported) in [("span", 5), ("log", 10)] {
+            let metric = format!("otel.sdk.exporter.{kind}.exported");
+            assert_eq!(count(&receiver, &metric, false), Some(exported), "{kind}");
+        }
     }
 }
