@@ -1,10 +1,12 @@
 //! The metrics of the sink itself.
 
+use std::time::Duration;
+
 use codex_telemetry::{Operation, OtlpSink, otlp::Signal};
 
 use super::support::{Calls, Rig};
 use crate::{
-    receiver::{Attributes, Metric, MetricKind, MockResponse, Point, Receiver, Value},
+    receiver::{Attributes, Metric, MetricKind, MockResponse, Point, Receiver, Value, blackhole},
     rig::{PATIENCE, Recorder, Wire},
 };
 
@@ -169,6 +171,23 @@ fn rejected_data_points_do_not_count_as_exported() {
     assert_eq!(failure(&metric, "rejected").as_int(), Some(2));
     let accepted = i64::try_from(accepted).unwrap();
     assert_eq!(success(&metric).as_int(), Some(accepted));
+}
+
+#[test]
+fn records_whose_export_hangs_are_in_flight() {
+    let receiver = Receiver::http();
+    let (_listener, hanging) = blackhole();
+    let config = Wire::Http
+        .eager(&receiver.endpoint())
+        .signal_endpoint(Signal::Traces, &hanging)
+        .metric_interval(Duration::from_millis(10));
+    let sink = OtlpSink::start(config.build().unwrap());
+    Calls::new(sink.clone()).ok(Operation::Tool, "ls", 1);
+    receiver.wait_until("a span in flight", PATIENCE, |receiver| {
+        let inflight = receiver.metric("otel.sdk.exporter.span.inflight");
+        inflight.is_some_and(|metric| metric.points[0].as_int() == Some(1))
+    });
+    assert!(sink.shutdown(Duration::ZERO).is_err());
 }
 
 #[test]
