@@ -93,7 +93,11 @@ pub(crate) const REASONING_TOKENS: Definition = Definition::new(
 // Those of this crate.
 
 pub(crate) const APPROVAL_DURATION: Histogram = Histogram::new(
-    Definition::new("codex.approval.duration", "s", "Duration of approvals."),
+    Definition::new(
+        "codex.approval.duration",
+        "s",
+        "Duration of the wait for an approval.",
+    ),
     LONG,
 );
 pub(crate) const CLEANUP_DURATION: Histogram = Histogram::new(
@@ -108,7 +112,7 @@ pub(crate) const OTHER_DURATION: Histogram = Histogram::new(
     Definition::new(
         "codex.call.duration",
         "s",
-        "Duration of stages of attachments and of calls of custom operations.",
+        "Duration of timed approvers, stages of attachments and calls of custom operations.",
     ),
     SHORT,
 );

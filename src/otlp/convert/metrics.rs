@@ -139,18 +139,20 @@ impl Metrics {
                 labels.extend(self.labels.recorded(attribute::REQUEST_MODEL, event));
                 (&self.turns, duration)
             }
-            // The tool did not run.
-            Operation::Tool if event.error_class() == Some(ErrorClass::ApprovalDenied) => return,
             Operation::Tool => {
+                let wait = approval_wait(event);
+                self.measure_approval(event, originator, wait);
+                if !was_allowed(event) {
+                    return;
+                }
                 labels.push(self.labels.tool(event));
                 labels.extend(self.labels.agent(event));
                 labels.extend(self.labels.recorded(attribute::TOOL_TYPE, event));
-                (&self.tools, duration.saturating_sub(approval_wait(event)))
+                (&self.tools, duration.saturating_sub(wait))
             }
-            Operation::Approval => {
-                let decision = attribute::APPROVAL_DECISION;
-                labels.extend(self.labels.recorded(decision, event));
-                (&self.approvals, duration)
+            Operation::Approval if event.attribute(attribute::APPROVAL_DECISION).is_some() => {
+                self.measure_approval(event, originator, duration);
+                return;
             }
             Operation::AttachmentCleanup => {
                 let labels = Vec::from_iter(originator);
@@ -160,7 +162,7 @@ impl Metrics {
                     .add(count(attribute::CLEANUP_BYTES), &labels);
                 (&self.cleanups, duration)
             }
-            other @ (Operation::AttachmentStage | Operation::Custom(_)) => {
+            other @ (Operation::Approval | Operation::AttachmentStage | Operation::Custom(_)) => {
                 labels.push(KeyValue::new(names::OPERATION, other.as_str()));
                 (&self.others, duration)
             }
@@ -198,6 +200,15 @@ impl Metrics {
         }
     }
 
+    /// Measures how long an approval took, on the call that has the decision: the tool's, or its own.
+    fn measure_approval(&self, event: &Event, originator: Option<KeyValue>, duration: Duration) {
+        let decision = self.labels.recorded(attribute::APPROVAL_DECISION, event);
+        if let Some(decision) = decision {
+            let labels: Vec<_> = originator.into_iter().chain([decision]).collect();
+            self.approvals.record(duration.as_secs_f64(), &labels);
+        }
+    }
+
     fn measure_tool_calls(&self, event: &Event) {
         if let Some(calls) = count(event, attribute::TOOL_CALLS) {
             let labels = Vec::from_iter(self.labels.agent(event));
@@ -218,6 +229,13 @@ fn histogram_stream(instrument: &Instrument, aggregation: HistogramAggregation) 
     };
     let stream = is_exponential.then(|| Stream::builder().with_aggregation(aggregation));
     stream?.build().ok()
+}
+
+/// Returns whether a tool was allowed to run, as most are without an approval.
+fn was_allowed(event: &Event) -> bool {
+    let decision = event.attribute(attribute::APPROVAL_DECISION);
+    decision.is_none_or(|decision| decision.as_str() == "allow")
+        && event.error_class() != Some(ErrorClass::ApprovalDenied)
 }
 
 /// Returns how long a tool call waited for an approval before the tool ran.

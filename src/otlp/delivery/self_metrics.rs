@@ -27,11 +27,11 @@ pub(crate) struct SelfMetrics {
     shared: Arc<Shared>,
     export_duration: Histogram<f64>,
     /// The labels of the exporters, in the order of [`Signal::ALL`].
-    exporters: [Labels; 3],
+    exporters: [LabelSet; 3],
     data_points: Arc<Mutex<DataPoints>>,
 }
 
-type Labels = Arc<[KeyValue]>;
+type LabelSet = Arc<[KeyValue]>;
 
 /// What became of the data points that were collected. The other signals have it in [`Shared`].
 #[derive(Default)]
@@ -109,7 +109,7 @@ impl SelfMetrics {
         if !self.shared.counters(signal).is_enabled() {
             return;
         }
-        let processor = Labels::from(component(kind));
+        let processor = LabelSet::from(component(kind));
         let exporter = Arc::clone(&self.exporters[signal as usize]);
 
         let (shared, labels) = (Arc::clone(&self.shared), Arc::clone(&processor));
@@ -172,7 +172,7 @@ impl SelfMetrics {
 }
 
 /// Returns the labels of an exporter: its type, its name, and the server that it sends to.
-fn exporter_labels(signal: Signal, config: &OtlpConfig, is_custom: bool) -> Labels {
+fn exporter_labels(signal: Signal, config: &OtlpConfig, is_custom: bool) -> LabelSet {
     let kind = match signal {
         Signal::Traces => "span",
         Signal::Metrics => "metric",

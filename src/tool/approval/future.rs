@@ -65,11 +65,12 @@ pin_project! {
     }
 }
 
-/// Records how long a call waits for its approval, however the wait ends: it is no part of the time that
-/// the tool takes.
+/// Records how long a call waits for its approval, and how the wait ends. It is no part of the time that the
+/// tool takes.
 struct Wait {
     context: CallContext,
     began: Instant,
+    decision: &'static str,
 }
 
 // === impl Wait ===
@@ -79,6 +80,7 @@ impl Wait {
         Self {
             context: context.clone(),
             began: Instant::now(),
+            decision: "cancelled",
         }
     }
 }
@@ -87,6 +89,7 @@ impl Drop for Wait {
     fn drop(&mut self) {
         let wait = millis(self.began.elapsed());
         self.context.record(names::APPROVAL_WAIT, wait);
+        self.context.record(names::APPROVAL_DECISION, self.decision);
     }
 }
 
@@ -125,9 +128,19 @@ where
         let mut this = self.project();
         loop {
             match this.state.as_mut().project() {
-                StateProjection::AwaitingApproval { approval, call, .. } => {
+                StateProjection::AwaitingApproval {
+                    wait,
+                    approval,
+                    call,
+                } => {
                     // The approver's future is dropped here, so its call ends before the tool runs.
                     let answer = ready!(poll_catching_panics(approval, cx));
+                    wait.decision = match &answer {
+                        Ok(Ok(Ok(Decision::Allow))) => "allow",
+                        Ok(Ok(Ok(Decision::Deny { .. }))) => "deny",
+                        Ok(Err(Elapsed)) => "timeout",
+                        Ok(Ok(Err(_))) | Err(_) => "error",
+                    };
                     let call = call.take();
                     check_approval(answer, this.tool, *this.deadline)?;
                     let (inner, call) = call.expect("the approver answers once");

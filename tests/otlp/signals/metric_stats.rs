@@ -1,11 +1,13 @@
 //! The metrics of the sink itself.
 
+use std::time::Duration;
+
 use codex_telemetry::{Operation, OtlpSink, otlp::Signal};
 
 use super::support::{Calls, Rig};
 use crate::{
-    receiver::{Attributes, Metric, MetricKind, MockResponse, Point, Receiver, Value},
-    rig::{PATIENCE, Wire},
+    receiver::{Attributes, Metric, MetricKind, MockResponse, Point, Receiver, Value, blackhole},
+    rig::{PATIENCE, Recorder, Wire},
 };
 
 /// Returns the point without an error.
@@ -169,6 +171,37 @@ fn rejected_data_points_do_not_count_as_exported() {
     assert_eq!(failure(&metric, "rejected").as_int(), Some(2));
     let accepted = i64::try_from(accepted).unwrap();
     assert_eq!(success(&metric).as_int(), Some(accepted));
+}
+
+#[test]
+fn records_whose_export_hangs_are_in_flight() {
+    let receiver = Receiver::http();
+    let (_listener, hanging) = blackhole();
+    let config = Wire::Http
+        .eager(&receiver.endpoint())
+        .signal_endpoint(Signal::Traces, &hanging)
+        .metric_interval(Duration::from_millis(10));
+    let sink = OtlpSink::start(config.build().unwrap());
+    Calls::new(sink.clone()).ok(Operation::Tool, "ls", 1);
+    receiver.wait_until("a span in flight", PATIENCE, |receiver| {
+        let inflight = receiver.metric("otel.sdk.exporter.span.inflight");
+        inflight.is_some_and(|metric| metric.points[0].as_int() == Some(1))
+    });
+    assert!(sink.shutdown(Duration::ZERO).is_err());
+}
+
+#[test]
+fn a_custom_exporter_has_no_server() {
+    let receiver = Receiver::http();
+    let config = Wire::Http.config(&receiver.endpoint()).build().unwrap();
+    let sink = OtlpSink::builder(config)
+        .span_exporter(Recorder::default())
+        .start();
+    Calls::new(sink.clone()).ok(Operation::Tool, "ls", 1);
+    sink.shutdown(PATIENCE).unwrap();
+    let metric = receiver.wait_for_metric("otel.sdk.exporter.span.exported");
+    let labels = &success(&metric).attributes;
+    assert_eq!(*labels, component("custom_span_exporter"));
 }
 
 #[test]

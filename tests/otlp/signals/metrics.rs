@@ -222,31 +222,48 @@ fn the_duration_of_a_tool_call_is_without_the_wait_for_an_approval() {
 }
 
 #[test]
-fn a_declined_tool_call_is_not_in_the_duration_histogram() {
+fn a_tool_call_that_was_not_allowed_is_not_in_the_duration_histogram() {
+    let rig = Rig::new();
+    let declined = |context: CallContext| {
+        context.record(names::TOOL_TYPE, "function");
+        context.classify(ErrorClass::ApprovalDenied);
+        Err("no")
+    };
+    let given_up = |context: CallContext| {
+        context.record(names::APPROVAL_DECISION, "cancelled");
+        context.classify(ErrorClass::Timeout);
+        Err("no")
+    };
+    let context = CallContext::new;
+    let run = |work: fn(CallContext) -> Result<(), &'static str>| {
+        rig.calls.run(Operation::Tool, "rm", context(), work)
+    };
+    run(declined).unwrap_err();
+    run(given_up).unwrap_err();
+    rig.calls.ok(Operation::Tool, "ls", 1);
+    let receiver = rig.flush();
+    let (metric, point) = histogram(receiver, "gen_ai.execute_tool.duration", "s");
+    assert_eq!(point.count, 1);
+    assert_eq!(metric.points[0].attributes["gen_ai.tool.name"], "ls");
+    assert_eq!(receiver.spans().len(), 3, "they have spans");
+}
+
+#[test]
+fn the_wait_for_an_approval_has_a_duration_of_its_own() {
     let rig = Rig::new();
     let work = |context: CallContext| {
-        context.record(names::TOOL_TYPE, "function");
+        rig.calls.advance(2000);
+        context.record(names::APPROVAL_WAIT, 1500.0);
+        context.record(names::APPROVAL_DECISION, "deny");
         context.classify(ErrorClass::ApprovalDenied);
         Err("no")
     };
     let context = CallContext::new();
     let declined = rig.calls.run(Operation::Tool, "rm", context, work);
     declined.unwrap_err();
-    rig.calls.ok(Operation::Tool, "ls", 1);
-    let receiver = rig.flush();
-    let (metric, point) = histogram(receiver, "gen_ai.execute_tool.duration", "s");
-    assert_eq!(point.count, 1);
-    assert_eq!(metric.points[0].attributes["gen_ai.tool.name"], "ls");
-    assert_eq!(receiver.spans().len(), 2, "it has a span");
-}
-
-#[test]
-fn approvals_have_a_duration_of_their_own() {
-    let rig = Rig::new();
-    rig.calls.ok(Operation::Approval, "rm", 1500);
     let (_, point) = histogram(rig.flush(), "codex.approval.duration", "s");
     assert_eq!(point.bounds, TURNS);
-    assert_eq!(point.sum, Some(1.5));
+    assert_eq!((point.count, point.sum), (1, Some(1.5)));
 }
 
 #[test]
