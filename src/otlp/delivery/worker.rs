@@ -134,7 +134,7 @@ impl Worker {
                 match signal {
                     Signal::Traces => worker.start_traces(export::spans(&config, &worker.config)),
                     Signal::Metrics => {
-                        worker.start_metrics(export::metrics(&config, &worker.config))
+                        worker.start_metrics(export::metrics(&config, &worker.config));
                     }
                     Signal::Logs => worker.start_logs(export::logs(&config, &worker.config)),
                 }
