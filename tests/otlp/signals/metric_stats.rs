@@ -191,6 +191,34 @@ fn records_whose_export_hangs_are_in_flight() {
 }
 
 #[test]
+fn records_stay_in_flight_while_their_export_is_retried() {
+    let (receiver, refusing) = (Receiver::http(), Receiver::http());
+    refusing.respond_with(MockResponse::Status(503));
+    let config = Wire::Http
+        .eager(&receiver.endpoint())
+        .signal_endpoint(Signal::Traces, &(refusing.endpoint() + "/v1/traces"))
+        .metric_interval(Duration::from_millis(10));
+    let sink = OtlpSink::start(config.build().unwrap());
+    Calls::new(sink.clone()).ok(Operation::Tool, "ls", 1);
+    refusing.wait_for_requests(3);
+    refusing.respond_with(MockResponse::Accept);
+    sink.shutdown(PATIENCE).unwrap();
+    let values = |name: &str| {
+        let metrics = receiver.metrics().into_iter();
+        let metrics = metrics.filter(|metric| metric.name == name);
+        let values = metrics.map(|metric| success(&metric).as_int().unwrap());
+        values.collect::<Vec<_>>()
+    };
+    let processed = values("otel.sdk.processor.span.processed");
+    assert!(processed.is_sorted(), "{processed:?}");
+    assert_eq!(processed.last(), Some(&1));
+    let mut inflight = values("otel.sdk.exporter.span.inflight");
+    inflight.dedup();
+    assert!(inflight.ends_with(&[1, 0]), "{inflight:?}");
+    assert!(inflight.len() <= 3, "{inflight:?}");
+}
+
+#[test]
 fn a_custom_exporter_has_no_server() {
     let receiver = Receiver::http();
     let config = Wire::Http.config(&receiver.endpoint()).build().unwrap();
