@@ -81,7 +81,7 @@ impl Exported {
                 labels.entry("le".to_owned()).or_default();
             }
             for point in &metric.points {
-                add(labels, &point.attributes, |name| underscored(name));
+                add(labels, &point.attributes, underscored);
             }
         }
     }
