@@ -213,6 +213,46 @@ impl CallContext {
         }
     }
 
+    /// Records a content on the open call: a message, or arguments or a result of a tool.
+    ///
+    /// It may be confidential, so it is kept apart from attributes, and only if a sink
+    /// [captures content](crate::Sink::captures_content). Otherwise, and while no call is open, `content` does
+    /// not run. Of two contents with the same key, the later one counts. A text over 64 KiB is cut at a character
+    /// boundary, with `…` at the end.
+    ///
+    /// ```
+    /// use codex_telemetry::{Call, MemorySink, Operation, TimingLayer, event::names};
+    /// use tower::{Layer, ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let sink = MemorySink::capturing_content();
+    /// let service = TimingLayer::new(sink.clone()).layer(service_fn(|call: Call<&'static str>| async move {
+    ///     call.context.record_content(names::TOOL_CALL_ARGUMENTS, || call.request.to_owned());
+    ///     Ok::<_, ()>(())
+    /// }));
+    /// service.oneshot(Call::new(Operation::Tool, "Oslo")).await.unwrap();
+    /// assert_eq!(sink.events()[1].content()[0].value, "Oslo".into());
+    /// assert_eq!(sink.events()[1].attributes(), []);
+    /// # }
+    /// ```
+    pub fn record_content(
+        &self,
+        key: impl Into<opentelemetry::Key>,
+        content: impl FnOnce() -> String,
+    ) {
+        if let Some(record) = self.open_record() {
+            record.set_content(key, content);
+        }
+    }
+
+    /// Returns whether a call is open and a sink of it captures content.
+    #[must_use]
+    pub fn captures_content(&self) -> bool {
+        self.open_record()
+            .is_some_and(|record| record.captures_content())
+    }
+
     /// Adds a span event to the open call, such as a retry. The name is for people to read.
     pub fn add_event(&self, name: impl Into<String>) {
         if let Some(record) = self.open_record() {

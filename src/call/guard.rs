@@ -70,6 +70,14 @@ impl CallGuard {
         }
     }
 
+    /// Records a content on the call, as
+    /// [`CallContext::record_content`](crate::CallContext::record_content) does.
+    pub fn record_content(&self, key: impl Into<Key>, content: impl FnOnce() -> String) {
+        if let Some(call) = &self.call {
+            call.record().set_content(key, content);
+        }
+    }
+
     /// Ends the call as [`Outcome::Ok`].
     pub fn finish(mut self) {
         self.end(Outcome::Ok);

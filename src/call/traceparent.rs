@@ -7,13 +7,20 @@ use opentelemetry::{
     trace::{SpanContext, TraceState},
 };
 
+use crate::event::id::RANDOM_TRACE_ID;
+
 pub(super) fn format(span: &SpanContext) -> String {
     format!(
         "00-{}-{}-{:02x}",
         span.trace_id(),
         span.span_id(),
-        span.trace_flags().to_u8() & TraceFlags::SAMPLED.to_u8()
+        known(span.trace_flags())
     )
+}
+
+/// Returns the flags that this version of the format defines. The others have to be cleared.
+fn known(flags: TraceFlags) -> TraceFlags {
+    flags & (TraceFlags::SAMPLED | RANDOM_TRACE_ID)
 }
 
 /// Returns the remote span, or `None` if `traceparent` is invalid. An invalid `tracestate` is ignored.
@@ -32,7 +39,7 @@ pub(super) fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<SpanC
     let span = SpanContext::new(
         TraceId::from_hex(trace).ok()?,
         SpanId::from_hex(span).ok()?,
-        TraceFlags::new(u8::from_str_radix(flags, 16).ok()?) & TraceFlags::SAMPLED,
+        known(TraceFlags::new(u8::from_str_radix(flags, 16).ok()?)),
         true,
         tracestate
             .and_then(|state| state.parse::<TraceState>().ok())
@@ -57,6 +64,20 @@ mod tests {
     #[test]
     fn a_parsed_traceparent_is_formatted_unchanged() {
         assert_eq!(format(&parse(GOOD, None).unwrap()), GOOD);
+    }
+
+    #[test]
+    fn the_flags_that_the_format_defines_are_kept_and_others_are_cleared() {
+        for (flags, kept) in [
+            ("00", "00"),
+            ("02", "02"),
+            ("03", "03"),
+            ("ff", "03"),
+            ("fc", "00"),
+        ] {
+            let span = parse(&GOOD.replace("-01", &format!("-{flags}")), None).unwrap();
+            assert_eq!(format(&span)[53..], *kept, "{flags}");
+        }
     }
 
     #[test]
@@ -107,9 +128,9 @@ mod tests {
         fn any_valid_ids_are_parsed_and_formatted_unchanged(
             trace in 1..=u128::MAX,
             span in 1..=u64::MAX,
-            sampled in any::<bool>(),
+            flags in 0..=3_u8,
         ) {
-            let text = format!("00-{trace:032x}-{span:016x}-{:02x}", u8::from(sampled));
+            let text = format!("00-{trace:032x}-{span:016x}-{flags:02x}");
             prop_assert_eq!(parse(&text, None).map(|span| format(&span)), Some(text));
         }
     }

@@ -8,13 +8,30 @@ use std::{
 };
 
 /// How long the wall clock is extrapolated before it is read again, in nanoseconds.
-const ANCHOR_LIFETIME: u64 = 1_000_000_000;
+///
+/// A call that is more than this after the one before pays for a reading of the wall clock; a program that
+/// makes many calls reads it a thousand times a second.
+const ANCHOR_LIFETIME: u64 = 1_000_000;
+
+/// The longest that a reading of both clocks may take, in nanoseconds. The thread was preempted in a longer
+/// one, between the clocks.
+const MAX_READING: u64 = 100_000;
+
+/// By how much a call's end by the wall clock has to be later than its start plus its duration to count, in
+/// nanoseconds. A smaller difference is one of the clocks' rates.
+const MIN_SUSPENSION: u64 = 1_000_000_000;
 
 /// The clock that times calls: the system's, or a manual one for tests.
 ///
-/// Durations come from the monotonic clock. The wall clock is read once a second and extrapolated in
-/// between, which saves one of three clock reads for each call. So an event shows a change of the wall
-/// clock up to a second late. Durations never show it.
+/// Durations come from the monotonic clock. The wall clock is extrapolated by it, for a millisecond at most,
+/// which saves one of three clock reads where calls are many. So an event shows a change of the wall clock up to
+/// a millisecond late.
+///
+/// While a machine is suspended, its wall clock goes on and, on most systems, its monotonic clock stands
+/// still. A call that was open meanwhile begins and ends at the right times, and its duration is without
+/// the suspension, in which neither the call nor a timeout made progress. So its span is longer than its
+/// duration. The same holds for a wall clock that is set forward by more than a second. A clock that is set
+/// back does not change the times of a call that is open: a call does not end before it has begun.
 ///
 /// ```
 /// use codex_telemetry::{Call, Clock, MemorySink, Operation, TimingLayer};
@@ -57,16 +74,27 @@ enum Source {
 
 struct System {
     base: Instant,
-    /// The wall clock at `base`, in nanoseconds since the Unix epoch.
-    anchor: AtomicU64,
-    /// When `anchor` was last read, in nanoseconds since `base`.
-    anchored: AtomicU64,
+    anchor: Anchor,
+}
+
+/// The distance of the wall clock from the monotonic one.
+struct Anchor {
+    /// The wall clock at the base of the monotonic clock, in nanoseconds since the Unix epoch.
+    wall: AtomicU64,
+    /// The tick at which `wall` was read.
+    tick: AtomicU64,
+}
+
+/// A reading of the wall clock, in nanoseconds since the Unix epoch, and the tick after it.
+struct Reading {
+    wall: u64,
+    after: Tick,
 }
 
 #[derive(Debug)]
 struct Manual {
-    /// The wall clock at the start, in nanoseconds since the Unix epoch.
-    anchor: u64,
+    /// The wall clock minus `elapsed`, in nanoseconds since the Unix epoch.
+    anchor: AtomicU64,
     elapsed: AtomicU64,
 }
 
@@ -86,8 +114,7 @@ impl Clock {
     pub fn system() -> Self {
         Self(Source::System(Arc::new(System {
             base: Instant::now(),
-            anchor: AtomicU64::new(unix_nanos(SystemTime::now())),
-            anchored: AtomicU64::new(0),
+            anchor: Anchor::new(unix_nanos(SystemTime::now())),
         })))
     }
 
@@ -97,7 +124,7 @@ impl Clock {
     #[must_use]
     pub fn manual(start: SystemTime) -> (Self, ManualClock) {
         let manual = Arc::new(Manual {
-            anchor: unix_nanos(start),
+            anchor: AtomicU64::new(unix_nanos(start)),
             elapsed: AtomicU64::new(0),
         });
         (
@@ -109,7 +136,7 @@ impl Clock {
     #[inline]
     pub(crate) fn now(&self) -> Tick {
         Tick(match &self.0 {
-            Source::System(system) => saturating_nanos(system.base.elapsed()),
+            Source::System(system) => system.elapsed(),
             Source::Manual(manual) => manual.elapsed.load(Relaxed),
         })
     }
@@ -118,10 +145,22 @@ impl Clock {
     #[inline]
     pub(crate) fn wall(&self, tick: Tick) -> WallTime {
         let anchor = match &self.0 {
-            Source::System(system) => system.anchor_at(tick),
-            Source::Manual(manual) => manual.anchor,
+            Source::System(system) => system.anchor.at(tick, || system.read()),
+            Source::Manual(manual) => manual.anchor.load(Relaxed),
         };
         WallTime(anchor.saturating_add(tick.0))
+    }
+
+    /// Returns when a call ended by the wall clock: at `tick`, which the caller has just read.
+    #[inline]
+    pub(crate) fn end(&self, start: WallTime, duration: u64, tick: Tick) -> WallTime {
+        let by_duration = start.0.saturating_add(duration);
+        let wall = self.wall(tick);
+        if wall.0.saturating_sub(by_duration) > MIN_SUSPENSION {
+            return wall;
+        }
+        // Exact, and the same for whoever adds the duration to the start.
+        WallTime(by_duration)
     }
 }
 
@@ -142,20 +181,48 @@ impl fmt::Debug for Clock {
 
 impl System {
     #[inline]
-    fn anchor_at(&self, tick: Tick) -> u64 {
-        // Threads may race to read a new anchor. Each of them stores a valid one.
-        if tick.0.saturating_sub(self.anchored.load(Relaxed)) > ANCHOR_LIFETIME {
-            self.renew_anchor();
+    fn elapsed(&self) -> u64 {
+        saturating_nanos(self.base.elapsed())
+    }
+
+    fn read(&self) -> Reading {
+        Reading {
+            wall: unix_nanos(SystemTime::now()),
+            after: Tick(self.elapsed()),
         }
-        self.anchor.load(Relaxed)
+    }
+}
+
+// === impl Anchor ===
+
+impl Anchor {
+    fn new(wall: u64) -> Self {
+        Self {
+            wall: AtomicU64::new(wall),
+            tick: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns the wall clock at the base of the monotonic clock, as known at `tick`, which the caller has
+    /// just read.
+    #[inline]
+    fn at(&self, tick: Tick, read: impl FnOnce() -> Reading) -> u64 {
+        // Threads may race to renew the anchor. Each of them stores a valid one.
+        if tick.0.saturating_sub(self.tick.load(Relaxed)) > ANCHOR_LIFETIME {
+            self.renew(tick, read());
+        }
+        self.wall.load(Relaxed)
     }
 
     #[cold]
-    fn renew_anchor(&self) {
-        let elapsed = saturating_nanos(self.base.elapsed());
-        let wall = unix_nanos(SystemTime::now());
-        self.anchor.store(wall.saturating_sub(elapsed), Relaxed);
-        self.anchored.store(elapsed, Relaxed);
+    fn renew(&self, before: Tick, Reading { wall, after }: Reading) {
+        let took = after.since(before);
+        // Another call reads it soon. A wrong anchor would put calls before their parents.
+        if took <= MAX_READING {
+            let tick = before.0 + took / 2;
+            self.wall.store(wall.saturating_sub(tick), Relaxed);
+            self.tick.store(tick, Relaxed);
+        }
     }
 }
 
@@ -168,6 +235,36 @@ impl ManualClock {
         let advanced = |elapsed: u64| Some(elapsed.saturating_add(by));
         // Cannot fail: the closure always returns a value.
         let _ = self.0.elapsed.fetch_update(Relaxed, Relaxed, advanced);
+    }
+
+    /// Suspends the machine: the wall clock advances, and the monotonic clock, which measures durations,
+    /// stands still.
+    ///
+    /// ```
+    /// use codex_telemetry::{Call, Clock, MemorySink, Operation, TimingLayer};
+    /// use std::time::{Duration, UNIX_EPOCH};
+    /// use tower::{Layer, ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let sink = MemorySink::new();
+    /// let (clock, manual) = Clock::manual(UNIX_EPOCH);
+    /// let service = TimingLayer::with_clock(sink.clone(), clock).layer(service_fn(|_: Call<()>| {
+    ///     manual.advance(Duration::from_secs(2));
+    ///     manual.suspend(Duration::from_secs(3600));
+    ///     async { Ok::<_, ()>(()) }
+    /// }));
+    /// service.oneshot(Call::new(Operation::Custom("nap"), ())).await.unwrap();
+    /// let end = &sink.events()[1];
+    /// assert_eq!(end.duration(), Some(Duration::from_secs(2)));
+    /// assert_eq!(end.time(), UNIX_EPOCH + Duration::from_secs(3602));
+    /// # }
+    /// ```
+    pub fn suspend(&self, by: Duration) {
+        let by = saturating_nanos(by);
+        let later = |anchor: u64| Some(anchor.saturating_add(by));
+        // Cannot fail: the closure always returns a value.
+        let _ = self.0.anchor.fetch_update(Relaxed, Relaxed, later);
     }
 }
 
@@ -184,6 +281,17 @@ impl Tick {
 // === impl WallTime ===
 
 impl WallTime {
+    /// Returns the nanoseconds since the Unix epoch.
+    #[inline]
+    pub(crate) fn nanos(self) -> u64 {
+        self.0
+    }
+
+    #[inline]
+    pub(crate) fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
     pub(crate) fn to_system(self) -> SystemTime {
         UNIX_EPOCH + Duration::from_nanos(self.0)
     }
@@ -219,15 +327,32 @@ mod tests {
         }
     }
 
+    /// Returns a reading in which the thread was preempted for this long.
+    fn reading(wall: u64, after: u64) -> Reading {
+        Reading {
+            wall,
+            after: Tick(after),
+        }
+    }
+
     #[test]
-    fn an_anchor_that_is_older_than_a_second_is_renewed() {
-        let system = System {
-            base: Instant::now(),
-            anchor: AtomicU64::new(0),
-            anchored: AtomicU64::new(0),
-        };
-        assert_eq!(system.anchor_at(Tick(ANCHOR_LIFETIME)), 0);
-        let renewed = system.anchor_at(Tick(ANCHOR_LIFETIME + 1));
-        assert!(renewed > 1_600_000_000 * 1_000_000_000);
+    fn the_anchor_is_read_again_after_a_millisecond() {
+        let anchor = Anchor::new(7);
+        let read = || unreachable!("it is young enough");
+        assert_eq!(anchor.at(Tick(ANCHOR_LIFETIME), read), 7);
+
+        // The machine slept: the wall clock has advanced, and the monotonic one has not.
+        let (now, hours) = (ANCHOR_LIFETIME + 1, 8 * 3_600 * 1_000_000_000);
+        assert_eq!(anchor.at(Tick(now), || reading(hours + now, now)), hours);
+    }
+
+    #[test]
+    fn a_reading_during_which_the_thread_was_preempted_does_not_count() {
+        let anchor = Anchor::new(7);
+        let now = ANCHOR_LIFETIME + 1;
+        let preempted = reading(99_000_000, now + MAX_READING + 1);
+        assert_eq!(anchor.at(Tick(now), || preempted), 7);
+        // The next call reads it again.
+        assert_eq!(anchor.at(Tick(now), || reading(now + 8, now)), 8);
     }
 }

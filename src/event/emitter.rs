@@ -2,7 +2,7 @@ use std::fmt;
 
 use opentelemetry::{TraceFlags, TraceId};
 
-use super::{Clock, Event};
+use super::{Clock, Event, id::RANDOM_TRACE_ID};
 
 /// Times calls and emits their events: a clock, and the output that takes the events.
 pub(crate) struct Emitter<E: ?Sized = dyn Emit> {
@@ -21,6 +21,9 @@ pub(crate) trait Emit: Send + Sync {
     /// Returns whether to sample the trace of a call that is about to begin. `None` leaves it to the
     /// parent.
     fn sample(&self, trace_id: TraceId, parent_sampled: Option<bool>) -> Option<bool>;
+
+    /// Returns whether the contents of messages and of tool calls are wanted.
+    fn captures_content(&self) -> bool;
 
     fn emit(&self, event: Event);
 }
@@ -42,9 +45,15 @@ impl Emitter {
     /// Returns the trace flags of a call that is about to begin.
     #[inline]
     pub(crate) fn flags(&self, trace_id: TraceId, parent: Option<TraceFlags>) -> TraceFlags {
+        // A trace without a parent has an id of ours.
+        let random = parent.unwrap_or(RANDOM_TRACE_ID) & RANDOM_TRACE_ID;
         let parent = parent.map(|flags| flags.is_sampled());
         let sampled = self.output.sample(trace_id, parent);
-        TraceFlags::default().with_sampled(sampled.or(parent).unwrap_or(true))
+        random.with_sampled(sampled.or(parent).unwrap_or(true))
+    }
+
+    pub(crate) fn captures_content(&self) -> bool {
+        self.output.captures_content()
     }
 
     #[inline]

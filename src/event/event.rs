@@ -8,7 +8,8 @@ use std::{
 use opentelemetry::{KeyValue, SpanId, StringValue, TraceId, Value};
 
 use super::{
-    Classification, ErrorClass, EventKind, Operation, Originator, Outcome,
+    Classification, ErrorClass, EventKind, Operation, Originator, Outcome, Severity,
+    attributes::Attributes,
     record::{Annotations, CallIds, Record},
 };
 
@@ -91,13 +92,23 @@ impl Event {
         self.record.start.name.as_ref().map(StringValue::as_str)
     }
 
+    /// Returns the name of the agent that makes the call: of the turn itself, or of the innermost turn of this
+    /// process that the call belongs to.
+    #[must_use]
+    pub fn agent_name(&self) -> Option<&str> {
+        self.record.agent.as_deref()
+    }
+
     /// Returns when the event happened, by the wall clock.
     ///
-    /// The time of a terminal event is the start time plus the duration, even if the wall clock was set in
-    /// between.
+    /// The time of a terminal event is the start time plus the duration, unless the machine was suspended or
+    /// the wall clock was set forward meanwhile: [`Clock`](crate::Clock) has the details.
     #[must_use]
     pub fn time(&self) -> SystemTime {
-        self.start_time() + self.duration().unwrap_or_default()
+        match self.outcome {
+            None => self.start_time(),
+            Some(_) => self.record.end_time().to_system(),
+        }
     }
 
     /// Returns when the call began, by the wall clock.
@@ -116,6 +127,23 @@ impl Event {
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
         self.outcome
+    }
+
+    /// Returns how much attention the event needs.
+    ///
+    /// | event | severity |
+    /// |---|---|
+    /// | start, stop | [`Info`](Severity::Info) |
+    /// | exception: cancelled | [`Info`](Severity::Info) |
+    /// | exception: error | [`Warn`](Severity::Warn) |
+    /// | exception: panic | [`Error`](Severity::Error) |
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        match self.outcome {
+            None | Some(Outcome::Ok | Outcome::Cancelled) => Severity::Info,
+            Some(Outcome::Error) => Severity::Warn,
+            Some(Outcome::Panic) => Severity::Error,
+        }
     }
 
     /// Returns the class of the error, the cancellation or the panic that ended the call.
@@ -217,11 +245,27 @@ impl Event {
         Some(&attributes.find(|kv| kv.key.as_str() == key)?.value)
     }
 
-    /// Returns how often an attribute was recorded that the call does not keep.
+    /// Returns the contents that services recorded: messages, and arguments and results of tools. They may be
+    /// confidential.
+    ///
+    /// Empty for a start event, and unless a sink of the call
+    /// [captures content](crate::Sink::captures_content). Other sinks of the same
+    /// [`FanOut`](crate::FanOut) then see it as well: a sink that shows events must not show it unasked.
+    /// `Debug`, the JSON form and the log records do not have it.
+    #[must_use]
+    pub fn content(&self) -> &[KeyValue] {
+        self.content_attributes()
+            .map_or(&[], |content| content.as_slice())
+    }
+
+    /// Returns how often an attribute or a content was recorded that the call does not keep.
     #[must_use]
     pub fn dropped_attributes(&self) -> u32 {
-        self.annotations()
-            .map_or(0, |annotations| annotations.attributes.dropped())
+        let dropped = self
+            .annotations()
+            .map_or(0, |annotations| annotations.attributes.dropped());
+        let content = self.content_attributes().map_or(0, Attributes::dropped);
+        dropped.saturating_add(content)
     }
 
     /// Returns the first 128 span events of the call; empty for a start event.
@@ -238,13 +282,24 @@ impl Event {
             .map_or(0, |annotations| annotations.dropped_span_events)
     }
 
-    /// Returns the value of `error.type` on spans and metrics: `other` for an unclassified error.
+    /// Returns the value of `error.type` on spans, metrics and log records: the class, or the conventions'
+    /// `_OTHER` for an error whose class is unknown.
     #[cfg(feature = "otlp")]
     pub(crate) fn error_type(&self) -> Option<&'static str> {
         match (self.kind(), self.error_class()) {
-            (EventKind::Exception, class) => Some(class.unwrap_or(ErrorClass::Other).as_str()),
             (EventKind::Start | EventKind::Stop, _) => None,
+            (EventKind::Exception, None | Some(ErrorClass::Other)) => Some("_OTHER"),
+            (EventKind::Exception, Some(class)) => Some(class.as_str()),
         }
+    }
+
+    /// Returns about how many bytes the event holds, in memory and in a request.
+    #[cfg(feature = "otlp")]
+    #[inline]
+    pub(crate) fn estimated_size(&self) -> usize {
+        /// Half a record with its name and ids: a call has two events.
+        const PLAIN: usize = 256;
+        PLAIN + self.annotations().map_or(0, Annotations::estimated_size)
     }
 
     /// Returns the context of the call's own span.
@@ -264,6 +319,10 @@ impl Event {
     /// Returns what was written on the call; `None` for a start event, however late it is read.
     fn annotations(&self) -> Option<&Annotations> {
         self.outcome.and_then(|_| self.record.annotations())
+    }
+
+    fn content_attributes(&self) -> Option<&Attributes> {
+        self.annotations()?.content.as_deref()
     }
 
     /// Returns the classification of an error that ended the call. One that is left from a failed attempt

@@ -3,7 +3,11 @@ use std::{
     hash::{BuildHasher, RandomState},
 };
 
-use opentelemetry::{SpanId, TraceId};
+use opentelemetry::{SpanId, TraceFlags, TraceId};
+
+/// The flag of W3C Trace Context, level 2, that the last seven bytes of the trace id are random. Samplers rely
+/// on it. OpenTelemetry's crate has no name for it.
+pub(crate) const RANDOM_TRACE_ID: TraceFlags = TraceFlags::new(0x02);
 
 thread_local! {
     // A generator for each thread needs no synchronization. The seed comes from `RandomState`, and so from

@@ -1,4 +1,4 @@
-//! The keys of the attributes that the services record.
+//! The keys of the attributes and contents that the services record.
 //!
 //! Keys that begin with `gen_ai.` or `process.` are OpenTelemetry's semantic conventions, of which the
 //! generative-AI part is still in development. The crate defines the others.
@@ -14,11 +14,28 @@ pub const OUTPUT_TOKENS: &str = "gen_ai.usage.output_tokens";
 /// Input tokens that were read from the provider's cache.
 pub const CACHE_READ_TOKENS: &str = "gen_ai.usage.cache_read.input_tokens";
 /// Input tokens that were written to the provider's cache.
-pub const CACHE_WRITE_TOKENS: &str = "gen_ai.usage.cache_creation.input_tokens";
+pub const CACHE_WRITE_TOKENS: &str = "gen_ai.usage.cache_write.input_tokens";
 /// Output tokens that were spent on reasoning.
 pub const REASONING_TOKENS: &str = "gen_ai.usage.reasoning.output_tokens";
 /// The type of a tool: `function` or `extension`.
 pub const TOOL_TYPE: &str = "gen_ai.tool.type";
+/// How many tools a turn called.
+pub const TOOL_CALLS: &str = "codex.turn.tool_calls";
+/// Milliseconds that a tool call waited for an approval.
+pub const APPROVAL_WAIT: &str = "codex.tool.approval_wait_ms";
+/// How the wait for an approval ended: `allow`, `deny`, `timeout`, `error` or `cancelled`. The call that waited
+/// has it, or the approval's own, but not both: it is counted as an approval.
+pub const APPROVAL_DECISION: &str = "codex.approval.decision";
+/// The id of the item of `codex exec` that reports a tool call. It is Codex's own id, not the model's.
+pub const ITEM_ID: &str = "codex.item.id";
+/// The messages that a turn was asked with, as JSON. A content.
+pub const INPUT_MESSAGES: &str = "gen_ai.input.messages";
+/// The messages that a turn was answered with, as JSON. A content.
+pub const OUTPUT_MESSAGES: &str = "gen_ai.output.messages";
+/// The arguments of a tool call, as JSON. A content.
+pub const TOOL_CALL_ARGUMENTS: &str = "gen_ai.tool.call.arguments";
+/// The result of a tool call, as text or as JSON. A content.
+pub const TOOL_CALL_RESULT: &str = "gen_ai.tool.call.result";
 /// The exit code of a process.
 pub const EXIT_CODE: &str = "process.exit.code";
 /// The signal that ended a process.

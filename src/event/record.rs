@@ -29,6 +29,8 @@ const MAX_TEXT_LEN: usize = 4096;
 const MAX_NAME_LEN: usize = 256;
 /// The most span events that one call keeps, as in OpenTelemetry's span limits.
 const MAX_SPAN_EVENTS: usize = 128;
+/// The longest content, such as a message, in bytes.
+pub(crate) const MAX_CONTENT_LEN: usize = 64 * 1024;
 /// The `duration` of a call that has not ended.
 const STILL_OPEN: u64 = u64::MAX;
 
@@ -41,11 +43,15 @@ pub(crate) struct Record {
     /// `INVALID` for the root span of a trace.
     pub(crate) parent_span_id: SpanId,
     pub(crate) flags: TraceFlags,
+    /// The agent of the turn that this call is, or is a part of. Shared with the calls of the turn.
+    pub(crate) agent: Option<Arc<str>>,
     pub(crate) start_time: WallTime,
     started: Tick,
     open: Mutex<OpenState>,
     /// In nanoseconds, or [`STILL_OPEN`].
     duration: AtomicU64,
+    /// When the call ended, by the wall clock. Not the start plus the duration if the machine was suspended.
+    end_time: AtomicU64,
     /// The annotations at the end of the call. Boxed, since most calls have none.
     annotations: OnceLock<Box<Annotations>>,
 }
@@ -60,7 +66,13 @@ pub(crate) struct CallStart {
 }
 
 /// The span that a call is a child of.
-type ParentSpan = (TraceId, SpanId, TraceFlags);
+pub(crate) struct Parent {
+    pub(crate) trace_id: TraceId,
+    pub(crate) span_id: SpanId,
+    pub(crate) flags: TraceFlags,
+    /// The agent on whose behalf the call is made; `None` if the span is of another process.
+    pub(crate) agent: Option<Arc<str>>,
+}
 
 /// The ids that a request has, or that a service sets during the call.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -85,6 +97,8 @@ struct OpenState {
 #[derive(Debug, Default)]
 pub(crate) struct Annotations {
     pub(crate) attributes: Attributes,
+    /// What may be confidential: messages, and arguments and results of tools. Boxed, since few calls have any.
+    pub(crate) content: Option<Box<Attributes>>,
     pub(crate) classification: Option<Classification>,
     /// The originator, when it was set after the call had begun.
     pub(crate) originator: Option<Originator>,
@@ -102,14 +116,23 @@ impl Record {
     #[inline]
     pub(crate) fn begin(
         mut start: CallStart,
-        parent: Option<ParentSpan>,
+        parent: Option<Parent>,
         emitter: Arc<Emitter>,
     ) -> Arc<Self> {
-        let (trace_id, parent_span_id, parent_flags) = match parent {
-            Some((trace_id, span_id, flags)) => (trace_id, span_id, Some(flags)),
-            None => (id::trace_id(), SpanId::INVALID, None),
+        let (trace_id, parent_span_id, parent_flags, agent) = match parent {
+            Some(parent) => (
+                parent.trace_id,
+                parent.span_id,
+                Some(parent.flags),
+                parent.agent,
+            ),
+            None => (id::trace_id(), SpanId::INVALID, None, None),
         };
         start.cut();
+        let agent = match start.operation {
+            Operation::Turn => start.name.as_ref().map(|name| name.as_str().into()),
+            _ => agent,
+        };
         let flags = emitter.flags(trace_id, parent_flags);
         let started = emitter.clock.now();
         Arc::new(Self {
@@ -118,6 +141,7 @@ impl Record {
             span_id: id::span_id(),
             parent_span_id,
             flags,
+            agent,
             start_time: emitter.clock.wall(started),
             started,
             open: Mutex::new(OpenState {
@@ -125,6 +149,7 @@ impl Record {
                 ..OpenState::default()
             }),
             duration: AtomicU64::new(STILL_OPEN),
+            end_time: AtomicU64::new(0),
             annotations: OnceLock::new(),
         })
     }
@@ -148,7 +173,10 @@ impl Record {
     fn end_locked(&self, mut open: MutexGuard<'_, OpenState>) -> Option<Arc<Emitter>> {
         let emitter = open.emitter.take()?;
         let annotations = open.annotations.take();
-        let duration = emitter.clock.now().since(self.started);
+        let now = emitter.clock.now();
+        let duration = now.since(self.started);
+        let end_time = emitter.clock.end(self.start_time, duration, now);
+        self.end_time.store(end_time.nanos(), Relaxed);
         self.duration.store(duration, Relaxed);
         drop(open);
         if let Some(annotations) = annotations {
@@ -180,6 +208,11 @@ impl Record {
         Duration::from_nanos(self.duration.load(Relaxed))
     }
 
+    /// Returns when the call ended, by the wall clock. Only terminal events ask for it.
+    pub(crate) fn end_time(&self) -> WallTime {
+        WallTime::from_nanos(self.end_time.load(Relaxed))
+    }
+
     /// Returns the annotations of a call that has ended.
     pub(crate) fn annotations(&self) -> Option<&Annotations> {
         self.annotations.get().map(|annotations| &**annotations)
@@ -200,6 +233,23 @@ impl Record {
         let mut attribute = KeyValue::new(key, value);
         cut(&mut attribute.value);
         self.annotate(|annotations| annotations.attributes.set(attribute));
+    }
+
+    /// Returns whether the call is open, and its sink wants content.
+    pub(crate) fn captures_content(&self) -> bool {
+        self.emitter()
+            .is_some_and(|emitter| emitter.captures_content())
+    }
+
+    /// Sets a content if the sink wants it; a text that is too long is cut. Otherwise `content` does not run.
+    pub(crate) fn set_content(&self, key: impl Into<Key>, content: impl FnOnce() -> String) {
+        if !self.captures_content() {
+            return;
+        }
+        let mut text = content();
+        truncate(&mut text, MAX_CONTENT_LEN);
+        let content = KeyValue::new(key, text);
+        self.annotate(|annotations| annotations.content.get_or_insert_default().set(content));
     }
 
     pub(crate) fn classify(&self, mut classification: Classification) {
@@ -278,6 +328,26 @@ impl Record {
     /// Returns the span that the request named as its parent.
     pub(crate) fn remote_parent(&self) -> Option<&SpanContext> {
         self.start.ids.as_ref()?.parent.as_ref()
+    }
+}
+
+// === impl Annotations ===
+
+#[cfg(feature = "otlp")]
+impl Annotations {
+    pub(crate) fn estimated_size(&self) -> usize {
+        const SPAN_EVENT: usize = size_of::<SpanEvent>();
+        let message = self
+            .classification
+            .as_ref()
+            .and_then(|of| of.message.as_ref());
+        let span_events = self
+            .span_events
+            .iter()
+            .map(|event| SPAN_EVENT + event.name.len());
+        self.attributes.estimated_size()
+            + message.map_or(0, String::len)
+            + span_events.sum::<usize>()
     }
 }
 

@@ -66,6 +66,11 @@ impl<S: Sink> Emit for CatchPanic<S> {
         self.catch(|sink| sink.sample(trace_id, parent_sampled))?
     }
 
+    fn captures_content(&self) -> bool {
+        let is_attached = !self.detached.load(Relaxed);
+        is_attached && self.catch(Sink::captures_content).unwrap_or(false)
+    }
+
     #[inline]
     fn emit(&self, event: Event) {
         if !self.detached.load(Relaxed) {

@@ -59,6 +59,12 @@ impl Sink for FanOut {
         // `true` is greater than `false`.
         decisions.max()
     }
+
+    /// Returns `true` if an enabled sink returns that. All sinks then receive events with content.
+    fn captures_content(&self) -> bool {
+        let mut enabled = self.sinks.iter().filter(|sink| sink.enabled());
+        enabled.any(|sink| sink.captures_content())
+    }
 }
 
 impl fmt::Debug for FanOut {

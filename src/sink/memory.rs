@@ -30,6 +30,7 @@ pub struct MemorySink(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
+    captures_content: bool,
     events: Vec<Event>,
     wakers: Vec<Waker>,
 }
@@ -59,6 +60,14 @@ impl MemorySink {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Returns an empty sink that captures content, which [`Event::content`] returns.
+    #[must_use]
+    pub fn capturing_content() -> Self {
+        let sink = Self::new();
+        sink.state().captures_content = true;
+        sink
     }
 
     /// Returns the events received so far.
@@ -196,6 +205,10 @@ impl Sink for MemorySink {
         // A waker may run code that locks the sink.
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn captures_content(&self) -> bool {
+        self.state().captures_content
     }
 }
 

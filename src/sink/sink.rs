@@ -57,6 +57,15 @@ pub trait Sink: Send + Sync {
         let _ = (trace_id, parent_sampled);
         None
     }
+
+    /// Returns whether the sink wants the contents of messages and of tool calls: prompts, answers, arguments
+    /// and results. They may be confidential.
+    ///
+    /// A service asks whenever it has a content. If the answer is `false`, which is the default, the content is
+    /// neither copied nor serialized. [`Event::content`] returns it.
+    fn captures_content(&self) -> bool {
+        false
+    }
 }
 
 /// A disabled sink.
@@ -92,6 +101,10 @@ impl<S: Sink> Sink for Option<S> {
     fn sample(&self, trace_id: TraceId, parent_sampled: Option<bool>) -> Option<bool> {
         self.as_ref()?.sample(trace_id, parent_sampled)
     }
+
+    fn captures_content(&self) -> bool {
+        self.as_ref().is_some_and(Sink::captures_content)
+    }
 }
 
 impl<S: Sink + ?Sized> Sink for Arc<S> {
@@ -105,5 +118,9 @@ impl<S: Sink + ?Sized> Sink for Arc<S> {
 
     fn sample(&self, trace_id: TraceId, parent_sampled: Option<bool>) -> Option<bool> {
         (**self).sample(trace_id, parent_sampled)
+    }
+
+    fn captures_content(&self) -> bool {
+        (**self).captures_content()
     }
 }

@@ -5,7 +5,10 @@ use serde_json::Value;
 
 use crate::{
     call::{CallContext, CodexRequest},
-    event::Operation,
+    event::{
+        Operation,
+        content::{to_json, to_text},
+    },
 };
 
 /// A request to run a tool.
@@ -106,6 +109,14 @@ impl ToolOutput {
     #[must_use]
     pub const fn new(content: Value) -> Self {
         Self { content }
+    }
+
+    /// Returns the text that the content is, or else its JSON, which is cut if it is long.
+    pub(super) fn to_text(&self) -> String {
+        match &self.content {
+            Value::String(text) => to_text(text),
+            other => to_json(other),
+        }
     }
 }
 

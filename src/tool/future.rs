@@ -14,6 +14,7 @@ use super::{
     ToolCall, ToolError, ToolOutput, panic::poll_catching_panics, service::BoxTool,
     stats::StatsGuard,
 };
+use crate::{call::CallContext, event::names};
 
 /// The response future of [`ToolService`](super::ToolService).
 ///
@@ -28,6 +29,8 @@ pub struct ResponseFuture {
     state: State,
     /// `None` if the tool is unknown.
     guard: Option<StatsGuard>,
+    /// The context of a running call whose result is recorded.
+    recorder: Option<CallContext>,
 }
 
 enum State {
@@ -44,6 +47,7 @@ impl ResponseFuture {
             tool,
             state: State::Failed(Some(error)),
             guard,
+            recorder: None,
         }
     }
 
@@ -51,11 +55,13 @@ impl ResponseFuture {
         tool: Arc<str>,
         running: Oneshot<BoxTool, ToolCall>,
         guard: StatsGuard,
+        recorder: Option<CallContext>,
     ) -> Self {
         Self {
             tool,
             state: State::Running(Some(running)),
             guard: Some(guard),
+            recorder,
         }
     }
 }
@@ -75,6 +81,9 @@ impl Future for ResponseFuture {
             },
             State::Failed(error) => Err(error.take().expect("polled after completion")),
         };
+        if let (Some(context), Ok(output)) = (&this.recorder, &result) {
+            context.record_content(names::TOOL_CALL_RESULT, || output.to_text());
+        }
         if let Some(guard) = &mut this.guard {
             guard.finish(result.as_ref().err().map(ToolError::class));
         }

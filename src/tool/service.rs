@@ -15,7 +15,10 @@ use super::{
     ToolCall, ToolError, ToolOutput, ToolServiceBuilder, ToolStats, future::ResponseFuture,
     stats::SharedStats,
 };
-use crate::{error::BoxError, event::names};
+use crate::{
+    error::BoxError,
+    event::{content::to_json, names},
+};
 
 /// A registry of tools, as a service that routes each [`ToolCall`] to the tool of that name.
 ///
@@ -158,6 +161,11 @@ impl Service<ToolCall> for ToolService {
 
     fn call(&mut self, call: ToolCall) -> Self::Future {
         let name = Arc::clone(&call.name);
+        let recorder = call.context.captures_content();
+        let recorder = recorder.then(|| call.context.clone());
+        if let Some(context) = &recorder {
+            context.record_content(names::TOOL_CALL_ARGUMENTS, || to_json(&call.arguments));
+        }
         let tool = match self.find(&name) {
             Ok(tool) => tool,
             Err(error) => return ResponseFuture::failed(name, error, None),
@@ -166,7 +174,12 @@ impl Service<ToolCall> for ToolService {
         let guard = tool.stats.start();
         if tool.enabled.load(Relaxed) {
             // The clone does not share the readiness of the original: `oneshot` waits for it.
-            return ResponseFuture::running(name, tool.service.clone().oneshot(call), guard);
+            return ResponseFuture::running(
+                name,
+                tool.service.clone().oneshot(call),
+                guard,
+                recorder,
+            );
         }
         let error = ToolError::Disabled { tool: call.name };
         ResponseFuture::failed(name, error, Some(guard))

@@ -6,6 +6,7 @@ mod bounds;
 #[path = "../support/checked/mod.rs"]
 mod checked;
 mod classification;
+mod content;
 mod context;
 mod debug_output;
 mod disabled;

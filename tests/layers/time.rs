@@ -1,4 +1,4 @@
-//! Durations are exact, and the time of the end is the start time plus the duration.
+//! Durations are exact, and the time of the end is the start time plus the duration, unless the machine slept.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -113,4 +113,35 @@ fn a_child_call_has_its_own_duration() {
         ]
     );
     assert_eq!(ended[0].time(), ended[1].time());
+}
+
+#[test]
+fn a_call_that_begins_after_a_suspension_begins_at_the_right_time() {
+    let sink = MemorySink::new();
+    let (clock, manual) = Clock::manual(UNIX_EPOCH);
+    let service = TimingLayer::with_clock(sink.clone(), clock).layer(answers());
+    let slept = Duration::from_secs(8 * 3600);
+    manual.suspend(slept);
+    assert_eq!(call(service, request()), Ok(42));
+    assert_eq!(only(&sink).start_time(), UNIX_EPOCH + slept);
+}
+
+#[test]
+fn a_call_over_a_suspension_ends_at_the_right_time_and_its_duration_is_without_it() {
+    let sink = MemorySink::new();
+    let (clock, manual) = Clock::manual(UNIX_EPOCH);
+    let ran = Duration::from_secs(2);
+    let slept = Duration::from_secs(8 * 3600);
+    let service = TimingLayer::with_clock(sink.clone(), clock).layer(shows(|context| {
+        manual.advance(ran);
+        manual.suspend(slept);
+        context.add_event("awake");
+    }));
+    assert_eq!(call(service, request()), Ok(42));
+
+    let end = only(&sink);
+    assert_eq!(end.start_time(), UNIX_EPOCH);
+    assert_eq!(end.span_events()[0].timestamp, UNIX_EPOCH + ran + slept);
+    assert_eq!(end.time(), UNIX_EPOCH + ran + slept);
+    assert_eq!(end.duration(), Some(ran));
 }

@@ -104,9 +104,9 @@ fn wrappers_pass_on_the_trace_id_and_the_decision_of_the_parent() {
 #[test]
 fn the_decision_is_in_the_traceparent_and_does_not_affect_events() {
     for (decision, parent, flags) in [
-        (None, None, "-01"),
-        (Some(false), None, "-00"),
-        (Some(true), None, "-01"),
+        (None, None, "-03"),
+        (Some(false), None, "-02"),
+        (Some(true), None, "-03"),
         (None, Some(UNSAMPLED_PARENT), "-00"),
         (Some(true), Some(UNSAMPLED_PARENT), "-01"),
         (None, Some(PARENT), "-01"),

@@ -10,6 +10,7 @@ mod arguments;
 mod cancellation;
 #[path = "../support/checked/mod.rs"]
 mod checked;
+mod content;
 mod errors;
 mod layers;
 mod panics;

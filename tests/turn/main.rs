@@ -3,6 +3,7 @@
 mod adopted;
 #[path = "../support/checked/mod.rs"]
 mod checked;
+mod content;
 mod drain;
 mod dropping;
 mod endings;

@@ -108,7 +108,8 @@ async fn codex_gets_the_originator_unless_the_request_sets_one() {
 #[tokio::test]
 async fn the_call_is_the_parent_of_codexs_own_spans() {
     let ask = "printf '%s %s' \"$TRACEPARENT\" \"$TRACESTATE\"";
-    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    // Codex would take a traceparent with the random flag for invalid, so it gets the sampled flag alone.
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03";
     let stack = Stack::new(fake_codex());
     let context = CallContext::new().with_traceparent(parent, Some("vendor=1"));
     let script =

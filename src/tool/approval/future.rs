@@ -10,6 +10,7 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
+use tokio::time::Instant;
 use tower::{ServiceExt, util::Oneshot};
 use tower_service::Service;
 
@@ -18,7 +19,9 @@ use super::{
     deadline::{Deadline, Elapsed},
 };
 use crate::{
+    call::CallContext,
     error::BoxError,
+    event::{millis, names},
     tool::{ToolCall, ToolError, panic::poll_catching_panics},
 };
 
@@ -49,6 +52,7 @@ pin_project! {
         A: Service<ApprovalRequest>,
     {
         AwaitingApproval {
+            wait: Wait,
             #[pin]
             approval: Option<Deadline<Oneshot<A, ApprovalRequest>>>,
             // Taken when the approver answers.
@@ -58,6 +62,34 @@ pin_project! {
             #[pin]
             response: Oneshot<S, ToolCall>,
         },
+    }
+}
+
+/// Records how long a call waits for its approval, and how the wait ends. It is no part of the time that the
+/// tool takes.
+struct Wait {
+    context: CallContext,
+    began: Instant,
+    decision: &'static str,
+}
+
+// === impl Wait ===
+
+impl Wait {
+    fn begin(context: &CallContext) -> Self {
+        Self {
+            context: context.clone(),
+            began: Instant::now(),
+            decision: "cancelled",
+        }
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        let wait = millis(self.began.elapsed());
+        self.context.record(names::APPROVAL_WAIT, wait);
+        self.context.record(names::APPROVAL_DECISION, self.decision);
     }
 }
 
@@ -73,6 +105,7 @@ where
         let request = ApprovalRequest::new(&call);
         Self {
             state: State::AwaitingApproval {
+                wait: Wait::begin(&call.context),
                 approval: Some(Deadline::new(deadline, approver.oneshot(request))),
                 call: Some((inner, call)),
             },
@@ -95,9 +128,19 @@ where
         let mut this = self.project();
         loop {
             match this.state.as_mut().project() {
-                StateProjection::AwaitingApproval { approval, call } => {
+                StateProjection::AwaitingApproval {
+                    wait,
+                    approval,
+                    call,
+                } => {
                     // The approver's future is dropped here, so its call ends before the tool runs.
                     let answer = ready!(poll_catching_panics(approval, cx));
+                    wait.decision = match &answer {
+                        Ok(Ok(Ok(Decision::Allow))) => "allow",
+                        Ok(Ok(Ok(Decision::Deny { .. }))) => "deny",
+                        Ok(Err(Elapsed)) => "timeout",
+                        Ok(Ok(Err(_))) | Err(_) => "error",
+                    };
                     let call = call.take();
                     check_approval(answer, this.tool, *this.deadline)?;
                     let (inner, call) = call.expect("the approver answers once");

@@ -1,6 +1,12 @@
 use std::{env, ffi::OsString, path::PathBuf, process::Command};
 
-use crate::{call::CodexRequest, event::Originator, turn::TurnRequest};
+use opentelemetry::{TraceFlags, trace::SpanContext};
+
+use crate::{
+    call::{CallContext, CodexRequest},
+    event::Originator,
+    turn::TurnRequest,
+};
 
 /// The originator that Codex reports to the model's provider; Codex's SDKs set their own name here.
 const ORIGINATOR: &str = "CODEX_INTERNAL_ORIGINATOR_OVERRIDE";
@@ -8,6 +14,7 @@ const ORIGINATOR: &str = "CODEX_INTERNAL_ORIGINATOR_OVERRIDE";
 /// The variables that are not inherited: credentials of this program's own export.
 const WITHHELD: &[&str] = &[
     "CODEX_OTLP_HEADERS",
+    "CODEX_OTLP_HEADERS_FILE",
     "CODEX_OTLP_KEYFILE",
     "OTEL_EXPORTER_OTLP_HEADERS",
     "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
@@ -38,7 +45,7 @@ impl Environment<'_> {
         {
             command.env(ORIGINATOR, originator_name(originator));
         }
-        if let Some(traceparent) = context.traceparent() {
+        if let Some(traceparent) = context.span_context().as_ref().and_then(traceparent) {
             command.env("TRACEPARENT", traceparent);
             match context.tracestate() {
                 Some(tracestate) => command.env("TRACESTATE", tracestate),
@@ -77,6 +84,21 @@ impl Environment<'_> {
         }
         env::var_os(name)
     }
+}
+
+/// Returns the `traceparent` of a span with the sampled flag alone.
+///
+/// Codex (0.169.0) takes one with the sampled and the random flag for invalid, as older versions of
+/// OpenTelemetry's SDK do, and its spans would not belong to the trace.
+fn traceparent(span: &SpanContext) -> Option<String> {
+    let span = SpanContext::new(
+        span.trace_id(),
+        span.span_id(),
+        span.trace_flags() & TraceFlags::SAMPLED,
+        span.is_remote(),
+        span.trace_state().clone(),
+    );
+    CallContext::new().with_parent(span).traceparent()
 }
 
 fn originator_name(originator: &Originator) -> &str {

@@ -5,6 +5,7 @@
 //! calls and its stats.
 
 mod builder;
+mod content;
 mod decode;
 mod environment;
 mod fields;

@@ -9,7 +9,7 @@ use std::{
 
 use tower_service::Service;
 
-use super::{TurnServiceBuilder, builder::Config, invocation::Invocation, run};
+use super::{TurnServiceBuilder, builder::Config, content, invocation::Invocation, run};
 use crate::{
     call::CodexRequest,
     event::names,
@@ -40,16 +40,19 @@ use crate::{
 ///
 /// On the open call: the model and its provider, tokens, retries, the time to the first event, the exit code or
 /// signal, the thread's id, and, when the turn does not complete, the end of standard error. Each tool call that
-/// Codex makes in the turn becomes a child call. The service does not record prompts, commands, outputs and
-/// texts of the provider; [`error_classes`](crate::error_classes) says what is recorded of an error.
+/// Codex makes in the turn becomes a child call. The service does not record texts of the provider;
+/// [`error_classes`](crate::error_classes) says what is recorded of an error.
+///
+/// Prompts, answers, and the commands, arguments and outputs of tools are content. They are recorded only for a
+/// sink that [captures content](crate::Sink::captures_content).
 ///
 /// # Environment
 ///
 /// Codex and its commands inherit the environment of this process, without what belongs to this process
-/// alone: `CODEX_OTLP_HEADERS`, `CODEX_OTLP_KEYFILE`, `OTEL_EXPORTER_OTLP_HEADERS` and its forms for one
-/// signal (`OTEL_EXPORTER_OTLP_TRACES_HEADERS`, `…_METRICS_HEADERS`, `…_LOGS_HEADERS`), which hold the
-/// credentials of the telemetry export. To pass one of them on, set it with
-/// [`TurnServiceBuilder::env`] or [`TurnRequest::with_env`].
+/// alone: `CODEX_OTLP_HEADERS`, `CODEX_OTLP_HEADERS_FILE`, `CODEX_OTLP_KEYFILE`,
+/// `OTEL_EXPORTER_OTLP_HEADERS` and its forms for one signal (`OTEL_EXPORTER_OTLP_TRACES_HEADERS`,
+/// `…_METRICS_HEADERS`, `…_LOGS_HEADERS`), which hold the credentials of the telemetry export. To pass one
+/// of them on, set it with [`TurnServiceBuilder::env`] or [`TurnRequest::with_env`].
 ///
 /// The service sets `CODEX_INTERNAL_ORIGINATOR_OVERRIDE` to the originator of the call, unless it is
 /// inherited, and `TRACEPARENT` and `TRACESTATE` to the span of the open call. The
@@ -179,6 +182,7 @@ impl TurnService {
             let context = request.context();
             context.record(names::REQUEST_MODEL, model.to_owned());
         }
+        content::record_prompt(&request);
         let prepare = {
             let (config, request) = (Arc::clone(&self.config), request.clone());
             let active = Arc::clone(&active);

@@ -2,6 +2,7 @@
 
 use opentelemetry::StringValue;
 
+use super::content;
 use crate::{
     call::{CallContext, CallGuard},
     event::{Classification, ErrorClass, Operation, names, truncate},
@@ -21,11 +22,14 @@ pub(super) fn open(turn: &CallContext, item: &Item) -> Option<CallGuard> {
         ItemKind::McpToolCall { tool, .. } => (tool.clone().into(), "function"),
         _ => return None,
     };
-    let call = turn.open_child(Operation::Tool, Some(name), Some(item.id.clone().into()));
+    // Without a call id, which is the model's own: `codex exec` does not report it.
+    let call = turn.open_child(Operation::Tool, Some(name), None);
     call.record(names::TOOL_TYPE, kind);
+    call.record(names::ITEM_ID, short(&item.id));
     if let ItemKind::McpToolCall { server, .. } = &item.kind {
         call.record(names::MCP_SERVER, short(server));
     }
+    content::record_arguments(&call, item);
     Some(call)
 }
 
@@ -38,6 +42,9 @@ pub(super) fn short(name: &str) -> StringValue {
 
 /// Closes the call of a completed item.
 pub(super) fn close(call: CallGuard, item: &Item, sandbox: Option<Sandbox>) {
+    // Again: Codex tells the query of a search only at its end.
+    content::record_arguments(&call, item);
+    content::record_result(&call, item);
     if let ItemKind::CommandExecution {
         exit_code: Some(code),
         ..

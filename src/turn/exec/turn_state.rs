@@ -3,6 +3,7 @@ use std::{borrow::Cow, collections::HashMap, io, process::ExitStatus};
 use tokio::time::Instant;
 
 use super::{
+    content,
     decode::{self, Line, Stage},
     tools,
     turn_stats::TurnStats,
@@ -139,6 +140,10 @@ impl TurnState {
     }
 
     fn result(mut self, ending: Ending) -> Result<Turn, TurnError> {
+        if let Some(text) = &self.turn.final_message {
+            let is_completed = matches!(ending, Ending::Completed);
+            content::record_answer(&self.context, text, is_completed);
+        }
         match ending {
             Ending::Completed => {
                 self.stats.completed = true;
@@ -204,7 +209,11 @@ impl TurnState {
         // Codex reports some kinds only once they are complete. A tool for whose call there was no room has
         // its call then as well.
         let call = match call {
-            None if has_room || stage == Stage::Completed => tools::open(&self.context, &item),
+            None if has_room || stage == Stage::Completed => {
+                let call = tools::open(&self.context, &item);
+                self.stats.tool_calls += u32::from(call.is_some());
+                call
+            }
             call => call,
         };
         if stage != Stage::Completed {

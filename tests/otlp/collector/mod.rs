@@ -2,6 +2,7 @@
 
 mod hanging;
 mod malformed;
+mod max_age;
 mod overflow;
 mod partial;
 mod retries;

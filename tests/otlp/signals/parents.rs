@@ -14,6 +14,7 @@ const SPAN: &str = "b7ad6b7169203331";
 const HAS_IS_REMOTE: u32 = 0x100;
 const IS_REMOTE: u32 = 0x200;
 const SAMPLED: u32 = 1;
+const RANDOM: u32 = 2;
 
 /// Returns the span of one call, and the context in its service.
 fn span_within(context: CallContext) -> (Span, CallContext) {
@@ -30,10 +31,10 @@ fn span_within(context: CallContext) -> (Span, CallContext) {
 #[test]
 fn a_span_has_the_ids_that_the_service_propagates() {
     let (span, inside) = span_within(CallContext::new());
-    let expected = format!("00-{}-{}-01", span.trace_id, span.span_id);
+    let expected = format!("00-{}-{}-03", span.trace_id, span.span_id);
     assert_eq!(inside.traceparent(), Some(expected));
     assert_eq!(span.parent_span_id, None);
-    assert_eq!(span.flags, HAS_IS_REMOTE | SAMPLED);
+    assert_eq!(span.flags, HAS_IS_REMOTE | SAMPLED | RANDOM);
 }
 
 #[test]
@@ -58,7 +59,12 @@ fn a_nested_call_is_a_child_span() {
     assert_eq!(inner.parent_span_id.as_ref(), Some(&outer.span_id));
     for span in &spans {
         assert_eq!(span.trace_id, turn.trace_id);
-        assert_eq!(span.flags, HAS_IS_REMOTE | SAMPLED, "{}", span.name);
+        assert_eq!(
+            span.flags,
+            HAS_IS_REMOTE | SAMPLED | RANDOM,
+            "{}",
+            span.name
+        );
     }
 }
 
@@ -74,6 +80,32 @@ fn a_traceparent_is_a_remote_parent() {
     assert_eq!(span.trace_state, state);
     assert_eq!(inside.tracestate().as_deref(), Some(state));
     assert_ne!(span.span_id, SPAN);
+}
+
+#[test]
+fn the_random_flag_is_that_of_the_trace() {
+    for (flags, expected) in [("00", 0), ("01", 1), ("02", 2), ("03", 3)] {
+        let parent = format!("00-{TRACE}-{SPAN}-{flags}");
+        let rig = Rig::new();
+        let context = CallContext::new().with_traceparent(&parent, None);
+        let mut seen = Vec::new();
+        let turn = |context: CallContext| {
+            seen.extend(context.traceparent());
+            rig.calls
+                .run(Operation::Tool, "", context.child(), |context| {
+                    seen.extend(context.traceparent());
+                    Ok(())
+                })
+        };
+        rig.calls.run(Operation::Turn, "", context, turn).unwrap();
+        for traceparent in &seen {
+            assert_eq!(traceparent[53..], *flags, "{traceparent}");
+        }
+        assert_eq!(seen.len(), 2);
+        for span in rig.flush().spans() {
+            assert_eq!(span.flags & 0xff, expected, "{}", span.name);
+        }
+    }
 }
 
 #[test]

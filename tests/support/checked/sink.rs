@@ -68,6 +68,10 @@ impl<S: Sink> Sink for Checked<S> {
     fn sample(&self, trace_id: TraceId, parent_sampled: Option<bool>) -> Option<bool> {
         self.sink.sample(trace_id, parent_sampled)
     }
+
+    fn captures_content(&self) -> bool {
+        self.sink.captures_content()
+    }
 }
 
 impl<S> Deref for Checked<S> {

@@ -1,0 +1,137 @@
+//! The contents of a turn, for a sink that captures content.
+//!
+//! Messages have the form of OpenTelemetry's conventions for generative AI.
+
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{
+    call::{CallContext, CallGuard, CodexRequest},
+    event::{
+        content::{cut_json, to_json, to_text},
+        names,
+    },
+    turn::{Item, ItemKind, TurnRequest},
+};
+
+#[derive(Serialize)]
+struct Message<'a> {
+    role: &'static str,
+    /// Before the parts, so that it is there when they are cut.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finish_reason: Option<&'static str>,
+    parts: Vec<Part<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Part<'a> {
+    Text {
+        content: &'a str,
+    },
+    Uri {
+        modality: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mime_type: Option<&'static str>,
+        uri: String,
+    },
+}
+
+/// Records the prompt. An image is a reference, without its bytes.
+pub(super) fn record_prompt(request: &TurnRequest) {
+    request.context().record_content(names::INPUT_MESSAGES, || {
+        // Images first, so that they are there when the prompt is cut.
+        let mut parts: Vec<_> = request.images().iter().map(|path| image(path)).collect();
+        parts.push(Part::Text {
+            content: request.prompt(),
+        });
+        to_json(&[Message {
+            role: "user",
+            finish_reason: None,
+            parts,
+        }])
+    });
+}
+
+/// Records the last message of the agent; `is_completed` is false if the turn failed after it.
+pub(super) fn record_answer(context: &CallContext, text: &str, is_completed: bool) {
+    context.record_content(names::OUTPUT_MESSAGES, || {
+        to_json(&[Message {
+            role: "assistant",
+            finish_reason: Some(if is_completed { "stop" } else { "error" }),
+            parts: vec![Part::Text { content: text }],
+        }])
+    });
+}
+
+/// Records the arguments of a tool call, as far as the item has them.
+pub(super) fn record_arguments(call: &CallGuard, item: &Item) {
+    let record = |arguments: &dyn Fn() -> String| {
+        call.record_content(names::TOOL_CALL_ARGUMENTS, arguments);
+    };
+    match &item.kind {
+        ItemKind::CommandExecution { command, .. } => {
+            record(&|| to_json(&json!({ "command": command })));
+        }
+        ItemKind::FileChange { changes, .. } => record(&|| {
+            let changes = changes.iter().map(|change| {
+                let path = change.path.to_string_lossy();
+                json!({ "path": path, "kind": change.kind })
+            });
+            to_json(&json!({ "changes": changes.collect::<Vec<_>>() }))
+        }),
+        ItemKind::McpToolCall { arguments, .. } => record(&|| cut_json(arguments.as_str())),
+        ItemKind::WebSearch { query } => record(&|| to_json(&json!({ "query": query }))),
+        _ => {}
+    }
+}
+
+/// Records the result of a tool call, if the item has one.
+pub(super) fn record_result(call: &CallGuard, item: &Item) {
+    let record = |result: &dyn Fn() -> String| {
+        call.record_content(names::TOOL_CALL_RESULT, result);
+    };
+    match &item.kind {
+        ItemKind::CommandExecution { output, .. } => record(&|| to_text(output)),
+        ItemKind::McpToolCall {
+            error: Some(error), ..
+        } => record(&|| to_text(error)),
+        ItemKind::McpToolCall {
+            result: Some(result),
+            ..
+        } => record(&|| cut_json(result.as_str())),
+        _ => {}
+    }
+}
+
+fn image(path: &Path) -> Part<'static> {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    let mime_type = match extension.map(str::to_ascii_lowercase).as_deref() {
+        Some("png") => Some("image/png"),
+        Some("jpg" | "jpeg") => Some("image/jpeg"),
+        Some("gif") => Some("image/gif"),
+        Some("webp") => Some("image/webp"),
+        _ => None,
+    };
+    Part::Uri {
+        modality: "image",
+        mime_type,
+        uri: file_uri(path),
+    }
+}
+
+/// Returns the URI of a file. It is relative if the path is.
+fn file_uri(path: &Path) -> String {
+    let scheme = if path.is_absolute() { "file://" } else { "" };
+    let mut uri = scheme.to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'-' | b'.' | b'_' | b'~' => uri.push(char::from(*byte)),
+            byte if byte.is_ascii_alphanumeric() => uri.push(char::from(*byte)),
+            byte => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    uri
+}

@@ -1,0 +1,119 @@
+//! The contents of messages and of tool calls: on spans alone, by opting in alone.
+
+use codex_telemetry::{CallContext, Operation, event::names, otlp::Signal};
+
+use super::support::Rig;
+use crate::{
+    receiver::Value,
+    rig::{PATIENCE, Recorder, spans_only},
+};
+
+const SECRET: &str = "hunter2";
+const KEYS: [&str; 4] = [
+    names::INPUT_MESSAGES,
+    names::OUTPUT_MESSAGES,
+    names::TOOL_CALL_ARGUMENTS,
+    names::TOOL_CALL_RESULT,
+];
+
+/// Makes a call that has all contents.
+fn call(rig: &Rig) {
+    let work = |context: CallContext| {
+        for key in KEYS {
+            context.record_content(key, || format!("{SECRET} {key}"));
+        }
+        Err("no")
+    };
+    let call = rig
+        .calls
+        .run(Operation::Tool, "x", CallContext::new(), work);
+    call.unwrap_err();
+}
+
+#[test]
+fn spans_have_the_content_and_log_records_do_not() {
+    let rig = Rig::with(|config| config.capture_content(true));
+    call(&rig);
+    let receiver = rig.flush();
+    let span = receiver.spans().remove(0);
+    for key in KEYS {
+        let content = Value::from(&*format!("{SECRET} {key}"));
+        assert_eq!(span.attribute(key), Some(&content));
+    }
+    let logs = receiver.logs();
+    assert_eq!(logs.len(), 2);
+    assert!(!format!("{logs:?}").contains(SECRET), "{logs:?}");
+}
+
+#[test]
+fn by_default_no_content_is_collected() {
+    let rig = Rig::new();
+    let work = |context: CallContext| {
+        assert!(!context.captures_content());
+        context.record_content(names::INPUT_MESSAGES, || {
+            panic!("the content was collected")
+        });
+        Ok(())
+    };
+    let call = rig
+        .calls
+        .run(Operation::Turn, "x", CallContext::new(), work);
+    call.unwrap();
+    assert_eq!(
+        rig.flush().spans()[0].attribute(names::INPUT_MESSAGES),
+        None
+    );
+}
+
+#[test]
+fn no_content_is_collected_if_no_spans_are_exported() {
+    let rig = Rig::with(|config| {
+        let config = config.capture_content(true);
+        config.signals([Signal::Logs, Signal::Metrics])
+    });
+    let work = |context: CallContext| {
+        assert!(!context.captures_content());
+        Ok(())
+    };
+    let call = rig
+        .calls
+        .run(Operation::Turn, "x", CallContext::new(), work);
+    call.unwrap();
+}
+
+#[test]
+fn a_custom_exporter_of_spans_gets_the_content() {
+    let recorder = Recorder::default();
+    let sink = spans_only(|config| config.capture_content(true))
+        .span_exporter(recorder.clone())
+        .start();
+    let calls = super::support::Calls::new(sink.clone());
+    let work = |context: CallContext| {
+        context.record_content(names::INPUT_MESSAGES, || SECRET.to_owned());
+        Ok(())
+    };
+    let call = calls.run(Operation::Turn, "x", CallContext::new(), work);
+    call.unwrap();
+    sink.shutdown(PATIENCE).unwrap();
+    assert!(format!("{:?}", recorder.spans()).contains(SECRET));
+}
+
+#[test]
+fn an_attribute_and_a_content_with_the_same_key_are_one_attribute() {
+    let rig = Rig::with(|config| config.capture_content(true));
+    let work = |context: CallContext| {
+        context.record(names::INPUT_MESSAGES, "recorded");
+        context.record_content(names::INPUT_MESSAGES, || SECRET.to_owned());
+        Ok(())
+    };
+    let call = rig
+        .calls
+        .run(Operation::Turn, "x", CallContext::new(), work);
+    call.unwrap();
+    // The receiver would reject a key that comes twice.
+    let span = rig.flush().spans().remove(0);
+    assert_eq!(
+        span.attribute(names::INPUT_MESSAGES),
+        Some(&"recorded".into())
+    );
+}
