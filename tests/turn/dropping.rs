@@ -12,12 +12,14 @@ use std::{
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
+use tokio_test::assert_pending;
 use tower::ServiceExt;
 
 use crate::{
     orphans::{Program, in_program},
     support::{
-        DEADLINE, Stack, fake_codex, request, running, unique_sleep, until_gone, until_running,
+        DEADLINE, Stack, comes_true, fake_codex, request, running, unique_sleep, until_gone,
+        until_running,
     },
 };
 
@@ -73,6 +75,16 @@ fn open_pipes() -> Vec<fs::File> {
     paths.filter(is_pipe).map(open).collect()
 }
 
+/// Drops a turn while its pipes are open elsewhere. Fails unless it ends with its process.
+async fn drop_with_open_pipes<T>(stack: &Stack, turn: T, marker: &str) {
+    let pipes = open_pipes();
+    assert!(!pipes.is_empty());
+    drop(turn);
+    let drained = tokio::time::timeout(DEADLINE, stack.bare().drain()).await;
+    drained.expect("the turn is not ended");
+    assert_eq!(running(marker), None);
+}
+
 #[tokio::test]
 async fn a_fork_that_has_the_pipes_open_does_not_keep_a_dropped_turn_alive() {
     if let Some((script, marker)) = in_program() {
@@ -82,16 +94,28 @@ async fn a_fork_that_has_the_pipes_open_does_not_keep_a_dropped_turn_alive() {
             turn = &mut turn => panic!("the turn ended: {turn:?}"),
             () = until_running(&marker) => {}
         }
-        let pipes = open_pipes();
-        assert!(!pipes.is_empty());
-        drop(turn);
-        let drained = tokio::time::timeout(DEADLINE, stack.bare().drain()).await;
-        drained.expect("the turn is not ended");
-        assert_eq!(running(&marker), None);
-        return;
+        return drop_with_open_pipes(&stack, turn, &marker).await;
     }
     let sleep = unique_sleep();
     let test = "dropping::a_fork_that_has_the_pipes_open_does_not_keep_a_dropped_turn_alive";
+    let program = Program::start(test, &sleep, &sleep);
+    assert!(program.exit().await.success());
+}
+
+#[tokio::test]
+async fn a_fork_that_has_the_pipes_open_does_not_keep_a_turn_alive_that_is_dropped_at_its_start() {
+    if let Some((script, marker)) = in_program() {
+        let stack = Stack::new(fake_codex().watchdog(false));
+        let mut turn = tokio_test::task::spawn(stack.bare().oneshot(request(&script)));
+        assert_pending!(turn.poll());
+        assert!(comes_true(|| turn.is_woken()).await, "it is not prepared");
+        // It starts a process, and is not polled again, so it does not learn that the process has started.
+        assert_pending!(turn.poll());
+        until_running(&marker).await;
+        return drop_with_open_pipes(&stack, turn, &marker).await;
+    }
+    let sleep = unique_sleep();
+    let test = "dropping::a_fork_that_has_the_pipes_open_does_not_keep_a_turn_alive_that_is_dropped_at_its_start";
     let program = Program::start(test, &sleep, &sleep);
     assert!(program.exit().await.success());
 }

@@ -50,7 +50,6 @@ impl Program {
             .env(DIRECTORY, directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
             .spawn();
         Self {
             child: child.unwrap(),
