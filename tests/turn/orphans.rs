@@ -18,7 +18,6 @@ use std::{
 use rustix::fs::OFlags;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
-use tower::ServiceExt;
 
 use crate::support::{
     GOOD_TURN, Stack, fake_codex, request, running, unique_sleep, until_gone, until_running,
@@ -107,16 +106,15 @@ pub(crate) fn start_log() {
         .init();
 }
 
-/// Runs the turn of the program. The script begins once the turn has got a line, so that the watchdog knows
+/// Runs a turn of the program. The script begins once the turn has got a line, so that the watchdog knows
 /// of it.
-async fn run_turn(script: &str) {
+async fn run_turn(stack: &Stack, script: &str) {
     let gate = Path::new(&env::var(DIRECTORY).unwrap()).join("gate");
     let script = format!(
         r#"echo '{{"type":"turn.started"}}'; until test -e '{}'; do sleep 0.01; done; {script}"#,
         gate.display()
     );
     let (sender, mut progress) = mpsc::channel(8);
-    let stack = Stack::new(fake_codex());
     let turn = stack.run(request(&script).with_progress(sender));
     let open_gate = async {
         progress.recv().await.unwrap();
@@ -149,7 +147,7 @@ fn fill(watchdog: u32) {
 #[tokio::test]
 async fn a_program_that_is_killed_leaves_no_process_of_its_turn() {
     if let Some((script, _)) = in_program() {
-        return run_turn(&script).await;
+        return run_turn(&Stack::new(fake_codex()), &script).await;
     }
     // In the group, in their own sessions, below one another, and without reaction to signals.
     let (sleep, last) = (unique_sleep(), unique_sleep());
@@ -170,7 +168,7 @@ async fn a_program_that_is_killed_leaves_no_process_of_its_turn() {
 #[tokio::test]
 async fn a_program_that_exits_during_a_turn_leaves_no_process_of_it() {
     if let Some((script, marker)) = in_program() {
-        tokio::spawn(async move { run_turn(&script).await });
+        tokio::spawn(async move { run_turn(&Stack::new(fake_codex()), &script).await });
         until_running(&marker).await;
         std::process::exit(7);
     }
@@ -185,7 +183,7 @@ async fn a_program_that_exits_during_a_turn_leaves_no_process_of_it() {
 #[tokio::test]
 async fn a_program_that_aborts_leaves_no_process_of_its_turn() {
     if let Some((script, marker)) = in_program() {
-        tokio::spawn(async move { run_turn(&script).await });
+        tokio::spawn(async move { run_turn(&Stack::new(fake_codex()), &script).await });
         until_running(&marker).await;
         std::process::abort();
     }
@@ -228,8 +226,7 @@ async fn a_killed_watchdog_is_replaced() {
         until_gone(&watchdog).await;
         stack.run(request(GOOD_TURN)).await.unwrap();
         assert_ne!(pid_of(&watchdog), first);
-        let _ = stack.run(request(&script)).await;
-        return;
+        return run_turn(&stack, &script).await;
     }
     let sleep = unique_sleep();
     let script = format!("setsid {sleep} & wait");
@@ -243,9 +240,9 @@ async fn a_killed_watchdog_is_replaced() {
 async fn a_watchdog_that_does_not_read_is_replaced_and_hands_on_what_it_watches() {
     if let Some((script, marker)) = in_program() {
         let stack = Stack::new(fake_codex());
-        let mut turn = pin!(stack.bare().oneshot(request(&script)));
+        let mut turn = pin!(run_turn(&stack, &script));
         tokio::select! {
-            turn = &mut turn => panic!("the turn ended: {turn:?}"),
+            () = &mut turn => panic!("the turn ended"),
             () = until_running(&marker) => {}
         }
         let first = pid_of(&watchdog_of(std::process::id()));
@@ -266,7 +263,7 @@ async fn a_watchdog_that_does_not_read_is_replaced_and_hands_on_what_it_watches(
 #[tokio::test]
 async fn a_watchdog_ignores_the_signals_that_end_its_program() {
     if let Some((script, _)) = in_program() {
-        return run_turn(&script).await;
+        return run_turn(&Stack::new(fake_codex()), &script).await;
     }
     let sleep = unique_sleep();
     let script = format!("setsid {sleep} & wait");
