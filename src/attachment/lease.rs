@@ -15,7 +15,7 @@ use super::{
     blocking::CancellationToken,
     crash_point::crash_point,
     directory::Directory,
-    hash::Hash,
+    hash::{BUFFER_SIZE, Hash},
     lock::{LockedFile, Wait},
 };
 
@@ -69,7 +69,7 @@ impl Lease {
     /// links, do not count: a replaced file would lose its leases.
     pub(super) fn is_intact(&self, hash: &str, token: &CancellationToken) -> io::Result<bool> {
         let mut hasher = Hash::default();
-        let mut buffer = vec![0; 128 << 10];
+        let mut buffer = vec![0; BUFFER_SIZE];
         while token.check().is_ok() {
             match self.file().read_at(&mut buffer, hasher.size()) {
                 Ok(0) => break,
