@@ -21,6 +21,7 @@ mod operation;
 mod originator;
 mod outcome;
 mod record;
+mod severity;
 mod text;
 
 #[cfg(any(feature = "otlp", all(feature = "turn", unix)))]
@@ -30,7 +31,7 @@ pub(crate) use self::text::truncate;
 pub(crate) use self::{
     clock::millis,
     emitter::{Emit, Emitter},
-    record::{CallIds, CallStart, Record},
+    record::{CallIds, CallStart, Parent, Record},
 };
 pub use self::{
     clock::{Clock, ManualClock},
@@ -40,4 +41,5 @@ pub use self::{
     operation::Operation,
     originator::{InvalidOriginator, Originator, OriginatorName},
     outcome::Outcome,
+    severity::Severity,
 };

@@ -1,12 +1,17 @@
 //! The spans, metrics and log records of calls, as a receiver decodes them.
 
 mod custom_exporters;
+mod limits;
 mod logs;
 mod metric_labels;
 mod metric_stats;
 mod metrics;
+mod page;
 mod parents;
+mod processors;
+mod resource;
 mod sampling;
+mod severity;
 mod span_attributes;
 mod span_endings;
 pub(crate) mod support;
