@@ -372,7 +372,7 @@ pub use crate::{
     error_class::{BoxErrorClassifier, Classify, ErrorClassLayer},
     event::{
         Classification, Clock, ErrorClass, Event, EventKind, InvalidOriginator, ManualClock,
-        Operation, Originator, OriginatorName, Outcome,
+        Operation, Originator, OriginatorName, Outcome, Severity,
     },
     originator::OriginatorLayer,
     sink::{FanOut, MemorySink, Sink, TooFewEvents},

@@ -24,6 +24,38 @@ const NAMES: &[&str] = &[
     "OTEL_BSP_SCHEDULE_DELAY",
     "OTEL_METRIC_EXPORT_INTERVAL",
     "OTEL_SDK_DISABLED",
+    "OTEL_EXPORTER_OTLP_INSECURE",
+    "OTEL_TRACES_EXPORTER",
+    "OTEL_METRICS_EXPORTER",
+    "OTEL_LOGS_EXPORTER",
+    "OTEL_BSP_EXPORT_TIMEOUT",
+    "OTEL_BLRP_MAX_QUEUE_SIZE",
+    "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE",
+    "OTEL_BLRP_SCHEDULE_DELAY",
+    "OTEL_BLRP_EXPORT_TIMEOUT",
+    "OTEL_METRIC_EXPORT_TIMEOUT",
+    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+    "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+    "OTEL_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_SPAN_EVENT_COUNT_LIMIT",
+    "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
+    "OTEL_SEMCONV_STABILITY_OPT_IN",
+    "CODEX_OTLP_LOG_RECORDS",
+    "CODEX_OTLP_KEEP_FAILURES",
+    "CODEX_OTLP_MAX_AGE",
+    "CODEX_OTLP_QUEUE_BYTES",
+    "CODEX_OTLP_MESSAGE_BYTES",
+    "CODEX_OTLP_HEADERS_FILE",
+    "HTTP_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "REQUEST_METHOD",
 ];
 
 /// A header value. No warning may contain it.
@@ -50,8 +82,12 @@ fuzz_target!(|input: (Vec<(u8, String)>, String, String)| {
     }
     if let Some(config) = config.config {
         let limits = config.limits();
-        assert!((1..=limits.queue_capacity).contains(&limits.batch_size));
-        assert!(!limits.schedule_delay.is_zero() && !limits.metric_interval.is_zero());
+        for batch in [limits.spans, limits.logs] {
+            assert!((1..=batch.queue_capacity).contains(&batch.batch_size));
+            assert!(!batch.schedule_delay.is_zero());
+        }
+        assert!(!limits.metric_interval.is_zero() && !limits.max_age.is_zero());
+        assert!(limits.queue_bytes >= 1024 && limits.message_bytes >= 1024);
         let debug = format!("{config:?}");
         assert!(!debug.contains(SECRET), "{debug}");
     }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use opentelemetry::StringValue;
 
-use crate::event::{CallIds, CallStart, Emitter, Event, Operation, Outcome, Record};
+use crate::event::{CallIds, CallStart, Emitter, Event, Operation, Outcome, Parent, Record};
 
 /// A call that has begun.
 #[derive(Clone, Debug)]
@@ -14,8 +14,18 @@ impl OpenCall {
     pub(crate) fn open(emitter: &Arc<Emitter>, start: CallStart, parent: Option<&Record>) -> Self {
         let named = || start.ids.as_ref()?.parent.as_ref();
         let parent = match parent {
-            Some(call) => Some((call.trace_id, call.span_id, call.flags)),
-            None => named().map(|span| (span.trace_id(), span.span_id(), span.trace_flags())),
+            Some(call) => Some(Parent {
+                trace_id: call.trace_id,
+                span_id: call.span_id,
+                flags: call.flags,
+                agent: call.agent.clone(),
+            }),
+            None => named().map(|span| Parent {
+                trace_id: span.trace_id(),
+                span_id: span.span_id(),
+                flags: span.trace_flags(),
+                agent: None,
+            }),
         };
         let record = Record::begin(start, parent, Arc::clone(emitter));
         emitter.emit(Event::start(Arc::clone(&record)));

@@ -45,6 +45,23 @@ impl Attributes {
     pub(crate) fn dropped(&self) -> u32 {
         self.dropped
     }
+
+    /// Returns about how many bytes the list holds.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn estimated_size(&self) -> usize {
+        let sizes = self.list.iter().map(|attribute| {
+            let value = match &attribute.value {
+                Value::String(text) => text.as_str().len(),
+                Value::Array(Array::String(texts)) => {
+                    texts.iter().map(|text| text.as_str().len()).sum()
+                }
+                Value::Array(_) => MAX_ARRAY_LEN * size_of::<u64>(),
+                _ => 0,
+            };
+            size_of::<KeyValue>() + attribute.key.as_str().len() + value
+        });
+        sizes.sum()
+    }
 }
 
 /// Cuts a value that is too long.

@@ -8,7 +8,7 @@ use std::{
 use opentelemetry::{KeyValue, SpanId, StringValue, TraceId, Value};
 
 use super::{
-    Classification, ErrorClass, EventKind, Operation, Originator, Outcome,
+    Classification, ErrorClass, EventKind, Operation, Originator, Outcome, Severity,
     attributes::Attributes,
     record::{Annotations, CallIds, Record},
 };
@@ -92,6 +92,13 @@ impl Event {
         self.record.start.name.as_ref().map(StringValue::as_str)
     }
 
+    /// Returns the name of the agent that makes the call: of the turn itself, or of the innermost turn of this
+    /// process that the call belongs to.
+    #[must_use]
+    pub fn agent_name(&self) -> Option<&str> {
+        self.record.agent.as_deref()
+    }
+
     /// Returns when the event happened, by the wall clock.
     ///
     /// The time of a terminal event is the start time plus the duration, unless the machine was suspended or
@@ -119,6 +126,23 @@ impl Event {
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
         self.outcome
+    }
+
+    /// Returns how much attention the event needs.
+    ///
+    /// | event | severity |
+    /// |---|---|
+    /// | start, stop | [`Info`](Severity::Info) |
+    /// | exception: cancelled | [`Info`](Severity::Info) |
+    /// | exception: error | [`Warn`](Severity::Warn) |
+    /// | exception: panic | [`Error`](Severity::Error) |
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        match self.outcome {
+            None | Some(Outcome::Ok | Outcome::Cancelled) => Severity::Info,
+            Some(Outcome::Error) => Severity::Warn,
+            Some(Outcome::Panic) => Severity::Error,
+        }
     }
 
     /// Returns the class of the error, the cancellation or the panic that ended the call.
@@ -257,13 +281,24 @@ impl Event {
             .map_or(0, |annotations| annotations.dropped_span_events)
     }
 
-    /// Returns the value of `error.type` on spans and metrics: `other` for an unclassified error.
+    /// Returns the value of `error.type` on spans, metrics and log records: the class, or the conventions'
+    /// `_OTHER` for an error whose class is unknown.
     #[cfg(feature = "otlp")]
     pub(crate) fn error_type(&self) -> Option<&'static str> {
         match (self.kind(), self.error_class()) {
-            (EventKind::Exception, class) => Some(class.unwrap_or(ErrorClass::Other).as_str()),
             (EventKind::Start | EventKind::Stop, _) => None,
+            (EventKind::Exception, None | Some(ErrorClass::Other)) => Some("_OTHER"),
+            (EventKind::Exception, Some(class)) => Some(class.as_str()),
         }
+    }
+
+    /// Returns about how many bytes the event holds, in memory and in a request.
+    #[cfg(feature = "otlp")]
+    #[inline]
+    pub(crate) fn estimated_size(&self) -> usize {
+        /// Half a record with its name and ids: a call has two events.
+        const PLAIN: usize = 256;
+        PLAIN + self.annotations().map_or(0, Annotations::estimated_size)
     }
 
     /// Returns the context of the call's own span.

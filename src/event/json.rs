@@ -10,6 +10,7 @@ impl Serialize for Event {
         map.serialize_entry("event", &self.name())?;
         let time = humantime::format_rfc3339_micros(self.time());
         map.serialize_entry("time", &format_args!("{time}"))?;
+        map.serialize_entry("severity", &self.severity())?;
         optional(&mut map, "duration_ms", self.duration().map(millis))?;
         optional(&mut map, "outcome", self.outcome())?;
         optional(&mut map, "error_class", self.error_class())?;

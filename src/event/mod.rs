@@ -23,6 +23,7 @@ mod operation;
 mod originator;
 mod outcome;
 mod record;
+mod severity;
 mod text;
 
 #[cfg(any(feature = "otlp", all(feature = "turn", unix)))]
@@ -32,7 +33,7 @@ pub(crate) use self::text::truncate;
 pub(crate) use self::{
     clock::millis,
     emitter::{Emit, Emitter},
-    record::{CallIds, CallStart, MAX_CONTENT_LEN, Record},
+    record::{CallIds, CallStart, MAX_CONTENT_LEN, Parent, Record},
 };
 pub use self::{
     clock::{Clock, ManualClock},
@@ -42,4 +43,5 @@ pub use self::{
     operation::Operation,
     originator::{InvalidOriginator, Originator, OriginatorName},
     outcome::Outcome,
+    severity::Severity,
 };

@@ -43,6 +43,8 @@ pub(crate) struct Record {
     /// `INVALID` for the root span of a trace.
     pub(crate) parent_span_id: SpanId,
     pub(crate) flags: TraceFlags,
+    /// The agent of the turn that this call is, or is a part of. Shared with the calls of the turn.
+    pub(crate) agent: Option<Arc<str>>,
     pub(crate) start_time: WallTime,
     started: Tick,
     open: Mutex<OpenState>,
@@ -62,7 +64,13 @@ pub(crate) struct CallStart {
 }
 
 /// The span that a call is a child of.
-type ParentSpan = (TraceId, SpanId, TraceFlags);
+pub(crate) struct Parent {
+    pub(crate) trace_id: TraceId,
+    pub(crate) span_id: SpanId,
+    pub(crate) flags: TraceFlags,
+    /// The agent on whose behalf the call is made; `None` if the span is of another process.
+    pub(crate) agent: Option<Arc<str>>,
+}
 
 /// The ids that a request has, or that a service sets during the call.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -108,14 +116,23 @@ impl Record {
     #[inline]
     pub(crate) fn begin(
         mut start: CallStart,
-        parent: Option<ParentSpan>,
+        parent: Option<Parent>,
         emitter: Arc<Emitter>,
     ) -> Arc<Self> {
-        let (trace_id, parent_span_id, parent_flags) = match parent {
-            Some((trace_id, span_id, flags)) => (trace_id, span_id, Some(flags)),
-            None => (id::trace_id(), SpanId::INVALID, None),
+        let (trace_id, parent_span_id, parent_flags, agent) = match parent {
+            Some(parent) => (
+                parent.trace_id,
+                parent.span_id,
+                Some(parent.flags),
+                parent.agent,
+            ),
+            None => (id::trace_id(), SpanId::INVALID, None, None),
         };
         start.cut();
+        let agent = match start.operation {
+            Operation::Turn => start.name.as_ref().map(|name| name.as_str().into()),
+            _ => agent,
+        };
         let flags = emitter.flags(trace_id, parent_flags);
         let started = emitter.clock.now();
         Arc::new(Self {
@@ -124,6 +141,7 @@ impl Record {
             span_id: id::span_id(),
             parent_span_id,
             flags,
+            agent,
             start_time: emitter.clock.wall(started),
             started,
             open: Mutex::new(OpenState {
@@ -306,6 +324,28 @@ impl Record {
     /// Returns the span that the request named as its parent.
     pub(crate) fn remote_parent(&self) -> Option<&SpanContext> {
         self.start.ids.as_ref()?.parent.as_ref()
+    }
+}
+
+// === impl Annotations ===
+
+#[cfg(feature = "otlp")]
+impl Annotations {
+    pub(crate) fn estimated_size(&self) -> usize {
+        const SPAN_EVENT: usize = size_of::<SpanEvent>();
+        let message = self
+            .classification
+            .as_ref()
+            .and_then(|of| of.message.as_ref());
+        let span_events = self
+            .span_events
+            .iter()
+            .map(|event| SPAN_EVENT + event.name.len());
+        let content = self.content.as_deref().map(Attributes::estimated_size);
+        self.attributes.estimated_size()
+            + content.unwrap_or_default()
+            + message.map_or(0, String::len)
+            + span_events.sum::<usize>()
     }
 }
 

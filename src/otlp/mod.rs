@@ -25,6 +25,7 @@ mod sink;
 
 pub use self::{
     config::{OtlpConfig, Signal},
+    convert::{Decision, RecordView},
     delivery::{SignalStats, Stats, Undelivered},
     export::{ProbeError, ProbeErrorKind, probe},
     sink::{OtlpSink, OtlpSinkBuilder, from_env},

@@ -1,10 +1,11 @@
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
-        mpsc::{self, RecvTimeoutError},
+        mpsc::{self, Receiver, RecvTimeoutError},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -14,13 +15,17 @@ use opentelemetry::TraceId;
 use opentelemetry_sdk::{
     logs::LogExporter, metrics::exporter::PushMetricExporter, trace::SpanExporter,
 };
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::{
+    mpsc::{UnboundedSender, unbounded_channel},
+    oneshot,
+};
 
 use super::{
     config::{ConfigWithWarnings, Endpoint, OtlpConfig, Signal},
+    convert::{Decision, Processors, RecordView},
     delivery::{
-        Queue, Shared, Stats, Undelivered,
-        worker::{self, Command, Purpose, StartPipeline, Worker},
+        Command, Purpose, Shared, Stats, Undelivered,
+        worker::{self, StartPipeline, Worker},
     },
     export::{CUSTOM, Exporter, ProbeError, probe},
 };
@@ -65,13 +70,23 @@ struct Handle {
     /// False after a shutdown.
     is_enabled: AtomicBool,
     commands: UnboundedSender<Command>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<ExportThread>>,
+    /// What the shutdown returned.
+    delivered: Mutex<Option<Result<(), Undelivered>>>,
+    is_delivered: Condvar,
 }
 
-/// Builds an [`OtlpSink`] with custom exporters.
+struct ExportThread {
+    handle: JoinHandle<()>,
+    /// Disconnected when the thread ends.
+    ended: Receiver<Infallible>,
+}
+
+/// Builds an [`OtlpSink`] with processors and custom exporters.
 #[must_use = "a builder does nothing until it is started"]
 pub struct OtlpSinkBuilder {
     config: OtlpConfig,
+    processors: Processors,
     custom: BTreeMap<Signal, StartPipeline>,
 }
 
@@ -116,10 +131,11 @@ impl OtlpSink {
         Self::builder(config).start()
     }
 
-    /// Returns a builder, which takes custom exporters.
+    /// Returns a builder, which takes processors and custom exporters.
     pub fn builder(config: OtlpConfig) -> OtlpSinkBuilder {
         OtlpSinkBuilder {
             config,
+            processors: Processors::default(),
             custom: BTreeMap::new(),
         }
     }
@@ -157,26 +173,84 @@ impl OtlpSink {
 
     /// Exports all records that were accepted so far.
     ///
-    /// Blocks the thread for at most `timeout`. From async code, call it on a blocking thread.
+    /// Blocks the thread for at most `timeout`, and half a second more if an exporter blocks the export
+    /// thread. In async code, use [`flush_async`](Self::flush_async).
     ///
     /// # Errors
     ///
-    /// Returns [`Undelivered`] if records failed or are still pending.
+    /// Returns [`Undelivered`] if some of these records failed since the call, or are still pending. Two
+    /// flushes at once that wait for the same records both report them.
     pub fn flush(&self, timeout: Duration) -> Result<(), Undelivered> {
         self.0.request(timeout, Purpose::Flush)
     }
 
-    /// Closes the queue, exports all accepted records and ends the export thread.
+    /// Exports all records that were accepted so far, without blocking the thread.
     ///
-    /// Blocks the thread for at most `timeout`, then counts pending records as failed. A second shutdown
-    /// does nothing.
+    /// Works with any executor. Its own thread waits for the export, so each flush starts one.
     ///
     /// # Errors
     ///
-    /// Returns [`Undelivered`] if records failed or are still pending. It includes earlier failures that no
-    /// flush has reported.
+    /// As [`flush`](Self::flush).
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the flush goes on in the background. Nobody gets its result: the failures
+    /// that it reports are in [`stats`](Self::stats) alone.
+    pub async fn flush_async(&self, timeout: Duration) -> Result<(), Undelivered> {
+        self.in_background("flush", move |sink| sink.flush(timeout))
+            .await
+    }
+
+    /// Closes the queue, exports all accepted records, shuts custom exporters down and ends the export
+    /// thread.
+    ///
+    /// Blocks the thread for at most `timeout`, and half a second more if an exporter blocks the export
+    /// thread. Then pending records count as failed. In async code, use
+    /// [`shutdown_async`](Self::shutdown_async).
+    ///
+    /// A second shutdown waits for the first one and returns the same result.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Undelivered`] if records failed or are still pending, or if the export thread did not
+    /// respond in time. It includes earlier failures that no flush has reported.
     pub fn shutdown(&self, timeout: Duration) -> Result<(), Undelivered> {
         self.0.shutdown(timeout)
+    }
+
+    /// Shuts the sink down, without blocking the thread. Works with any executor.
+    ///
+    /// # Errors
+    ///
+    /// As [`shutdown`](Self::shutdown).
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the shutdown goes on in the background. A second shutdown waits for it and
+    /// returns its result.
+    pub async fn shutdown_async(&self, timeout: Duration) -> Result<(), Undelivered> {
+        self.in_background("shutdown", move |sink| sink.shutdown(timeout))
+            .await
+    }
+
+    /// Runs a blocking method on a thread of its own. The export thread cannot do it: an exporter may block
+    /// it past the deadline. Nor can a timer: the executor of the caller is unknown.
+    async fn in_background(
+        &self,
+        name: &str,
+        run: impl FnOnce(Self) -> Result<(), Undelivered> + Send + 'static,
+    ) -> Result<(), Undelivered> {
+        let (response, delivered) = oneshot::channel();
+        let sink = self.clone();
+        let thread = thread::Builder::new().name(format!("codex-telemetry-{name}"));
+        let started = thread.spawn(move || {
+            // The caller may have stopped waiting.
+            let _ = response.send(run(sink));
+        });
+        match started {
+            Ok(_) => delivered.await.unwrap_or_else(|_| self.0.no_response()),
+            Err(_) => self.0.no_response(),
+        }
     }
 }
 
@@ -219,20 +293,56 @@ impl fmt::Debug for OtlpSink {
 
 impl Handle {
     fn shutdown(&self, timeout: Duration) -> Result<(), Undelivered> {
-        if !self.is_enabled.swap(false, Relaxed) {
-            return Ok(());
+        if self.is_enabled.swap(false, Relaxed) {
+            self.begin_shutdown(timeout)
+        } else {
+            self.await_shutdown(timeout)
         }
+    }
+
+    /// Shuts down. Call it once.
+    fn begin_shutdown(&self, timeout: Duration) -> Result<(), Undelivered> {
+        let start = Instant::now();
         // Closed first: the response would not include later events.
         self.shared.queue.close();
         let delivered = self.request(timeout, Purpose::Shutdown);
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(thread) = thread.take()
+        let thread = lock(&self.thread).take();
+        if let Some(thread) = thread
             && !delivered.as_ref().is_err_and(Undelivered::is_timed_out)
         {
-            // The thread ends right after its response.
-            let _ = thread.join();
+            // It drops the exporters, which may take longer. Then it goes on alone.
+            let left = timeout
+                .saturating_add(GRACE)
+                .saturating_sub(start.elapsed());
+            if thread.ended.recv_timeout(left) == Err(RecvTimeoutError::Disconnected) {
+                let _ = thread.handle.join();
+            }
         }
+        *lock(&self.delivered) = Some(delivered.clone());
+        self.is_delivered.notify_all();
         delivered
+    }
+
+    /// Returns the result of the shutdown that has begun, or has ended.
+    fn await_shutdown(&self, timeout: Duration) -> Result<(), Undelivered> {
+        let delivered = lock(&self.delivered);
+        let timeout = timeout.saturating_add(GRACE);
+        let waited = self
+            .is_delivered
+            .wait_timeout_while(delivered, timeout, |delivered| delivered.is_none());
+        let (delivered, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let delivered = delivered.clone();
+        delivered.unwrap_or_else(|| self.no_response())
+    }
+
+    /// Returns the error of an export thread that did not respond.
+    fn no_response(&self) -> Result<(), Undelivered> {
+        let mut undelivered = Undelivered::timed_out();
+        let stats = self.shared.stats();
+        for signal in Signal::ALL {
+            undelivered.add(&self.shared, signal, 0, stats.of(signal).pending);
+        }
+        undelivered.into_result()
     }
 
     fn request(&self, timeout: Duration, purpose: Purpose) -> Result<(), Undelivered> {
@@ -270,7 +380,10 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if let Err(undelivered) = self.shutdown(DROP_TIMEOUT) {
+        // An earlier shutdown has reported its result.
+        if self.is_enabled.swap(false, Relaxed)
+            && let Err(undelivered) = self.begin_shutdown(DROP_TIMEOUT)
+        {
             tracing::warn!(
                 target: "codex_telemetry",
                 "the OTLP sink was dropped before everything was delivered; call \
@@ -280,30 +393,76 @@ impl Drop for Handle {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 // === impl OtlpSinkBuilder ===
 
 impl OtlpSinkBuilder {
+    /// Adds a processor, which can drop, change or enrich each span and each log record before it is exported.
+    /// Metrics are not processed.
+    ///
+    /// The processor runs on the export thread, once for each record; a retry sends the same record. It should not
+    /// block: all signals wait for it. Several processors run in the order in which they were added, and none sees
+    /// what an earlier one has dropped.
+    ///
+    /// If a processor panics, its record is not exported: a redaction that fails must not let the secret out. The
+    /// sink logs a warning for the first panic.
+    ///
+    /// ```
+    /// use codex_telemetry::{
+    ///     Operation, OtlpConfig, OtlpSink,
+    ///     otlp::{Decision, RecordView},
+    /// };
+    ///
+    /// let config = OtlpConfig::builder().endpoint("http://collector:4318").build()?;
+    /// let sink = OtlpSink::builder(config)
+    ///     .processor(|record: &mut RecordView<'_>| {
+    ///         record.set_attribute("deployment.environment.name", "staging");
+    ///         record.remove_attribute("codex.process.stderr_tail");
+    ///         if let Some(message) = record.message_mut() {
+    ///             *message = message.replace("/home/alice", "~");
+    ///         }
+    ///     })
+    ///     .processor(|record: &mut RecordView<'_>| match record.event().operation() {
+    ///         Operation::AttachmentCleanup => Decision::Drop,
+    ///         _ => Decision::Keep,
+    ///     })
+    ///     .start();
+    /// # drop(sink);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn processor<D: Into<Decision>>(
+        mut self,
+        processor: impl Fn(&mut RecordView<'_>) -> D + Send + Sync + 'static,
+    ) -> Self {
+        self.processors.add(processor);
+        self
+    }
+
     /// Sets a custom exporter of spans. It replaces the configured one, and exports spans even if the
     /// configuration disables traces.
     ///
-    /// The sink does not shut a custom exporter down, but drops it. If the exporter buffers, the
-    /// application has to flush it.
+    /// A shutdown of the sink calls the exporter's `shutdown` once, after the last export and on the export
+    /// thread. If that blocks, the sink's shutdown returns at its deadline with an error.
     pub fn span_exporter(self, exporter: impl SpanExporter + 'static) -> Self {
-        let exporter = Exporter::custom(exporter);
+        let exporter = Exporter::custom(exporter, SpanExporter::shutdown);
         self.custom(Signal::Traces, |worker| worker.start_traces(exporter))
     }
 
     /// Sets a custom exporter of log records, as [`span_exporter`](Self::span_exporter) does of spans.
     pub fn log_exporter(self, exporter: impl LogExporter + 'static) -> Self {
-        let exporter = Exporter::custom(exporter);
+        let exporter = Exporter::custom(exporter, LogExporter::shutdown);
         self.custom(Signal::Logs, |worker| worker.start_logs(exporter))
     }
 
     /// Sets a custom exporter of metrics, as [`span_exporter`](Self::span_exporter) does of spans.
     ///
-    /// Use cumulative temporality. With another one, the measurements of a failed export are lost.
+    /// Its temporality is used. With another one than cumulative, a failed export is sent again until it is
+    /// accepted or rejected.
     pub fn metric_exporter(self, exporter: impl PushMetricExporter) -> Self {
-        let exporter = Exporter::custom(exporter);
+        let exporter = Exporter::custom(exporter, PushMetricExporter::shutdown);
         self.custom(Signal::Metrics, |worker| worker.start_metrics(exporter))
     }
 
@@ -317,28 +476,36 @@ impl OtlpSinkBuilder {
     /// If the thread cannot be started, the sink logs a warning and is disabled.
     #[must_use]
     pub fn start(self) -> OtlpSink {
-        let Self { config, custom } = self;
+        let Self {
+            config,
+            processors,
+            custom,
+        } = self;
+        let config = config.into_instance();
         let custom_signals: Vec<_> = custom.keys().copied().collect();
-        let limits = config.limits();
-        let queue = Queue::new(limits.queue_capacity(), limits.spans.batch_size);
-        let shared = Arc::new(Shared::new(queue, |signal| {
+        let shared = Arc::new(Shared::new(config.limits(), |signal| {
             if custom_signals.contains(&signal) {
                 return Some(CUSTOM.to_owned());
             }
             Some(config.signal(signal)?.endpoint.to_string())
         }));
         let (commands, received) = unbounded_channel();
+        let (running, ended) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("codex-telemetry-otlp".to_owned())
             .spawn({
                 let (shared, config) = (Arc::clone(&shared), config.clone());
-                move || worker::run(shared, config, custom, received)
+                move || {
+                    worker::run(shared, config, processors, custom, received);
+                    drop(running);
+                }
             })
             .inspect_err(|error| {
                 tracing::warn!(
                     target: "codex_telemetry",
                     "the OTLP sink is disabled: its thread could not be started: {error}"
                 );
+                shared.queue.close();
             })
             .ok();
         OtlpSink(Arc::new(Handle {
@@ -347,7 +514,10 @@ impl OtlpSinkBuilder {
             custom: custom_signals,
             is_enabled: AtomicBool::new(thread.is_some()),
             commands,
-            thread: Mutex::new(thread),
+            // Without a thread there is nothing to shut down.
+            delivered: Mutex::new(thread.is_none().then_some(Ok(()))),
+            is_delivered: Condvar::new(),
+            thread: Mutex::new(thread.map(|handle| ExportThread { handle, ended })),
         }))
     }
 }

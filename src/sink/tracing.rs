@@ -1,20 +1,13 @@
 use tracing::{Level, enabled, event};
 
 use super::Sink;
-use crate::event::{Event, Outcome, millis};
+use crate::event::{Event, Severity, millis};
 
 /// A sink that emits each event through `tracing`, with the target `codex_telemetry::events`.
 ///
-/// | event | level |
-/// |---|---|
-/// | start | debug |
-/// | stop | info |
-/// | exception: cancelled | info |
-/// | exception: error | warn |
-/// | exception: panic | error |
-///
-/// The events belong to the caller's current `tracing` span; the sink creates no spans. They contain no
-/// attributes. The sink is disabled while no subscriber is interested in the target.
+/// The level of an event is its [severity](Event::severity). The events belong to the caller's current `tracing`
+/// span; the sink creates no spans. They contain no attributes. The sink is disabled while no subscriber is
+/// interested in the target.
 ///
 /// ```
 /// use codex_telemetry::{Call, Operation, TimingLayer, TracingSink};
@@ -60,11 +53,10 @@ impl TracingSink {
 impl Sink for TracingSink {
     fn emit(&self, event: Event) {
         // The level has to be constant at each call site.
-        match event.outcome() {
-            None => emit_at!(Level::DEBUG, event),
-            Some(Outcome::Ok | Outcome::Cancelled) => emit_at!(Level::INFO, event),
-            Some(Outcome::Error) => emit_at!(Level::WARN, event),
-            Some(Outcome::Panic) => emit_at!(Level::ERROR, event),
+        match event.severity() {
+            Severity::Info => emit_at!(Level::INFO, event),
+            Severity::Warn => emit_at!(Level::WARN, event),
+            Severity::Error => emit_at!(Level::ERROR, event),
         }
     }
 

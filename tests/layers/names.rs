@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fmt::Display};
 
-use codex_telemetry::{ErrorClass, EventKind, Operation, Originator, Outcome};
+use codex_telemetry::{ErrorClass, EventKind, Operation, Originator, Outcome, Severity};
 
 use crate::support::*;
 
@@ -107,7 +107,7 @@ fn an_event_has_the_name_of_its_operation_and_kind() {
 }
 
 #[test]
-fn outcomes_and_kinds_of_events_have_names() {
+fn outcomes_kinds_and_severities_of_events_have_names() {
     let names: Vec<_> = Outcome::ALL.iter().map(|it| it.as_str()).collect();
     assert_eq!(names, ["ok", "error", "cancelled", "panic"]);
     Outcome::ALL
@@ -117,6 +117,12 @@ fn outcomes_and_kinds_of_events_have_names() {
     let names: Vec<_> = EventKind::ALL.iter().map(|it| it.as_str()).collect();
     assert_eq!(names, ["start", "stop", "exception"]);
     EventKind::ALL
+        .iter()
+        .for_each(|it| assert_named(it, it.as_str()));
+
+    let names: Vec<_> = Severity::ALL.iter().map(|it| it.as_str()).collect();
+    assert_eq!(names, ["INFO", "WARN", "ERROR"]);
+    Severity::ALL
         .iter()
         .for_each(|it| assert_named(it, it.as_str()));
 

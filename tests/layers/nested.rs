@@ -68,6 +68,42 @@ async fn a_request_with_a_child_context_opens_a_child_call() {
 }
 
 #[test]
+fn the_calls_of_a_turn_have_its_agent() {
+    let sink = MemorySink::new();
+    let turns = TimingLayer::new(sink.clone()).layer(shows(|context| {
+        let tool = context.open_child(Operation::Tool, Some("shell".into()), None);
+        tool.open_child(Operation::Approval, None, None).finish();
+        let helper = tool.open_child(Operation::Turn, Some("helper".into()), None);
+        helper.open_child(Operation::Tool, None, None).finish();
+        helper.finish();
+        let unnamed = tool.open_child(Operation::Turn, None, None);
+        unnamed.open_child(Operation::Tool, None, None).finish();
+        unnamed.finish();
+        tool.finish();
+    }));
+    let turn = Call::new(Operation::Turn, ()).with_name("reviewer");
+    assert_eq!(call(turns, turn), Ok(42));
+
+    let ended = ended(&sink);
+    let agents: Vec<_> = ended.iter().map(Event::agent_name).collect();
+    let (reviewer, helper) = (Some("reviewer"), Some("helper"));
+    // The approval, the tool of the helper, the helper, that of the unnamed agent, that agent, the tool, the
+    // turn.
+    assert_eq!(
+        agents,
+        [reviewer, helper, helper, None, None, reviewer, reviewer]
+    );
+}
+
+#[test]
+fn a_call_outside_of_a_turn_has_no_agent() {
+    let (service, sink) = timed(answers());
+    let context = CallContext::new().with_traceparent(PARENT, None);
+    assert_eq!(call(service, request_with(context)), Ok(42));
+    assert_eq!(only(&sink).agent_name(), None);
+}
+
+#[test]
 fn a_service_can_open_a_child_call_by_itself() {
     let (service, sink) = timed(shows(|context| {
         let id = Some("item_1".into());

@@ -14,6 +14,7 @@ const SETTINGS: &[&str] = &[
     "CERTIFICATE",
     "CLIENT_CERTIFICATE",
     "CLIENT_KEY",
+    "INSECURE",
 ];
 const OTHERS: &[&str] = &[
     "CODEX_OTLP_ENABLE",
@@ -30,6 +31,37 @@ const OTHERS: &[&str] = &[
     "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
     "OTEL_BSP_SCHEDULE_DELAY",
     "OTEL_METRIC_EXPORT_INTERVAL",
+    "OTEL_TRACES_EXPORTER",
+    "OTEL_METRICS_EXPORTER",
+    "OTEL_LOGS_EXPORTER",
+    "OTEL_BSP_EXPORT_TIMEOUT",
+    "OTEL_BLRP_MAX_QUEUE_SIZE",
+    "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE",
+    "OTEL_BLRP_SCHEDULE_DELAY",
+    "OTEL_BLRP_EXPORT_TIMEOUT",
+    "OTEL_METRIC_EXPORT_TIMEOUT",
+    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+    "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+    "OTEL_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_SPAN_EVENT_COUNT_LIMIT",
+    "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
+    "OTEL_SEMCONV_STABILITY_OPT_IN",
+    "CODEX_OTLP_LOG_RECORDS",
+    "CODEX_OTLP_KEEP_FAILURES",
+    "CODEX_OTLP_MAX_AGE",
+    "CODEX_OTLP_QUEUE_BYTES",
+    "CODEX_OTLP_MESSAGE_BYTES",
+    "CODEX_OTLP_HEADERS_FILE",
+    "HTTP_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "REQUEST_METHOD",
 ];
 const PIECES: &[&str] = &[
     "http://",
@@ -64,6 +96,14 @@ const PIECES: &[&str] = &[
     "gzip",
     "traces",
     "metrics",
+    "logs",
+    "otlp",
+    "none",
+    "console",
+    "delta",
+    "ends",
+    "span_only",
+    "4096",
     "traceidratio",
     "0.5",
     "-",
@@ -134,7 +174,14 @@ fn arbitrary_variables_cause_no_panic_and_no_value_out_of_bounds() {
         for batch in [limits.spans, limits.logs] {
             assert!((1..=batch.queue_capacity).contains(&batch.batch_size));
             assert!(!batch.schedule_delay.is_zero());
+            assert!(
+                batch
+                    .export_timeout
+                    .is_none_or(|timeout| !timeout.is_zero())
+            );
         }
+        assert!(limits.queue_bytes >= 1024 && limits.message_bytes >= 1024);
+        assert!(!limits.max_age.is_zero() && !limits.metric_timeout.is_zero());
         assert!(!limits.metric_interval.is_zero());
         let signals = Signal::ALL.map(|signal| config.signal(signal));
         assert!(signals.iter().any(Option::is_some), "{variables:?}");

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use codex_telemetry::otlp::config::{
-    ConfigWithWarnings, OtlpConfig, OtlpConfigBuilder, Protocol, Sampler, Signal,
+    ConfigWithWarnings, HistogramAggregation, Limits, LogSelection, OtlpConfig, OtlpConfigBuilder,
+    Protocol, Sampler, Signal, Temporality,
 };
 use opentelemetry::KeyValue;
 
@@ -44,7 +45,17 @@ fn the_configuration_has_the_values_of_the_builder() {
         .queue_capacity(10)
         .batch_size(5)
         .schedule_delay(second)
-        .metric_interval(second * 3);
+        .metric_interval(second * 3)
+        .metric_timeout(second * 2)
+        .max_age(second * 4)
+        .queue_bytes(1 << 20)
+        .message_bytes(1 << 19)
+        .temporality(Temporality::Delta)
+        .histogram_aggregation(HistogramAggregation::Base2Exponential)
+        .log_selection(LogSelection::Ends)
+        .keep_failures(true)
+        .capture_content(true)
+        .latest_conventions(true);
     for (fact, expected) in [
         ("signals", "traces,metrics,logs"),
         ("metrics endpoint", "https://h/p/v1/metrics"),
@@ -59,13 +70,63 @@ fn the_configuration_has_the_values_of_the_builder() {
         ("service.name", "name"),
         ("a", "b"),
         ("sampler", "TraceIdRatio(0.5)"),
-        ("queue", "10"),
-        ("batch", "5"),
-        ("delay", "1000"),
+        ("traces queue", "10"),
+        ("traces batch", "5"),
+        ("traces delay", "1000"),
         ("interval", "3000"),
+        ("metric_timeout", "2000"),
+        ("traces age", "4000"),
+        ("logs age", "4000"),
+        ("queue_bytes", "1048576"),
+        ("message_bytes", "524288"),
+        ("temporality", "Delta"),
+        ("aggregation", "Base2Exponential"),
+        ("records", "Ends"),
+        ("failures", "true"),
+        ("content", "true"),
+        ("latest", "true"),
     ] {
         assert_eq!(facts(builder.clone(), [fact]), [expected], "{fact}");
     }
+}
+
+#[test]
+fn spans_and_log_records_can_have_different_limits() {
+    let mut limits = Limits::default();
+    limits.spans.queue_capacity = 100;
+    limits.logs.batch_size = 10;
+    limits.logs.export_timeout = Some(Duration::from_secs(1));
+    limits.logs.attributes.value_length = Some(0);
+    let builder = OtlpConfig::builder().limits(limits);
+    for (fact, expected) in [
+        ("traces queue", "100"),
+        ("logs queue", "16384"),
+        // The default is cut to the queue, a given size would be an error.
+        ("traces batch", "100"),
+        ("logs batch", "10"),
+        ("traces age", "300000"),
+        ("logs age", "1000"),
+        ("traces length", "none"),
+        ("logs length", "0"),
+    ] {
+        assert_eq!(facts(builder.clone(), [fact]), [expected], "{fact}");
+    }
+    // A later setter replaces both.
+    assert_eq!(
+        facts(builder.batch_size(9), ["traces batch", "logs batch"]),
+        ["9", "9"]
+    );
+}
+
+#[test]
+fn no_log_records_disable_the_signal() {
+    let builder = OtlpConfig::builder().log_selection(LogSelection::None);
+    assert_eq!(facts(builder.clone(), ["signals"]), ["traces,metrics"]);
+    let error = builder
+        .signals([Signal::Logs])
+        .build()
+        .expect_err("no signal is left");
+    assert_eq!(error.setting(), "signals");
 }
 
 #[test]
@@ -82,7 +143,10 @@ fn a_signal_is_enabled_by_name_or_by_its_own_endpoint() {
         ["metrics"]
     );
     assert_eq!(
-        facts(builder().queue_capacity(3), ["queue", "batch"]),
+        facts(
+            builder().queue_capacity(3),
+            ["traces queue", "traces batch"]
+        ),
         ["3", "3"]
     );
 }
@@ -91,6 +155,8 @@ fn a_signal_is_enabled_by_name_or_by_its_own_endpoint() {
 fn the_first_invalid_value_is_reported() {
     let b = OtlpConfig::builder;
     let long = Duration::MAX;
+    let mut logs_without_time = Limits::default();
+    logs_without_time.logs.export_timeout = Some(Duration::ZERO);
     for (builder, error) in [
         (
             b().endpoint("h"),
@@ -125,6 +191,30 @@ fn the_first_invalid_value_is_reported() {
         (
             b().queue_capacity(5).batch_size(6),
             "batch_size: larger than the queue",
+        ),
+        (
+            b().queue_bytes(1023),
+            "queue_bytes: invalid size: expected a whole number of bytes from 1024 to 1073741824",
+        ),
+        (
+            b().message_bytes(usize::MAX),
+            "message_bytes: invalid size: expected a whole number of bytes from 1024 to 1073741824",
+        ),
+        (
+            b().max_age(Duration::ZERO),
+            "max_age: invalid duration: expected more than 0 and at most 2147483647 ms",
+        ),
+        (
+            b().metric_timeout(long),
+            "metric_timeout: invalid duration: expected more than 0 and at most 2147483647 ms",
+        ),
+        (
+            b().limits(logs_without_time),
+            "export_timeout: invalid duration: expected more than 0 and at most 2147483647 ms",
+        ),
+        (
+            b().endpoint("collector:4317"),
+            "endpoint: invalid URL: expected http:// or https://",
         ),
         (
             b().sampler(Sampler::TraceIdRatio(f64::NAN)),

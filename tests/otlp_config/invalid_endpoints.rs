@@ -6,7 +6,12 @@ use crate::support::{ON, Row, check};
 fn the_signals_of_an_invalid_endpoint_are_not_exported() {
     for (value, invalid) in [
         ("nonsense", "expected http:// or https://"),
-        ("localhost:4318", "expected http:// or https://"),
+        ("http:4318", "expected http:// or https://"),
+        ("https:/h:4318", "malformed"),
+        ("collector/v1", "malformed"),
+        ("h:0", "invalid port"),
+        ("h:65536", "expected http:// or https://"),
+        (":4318", "missing host"),
         ("ftp://h", "expected http:// or https://"),
         ("http://", "malformed"),
         ("http:///v1", "malformed"),

@@ -79,14 +79,24 @@ fn a_number_out_of_bounds_falls_back_to_its_default() {
         "99999999999999999999999",
     ] {
         check_invalid(&[
-            ("OTEL_BSP_MAX_QUEUE_SIZE", value, COUNT, ("queue", "16384")),
+            (
+                "OTEL_BSP_MAX_QUEUE_SIZE",
+                value,
+                COUNT,
+                ("traces queue", "16384"),
+            ),
             (
                 "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
                 value,
                 COUNT,
-                ("batch", "512"),
+                ("traces batch", "512"),
             ),
-            ("OTEL_BSP_SCHEDULE_DELAY", value, MILLIS, ("delay", "5000")),
+            (
+                "OTEL_BSP_SCHEDULE_DELAY",
+                value,
+                MILLIS,
+                ("traces delay", "5000"),
+            ),
             (
                 "OTEL_METRIC_EXPORT_INTERVAL",
                 value,
@@ -105,7 +115,7 @@ fn a_number_out_of_bounds_falls_back_to_its_default() {
         "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
         "16385",
         "larger than the queue; the size of the queue is used",
-        ("batch", "16384"),
+        ("traces batch", "16384"),
     )]);
 }
 

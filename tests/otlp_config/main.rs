@@ -3,11 +3,15 @@
 
 mod arbitrary_variables;
 mod builder;
+mod content;
 mod documentation;
+mod exporters;
 mod invalid_connections;
 mod invalid_endpoints;
 mod invalid_values;
+mod limits;
 mod precedence;
+mod scheme;
 mod secrets;
 mod support;
 mod switch;

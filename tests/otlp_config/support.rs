@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use codex_telemetry::otlp::config::{ConfigWithWarnings, OtlpConfig, Signal, SignalConfig};
 
@@ -63,22 +63,55 @@ pub(crate) fn fact_of(with_warnings: &ConfigWithWarnings, fact: &str) -> String 
     };
     if let Some((signal, fact)) = fact.split_once(' ') {
         let known = |known: &Signal| known.as_str() == signal;
-        let signal = Signal::ALL.into_iter().find(known);
-        let config = config.signal(signal.expect("it is a signal"));
+        let signal = Signal::ALL.into_iter().find(known).expect("it is a signal");
+        if let Some(limit) = limit_of(config, signal, fact) {
+            return limit;
+        }
+        let config = config.signal(signal);
         return config.map_or("off".to_owned(), |signal| signal_fact(signal, fact));
     }
+    let limits = config.limits();
     match fact {
         "signals" => signals(config).join(","),
         "sampler" => format!("{:?}", config.sampler()),
-        "queue" => config.limits().spans.queue_capacity.to_string(),
-        "batch" => config.limits().spans.batch_size.to_string(),
-        "delay" => config.limits().spans.schedule_delay.as_millis().to_string(),
-        "interval" => config.limits().metric_interval.as_millis().to_string(),
+        "interval" => millis(limits.metric_interval),
+        "metric_timeout" => millis(limits.metric_timeout),
+        "queue_bytes" => limits.queue_bytes.to_string(),
+        "message_bytes" => limits.message_bytes.to_string(),
+        "span_events" => limits.span_events.to_string(),
+        "temporality" => format!("{:?}", config.temporality()),
+        "aggregation" => format!("{:?}", config.histogram_aggregation()),
+        "records" => format!("{:?}", config.log_selection()),
+        "failures" => config.keeps_failures().to_string(),
+        "content" => config.captures_content().to_string(),
+        "latest" => config.uses_latest_conventions().to_string(),
         key => {
             let found = config.resource().get(&key.to_owned().into());
             found.map_or("unset".to_owned(), |value| value.to_string())
         }
     }
+}
+
+/// Returns a limit of one signal.
+fn limit_of(config: &OtlpConfig, signal: Signal, fact: &str) -> Option<String> {
+    let limits = config.limits();
+    let batch = limits.batch(signal);
+    Some(match fact {
+        "queue" => batch.queue_capacity.to_string(),
+        "batch" => batch.batch_size.to_string(),
+        "delay" => millis(batch.schedule_delay),
+        "age" => millis(limits.max_age(signal)),
+        "attributes" => batch.attributes.count.to_string(),
+        "length" => match batch.attributes.value_length {
+            Some(length) => length.to_string(),
+            None => "none".to_owned(),
+        },
+        _ => return None,
+    })
+}
+
+fn millis(duration: Duration) -> String {
+    duration.as_millis().to_string()
 }
 
 fn signals(config: &OtlpConfig) -> Vec<&'static str> {

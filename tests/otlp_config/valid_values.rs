@@ -20,9 +20,9 @@ fn the_defaults_are_as_documented() {
         variables: &[ON],
         facts: &[
             ("sampler", "ParentBasedAlwaysOn"),
-            ("queue", "16384"),
-            ("batch", "512"),
-            ("delay", "5000"),
+            ("traces queue", "16384"),
+            ("traces batch", "512"),
+            ("traces delay", "5000"),
             ("interval", "60000"),
         ],
         warnings: &[],
@@ -97,17 +97,17 @@ fn valid_numbers_are_used() {
     for (name, fact, cases) in [
         (
             "OTEL_BSP_MAX_QUEUE_SIZE",
-            "queue",
+            "traces queue",
             ["513", "1048576", " 2048 "],
         ),
         (
             "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
-            "batch",
+            "traces batch",
             ["1", "16384", "8"],
         ),
         (
             "OTEL_BSP_SCHEDULE_DELAY",
-            "delay",
+            "traces delay",
             ["1", "2147483647", "200"],
         ),
         (
@@ -127,7 +127,7 @@ fn the_default_batch_size_is_at_most_the_queue_size() {
     check(&[Row {
         case: "the queue is small",
         variables: &[ON, ("OTEL_BSP_MAX_QUEUE_SIZE", "100")],
-        facts: &[("queue", "100"), ("batch", "100")],
+        facts: &[("traces queue", "100"), ("traces batch", "100")],
         warnings: &[],
     }]);
 }

@@ -41,7 +41,8 @@ async fn a_shell_call_is_a_tool_call_inside_the_turn() {
     assert_ok(tool);
     assert_eq!(tool.name(), "codex.tool.stop");
     assert_eq!(tool.call_name(), Some("command_execution"));
-    assert_eq!(tool.call_id(), Some(&*turn.items[0].id));
+    let item = tool.attribute(names::ITEM_ID).unwrap();
+    assert_eq!(item.as_str(), turn.items[0].id);
     assert_eq!(number(tool, names::EXIT_CODE), Some(0));
     // Two requests of ten tokens each.
     assert_eq!(number(calls.turn(), names::INPUT_TOKENS), Some(20));
@@ -117,7 +118,7 @@ async fn two_commands_at_once_are_two_tool_calls_that_overlap() {
         assert_ok(tool);
         assert_eq!(number(tool, names::EXIT_CODE), Some(0));
     }
-    assert_ne!(one.call_id(), two.call_id());
+    assert_ne!(one.attribute(names::ITEM_ID), two.attribute(names::ITEM_ID));
     assert!(
         two.start_time() < one.time(),
         "the first ended before the second began"

@@ -48,13 +48,13 @@ fn a_minimal_event_has_only_the_fields_that_every_event_has() {
     assert_eq!(
         start,
         format!(
-            r#"{{"event":"codex.turn.start","time":"2026-01-02T03:04:05.678901Z",{ids},"attempt":1}}"#
+            r#"{{"event":"codex.turn.start","time":"2026-01-02T03:04:05.678901Z","severity":"INFO",{ids},"attempt":1}}"#
         )
     );
     assert_eq!(
         end,
         format!(
-            r#"{{"event":"codex.turn.stop","time":"2026-01-02T03:04:05.678901Z","duration_ms":0.0,"outcome":"ok",{ids},"attempt":1}}"#
+            r#"{{"event":"codex.turn.stop","time":"2026-01-02T03:04:05.678901Z","severity":"INFO","duration_ms":0.0,"outcome":"ok",{ids},"attempt":1}}"#
         )
     );
 }
@@ -87,12 +87,14 @@ fn a_full_event_has_every_field() {
     let fields = r#""originator":"sdk","trace_id":"0af7651916cd43dd8448eb211c80319c","span_id":"SPAN","parent_span_id":"b7ad6b7169203331","name":"shell","thread_id":"thread","turn_id":"turn","call_id":"call","attempt":2"#;
     assert_eq!(
         start,
-        format!(r#"{{"event":"codex.tool.start","time":"2026-01-02T03:04:05.678901Z",{fields}}}"#)
+        format!(
+            r#"{{"event":"codex.tool.start","time":"2026-01-02T03:04:05.678901Z","severity":"INFO",{fields}}}"#
+        )
     );
     assert_eq!(
         end,
         format!(
-            r#"{{"event":"codex.tool.exception","time":"2026-01-02T03:04:06.913468Z","duration_ms":1234.567,"outcome":"error","error_class":"rate_limit","error_message":"slow \"down\"\n","retry_after_ms":1500.0,{fields},"attributes":{{"gen_ai.usage.input_tokens":10}},"span_events":[{{"name":"retry","time":"2026-01-02T03:04:05.679901Z"}}]}}"#
+            r#"{{"event":"codex.tool.exception","time":"2026-01-02T03:04:06.913468Z","severity":"WARN","duration_ms":1234.567,"outcome":"error","error_class":"rate_limit","error_message":"slow \"down\"\n","retry_after_ms":1500.0,{fields},"attributes":{{"gen_ai.usage.input_tokens":10}},"span_events":[{{"name":"retry","time":"2026-01-02T03:04:05.679901Z"}}]}}"#
         )
     );
 }
@@ -104,7 +106,7 @@ fn a_cancelled_call_has_the_outcome_and_class_cancelled() {
     });
     assert_eq!(
         end,
-        r#"{"event":"codex.turn.exception","time":"2026-01-02T03:04:05.698901Z","duration_ms":20.0,"outcome":"cancelled","error_class":"cancelled","trace_id":"0af7651916cd43dd8448eb211c80319c","span_id":"SPAN","parent_span_id":"b7ad6b7169203331","attempt":1}"#
+        r#"{"event":"codex.turn.exception","time":"2026-01-02T03:04:05.698901Z","severity":"INFO","duration_ms":20.0,"outcome":"cancelled","error_class":"cancelled","trace_id":"0af7651916cd43dd8448eb211c80319c","span_id":"SPAN","parent_span_id":"b7ad6b7169203331","attempt":1}"#
     );
 }
 

@@ -101,7 +101,7 @@ fn end(outcome: Outcome) -> Recorded {
     });
     let mut events = subscriber.events();
     assert_eq!(events.len(), 2, "{events:?}");
-    assert_eq!(events[0].level, Level::DEBUG);
+    assert_eq!(events[0].level, Level::INFO);
     assert_eq!(events[0].fields["event"], "codex.turn.start");
     assert!(events.iter().all(|event| event.target == TARGET));
     events.remove(1)

@@ -2,7 +2,7 @@ use std::{future::ready, time::Duration};
 
 use codex_telemetry::{
     ApprovalLayer, ApprovalRequest, BoxError, CallContext, Clock, Decision, ErrorClass, EventKind,
-    Operation, TimingLayer, ToolCall,
+    Operation, TimingLayer, ToolCall, event::names,
 };
 use serde_json::json;
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
@@ -83,4 +83,33 @@ async fn an_approval_that_times_out_is_cancelled_before_the_tool_call_ends() {
             (Operation::Tool, ErrorClass::ApprovalDenied),
         ]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_tells_how_long_it_waited_for_its_approval_however_the_wait_ended() {
+    const WAIT: Duration = Duration::from_secs(7);
+    for decision in [Decision::Allow, Decision::deny("no")] {
+        let sink = MemorySink::new();
+        let slow = service_fn(move |_: ApprovalRequest| {
+            let decision = decision.clone();
+            async move {
+                tokio::time::sleep(WAIT).await;
+                Ok::<_, BoxError>(decision)
+            }
+        });
+        let guarded = ApprovalLayer::new(slow, DEADLINE).layer(echo());
+        let service = layered(&sink, only("echo", guarded));
+        let call = || service.clone().oneshot(ToolCall::new("echo", json!(1)));
+        let _ = call().await;
+        // The caller gives up after a second.
+        tokio::time::timeout(Duration::from_secs(1), call())
+            .await
+            .unwrap_err();
+        let events = sink.events();
+        let ended = events.iter().filter(|event| event.kind().is_terminal());
+        let waits: Vec<_> = ended
+            .map(|event| event.attribute(names::APPROVAL_WAIT).cloned())
+            .collect();
+        assert_eq!(waits, [Some(7000.0.into()), Some(1000.0.into())]);
+    }
 }

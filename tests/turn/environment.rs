@@ -7,8 +7,9 @@ use codex_telemetry::turn::{Sandbox, TurnRequest};
 use crate::{request::echoed_by, support::fake_codex};
 
 /// What the telemetry export of this program keeps for itself.
-const CREDENTIALS: [&str; 6] = [
+const CREDENTIALS: [&str; 7] = [
     "CODEX_OTLP_HEADERS",
+    "CODEX_OTLP_HEADERS_FILE",
     "CODEX_OTLP_KEYFILE",
     "OTEL_EXPORTER_OTLP_HEADERS",
     "OTEL_EXPORTER_OTLP_TRACES_HEADERS",

@@ -87,8 +87,10 @@ async fn concurrent_tools_are_matched_by_their_items() {
         .iter()
         .map(|tool| {
             assert_eq!(tool.parent_span_id(), Some(turn.span_id()));
+            // The id of an item is not the model's id of a call.
+            assert_eq!(tool.call_id(), None);
             (
-                tool.call_id().unwrap(),
+                tool.attribute(names::ITEM_ID).unwrap().as_str(),
                 tool.call_name().unwrap(),
                 tool.error_class().unwrap(),
             )
@@ -97,9 +99,13 @@ async fn concurrent_tools_are_matched_by_their_items() {
     assert_eq!(
         failures,
         [
-            ("item_1", "command_execution", ErrorClass::ToolFailed),
-            ("item_0", "command_execution", ErrorClass::SandboxDenied),
-            ("item_2", "read", ErrorClass::ToolFailed),
+            ("item_1".into(), "command_execution", ErrorClass::ToolFailed),
+            (
+                "item_0".into(),
+                "command_execution",
+                ErrorClass::SandboxDenied,
+            ),
+            ("item_2".into(), "read", ErrorClass::ToolFailed),
         ]
     );
     assert_eq!(tools[0].attribute(names::EXIT_CODE), Some(&7.into()));

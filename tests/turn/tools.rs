@@ -56,3 +56,23 @@ async fn an_item_that_is_no_tool_is_no_call() {
         assert_eq!(tools(&item).await, [], "{kind}");
     }
 }
+
+#[tokio::test]
+async fn a_turn_tells_how_many_tools_it_called() {
+    let stack = Stack::new(fake_codex());
+    let item = |stage: &str, id: &str, kind: &str| {
+        format!(r#"echo '{{"type":"item.{stage}","item":{{"id":"{id}","type":"{kind}"}}}}'"#)
+    };
+    let script = [
+        item("started", "a", "command_execution"),
+        item("completed", "a", "command_execution"),
+        item("completed", "b", "file_change"),
+        item("completed", "c", "agent_message"),
+        // It never ends.
+        item("started", "d", "command_execution"),
+        r#"echo '{"type":"turn.completed"}'"#.to_owned(),
+    ];
+    stack.run(request(&script.join("\n"))).await.unwrap();
+    let turn = stack.turn_event();
+    assert_eq!(turn.attribute(names::TOOL_CALLS), Some(&3.into()));
+}

@@ -1,3 +1,7 @@
+use opentelemetry_sdk::metrics;
+
+use super::value::{InvalidValue, parse_keyword};
+
 /// What the points of sums and histograms report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -20,4 +24,40 @@ pub enum HistogramAggregation {
     ExplicitBucket,
     /// With exponential buckets, whose scale follows the values.
     Base2Exponential,
+}
+
+// === impl Temporality ===
+
+impl Temporality {
+    pub(super) fn parse(text: &str) -> Result<Self, InvalidValue> {
+        const TEMPORALITIES: &[(&str, Temporality)] = &[
+            ("cumulative", Temporality::Cumulative),
+            ("delta", Temporality::Delta),
+            ("lowmemory", Temporality::LowMemory),
+        ];
+        parse_keyword("temporality", TEMPORALITIES, text)
+    }
+}
+
+impl From<Temporality> for metrics::Temporality {
+    fn from(temporality: Temporality) -> Self {
+        match temporality {
+            Temporality::Cumulative => Self::Cumulative,
+            Temporality::Delta => Self::Delta,
+            Temporality::LowMemory => Self::LowMemory,
+        }
+    }
+}
+
+// === impl HistogramAggregation ===
+
+impl HistogramAggregation {
+    pub(super) fn parse(text: &str) -> Result<Self, InvalidValue> {
+        use HistogramAggregation::{Base2Exponential, ExplicitBucket};
+        const AGGREGATIONS: &[(&str, HistogramAggregation)] = &[
+            ("explicit_bucket_histogram", ExplicitBucket),
+            ("base2_exponential_bucket_histogram", Base2Exponential),
+        ];
+        parse_keyword("aggregation", AGGREGATIONS, text)
+    }
 }

@@ -4,10 +4,12 @@ use http::HeaderMap;
 use opentelemetry::KeyValue;
 
 use super::{
-    ClientCertificate, ConfigError, Endpoint, HistogramAggregation, Limits, LogSelection,
-    OtlpConfig, Protocol, Sampler, Signal, SignalConfig, Temporality, Tls,
-    otlp_config::{REQUEST_TIMEOUT, SERVICE_NAME, default_resource_attributes},
-    value::{InvalidValue, check_count, check_duration, check_ratio, insert_header},
+    BatchLimits, ClientCertificate, ConfigError, Endpoint, HeaderSource, HistogramAggregation,
+    Limits, LogSelection, OtlpConfig, Protocol, Sampler, Signal, SignalConfig, Temporality, Tls,
+    otlp_config::{REQUEST_TIMEOUT, Settings},
+    proxy,
+    resource::{SERVICE_NAME, default_resource_attributes},
+    value::{InvalidValue, check_duration, check_ratio, insert_header},
 };
 
 /// Builds an [`OtlpConfig`] without reading the environment.
@@ -42,20 +44,15 @@ pub struct OtlpConfigBuilder {
     /// In the order of [`Signal::ALL`].
     signal_endpoints: [Option<Endpoint>; 3],
     headers: HeaderMap,
+    header_source: Option<HeaderSource>,
+    proxy: Option<Endpoint>,
     protocol: Protocol,
     timeout: Option<Duration>,
     gzip: bool,
     tls: Tls,
     signals: Option<Vec<Signal>>,
     resource_attributes: Vec<KeyValue>,
-    sampler: Sampler,
-    limits: Limits,
-    batch_size: Option<usize>,
-    temporality: Temporality,
-    histogram_aggregation: HistogramAggregation,
-    log_selection: LogSelection,
-    keeps_failures: bool,
-    captures_content: bool,
+    settings: Settings,
     error: Option<ConfigError>,
 }
 
@@ -89,6 +86,60 @@ impl OtlpConfigBuilder {
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let inserted = insert_header(&mut self.headers, name, value);
         self.check("header", inserted);
+        self
+    }
+
+    /// Sets a file of headers, such as credentials that expire. It is read before each request, and has the
+    /// syntax of `CODEX_OTLP_HEADERS`. Its headers replace those of [`header`](Self::header) with the same
+    /// name.
+    ///
+    /// While the file is missing or invalid, the headers that were read last are sent. If there are none
+    /// yet, requests wait for them. It replaces [`headers_with`](Self::headers_with).
+    pub fn headers_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.header_source = Some(HeaderSource::File(path.into()));
+        self
+    }
+
+    /// Sets a function that returns headers, such as credentials that expire. Its headers replace those of
+    /// [`header`](Self::header) with the same name.
+    ///
+    /// The export thread calls it before each request, so it should return quickly. Its panics are caught.
+    /// If it returns an error, which is shown and must not contain secrets, the headers of the last call
+    /// are sent. If there are none yet, requests wait for them. It replaces
+    /// [`headers_file`](Self::headers_file).
+    ///
+    /// ```
+    /// use codex_telemetry::otlp::OtlpConfig;
+    ///
+    /// fn current_token() -> Result<String, String> {
+    ///     Ok("s3cret".to_owned())
+    /// }
+    ///
+    /// let config = OtlpConfig::builder()
+    ///     .headers_with(|| Ok([("authorization", format!("Bearer {}", current_token()?))]))
+    ///     .build()?;
+    /// # let _ = config;
+    /// # Ok::<(), codex_telemetry::otlp::config::ConfigError>(())
+    /// ```
+    pub fn headers_with<H, N, V>(
+        mut self,
+        callback: impl Fn() -> Result<H, String> + Send + Sync + 'static,
+    ) -> Self
+    where
+        H: IntoIterator<Item = (N, V)>,
+        N: AsRef<str>,
+        V: AsRef<str>,
+    {
+        self.header_source = Some(HeaderSource::callback(callback));
+        self
+    }
+
+    /// Sets the URL of an HTTP proxy, which may contain user and password. The default is none, whatever
+    /// the environment says.
+    ///
+    /// Requests to an `https` endpoint go through a tunnel. gRPC to an `http` endpoint ignores the proxy.
+    pub fn proxy(mut self, url: &str) -> Self {
+        self.proxy = self.check("proxy", proxy::parse(url));
         self
     }
 
@@ -151,93 +202,113 @@ impl OtlpConfigBuilder {
     pub fn sampler(mut self, mut sampler: Sampler) -> Self {
         let ratio = sampler.ratio_mut().map_or(1.0, |ratio| *ratio);
         self.check("sampler", check_ratio(ratio));
-        self.sampler = sampler;
+        self.settings.sampler = sampler;
+        self
+    }
+
+    /// Sets all limits. Those of spans and of log records can differ.
+    ///
+    /// ```
+    /// use codex_telemetry::otlp::config::{Limits, OtlpConfig};
+    ///
+    /// let mut limits = Limits::default();
+    /// limits.logs.batch_size = 100;
+    /// limits.spans.attributes.value_length = Some(1024);
+    /// let config = OtlpConfig::builder().limits(limits).build()?;
+    /// assert_eq!(config.limits(), limits);
+    /// # Ok::<(), codex_telemetry::otlp::config::ConfigError>(())
+    /// ```
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.settings.limits = limits;
         self
     }
 
     /// Sets the maximum number of events in the queue.
     pub fn queue_capacity(mut self, events: usize) -> Self {
-        self.check("queue_capacity", check_count(events));
-        self.limits.spans.queue_capacity = events;
-        self.limits.logs.queue_capacity = events;
+        self.settings.limits.spans.queue_capacity = events;
+        self.settings.limits.logs.queue_capacity = events;
         self
     }
 
     /// Sets the maximum number of spans or log records in one request.
     pub fn batch_size(mut self, records: usize) -> Self {
-        self.batch_size = self.check("batch_size", check_count(records));
+        self.settings.limits.spans.batch_size = records;
+        self.settings.limits.logs.batch_size = records;
         self
     }
 
     /// Sets how long spans and log records wait for a batch to fill.
     pub fn schedule_delay(mut self, delay: Duration) -> Self {
-        self.check("schedule_delay", check_duration(delay));
-        self.limits.spans.schedule_delay = delay;
-        self.limits.logs.schedule_delay = delay;
+        self.settings.limits.spans.schedule_delay = delay;
+        self.settings.limits.logs.schedule_delay = delay;
         self
     }
 
     /// Sets the interval between two exports of metrics.
     pub fn metric_interval(mut self, interval: Duration) -> Self {
-        self.check("metric_interval", check_duration(interval));
-        self.limits.metric_interval = interval;
+        self.settings.limits.metric_interval = interval;
         self
     }
 
     /// Sets the maximum size of the events that wait for their export, in bytes.
     pub fn queue_bytes(mut self, bytes: usize) -> Self {
-        self.limits.queue_bytes = bytes;
+        self.settings.limits.queue_bytes = bytes;
         self
     }
 
     /// Sets the maximum size of a request before its compression, in bytes.
     pub fn message_bytes(mut self, bytes: usize) -> Self {
-        self.limits.message_bytes = bytes;
+        self.settings.limits.message_bytes = bytes;
         self
     }
 
-    /// Sets how long an export is retried, from its first attempt on.
+    /// Sets how long an export of spans or log records is retried, from its first attempt on.
     pub fn max_age(mut self, age: Duration) -> Self {
-        self.check("max_age", check_duration(age));
-        self.limits.max_age = age;
+        self.settings.limits.max_age = age;
         self
     }
 
     /// Sets the time limit of one request with metrics.
     pub fn metric_timeout(mut self, timeout: Duration) -> Self {
-        self.check("metric_timeout", check_duration(timeout));
-        self.limits.metric_timeout = timeout;
+        self.settings.limits.metric_timeout = timeout;
         self
     }
 
     /// Sets what the points of sums and histograms report.
     pub fn temporality(mut self, temporality: Temporality) -> Self {
-        self.temporality = temporality;
+        self.settings.temporality = temporality;
         self
     }
 
     /// Sets how histograms are exported.
     pub fn histogram_aggregation(mut self, aggregation: HistogramAggregation) -> Self {
-        self.histogram_aggregation = aggregation;
+        self.settings.histogram_aggregation = aggregation;
         self
     }
 
-    /// Sets which log records are exported.
+    /// Sets which log records are exported. [`LogSelection::None`] disables the signal.
     pub fn log_selection(mut self, selection: LogSelection) -> Self {
-        self.log_selection = selection;
+        self.settings.log_selection = selection;
         self
     }
 
     /// Sets whether the spans of a failed trace are exported even if the trace was not sampled.
     pub fn keep_failures(mut self, keep: bool) -> Self {
-        self.keeps_failures = keep;
+        self.settings.keeps_failures = keep;
         self
     }
 
     /// Sets whether spans have the contents of messages and of tool calls: prompts, answers, arguments and
     /// results. They may be confidential.
     pub fn capture_content(mut self, capture: bool) -> Self {
-        self.captures_content = capture;
+        self.settings.captures_content = capture;
+        self
+    }
+
+    /// Sets whether only the latest conventions for generative AI are used, without the metric
+    /// `gen_ai.client.token.usage` of older ones.
+    pub fn latest_conventions(mut self, latest: bool) -> Self {
+        self.settings.latest_conventions = latest;
         self
     }
 
@@ -249,13 +320,14 @@ impl OtlpConfigBuilder {
     /// duration, gRPC without the crate feature `grpc`, a batch size above the queue capacity, or no
     /// signal at all.
     pub fn build(mut self) -> Result<OtlpConfig, ConfigError> {
-        let mut limits = self.limits;
+        let limits = &mut self.settings.limits;
         for batch in [&mut limits.spans, &mut limits.logs] {
-            let default = batch.batch_size.min(batch.queue_capacity);
-            batch.batch_size = self.batch_size.unwrap_or(default);
-            if batch.batch_size > batch.queue_capacity {
-                self.check::<()>("batch_size", Err("larger than the queue".into()));
+            if batch.batch_size == BatchLimits::default().batch_size {
+                batch.batch_size = batch.batch_size.min(batch.queue_capacity);
             }
+        }
+        if let Err((setting, invalid)) = limits.check() {
+            self.check::<()>(setting, Err(invalid));
         }
         let signals = Signal::ALL.map(|signal| self.signal(signal));
         if signals.iter().all(Option::is_none) {
@@ -268,20 +340,16 @@ impl OtlpConfigBuilder {
             None => Ok(OtlpConfig {
                 signals,
                 resource_attributes,
-                sampler: self.sampler,
-                limits,
-                temporality: self.temporality,
-                histogram_aggregation: self.histogram_aggregation,
-                log_selection: self.log_selection,
-                keeps_failures: self.keeps_failures,
-                captures_content: self.captures_content,
+                settings: self.settings,
             }),
         }
     }
 
     fn signal(&self, signal: Signal) -> Option<SignalConfig> {
         let signals = self.signals.as_deref().unwrap_or(&Signal::ALL);
-        if !signals.contains(&signal) {
+        let has_records =
+            signal != Signal::Logs || self.settings.log_selection != LogSelection::None;
+        if !signals.contains(&signal) || !has_records {
             return None;
         }
         let endpoint = match (&self.signal_endpoints[signal as usize], &self.endpoint) {
@@ -290,9 +358,13 @@ impl OtlpConfigBuilder {
             (None, None) if self.signal_endpoints.iter().any(Option::is_some) => return None,
             (None, None) => Endpoint::local(signal, self.protocol),
         };
+        let proxy = self.proxy.clone();
+        let proxy = proxy.filter(|_| proxy::is_possible(&endpoint, self.protocol));
         Some(SignalConfig {
             endpoint,
             headers: self.headers.clone(),
+            header_source: self.header_source.clone(),
+            proxy,
             protocol: self.protocol,
             timeout: self.timeout.unwrap_or(REQUEST_TIMEOUT),
             gzip: self.gzip,

@@ -32,6 +32,21 @@ impl Endpoint {
             .map_err(|why| format!("invalid URL: {why}").into())
     }
 
+    /// Returns whether the text has no scheme, but a host and a port: `collector:4317`.
+    pub(super) fn is_host_and_port(text: &str) -> bool {
+        if text.contains("://") {
+            return false;
+        }
+        let authority = text.split(['/', '?']).next().unwrap_or_default();
+        authority.rsplit_once(':').is_some_and(|(host, port)| {
+            // Without the slashes, `http:4318` is a mistyped URL.
+            let is_scheme = ["http", "https"]
+                .iter()
+                .any(|scheme| host.eq_ignore_ascii_case(scheme));
+            !is_scheme && port.parse::<u16>().is_ok()
+        })
+    }
+
     /// Returns the URL with its scheme in lower case, or why it is invalid.
     fn check(text: &str) -> Result<String, &'static str> {
         if text.len() > MAX_LEN {
@@ -61,6 +76,13 @@ impl Endpoint {
         // The check for TLS compares the scheme in lower case.
         let (scheme, rest) = text.split_once("://").ok_or("malformed")?;
         Ok(format!("{}://{rest}", scheme.to_ascii_lowercase()))
+    }
+
+    /// Returns the host and the port that requests are sent to.
+    pub(crate) fn server(&self) -> Option<(String, u16)> {
+        let url = Url::parse(&self.url).ok()?;
+        let host = url.host_str()?.trim_matches(['[', ']']);
+        Some((host.to_owned(), url.port_or_known_default()?))
     }
 
     /// Returns the endpoint of a signal below this base URL. gRPC appends no path.

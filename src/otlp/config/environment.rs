@@ -1,25 +1,33 @@
-use std::{collections::BTreeMap, env, ffi::OsString, path::PathBuf};
+use std::{env, ffi::OsString, path::PathBuf};
 
 use http::HeaderMap;
 use opentelemetry::KeyValue;
 
 use super::{
-    BatchLimits, ClientCertificate, ConfigError, Endpoint, HistogramAggregation, Limits,
-    LogSelection, OtlpConfig, Protocol, Sampler, Signal, SignalConfig, Temporality, Tls,
-    otlp_config::{self, REQUEST_TIMEOUT, default_resource_attributes},
+    ClientCertificate, ConfigError, Endpoint, HeaderSource, HistogramAggregation, LogSelection,
+    OtlpConfig, Protocol, Sampler, Signal, SignalConfig, Temporality, Tls,
+    otlp_config::{REQUEST_TIMEOUT, Settings},
+    proxy,
+    resource::{self, default_resource_attributes},
     value::{
-        InvalidValue, parse_attributes, parse_bool, parse_compression, parse_count, parse_headers,
+        InvalidValue, parse_attributes, parse_bool, parse_compression, parse_headers,
         parse_keyword, parse_millis, parse_ratio, parse_switch,
     },
+    variables::{Environment, Setting, variables},
 };
 
-// All variables. `docs/otlp.md` describes them.
+// The variables, except those of the limits. `docs/otlp.md` describes them all.
 
 const ENABLE: &str = "CODEX_OTLP_ENABLE";
 const SDK_DISABLED: &str = "OTEL_SDK_DISABLED";
 const SIGNALS: &str = "CODEX_OTLP_SIGNALS";
+/// The `*` stands for the signal.
+const EXPORTER: &str = "OTEL_*_EXPORTER";
 const ENDPOINT: Setting = ["CODEX_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_*ENDPOINT"];
+/// Has no variable of this crate, whose endpoint can have a scheme.
+const INSECURE: Setting = ["", "OTEL_EXPORTER_OTLP_*INSECURE"];
 const HEADERS: Setting = ["CODEX_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_*HEADERS"];
+const HEADERS_FILE: &str = "CODEX_OTLP_HEADERS_FILE";
 const PROTOCOL: Setting = ["CODEX_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_*PROTOCOL"];
 const TIMEOUT: Setting = ["CODEX_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_*TIMEOUT"];
 const COMPRESSION: Setting = ["CODEX_OTLP_COMPRESSION", "OTEL_EXPORTER_OTLP_*COMPRESSION"];
@@ -33,14 +41,31 @@ const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
 const RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
 const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
 const SAMPLER_ARG: &str = "OTEL_TRACES_SAMPLER_ARG";
-const QUEUE_SIZE: &str = "OTEL_BSP_MAX_QUEUE_SIZE";
-const BATCH_SIZE: &str = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE";
-const SCHEDULE_DELAY: &str = "OTEL_BSP_SCHEDULE_DELAY";
-const METRIC_INTERVAL: &str = "OTEL_METRIC_EXPORT_INTERVAL";
+const TEMPORALITY: &str = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+const AGGREGATION: &str = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
+const LOG_RECORDS: &str = "CODEX_OTLP_LOG_RECORDS";
+const KEEP_FAILURES: &str = "CODEX_OTLP_KEEP_FAILURES";
+const CONTENT: &str = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT";
+const OPT_IN: &str = "OTEL_SEMCONV_STABILITY_OPT_IN";
 
-/// The variables of a setting that each signal has: that of this crate, and the standard ones. The `*` of
-/// these stands for the signal and `_`, or for nothing.
-type Setting = [&'static str; 2];
+/// An exporter that a variable names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Exporter {
+    Otlp,
+    None,
+    /// Another exporter of the OpenTelemetry specification.
+    Other,
+}
+
+const EXPORTERS: &[(&str, Exporter)] = &[
+    ("otlp", Exporter::Otlp),
+    ("none", Exporter::None),
+    ("console", Exporter::Other),
+    ("logging", Exporter::Other),
+    ("otlp/stdout", Exporter::Other),
+    ("prometheus", Exporter::Other),
+    ("zipkin", Exporter::Other),
+];
 
 /// A configuration from environment variables, with a warning for each invalid variable.
 ///
@@ -60,12 +85,6 @@ pub struct ConfigWithWarnings {
     /// One warning for each invalid variable. Variables that are not needed are not checked: there are no
     /// warnings while the export is off.
     pub warnings: Vec<ConfigError>,
-}
-
-/// The environment variables, and the warnings about those that were read so far.
-struct Environment {
-    variables: BTreeMap<String, OsString>,
-    warnings: Vec<ConfigError>,
 }
 
 impl OtlpConfig {
@@ -112,67 +131,92 @@ impl Environment {
     fn config(&mut self) -> Option<OtlpConfig> {
         let switch = self.read(ENABLE, parse_switch);
         let enabled = switch == Some(true);
-        let has_endpoint = |signal: &Signal| self.first(ENDPOINT, *signal).is_some();
-        if switch == Some(false) || !(enabled || Signal::ALL.iter().any(has_endpoint)) {
+        let has_endpoint = |signal| self.first(ENDPOINT, signal).is_some();
+        let mut is_on = Signal::ALL.map(|signal| enabled || has_endpoint(signal));
+        if switch == Some(false) || !is_on.contains(&true) {
             return None;
         }
         if !enabled && self.read(SDK_DISABLED, parse_bool) == Some(true) {
             return None;
         }
-        let selected = self.selected_signals();
+        self.select(&mut is_on);
+        let mut log_selection = LogSelection::default();
+        let logs = &mut is_on[Signal::Logs as usize];
+        if *logs {
+            self.set(&mut log_selection, LOG_RECORDS, LogSelection::parse);
+            *logs = log_selection != LogSelection::None;
+        }
+
         let signals = Signal::ALL.map(|signal| {
-            let is_selected = selected.contains(&signal);
-            is_selected.then(|| self.signal(signal, enabled)).flatten()
+            let is_on = is_on[signal as usize];
+            is_on.then(|| self.signal(signal)).flatten()
         });
-        let is_exported = |signal| signals[signal as usize].is_some();
-        if !Signal::ALL.into_iter().any(is_exported) {
+        let [traces, metrics, logs] = signals.each_ref().map(Option::is_some);
+        if !(traces || metrics || logs) {
             return None;
         }
-        let limits = self.limits(is_exported(Signal::Metrics));
-        let sampler = is_exported(Signal::Traces).then(|| self.sampler());
+        let mut settings = Settings {
+            limits: self.limits(traces, metrics, logs),
+            log_selection,
+            ..Settings::default()
+        };
+        if traces {
+            settings.sampler = self.sampler();
+            self.set(&mut settings.keeps_failures, KEEP_FAILURES, parse_switch);
+            self.set(&mut settings.captures_content, CONTENT, parse_capture);
+        }
+        if metrics {
+            let aggregation = &mut settings.histogram_aggregation;
+            self.set(aggregation, AGGREGATION, HistogramAggregation::parse);
+            self.set(&mut settings.temporality, TEMPORALITY, Temporality::parse);
+            self.set(&mut settings.latest_conventions, OPT_IN, parse_opt_in);
+        }
         Some(OtlpConfig {
-            resource_attributes: self.resource_attributes(),
             signals,
-            sampler: sampler.unwrap_or_default(),
-            limits,
-            temporality: Temporality::default(),
-            histogram_aggregation: HistogramAggregation::default(),
-            log_selection: LogSelection::default(),
-            keeps_failures: false,
-            captures_content: false,
+            resource_attributes: self.resource_attributes(),
+            settings,
         })
     }
 
-    fn selected_signals(&mut self) -> Vec<Signal> {
-        let text = self.read(SIGNALS, |text| Ok(text.to_owned()));
+    /// Switches the signals off that `CODEX_OTLP_SIGNALS` does not name. If it names none, those of other
+    /// exporters.
+    fn select(&mut self, is_on: &mut [bool; 3]) {
         let keywords = Signal::ALL.map(|signal| (signal.as_str(), signal));
-        let mut selected = Vec::new();
-        for (position, item) in (1..).zip(text.iter().flat_map(|text| text.split(','))) {
-            match parse_keyword(&format!("item {position}"), &keywords, item.trim()) {
-                Ok(signal) => selected.push(signal),
-                Err(_) if item.trim().is_empty() => {}
-                Err(invalid) => self.warn(SIGNALS, invalid, "invalid items are ignored"),
-            }
+        let selected = self.read_list(SIGNALS, &keywords);
+        for signal in Signal::ALL {
+            let is_on = &mut is_on[signal as usize];
+            *is_on = *is_on
+                && match &*selected {
+                    [] => self.is_exported_over_otlp(signal),
+                    selected => selected.contains(&signal),
+                };
         }
-        if selected.is_empty() {
-            selected.extend(Signal::ALL);
-        }
-        selected
     }
 
-    /// Reads the configuration of a signal. Without an endpoint, it is exported only if `enabled`.
-    fn signal(&mut self, signal: Signal, enabled: bool) -> Option<SignalConfig> {
+    /// Returns whether OTLP is among the exporters of a signal. It is the default.
+    fn is_exported_over_otlp(&mut self, signal: Signal) -> bool {
+        let name = EXPORTER.replace('*', &signal.as_str().to_ascii_uppercase());
+        let exporters = self.read_list(&name, EXPORTERS);
+        let is_exported = exporters.is_empty() || exporters.contains(&Exporter::Otlp);
+        if !is_exported && exporters.contains(&Exporter::Other) {
+            let reason = "unsupported exporter: expected otlp or none".into();
+            self.warn(&name, reason, "the signal is not exported");
+        }
+        is_exported
+    }
+
+    /// Reads the configuration of a signal; `None` if its endpoint is invalid.
+    fn signal(&mut self, signal: Signal) -> Option<SignalConfig> {
         let endpoint = match self.first(ENDPOINT, signal) {
-            Some((name, text)) => match text.and_then(Endpoint::parse) {
-                Ok(endpoint) => Some((name, endpoint)),
-                Err(invalid) => {
-                    // The next endpoint in the order of precedence may belong to another receiver.
-                    self.warn(&name, invalid, "the signals that use it are not exported");
-                    return None;
-                }
-            },
-            None if enabled => None,
-            None => return None,
+            Some((name, text)) => {
+                let text = text.map(str::to_owned);
+                let endpoint = text.and_then(|text| self.endpoint(&text, signal));
+                // The next endpoint in the order of precedence may belong to another receiver.
+                let effect = "the signals that use it are not exported";
+                let endpoint = endpoint.map_err(|invalid| self.warn(&name, invalid, effect));
+                Some((name, endpoint.ok()?))
+            }
+            None => None,
         };
         let protocol = self.read_first(PROTOCOL, signal, Protocol::parse);
         let protocol = protocol.map_or(Protocol::default(), |(_, protocol)| protocol);
@@ -184,13 +228,31 @@ impl Environment {
         let timeout = self.read_first(TIMEOUT, signal, parse_millis);
         let gzip = self.read_first(COMPRESSION, signal, parse_compression);
         Some(SignalConfig {
+            proxy: self.proxy(&endpoint, protocol),
             endpoint,
             protocol,
             timeout: timeout.map_or(REQUEST_TIMEOUT, |(_, timeout)| timeout),
             gzip: gzip.is_some_and(|(_, gzip)| gzip),
             headers: self.headers(signal),
+            header_source: self
+                .read(HEADERS_FILE, |path| Ok(PathBuf::from(path)))
+                .map(HeaderSource::File),
             tls: self.tls(signal),
         })
+    }
+
+    /// Parses an endpoint. One without a scheme, as gRPC clients accept it, uses TLS unless
+    /// `OTEL_EXPORTER_OTLP_INSECURE` says otherwise: requests can have credentials.
+    fn endpoint(&mut self, text: &str, signal: Signal) -> Result<Endpoint, InvalidValue> {
+        if !Endpoint::is_host_and_port(text) {
+            return Endpoint::parse(text);
+        }
+        let [_, of_signal, of_all] = variables(INSECURE, signal);
+        let scheme = match self.read_any(&[of_signal, of_all], parse_bool) {
+            Some(true) => "http",
+            _ => "https",
+        };
+        Endpoint::parse(&format!("{scheme}://{text}"))
     }
 
     /// Reads the headers from the first variable that is set, even if all its headers are invalid. They
@@ -207,6 +269,21 @@ impl Environment {
             self.warn(&name, invalid, "invalid headers are not sent");
         }
         headers
+    }
+
+    /// Reads the proxy for an endpoint.
+    fn proxy(&mut self, endpoint: &Endpoint, protocol: Protocol) -> Option<Endpoint> {
+        if !proxy::is_possible(endpoint, protocol) {
+            return None;
+        }
+        let mut exclusions = proxy::EXCLUSIONS.iter();
+        if let Some(Ok(exclusions)) = exclusions.find_map(|name| self.get(name))
+            && proxy::is_excluded(endpoint, exclusions)
+        {
+            return None;
+        }
+        let mut variables = proxy::variables(endpoint, self.get(proxy::CGI).is_some()).iter();
+        variables.find_map(|name| self.read(name, proxy::parse))
     }
 
     fn tls(&mut self, signal: Signal) -> Tls {
@@ -235,7 +312,7 @@ impl Environment {
         let given = self.read(RESOURCE_ATTRIBUTES, parse_attributes);
         attributes.extend(given.into_iter().flatten());
         let service_name = self.read(SERVICE_NAME, |name| {
-            Ok(KeyValue::new(otlp_config::SERVICE_NAME, name.to_owned()))
+            Ok(KeyValue::new(resource::SERVICE_NAME, name.to_owned()))
         });
         attributes.extend(service_name);
         attributes
@@ -248,94 +325,27 @@ impl Environment {
         }
         sampler
     }
-
-    fn limits(&mut self, exports_metrics: bool) -> Limits {
-        let default = BatchLimits::default();
-        let queue_capacity = self.read(QUEUE_SIZE, parse_count);
-        let queue_capacity = queue_capacity.unwrap_or(default.queue_capacity);
-        let batch_size = self.read(BATCH_SIZE, parse_count);
-        if batch_size.is_some_and(|size| size > queue_capacity) {
-            let effect = "the size of the queue is used";
-            self.warn(BATCH_SIZE, "larger than the queue".into(), effect);
-        }
-        let delay = self.read(SCHEDULE_DELAY, parse_millis);
-        let interval = exports_metrics.then(|| self.read(METRIC_INTERVAL, parse_millis));
-        let batch = BatchLimits {
-            queue_capacity,
-            batch_size: batch_size.unwrap_or(default.batch_size).min(queue_capacity),
-            schedule_delay: delay.unwrap_or(default.schedule_delay),
-        };
-        let default = Limits::default();
-        Limits {
-            spans: batch,
-            logs: batch,
-            metric_interval: interval.flatten().unwrap_or(default.metric_interval),
-            ..default
-        }
-    }
-
-    /// Returns the trimmed value; `None` if it is unset or blank.
-    fn get(&self, name: &str) -> Option<Result<&str, InvalidValue>> {
-        match self.variables.get(name)?.to_str().map(str::trim) {
-            Some("") => None,
-            Some(value) => Some(Ok(value)),
-            None => Some(Err("invalid UTF-8".into())),
-        }
-    }
-
-    /// Returns the first variable of a setting that is set, valid or not, and its value.
-    fn first(
-        &self,
-        setting: Setting,
-        signal: Signal,
-    ) -> Option<(String, Result<&str, InvalidValue>)> {
-        let mut variables = variables(setting, signal).into_iter();
-        variables.find_map(|name| self.get(&name).map(|value| (name, value)))
-    }
-
-    /// Reads a variable. Warns about an invalid value and treats it as unset.
-    fn read<T>(&mut self, name: &str, parse: fn(&str) -> Result<T, InvalidValue>) -> Option<T> {
-        match self.get(name)?.and_then(parse) {
-            Ok(value) => Some(value),
-            Err(invalid) => {
-                self.warn(name, invalid, "the variable is ignored");
-                None
-            }
-        }
-    }
-
-    /// Reads the first valid variable of a setting, and returns its name and its value. Warns about invalid
-    /// ones before it.
-    fn read_first<T>(
-        &mut self,
-        setting: Setting,
-        signal: Signal,
-        parse: fn(&str) -> Result<T, InvalidValue>,
-    ) -> Option<(String, T)> {
-        let mut variables = variables(setting, signal).into_iter();
-        variables.find_map(|name| self.read(&name, parse).map(|value| (name, value)))
-    }
-
-    /// Adds a warning, unless there is one about this variable: several signals may read it.
-    fn warn(&mut self, variable: &str, reason: InvalidValue, effect: &'static str) {
-        let is_known = |warning: &ConfigError| warning.setting == variable;
-        if !self.warnings.iter().any(is_known) {
-            self.warnings.push(ConfigError {
-                setting: variable.to_owned().into(),
-                reason,
-                effect: Some(effect),
-            });
-        }
-    }
 }
 
-/// Returns the variables of a setting in their order of precedence: that of this crate, the standard one of
-/// the signal, the standard one of all signals.
-fn variables([crate_variable, standard]: Setting, signal: Signal) -> [String; 3] {
-    let signal = signal.as_str().to_ascii_uppercase() + "_";
-    [
-        crate_variable.to_owned(),
-        standard.replace('*', &signal),
-        standard.replace('*', ""),
-    ]
+/// Parses where contents are recorded. Only spans can have them.
+fn parse_capture(text: &str) -> Result<bool, InvalidValue> {
+    const KEYWORDS: &[(&str, bool)] = &[
+        ("true", true),
+        ("span_only", true),
+        ("span_and_event", true),
+        ("event_only", false),
+        ("no_content", false),
+        ("false", false),
+    ];
+    parse_keyword("capture mode", KEYWORDS, text)
+}
+
+/// Parses the list of conventions. Other items belong to other instrumentations.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the readers take parsers that can fail"
+)]
+fn parse_opt_in(text: &str) -> Result<bool, InvalidValue> {
+    let mut items = text.split(',').map(str::trim);
+    Ok(items.any(|item| item.eq_ignore_ascii_case("gen_ai_latest_experimental")))
 }

@@ -1,6 +1,20 @@
 use std::time::Duration;
 
-use super::Signal;
+use super::{
+    Signal,
+    value::{
+        InvalidValue, check_bytes, check_count, check_duration, parse_bytes, parse_count,
+        parse_limit, parse_millis,
+    },
+    variables::Environment,
+};
+
+const QUEUE_BYTES: &str = "CODEX_OTLP_QUEUE_BYTES";
+const MESSAGE_BYTES: &str = "CODEX_OTLP_MESSAGE_BYTES";
+const MAX_AGE: &str = "CODEX_OTLP_MAX_AGE";
+const METRIC_INTERVAL: &str = "OTEL_METRIC_EXPORT_INTERVAL";
+const METRIC_TIMEOUT: &str = "OTEL_METRIC_EXPORT_TIMEOUT";
+const SPAN_EVENTS: &str = "OTEL_SPAN_EVENT_COUNT_LIMIT";
 
 /// The limits of the queue and of the exports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,11 +24,13 @@ pub struct Limits {
     pub spans: BatchLimits,
     /// The limits of log records.
     pub logs: BatchLimits,
+    /// The maximum number of events of a span. The span says how many it does not have.
+    pub span_events: usize,
     /// The maximum size of the events that wait for their export, in bytes. It is estimated.
     pub queue_bytes: usize,
     /// The maximum size of a request before its compression, in bytes.
     pub message_bytes: usize,
-    /// How long an export is retried, from its first attempt on.
+    /// How long an export of spans or log records is retried, from its first attempt on.
     pub max_age: Duration,
     /// The interval between two exports of metrics.
     pub metric_interval: Duration,
@@ -32,6 +48,20 @@ pub struct BatchLimits {
     pub batch_size: usize,
     /// How long records wait for a batch to fill.
     pub schedule_delay: Duration,
+    /// How long an export is retried, from its first attempt on. `None` means [`Limits::max_age`].
+    pub export_timeout: Option<Duration>,
+    /// The limits of the attributes of each record.
+    pub attributes: AttributeLimits,
+}
+
+/// The limits of the attributes of a span or of a log record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AttributeLimits {
+    /// The maximum number of attributes. The record says how many it does not have.
+    pub count: usize,
+    /// The maximum length of a text, in characters. `None` means no limit.
+    pub value_length: Option<usize>,
 }
 
 // === impl Limits ===
@@ -46,10 +76,43 @@ impl Limits {
         }
     }
 
+    /// Returns how long an export of this signal is retried: its `export_timeout`, or `max_age`.
+    #[must_use]
+    pub fn max_age(&self, signal: Signal) -> Duration {
+        let export_timeout = match signal {
+            Signal::Traces => self.spans.export_timeout,
+            Signal::Metrics => None,
+            Signal::Logs => self.logs.export_timeout,
+        };
+        export_timeout.unwrap_or(self.max_age)
+    }
+
     /// Returns the maximum number of events in the queue, from which all signals are taken.
     #[must_use]
     pub fn queue_capacity(&self) -> usize {
         self.spans.queue_capacity.max(self.logs.queue_capacity)
+    }
+
+    /// Returns the name of the first invalid limit in the builder, and why it is invalid.
+    pub(super) fn check(&self) -> Result<(), (&'static str, InvalidValue)> {
+        let of = |setting| move |invalid| (setting, invalid);
+        for batch in [&self.spans, &self.logs] {
+            check_count(batch.queue_capacity).map_err(of("queue_capacity"))?;
+            check_count(batch.batch_size).map_err(of("batch_size"))?;
+            if batch.batch_size > batch.queue_capacity {
+                return Err(("batch_size", "larger than the queue".into()));
+            }
+            check_duration(batch.schedule_delay).map_err(of("schedule_delay"))?;
+            if let Some(timeout) = batch.export_timeout {
+                check_duration(timeout).map_err(of("export_timeout"))?;
+            }
+        }
+        check_bytes(self.queue_bytes).map_err(of("queue_bytes"))?;
+        check_bytes(self.message_bytes).map_err(of("message_bytes"))?;
+        check_duration(self.max_age).map_err(of("max_age"))?;
+        check_duration(self.metric_interval).map_err(of("metric_interval"))?;
+        check_duration(self.metric_timeout).map_err(of("metric_timeout"))?;
+        Ok(())
     }
 }
 
@@ -57,7 +120,11 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             spans: BatchLimits::default(),
-            logs: BatchLimits::default(),
+            logs: BatchLimits {
+                schedule_delay: Duration::from_secs(1),
+                ..BatchLimits::default()
+            },
+            span_events: 128,
             queue_bytes: 64 << 20,
             // What a receiver over gRPC takes by default.
             message_bytes: 4 << 20,
@@ -76,6 +143,87 @@ impl Default for BatchLimits {
             queue_capacity: 16_384,
             batch_size: 512,
             schedule_delay: Duration::from_secs(5),
+            export_timeout: None,
+            attributes: AttributeLimits::default(),
         }
+    }
+}
+
+impl Default for AttributeLimits {
+    fn default() -> Self {
+        Self {
+            count: 128,
+            value_length: None,
+        }
+    }
+}
+
+// === impl Environment ===
+
+impl Environment {
+    /// Reads the limits. Those of signals that are off are not checked.
+    pub(super) fn limits(&mut self, traces: bool, metrics: bool, logs: bool) -> Limits {
+        let mut limits = Limits::default();
+        self.set(&mut limits.queue_bytes, QUEUE_BYTES, parse_bytes);
+        self.set(&mut limits.message_bytes, MESSAGE_BYTES, parse_bytes);
+        let max_age = self.read(MAX_AGE, parse_millis);
+        limits.max_age = max_age.unwrap_or(limits.max_age);
+        if traces {
+            self.batch_limits(&mut limits.spans, "BSP", "SPAN_", max_age);
+            self.set(&mut limits.span_events, SPAN_EVENTS, parse_limit);
+        }
+        if logs {
+            self.batch_limits(&mut limits.logs, "BLRP", "LOGRECORD_", max_age);
+        }
+        if metrics {
+            self.set(&mut limits.metric_interval, METRIC_INTERVAL, parse_millis);
+            self.set(&mut limits.metric_timeout, METRIC_TIMEOUT, parse_millis);
+        }
+        // The signals share one queue, whose size is not that of a signal that is off.
+        match (traces, logs) {
+            (true, false) => limits.logs = limits.spans,
+            (false, true) => limits.spans = limits.logs,
+            _ => {}
+        }
+        limits
+    }
+
+    /// Reads the limits of spans or of log records: the variables of this processor, and those of the
+    /// attributes of this kind of record.
+    fn batch_limits(
+        &mut self,
+        limits: &mut BatchLimits,
+        processor: &str,
+        record: &str,
+        max_age: Option<Duration>,
+    ) {
+        let BatchLimits {
+            queue_capacity,
+            batch_size,
+            schedule_delay,
+            export_timeout,
+            attributes,
+        } = limits;
+        let name = |setting| format!("OTEL_{processor}_{setting}");
+        self.set(queue_capacity, &name("MAX_QUEUE_SIZE"), parse_count);
+        let default = *batch_size;
+        let variable = name("MAX_EXPORT_BATCH_SIZE");
+        self.set(batch_size, &variable, parse_count);
+        if batch_size > queue_capacity {
+            if *batch_size != default {
+                let effect = "the size of the queue is used";
+                self.warn(&variable, "larger than the queue".into(), effect);
+            }
+            *batch_size = *queue_capacity;
+        }
+        self.set(schedule_delay, &name("SCHEDULE_DELAY"), parse_millis);
+        if max_age.is_none() {
+            *export_timeout = self.read(&name("EXPORT_TIMEOUT"), parse_millis);
+        }
+
+        let names = |setting| [record, ""].map(|kind| format!("OTEL_{kind}ATTRIBUTE_{setting}"));
+        let count = self.read_any(&names("COUNT_LIMIT"), parse_limit);
+        attributes.count = count.unwrap_or(attributes.count);
+        attributes.value_length = self.read_any(&names("VALUE_LENGTH_LIMIT"), parse_limit);
     }
 }

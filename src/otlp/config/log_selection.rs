@@ -1,3 +1,5 @@
+use super::value::{InvalidValue, parse_keyword};
+
 /// Which log records are exported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -9,6 +11,18 @@ pub enum LogSelection {
     Ends,
     /// The ends of calls that failed, panicked or were cancelled.
     Exceptions,
-    /// None: the signal is off.
+    /// No log records: the signal is off.
     None,
+}
+
+impl LogSelection {
+    pub(super) fn parse(text: &str) -> Result<Self, InvalidValue> {
+        const SELECTIONS: &[(&str, LogSelection)] = &[
+            ("all", LogSelection::All),
+            ("ends", LogSelection::Ends),
+            ("exceptions", LogSelection::Exceptions),
+            ("none", LogSelection::None),
+        ];
+        parse_keyword("selection", SELECTIONS, text)
+    }
 }

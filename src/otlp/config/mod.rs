@@ -2,24 +2,30 @@
 
 mod aggregation;
 mod builder;
+mod config_error;
 mod endpoint;
 mod environment;
+mod headers;
 mod limits;
 mod log_selection;
 mod otlp_config;
+mod proxy;
+mod resource;
 mod sampler;
 mod signal;
 mod value;
+mod variables;
 
 pub use self::{
     aggregation::{HistogramAggregation, Temporality},
     builder::OtlpConfigBuilder,
+    config_error::ConfigError,
     endpoint::Endpoint,
     environment::ConfigWithWarnings,
-    limits::{BatchLimits, Limits},
+    limits::{AttributeLimits, BatchLimits, Limits},
     log_selection::LogSelection,
     otlp_config::OtlpConfig,
     sampler::Sampler,
     signal::{ClientCertificate, Protocol, Signal, SignalConfig, Tls},
-    value::ConfigError,
 };
+pub(crate) use self::{headers::HeaderSource, resource::SCHEMA_URL};

@@ -1,13 +1,11 @@
-use std::{env, time::Duration};
+use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use opentelemetry_sdk::Resource;
 
 use super::{
     HistogramAggregation, Limits, LogSelection, Sampler, Signal, SignalConfig, Temporality,
 };
 
-pub(super) const SERVICE_NAME: &str = "service.name";
 /// The default time limit of one request.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -30,6 +28,12 @@ pub struct OtlpConfig {
     pub(super) signals: [Option<SignalConfig>; 3],
     /// Later attributes replace earlier ones with the same key.
     pub(super) resource_attributes: Vec<KeyValue>,
+    pub(super) settings: Settings,
+}
+
+/// The settings that do not belong to one receiver.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Settings {
     pub(super) sampler: Sampler,
     pub(super) limits: Limits,
     pub(super) temporality: Temporality,
@@ -37,17 +41,7 @@ pub struct OtlpConfig {
     pub(super) log_selection: LogSelection,
     pub(super) keeps_failures: bool,
     pub(super) captures_content: bool,
-}
-
-/// Returns the attributes of an exporting program that sets none: the `service.name` that the OpenTelemetry
-/// specification gives to unnamed programs.
-pub(super) fn default_resource_attributes() -> Vec<KeyValue> {
-    let name = env::current_exe().ok().and_then(|path| {
-        let name = path.file_name()?.to_str()?;
-        Some(format!("unknown_service:{name}"))
-    });
-    let name = name.unwrap_or_else(|| "unknown_service".to_owned());
-    vec![KeyValue::new(SERVICE_NAME, name)]
+    pub(super) latest_conventions: bool,
 }
 
 // === impl OtlpConfig ===
@@ -59,78 +53,52 @@ impl OtlpConfig {
         self.signals[signal as usize].as_ref()
     }
 
-    /// Returns the resource: the attributes of the exporting program, including `service.name`.
-    #[must_use]
-    pub fn resource(&self) -> Resource {
-        Resource::builder_empty()
-            .with_attributes(self.resource_attributes.clone())
-            .build()
-    }
-
-    /// Adds resource attributes. They replace attributes of the environment with the same key,
-    /// `service.name` included, as the OpenTelemetry specification requires.
-    ///
-    /// ```
-    /// use codex_telemetry::otlp::config::OtlpConfig;
-    /// use opentelemetry::KeyValue;
-    ///
-    /// let with_warnings = OtlpConfig::from_variables([
-    ///     ("CODEX_OTLP_ENABLE", "1"),
-    ///     ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=staging,team=blue"),
-    /// ]);
-    /// let config = with_warnings.config.expect("it is enabled");
-    /// let config = config.with_resource_attributes([KeyValue::new("team", "red")]);
-    /// assert_eq!(config.resource().get(&"team".into()), Some("red".into()));
-    /// assert_eq!(config.resource().len(), 3);
-    /// ```
-    #[must_use]
-    pub fn with_resource_attributes(
-        mut self,
-        attributes: impl IntoIterator<Item = KeyValue>,
-    ) -> Self {
-        self.resource_attributes.extend(attributes);
-        self
-    }
-
     /// Returns the sampler, which decides which traces are exported.
     #[must_use]
     pub fn sampler(&self) -> Sampler {
-        self.sampler
+        self.settings.sampler
     }
 
     /// Returns the limits of the queue and of the exports.
     #[must_use]
     pub fn limits(&self) -> Limits {
-        self.limits
+        self.settings.limits
     }
 
     /// Returns what the points of sums and histograms report.
     #[must_use]
     pub fn temporality(&self) -> Temporality {
-        self.temporality
+        self.settings.temporality
     }
 
     /// Returns how histograms are exported.
     #[must_use]
     pub fn histogram_aggregation(&self) -> HistogramAggregation {
-        self.histogram_aggregation
+        self.settings.histogram_aggregation
     }
 
     /// Returns which log records are exported.
     #[must_use]
     pub fn log_selection(&self) -> LogSelection {
-        self.log_selection
+        self.settings.log_selection
     }
 
     /// Returns whether the spans of a failed trace are exported even if the trace was not sampled.
     #[must_use]
     pub fn keeps_failures(&self) -> bool {
-        self.keeps_failures
+        self.settings.keeps_failures
     }
 
     /// Returns whether spans have the contents of messages and of tool calls.
     #[must_use]
     pub fn captures_content(&self) -> bool {
-        self.captures_content
+        self.settings.captures_content
+    }
+
+    /// Returns whether only the latest conventions for generative AI are used. If not, the metric
+    /// `gen_ai.client.token.usage` of older conventions is exported as well.
+    #[must_use]
+    pub fn uses_latest_conventions(&self) -> bool {
+        self.settings.latest_conventions
     }
 }

@@ -3,7 +3,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 use http::HeaderMap;
 
 use super::{
-    Endpoint,
+    Endpoint, HeaderSource,
     value::{InvalidValue, parse_keyword},
 };
 
@@ -67,6 +67,10 @@ pub struct SignalConfig {
     pub endpoint: Endpoint,
     /// The headers of each request. Their values are marked as sensitive.
     pub(crate) headers: HeaderMap,
+    /// The source of headers that expire. They replace those of the same name.
+    pub(crate) header_source: Option<HeaderSource>,
+    /// The proxy that requests go through. `None` means that they go to the endpoint directly.
+    pub(crate) proxy: Option<Endpoint>,
     /// The protocol.
     pub protocol: Protocol,
     /// The time limit of one request.
@@ -77,7 +81,8 @@ pub struct SignalConfig {
     pub tls: Tls,
 }
 
-/// The PEM files of a TLS connection. The exporter reads them when the sink starts.
+/// The PEM files of a TLS connection. The exporter reads them when the sink starts, and again before each
+/// request: a renewed file is used without a restart.
 ///
 /// ```
 /// use codex_telemetry::otlp::config::{OtlpConfig, Signal};
@@ -168,7 +173,8 @@ impl fmt::Display for Protocol {
 // === impl SignalConfig ===
 
 impl SignalConfig {
-    /// Returns the names of the headers of each request. Their values are secrets.
+    /// Returns the names of the configured headers of each request, without those that a file or a callback
+    /// adds. Their values are secrets.
     pub fn header_names(&self) -> impl Iterator<Item = &str> {
         self.headers.keys().map(|name| name.as_str())
     }

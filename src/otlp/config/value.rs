@@ -1,6 +1,6 @@
 //! How the values of the environment and of the builder are parsed and checked.
 
-use std::{borrow::Cow, fmt, time::Duration};
+use std::{borrow::Cow, ops::RangeInclusive, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::KeyValue;
@@ -10,47 +10,14 @@ use percent_encoding::percent_decode_str;
 /// that was put into the wrong variable.
 pub(super) type InvalidValue = Cow<'static, str>;
 
-/// An invalid value of an environment variable, or one that was passed to the
-/// [builder](super::OtlpConfigBuilder).
-///
-/// It never contains the value, which may be a secret.
-///
-/// ```
-/// use codex_telemetry::otlp::config::OtlpConfig;
-///
-/// let error = OtlpConfig::builder().endpoint("collector").build().unwrap_err();
-/// assert_eq!(error.setting(), "endpoint");
-/// assert_eq!(error.to_string(), "endpoint: invalid URL: expected http:// or https://");
-/// ```
-///
-/// As a warning, it also says what the invalid value leads to:
-///
-/// ```
-/// use codex_telemetry::otlp::config::OtlpConfig;
-///
-/// let with_warnings = OtlpConfig::from_variables([
-///     ("CODEX_OTLP_ENDPOINT", "http://collector:4318"),
-///     ("CODEX_OTLP_TIMEOUT", "10s"),
-/// ]);
-/// assert!(with_warnings.config.is_some());
-/// assert_eq!(
-///     with_warnings.warnings[0].to_string(),
-///     "CODEX_OTLP_TIMEOUT: invalid duration: expected a whole number of milliseconds from 1 to \
-///      2147483647; the variable is ignored",
-/// );
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError {
-    pub(super) setting: Cow<'static, str>,
-    pub(super) reason: InvalidValue,
-    /// What the invalid value leads to, if that is not an error.
-    pub(super) effect: Option<&'static str>,
-}
-
 /// A larger queue would not limit the memory of the program.
 const MAX_COUNT: usize = 1 << 20;
 /// The largest number of milliseconds that the OpenTelemetry specification allows: 24 days.
 const MAX_MILLIS: u64 = (1 << 31) - 1;
+/// The largest number that the OpenTelemetry specification requires.
+const MAX_LIMIT: usize = (1 << 31) - 1;
+/// Less than one record, so that nothing could be exported; more than a receiver takes.
+const BYTES: RangeInclusive<usize> = 1 << 10..=1 << 30;
 
 pub(super) fn check_count(count: usize) -> Result<usize, InvalidValue> {
     if (1..=MAX_COUNT).contains(&count) {
@@ -62,6 +29,26 @@ pub(super) fn check_count(count: usize) -> Result<usize, InvalidValue> {
 
 pub(super) fn parse_count(text: &str) -> Result<usize, InvalidValue> {
     check_count(text.parse().unwrap_or(0))
+}
+
+/// Parses a limit of the OpenTelemetry specification, which may be zero.
+pub(super) fn parse_limit(text: &str) -> Result<usize, InvalidValue> {
+    match text.parse() {
+        Ok(limit @ 0..=MAX_LIMIT) => Ok(limit),
+        _ => Err("invalid number: expected a whole number from 0 to 2147483647".into()),
+    }
+}
+
+pub(super) fn check_bytes(bytes: usize) -> Result<usize, InvalidValue> {
+    if BYTES.contains(&bytes) {
+        Ok(bytes)
+    } else {
+        Err("invalid size: expected a whole number of bytes from 1024 to 1073741824".into())
+    }
+}
+
+pub(super) fn parse_bytes(text: &str) -> Result<usize, InvalidValue> {
+    check_bytes(text.parse().unwrap_or(0))
 }
 
 pub(super) fn check_duration(duration: Duration) -> Result<Duration, InvalidValue> {
@@ -212,28 +199,6 @@ fn percent_decode(text: &str) -> Result<String, InvalidValue> {
     let decoded = decoded.filter(|_| valid).map(Cow::into_owned);
     decoded.ok_or("malformed percent-encoding (write % as %25)".into())
 }
-
-// === impl ConfigError ===
-
-impl ConfigError {
-    /// Returns the name of the variable, or of the method of the builder.
-    #[must_use]
-    pub fn setting(&self) -> &str {
-        &self.setting
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.setting, self.reason)?;
-        match self.effect {
-            Some(effect) => write!(f, "; {effect}"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 #[cfg(test)]
 mod tests {

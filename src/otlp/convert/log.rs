@@ -1,56 +1,97 @@
 use std::{
     borrow::Cow,
     collections::HashSet,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use opentelemetry::{
     Array, Value,
-    logs::{AnyValue, LogRecord, Logger, LoggerProvider, Severity},
+    logs::{AnyValue, LogRecord, Logger, LoggerProvider, Severity as OtlpSeverity},
 };
 use opentelemetry_sdk::logs::{SdkLogRecord, SdkLogger, SdkLoggerProvider};
 
-use super::{names, span};
-use crate::event::{Event, EventKind};
+use super::{
+    attributes::{attributes, exception_type, limit, message},
+    names,
+    processor::{Processors, RecordView},
+};
+use crate::{
+    event::{Event, EventKind, Severity},
+    otlp::config::{AttributeLimits, Limits, LogSelection, Signal},
+};
 
 /// Converts events to log records.
 pub(crate) struct LogRecords {
     /// Only creates records, for which the SDK has no other way. It has no processor and emits nothing.
     logger: SdkLogger,
+    limits: AttributeLimits,
+    processors: Arc<Processors>,
 }
 
 impl LogRecords {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(limits: &Limits, processors: Arc<Processors>) -> Self {
         Self {
             logger: SdkLoggerProvider::builder().build().logger(names::SCOPE),
+            limits: limits.logs.attributes,
+            processors,
         }
     }
 
-    pub(crate) fn record(&self, event: &Event) -> SdkLogRecord {
-        let mut record = self.logger.create_log_record();
+    /// Returns the log record of an event; `None` if a processor drops the record.
+    pub(crate) fn record(&self, event: &Event) -> Option<SdkLogRecord> {
         let name = intern(event.name());
+        let mut view = RecordView {
+            event,
+            signal: Signal::Logs,
+            name: name.into(),
+            message: message(event),
+            attributes: attributes(event),
+            span_events: Vec::new(),
+        };
+        if let Some(kind) = exception_type(event) {
+            // Recorded values do not replace these attributes either.
+            view.remove_attribute(names::EXCEPTION_MESSAGE);
+            view.set_attribute(names::EXCEPTION_TYPE, kind);
+        }
+        if !self.processors.keep(&mut view) {
+            return None;
+        }
+        if let Some(message) = view.message.take() {
+            view.set_attribute(names::EXCEPTION_MESSAGE, message);
+        }
+        // A log record of the SDK has no count of what was removed.
+        limit(&mut view.attributes, self.limits);
+
+        let mut record = self.logger.create_log_record();
         record.set_event_name(name);
         record.set_body(AnyValue::from(name));
         record.set_timestamp(event.time());
         record.set_observed_timestamp(event.time());
-        let (severity, text) = match event.kind() {
-            EventKind::Exception => (Severity::Warn, "WARN"),
-            EventKind::Start | EventKind::Stop => (Severity::Info, "INFO"),
-        };
-        record.set_severity_number(severity);
-        record.set_severity_text(text);
+        record.set_severity_number(severity(event.severity()));
+        record.set_severity_text(event.severity().as_str());
         let span = event.span_context();
         record.set_trace_context(span.trace_id(), span.span_id(), Some(span.trace_flags()));
-        let message = event.error_message();
-        for attribute in span::attributes(event) {
-            if message.is_none() || attribute.key.as_str() != names::ERROR_MESSAGE {
-                record.add_attribute(attribute.key, any_value(attribute.value));
-            }
+        for attribute in view.attributes {
+            record.add_attribute(attribute.key, any_value(attribute.value));
         }
-        if let Some(message) = message {
-            record.add_attribute(names::ERROR_MESSAGE, message.to_owned());
-        }
-        record
+        Some(record)
+    }
+}
+
+fn severity(severity: Severity) -> OtlpSeverity {
+    match severity {
+        Severity::Info => OtlpSeverity::Info,
+        Severity::Warn => OtlpSeverity::Warn,
+        Severity::Error => OtlpSeverity::Error,
+    }
+}
+
+/// Returns whether an event has a log record. [`LogSelection::None`] also disables the signal.
+pub(crate) fn is_selected(event: &Event, selection: LogSelection) -> bool {
+    match (selection, event.kind()) {
+        (LogSelection::All, _) | (LogSelection::Ends, EventKind::Stop) => true,
+        (LogSelection::Ends | LogSelection::Exceptions, EventKind::Exception) => true,
+        (LogSelection::Ends | LogSelection::Exceptions | LogSelection::None, _) => false,
     }
 }
 

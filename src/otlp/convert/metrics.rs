@@ -1,4 +1,7 @@
-use std::sync::{Arc, Weak};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use opentelemetry::{
     InstrumentationScope, KeyValue, Value,
@@ -8,26 +11,38 @@ use opentelemetry_sdk::{
     Resource,
     error::OTelSdkResult,
     metrics::{
-        InstrumentKind, ManualReader, Pipeline, SdkMeterProvider, Temporality,
-        data::ResourceMetrics, reader::MetricReader,
+        Aggregation, Instrument, InstrumentKind, ManualReader, Pipeline, SdkMeterProvider, Stream,
+        Temporality,
+        data::{AggregatedMetrics, MetricData, ResourceMetrics},
+        reader::MetricReader,
     },
 };
 
-use super::{names, span::provider};
-use crate::event::{ErrorClass, Event, Operation, names as attribute};
+use super::{instruments as define, labels::Labels, names};
+use crate::{
+    event::{ErrorClass, Event, Operation, names as attribute},
+    otlp::config::{HistogramAggregation, OtlpConfig},
+};
 
-/// The instruments and their totals.
+/// The instruments and what they have measured.
 ///
 /// Only the export thread records on them, so callers do not wait for the SDK's locks.
 pub(crate) struct Metrics {
     reader: SharedReader,
     /// Dropping it ends what the reader reads from.
     _provider: SdkMeterProvider,
+    meter: Meter,
+    labels: Labels,
     turns: Histogram<f64>,
+    turn_tool_calls: Histogram<u64>,
     tools: Histogram<f64>,
+    approvals: Histogram<f64>,
     cleanups: Histogram<f64>,
     others: Histogram<f64>,
-    tokens: Histogram<u64>,
+    /// The tokens of each kind, by the attribute that has their number.
+    tokens: [(&'static str, Counter<u64>); 5],
+    /// The metric of older conventions.
+    token_usage: Option<Histogram<u64>>,
     cleaned: Counter<u64>,
     cleaned_size: Counter<u64>,
     active: UpDownCounter<i64>,
@@ -39,48 +54,50 @@ struct SharedReader(Arc<ManualReader>);
 
 impl Metrics {
     pub(crate) fn new(
+        config: &OtlpConfig,
         resource: Resource,
         scope: InstrumentationScope,
         temporality: Temporality,
-        observe_sink: impl FnOnce(&Meter),
     ) -> Self {
         let reader = ManualReader::builder().with_temporality(temporality);
         let reader = SharedReader(Arc::new(reader.build()));
+        let aggregation = config.histogram_aggregation();
         let provider = SdkMeterProvider::builder()
             .with_resource(resource)
             .with_reader(reader.clone())
+            .with_view(move |instrument: &Instrument| histogram_stream(instrument, aggregation))
             .build();
         let meter = provider.meter_with_scope(scope);
-        observe_sink(&meter);
+        let usage = (!config.uses_latest_conventions()).then_some(define::TOKEN_USAGE);
         Self {
             reader,
             _provider: provider,
-            turns: duration(&meter, &names::TURN_DURATION),
-            tools: duration(&meter, &names::TOOL_DURATION),
-            cleanups: duration(&meter, &names::CLEANUP_DURATION),
-            others: duration(&meter, &names::OTHER_DURATION),
-            tokens: meter
-                .u64_histogram(names::TOKEN_USAGE.name)
-                .with_unit(names::TOKEN_USAGE.unit)
-                .with_description(names::TOKEN_USAGE.description)
-                .with_boundaries(names::TOKEN_USAGE.boundaries())
-                .build(),
-            cleaned: meter
-                .u64_counter(names::CLEANED_COUNT)
-                .with_unit("{attachment}")
-                .with_description("Number of staged attachments that were removed.")
-                .build(),
-            cleaned_size: meter
-                .u64_counter(names::CLEANED_SIZE)
-                .with_unit("By")
-                .with_description("Size of the staged attachments that were removed.")
-                .build(),
-            active: meter
-                .i64_up_down_counter(names::ACTIVE)
-                .with_unit("{call}")
-                .with_description("Number of active calls.")
-                .build(),
+            labels: Labels::new(),
+            turns: define::TURN_DURATION.of_seconds(&meter),
+            turn_tool_calls: define::TURN_TOOL_CALLS.of_counts(&meter),
+            tools: define::TOOL_DURATION.of_seconds(&meter),
+            approvals: define::APPROVAL_DURATION.of_seconds(&meter),
+            cleanups: define::CLEANUP_DURATION.of_seconds(&meter),
+            others: define::OTHER_DURATION.of_seconds(&meter),
+            tokens: [
+                (attribute::INPUT_TOKENS, define::INPUT_TOKENS),
+                (attribute::OUTPUT_TOKENS, define::OUTPUT_TOKENS),
+                (attribute::CACHE_READ_TOKENS, define::CACHE_READ_TOKENS),
+                (attribute::CACHE_WRITE_TOKENS, define::CACHE_WRITE_TOKENS),
+                (attribute::REASONING_TOKENS, define::REASONING_TOKENS),
+            ]
+            .map(|(key, counter)| (key, counter.counter(&meter))),
+            token_usage: usage.map(|histogram| histogram.of_counts(&meter)),
+            cleaned: define::CLEANED_COUNT.counter(&meter),
+            cleaned_size: define::CLEANED_SIZE.counter(&meter),
+            active: define::ACTIVE.up_down_counter(&meter),
+            meter,
         }
+    }
+
+    /// Returns the meter, for the metrics of the sink itself.
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     pub(crate) fn measure(&self, event: &Event) {
@@ -96,7 +113,7 @@ impl Metrics {
         self.active.add(delta, &[operation]);
     }
 
-    /// Returns the totals for an export.
+    /// Returns the data points of an export: totals, or what was added since the last collection.
     pub(crate) fn collect(&self) -> Result<ResourceMetrics, String> {
         let mut metrics = ResourceMetrics::default();
         let collected = self.reader.collect(&mut metrics);
@@ -106,27 +123,34 @@ impl Metrics {
     }
 
     fn measure_end(&self, event: &Event) {
-        let originator = event
-            .originator()
-            .map(|originator| KeyValue::new(names::ORIGINATOR, originator.as_str().to_owned()));
-        let mut labels = Vec::with_capacity(4);
+        let originator = self.labels.originator(event);
+        let mut labels = Vec::with_capacity(6);
         labels.extend(originator.clone());
         if let Some(class) = event.error_type() {
             labels.push(KeyValue::new(names::ERROR_TYPE, class));
         }
-        let histogram = match event.operation() {
+        let duration = event.duration().unwrap_or_default();
+        let (histogram, duration) = match event.operation() {
             Operation::Turn => {
-                self.measure_tokens(event, originator.as_ref());
-                if let Some(agent) = event.call_name() {
-                    labels.push(KeyValue::new(names::AGENT_NAME, agent.to_owned()));
-                }
-                &self.turns
+                self.measure_tokens(event, originator);
+                self.measure_tool_calls(event);
+                labels.push(KeyValue::new(names::OPERATION_NAME, names::INVOKE_AGENT));
+                labels.extend(self.labels.agent(event));
+                labels.extend(self.labels.recorded(attribute::REQUEST_MODEL, event));
+                (&self.turns, duration)
             }
+            // The tool did not run.
+            Operation::Tool if event.error_class() == Some(ErrorClass::ApprovalDenied) => return,
             Operation::Tool => {
-                if let Some(tool) = tool_label(event) {
-                    labels.push(KeyValue::new(names::TOOL_NAME, tool.to_owned()));
-                }
-                &self.tools
+                labels.push(self.labels.tool(event));
+                labels.extend(self.labels.agent(event));
+                labels.extend(self.labels.recorded(attribute::TOOL_TYPE, event));
+                (&self.tools, duration.saturating_sub(approval_wait(event)))
+            }
+            Operation::Approval => {
+                let decision = attribute::APPROVAL_DECISION;
+                labels.extend(self.labels.recorded(decision, event));
+                (&self.approvals, duration)
             }
             Operation::AttachmentCleanup => {
                 let labels = Vec::from_iter(originator);
@@ -134,53 +158,73 @@ impl Metrics {
                 self.cleaned.add(count(attribute::CLEANUP_REMOVED), &labels);
                 self.cleaned_size
                     .add(count(attribute::CLEANUP_BYTES), &labels);
-                &self.cleanups
+                (&self.cleanups, duration)
             }
-            other @ (Operation::Approval | Operation::AttachmentStage | Operation::Custom(_)) => {
+            other @ (Operation::AttachmentStage | Operation::Custom(_)) => {
                 labels.push(KeyValue::new(names::OPERATION, other.as_str()));
-                &self.others
+                (&self.others, duration)
             }
         };
-        let duration = event.duration().unwrap_or_default();
         histogram.record(duration.as_secs_f64(), &labels);
     }
 
-    fn measure_tokens(&self, event: &Event, originator: Option<&KeyValue>) {
-        for (key, kind) in [
-            (attribute::INPUT_TOKENS, "input"),
-            (attribute::OUTPUT_TOKENS, "output"),
-        ] {
-            let Some(tokens) = count(event, key) else {
-                continue;
+    fn measure_tokens(&self, event: &Event, originator: Option<KeyValue>) {
+        let counts = self.tokens.each_ref();
+        let counts = counts.map(|(key, counter)| (*key, counter, count(event, key)));
+        if counts.iter().all(|(_, _, count)| count.is_none()) {
+            return;
+        }
+        let mut labels = vec![
+            KeyValue::new(names::OPERATION_NAME, names::INVOKE_AGENT),
+            self.labels.provider(event),
+        ];
+        labels.extend(originator);
+        labels.extend(self.labels.recorded(attribute::REQUEST_MODEL, event));
+        let kind = labels.len();
+        for (key, counter, count) in counts {
+            let Some(count) = count else { continue };
+            labels.truncate(kind);
+            labels.push(KeyValue::new(names::TOKEN_MODALITY, names::UNKNOWN));
+            counter.add(count, &labels);
+            let name = match key {
+                attribute::INPUT_TOKENS => "input",
+                attribute::OUTPUT_TOKENS => "output",
+                _ => continue,
             };
-            let mut labels = vec![
-                KeyValue::new(names::TOKEN_TYPE, kind),
-                KeyValue::new(names::OPERATION_NAME, names::INVOKE_AGENT),
-                KeyValue::new(attribute::PROVIDER_NAME, provider(event)),
-            ];
-            labels.extend(originator.cloned());
-            self.tokens.record(tokens, &labels);
+            labels[kind] = KeyValue::new(names::TOKEN_TYPE, name);
+            if let Some(usage) = &self.token_usage {
+                usage.record(count, &labels);
+            }
+        }
+    }
+
+    fn measure_tool_calls(&self, event: &Event) {
+        if let Some(calls) = count(event, attribute::TOOL_CALLS) {
+            let labels = Vec::from_iter(self.labels.agent(event));
+            self.turn_tool_calls.record(calls, &labels);
         }
     }
 }
 
-fn duration(meter: &Meter, histogram: &names::Histogram) -> Histogram<f64> {
-    meter
-        .f64_histogram(histogram.name)
-        .with_unit(histogram.unit)
-        .with_description(histogram.description)
-        .with_boundaries(histogram.boundaries())
-        .build()
+/// Returns how a histogram is aggregated, unless by its own boundaries. The numbers are the defaults of the
+/// OpenTelemetry specification.
+fn histogram_stream(instrument: &Instrument, aggregation: HistogramAggregation) -> Option<Stream> {
+    let is_exponential = aggregation == HistogramAggregation::Base2Exponential
+        && instrument.kind() == InstrumentKind::Histogram;
+    let aggregation = Aggregation::Base2ExponentialHistogram {
+        max_size: 160,
+        max_scale: 20,
+        record_min_max: true,
+    };
+    let stream = is_exponential.then(|| Stream::builder().with_aggregation(aggregation));
+    stream?.build().ok()
 }
 
-/// Returns the name of a tool as a label. Unknown names get the same label, so that there are not too
-/// many. After a denied approval, the name is known only if the tool was looked up and recorded its type.
-fn tool_label(event: &Event) -> Option<&str> {
-    let is_known = event.attribute(attribute::TOOL_TYPE).is_some();
-    match event.error_class() {
-        Some(ErrorClass::ToolNotFound) => Some(names::OTHER_TOOL),
-        Some(ErrorClass::ApprovalDenied) if !is_known => Some(names::OTHER_TOOL),
-        _ => event.call_name(),
+/// Returns how long a tool call waited for an approval before the tool ran.
+fn approval_wait(event: &Event) -> Duration {
+    match event.attribute(attribute::APPROVAL_WAIT) {
+        Some(Value::F64(millis)) => Duration::try_from_secs_f64(millis / 1e3).unwrap_or_default(),
+        _ => Duration::ZERO,
     }
 }
 
@@ -195,6 +239,26 @@ fn count(event: &Event, key: &str) -> Option<u64> {
 /// Returns by how much an event changes the number of active calls.
 pub(crate) fn active_delta(event: &Event) -> i64 {
     if event.kind().is_terminal() { -1 } else { 1 }
+}
+
+/// Returns the number of data points of an export.
+pub(crate) fn data_points(metrics: &ResourceMetrics) -> u64 {
+    fn of<T>(data: &MetricData<T>) -> usize {
+        match data {
+            MetricData::Gauge(gauge) => gauge.data_points().count(),
+            MetricData::Sum(sum) => sum.data_points().count(),
+            MetricData::Histogram(histogram) => histogram.data_points().count(),
+            MetricData::ExponentialHistogram(histogram) => histogram.data_points().count(),
+        }
+    }
+    let scopes = metrics.scope_metrics();
+    let points = scopes.flat_map(|scope| scope.metrics().map(|metric| metric.data()));
+    let points = points.map(|data| match data {
+        AggregatedMetrics::F64(data) => of(data),
+        AggregatedMetrics::U64(data) => of(data),
+        AggregatedMetrics::I64(data) => of(data),
+    });
+    u64::try_from(points.sum::<usize>()).unwrap_or(u64::MAX)
 }
 
 // === impl SharedReader ===
@@ -212,7 +276,7 @@ impl MetricReader for SharedReader {
         self.0.force_flush()
     }
 
-    fn shutdown_with_timeout(&self, timeout: std::time::Duration) -> OTelSdkResult {
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
         self.0.shutdown_with_timeout(timeout)
     }
 

@@ -1,41 +1,114 @@
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use opentelemetry::{
-    InstrumentationScope, KeyValue, SpanId, Value,
-    trace::{SpanKind, Status},
+    InstrumentationScope, KeyValue, SpanId,
+    trace::{Event as SpanEvent, SpanKind, Status},
 };
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
-use super::names;
-use crate::event::{Event, Operation, millis, names as attribute};
+use super::{
+    attributes::{attributes, exception_type, is_failure, limit, message},
+    names,
+    processor::{Processors, RecordView},
+};
+use crate::{
+    event::{Event, Operation},
+    otlp::config::{AttributeLimits, Limits, Signal},
+};
 
-/// Returns the span of a call, for its terminal event.
-pub(crate) fn span(event: &Event, scope: &InstrumentationScope) -> SpanData {
-    let mut events = SpanEvents::default();
-    events.events = event.span_events().to_vec();
-    events.dropped_count = event.dropped_span_events();
-    let mut attributes = attributes(event);
-    for content in event.content() {
-        // A key must not be there twice.
-        if !attributes.iter().any(|other| other.key == content.key) {
-            attributes.push(content.clone());
+/// Converts the terminal events of calls to spans.
+pub(crate) struct Spans {
+    scope: InstrumentationScope,
+    limits: AttributeLimits,
+    max_events: usize,
+    processors: Arc<Processors>,
+}
+
+impl Spans {
+    pub(crate) fn new(
+        scope: InstrumentationScope,
+        limits: &Limits,
+        processors: Arc<Processors>,
+    ) -> Self {
+        Self {
+            scope,
+            limits: limits.spans.attributes,
+            max_events: limits.span_events,
+            processors,
         }
     }
-    SpanData {
-        span_context: event.span_context(),
-        parent_span_id: event.parent_span_id().unwrap_or(SpanId::INVALID),
-        parent_span_is_remote: event.has_remote_parent(),
-        span_kind: kind(event.operation()),
-        name: name(event),
-        start_time: event.start_time(),
-        end_time: event.time(),
-        attributes,
-        dropped_attributes_count: event.dropped_attributes(),
-        events,
-        links: SpanLinks::default(),
-        status: status(event),
-        instrumentation_scope: scope.clone(),
+
+    /// Returns the span of a call, for its terminal event; `None` if a processor drops the span.
+    pub(crate) fn span(&self, event: &Event) -> Option<SpanData> {
+        let mut attributes = attributes(event);
+        for content in event.content() {
+            // A key must not be there twice.
+            if !attributes.iter().any(|other| other.key == content.key) {
+                attributes.push(content.clone());
+            }
+        }
+        let mut record = RecordView {
+            event,
+            signal: Signal::Traces,
+            name: name(event),
+            message: message(event),
+            attributes,
+            span_events: event.span_events().to_vec(),
+        };
+        if !self.processors.keep(&mut record) {
+            return None;
+        }
+        let removed = limit(&mut record.attributes, self.limits);
+        Some(SpanData {
+            span_context: event.span_context(),
+            parent_span_id: event.parent_span_id().unwrap_or(SpanId::INVALID),
+            parent_span_is_remote: event.has_remote_parent(),
+            span_kind: kind(event.operation()),
+            start_time: event.start_time(),
+            end_time: event.time(),
+            dropped_attributes_count: event.dropped_attributes().saturating_add(removed),
+            events: self.events(event, record.span_events, record.message.clone()),
+            links: SpanLinks::default(),
+            status: status(event, record.message),
+            instrumentation_scope: self.scope.clone(),
+            name: record.name,
+            attributes: record.attributes,
+        })
     }
+
+    /// Returns the span events, and one more for a failure.
+    fn events(
+        &self,
+        event: &Event,
+        mut recorded: Vec<SpanEvent>,
+        message: Option<String>,
+    ) -> SpanEvents {
+        let exception = exception(event, message, self.limits);
+        let count = recorded.len() + exception.iter().len();
+        // The exception is the last one to be left out: it has the reason of the failure.
+        recorded.truncate(self.max_events.saturating_sub(exception.iter().len()));
+        recorded.extend(exception.filter(|_| self.max_events > 0));
+        let removed = u32::try_from(count - recorded.len()).unwrap_or(u32::MAX);
+        let mut events = SpanEvents::default();
+        events.events = recorded;
+        events.dropped_count = event.dropped_span_events().saturating_add(removed);
+        events
+    }
+}
+
+/// Returns the event that describes a failure. The conventions move exceptions to log records and keep these
+/// events meanwhile: many products of traces read no other reason.
+fn exception(event: &Event, message: Option<String>, limits: AttributeLimits) -> Option<SpanEvent> {
+    let kind = exception_type(event).filter(|_| is_failure(event))?;
+    let mut attributes = vec![KeyValue::new(names::EXCEPTION_TYPE, kind)];
+    attributes.extend(message.map(|message| KeyValue::new(names::EXCEPTION_MESSAGE, message)));
+    limit(&mut attributes, limits);
+    Some(SpanEvent::new(
+        names::EXCEPTION,
+        event.time(),
+        attributes,
+        0,
+    ))
 }
 
 fn kind(operation: Operation) -> SpanKind {
@@ -58,70 +131,10 @@ fn name(event: &Event) -> Cow<'static, str> {
     }
 }
 
-fn status(event: &Event) -> Status {
-    match event.error_type() {
-        None => Status::Unset,
-        Some(class) => Status::error(event.error_message().unwrap_or(class).to_owned()),
-    }
-}
-
-/// Returns the provider of a turn's model, or Codex's default where the call does not say.
-pub(crate) fn provider(event: &Event) -> Value {
-    let recorded = event.attribute(attribute::PROVIDER_NAME);
-    recorded.cloned().unwrap_or(names::DEFAULT_PROVIDER.into())
-}
-
-/// Returns the attributes of an event, for its span and its log record.
-pub(crate) fn attributes(event: &Event) -> Vec<KeyValue> {
-    let mut attributes = Attributes(Vec::with_capacity(12 + event.attributes().len()));
-    match event.operation() {
-        Operation::Turn => {
-            attributes.set(names::OPERATION_NAME, names::INVOKE_AGENT);
-            attributes.set(attribute::PROVIDER_NAME, provider(event));
-            attributes.some(names::AGENT_NAME, event.call_name());
-            attributes.some(names::CALL_ID, event.call_id());
-        }
-        Operation::Tool => {
-            attributes.set(names::OPERATION_NAME, names::EXECUTE_TOOL);
-            attributes.some(names::TOOL_NAME, event.call_name());
-            attributes.some(names::TOOL_CALL_ID, event.call_id());
-        }
-        _ => attributes.some(names::CALL_ID, event.call_id()),
-    }
-    attributes.some(names::CONVERSATION_ID, event.thread_id());
-    attributes.some(names::TURN_ID, event.turn_id());
-    let originator = event.originator().map(|originator| originator.as_str());
-    attributes.some(names::ORIGINATOR, originator);
-    if event.attempt() > 1 {
-        attributes.set(names::ATTEMPT, i64::from(event.attempt()));
-    }
-    if let Some(duration) = event.duration() {
-        attributes.set(names::DURATION_MS, millis(duration));
-    }
-    let outcome = event.outcome().map(|outcome| outcome.as_str());
-    attributes.some(names::OUTCOME, outcome);
-    attributes.some(names::ERROR_TYPE, event.error_type());
-    let fixed = attributes.0.len();
-    for attribute in event.attributes() {
-        // Recorded values do not replace the attributes above.
-        let mut fixed = attributes.0[..fixed].iter();
-        if !fixed.any(|other| other.key == attribute.key) {
-            attributes.0.push(attribute.clone());
-        }
-    }
-    attributes.0
-}
-
-struct Attributes(Vec<KeyValue>);
-
-impl Attributes {
-    fn set(&mut self, key: &'static str, value: impl Into<Value>) {
-        self.0.push(KeyValue::new(key, value));
-    }
-
-    fn some(&mut self, key: &'static str, value: Option<&str>) {
-        if let Some(value) = value {
-            self.set(key, value.to_owned());
-        }
+fn status(event: &Event, message: Option<String>) -> Status {
+    if is_failure(event) {
+        Status::error(message.unwrap_or_default())
+    } else {
+        Status::Unset
     }
 }

@@ -1,16 +1,27 @@
 //! The way of an event from its caller to the exporters: the queue, the export thread, and a pipeline for
 //! each signal.
 
+mod backoff;
+mod batches;
+mod buffer;
+mod health;
 mod pipeline;
 mod queue;
+mod request;
 mod self_metrics;
 mod shared;
 mod stats;
 mod tail;
+#[cfg(test)]
+mod testing;
+mod totals;
 mod undelivered;
 pub(crate) mod worker;
 
-pub(crate) use self::{queue::Queue, shared::Shared};
+pub(crate) use self::{
+    request::{Command, Purpose},
+    shared::Shared,
+};
 pub use self::{
     stats::{SignalStats, Stats},
     undelivered::Undelivered,

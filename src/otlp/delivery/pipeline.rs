@@ -1,11 +1,10 @@
 use std::{
     any::Any,
     cell::{Cell, RefCell},
-    collections::VecDeque,
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    rc::Rc,
+    rc::{Rc, Weak},
     sync::{Arc, MutexGuard},
     task::Poll,
     time::Duration,
@@ -13,58 +12,81 @@ use std::{
 
 use tokio::{
     sync::Notify,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, timeout},
 };
 
-use super::shared::{Shared, SignalCounters};
+use super::{
+    buffer::{Buffer, BufferLimits},
+    health::Health,
+    shared::{Shared, SignalCounters},
+    stats::SignalStats,
+    totals::Requests,
+};
 use crate::{
     event::Event,
-    otlp::{config::Signal, export::ExportOutcome},
+    otlp::{
+        config::{Limits, Signal},
+        export::{ExportOutcome, Problem, REJECTED},
+    },
 };
 
-const FIRST_DELAY: Duration = Duration::from_millis(100);
-const MAX_DELAY: Duration = Duration::from_secs(30);
-/// The longest delay that a receiver can ask for. A longer one would outlast most programs.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
-
-/// The pipeline of one signal: the buffer of records that wait for their export, and its progress. Only
-/// the export thread uses it.
+/// The pipeline of one signal: the records that wait for their export, and its progress. Only the export
+/// thread uses it.
 ///
-/// Records are acknowledged in the order in which they were received: each is exported or failed then.
+/// Records are acknowledged in the order in which they were received: each is exported, failed or
+/// filtered then.
 pub(crate) struct Pipeline {
-    signal: Signal,
-    shared: Arc<Shared>,
-    buffer: RefCell<VecDeque<Event>>,
-    capacity: usize,
+    pub(super) signal: Signal,
+    pub(super) shared: Arc<Shared>,
+    pub(super) limits: Limits,
+    buffer: RefCell<Buffer>,
     received: Cell<u64>,
     acknowledged: Cell<u64>,
-    /// The acknowledged records that failed.
-    failed: Cell<u64>,
-    /// The records that were not received because the buffer was full.
-    dropped: Cell<u64>,
-    /// The failed and dropped records that a flush has reported.
-    reported: Cell<u64>,
-    buffered: Notify,
+    /// The failed records that no answer has reported.
+    unreported: Cell<u64>,
+    checkpoints: RefCell<Vec<Weak<Checkpoint>>>,
+    is_due: Notify,
     progress: Notify,
     /// Somebody waits for the records, so retries come sooner.
-    flush_requested: Notify,
+    pub(super) flush_requested: Notify,
+    health: RefCell<Health>,
+    /// Of metrics alone.
+    pub(super) requests: Requests,
 }
 
+/// What a flush or a shutdown waits for in one pipeline: the first `target` records.
+pub(crate) struct Checkpoint {
+    pub(crate) pipeline: Rc<Pipeline>,
+    target: u64,
+    /// Those that failed since the request.
+    failed: Cell<u64>,
+}
+
+// === impl Pipeline ===
+
 impl Pipeline {
-    pub(crate) fn new(signal: Signal, shared: &Arc<Shared>, capacity: usize) -> Rc<Self> {
+    pub(crate) fn new(signal: Signal, shared: &Arc<Shared>, limits: Limits) -> Rc<Self> {
+        let batch = limits.batch(signal);
         Rc::new(Self {
             signal,
             shared: Arc::clone(shared),
-            buffer: RefCell::default(),
-            capacity,
+            limits,
+            buffer: RefCell::new(Buffer::new(BufferLimits {
+                capacity: batch.queue_capacity,
+                bytes: limits.queue_bytes / 3,
+                batch_size: batch.batch_size,
+                // Half: sizes are estimated.
+                batch_bytes: limits.message_bytes / 2,
+            })),
             received: Cell::default(),
             acknowledged: Cell::default(),
-            failed: Cell::default(),
-            dropped: Cell::default(),
-            reported: Cell::default(),
-            buffered: Notify::new(),
+            unreported: Cell::default(),
+            checkpoints: RefCell::default(),
+            is_due: Notify::new(),
             progress: Notify::new(),
             flush_requested: Notify::new(),
+            health: RefCell::new(Health::new(signal)),
+            requests: Requests::default(),
         })
     }
 
@@ -72,18 +94,26 @@ impl Pipeline {
         self.signal
     }
 
+    /// Returns how long records wait for a batch to fill.
+    pub(crate) fn schedule_delay(&self) -> Duration {
+        self.limits.batch(self.signal).schedule_delay
+    }
+
     /// Buffers an event. If the buffer is full, drops the event and counts it as failed.
     pub(crate) fn push(&self, event: Event) {
-        let mut buffer = self.buffer.borrow_mut();
-        if buffer.len() < self.capacity {
-            buffer.push_back(event);
+        if self.buffer.borrow_mut().push(event) {
             self.receive();
-        } else {
-            // Not acknowledged: that would acknowledge an older record instead.
-            self.dropped.update(|dropped| dropped + 1);
-            let problem = "the buffer is full: the receiver is slower than the calls";
-            self.counters().fail(1, problem);
+            return;
         }
+        // Not acknowledged: that would acknowledge an older record instead.
+        self.unreported.update(|unreported| unreported + 1);
+        self.fail(
+            1,
+            Problem {
+                text: "the buffer is full: the receiver is slower than the calls".to_owned(),
+                error_type: "queue_full".into(),
+            },
+        );
     }
 
     /// Counts a record that is not in the buffer: metrics are in their instruments.
@@ -91,176 +121,213 @@ impl Pipeline {
         self.received.update(|received| received + 1);
     }
 
-    /// Wakes the export after a number of events were pushed.
-    pub(crate) fn wake(&self) {
-        self.buffered.notify_one();
+    /// Counts records that are not to be exported.
+    pub(crate) fn filter(&self, count: u64) {
+        self.counters().filtered += count;
     }
 
-    /// Asks for an early export or retry, if there are pending records.
+    /// Exports the full batches of the buffer, or everything if it is time to.
+    pub(crate) fn wake(&self, is_time: bool) {
+        let mut buffer = self.buffer.borrow_mut();
+        if is_time || buffer.has_batch() {
+            buffer.make_due();
+            self.is_due.notify_one();
+        }
+    }
+
+    /// Asks for an early export or retry of everything, if there are pending records.
     pub(crate) fn request_flush(&self) {
+        self.wake(true);
         if self.pending(self.received.get()) > 0 {
             self.flush_requested.notify_one();
         }
     }
 
-    pub(crate) fn received(&self) -> u64 {
+    pub(super) fn received(&self) -> u64 {
         self.received.get()
     }
 
-    pub(crate) fn failed(&self) -> u64 {
-        self.failed.get()
-    }
-
-    pub(crate) fn dropped(&self) -> u64 {
-        self.dropped.get()
-    }
-
     /// Returns how many of the first `target` records are not acknowledged yet.
-    pub(crate) fn pending(&self, target: u64) -> u64 {
+    pub(super) fn pending(&self, target: u64) -> u64 {
         target.saturating_sub(self.acknowledged.get())
     }
 
-    /// Returns the number of failed and dropped records that no flush has reported.
-    pub(crate) fn unreported(&self) -> u64 {
-        (self.failed.get() + self.dropped.get()).saturating_sub(self.reported.get())
+    pub(super) fn unreported(&self) -> u64 {
+        self.unreported.get()
     }
 
-    pub(crate) fn report(&self, failed: u64) {
-        self.reported.update(|reported| reported + failed);
+    /// Takes failed records that no answer has reported, to report them.
+    pub(super) fn take_unreported(&self, count: u64) -> u64 {
+        self.unreported.update(|unreported| unreported - count);
+        count
     }
 
-    /// Waits until the first `target` records are acknowledged.
-    pub(crate) async fn acknowledged(&self, target: u64) {
+    /// Gives failed records back, because nobody has received the answer.
+    pub(super) fn put_unreported(&self, count: u64) {
+        self.unreported.update(|unreported| unreported + count);
+    }
+
+    /// Waits until `is_done` returns true, which it does after some progress.
+    pub(super) async fn progress(&self, is_done: impl Fn(&Self) -> bool) {
         loop {
             let progress = self.progress.notified();
-            if self.pending(target) == 0 {
+            if is_done(self) {
                 return;
             }
             progress.await;
         }
     }
 
-    /// Exports the buffer for ever, batch by batch.
-    pub(crate) async fn export_events(
-        &self,
-        batch_size: usize,
-        export: impl AsyncFn(&[Event]) -> ExportOutcome,
-    ) {
+    /// Waits for the next batch that is due.
+    pub(super) async fn next_batch(&self) -> Vec<Event> {
         loop {
-            let batch = self.next_batch(batch_size).await;
-            let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
-            self.retry(|| count, || export(&batch)).await;
+            let batch = self.buffer.borrow_mut().take_batch();
+            if !batch.is_empty() {
+                return batch;
+            }
+            self.is_due.notified().await;
         }
     }
 
-    /// Exports cumulative totals for ever: at each interval, and when a flush is requested. Each export
-    /// includes what earlier ones did not deliver, so measurements fail only when an export is rejected.
-    pub(crate) async fn export_totals(
+    /// Runs one attempt to export `count` records. A panic is a rejection: a custom exporter may panic, and
+    /// the pipeline goes on.
+    pub(super) async fn attempt(
         &self,
-        interval: Duration,
-        export: impl AsyncFn() -> ExportOutcome,
-    ) {
-        loop {
-            tokio::select! {
-                () = sleep(interval) => {}
-                () = self.flush_requested.notified() => {}
-            }
-            if self.received() == 0 {
-                continue;
-            }
-            let export = async || match export().await {
-                // The receiver rejects data points, which are not measurements: they are reported and
-                // not counted.
-                ExportOutcome::Accepted {
-                    rejected,
-                    problem: Some(problem),
-                } => ExportOutcome::Accepted {
-                    rejected: 0,
-                    problem: Some(format!("{problem} ({rejected} data points)")),
-                },
-                outcome => outcome,
-            };
-            self.retry(|| self.pending(self.received()), export).await;
-        }
+        count: u64,
+        limit: Duration,
+        export: impl Future<Output = ExportOutcome>,
+    ) -> ExportOutcome {
+        self.counters().inflight = count;
+        let started = Instant::now();
+        let outcome = timeout(limit, catch_panic(export)).await;
+        self.counters().inflight = 0;
+        let outcome = outcome.unwrap_or_else(|_| ExportOutcome::Retryable {
+            problem: Problem {
+                text: format!("the exporter did not finish within {limit:?}"),
+                error_type: "timeout".into(),
+            },
+            retry_after: None,
+        });
+        let error_type = match &outcome {
+            ExportOutcome::Accepted { rejected: 0, .. } => None,
+            ExportOutcome::Accepted { .. } => Some(REJECTED),
+            ExportOutcome::Rejected(problem)
+            | ExportOutcome::TooLarge(problem)
+            | ExportOutcome::Retryable { problem, .. } => Some(&*problem.error_type),
+        };
+        let duration = started.elapsed();
+        self.shared.on_export(self.signal, duration, error_type);
+        outcome
     }
 
-    /// Retries an export until it is accepted or rejected. Before each attempt, `count` returns the number
-    /// of its records.
-    async fn retry(&self, count: impl Fn() -> u64, export: impl AsyncFn() -> ExportOutcome) {
-        let mut delay = FIRST_DELAY;
-        loop {
-            let count = count();
-            let failed = match catch_panic(export()).await {
-                ExportOutcome::Retryable {
-                    problem,
-                    retry_after,
-                } => {
-                    self.counters().problem = Some(problem.text.into());
-                    delay = self.wait_before_retry(delay, retry_after).await;
-                    continue;
-                }
-                ExportOutcome::Accepted { rejected, problem } => {
-                    let rejected = rejected.min(count);
-                    let mut counters = self.counters();
-                    counters.exported += count - rejected;
-                    match problem {
-                        Some(problem) if rejected > 0 => counters.fail(rejected, problem),
-                        problem => counters.problem = problem.map(Into::into),
-                    }
-                    rejected
-                }
-                ExportOutcome::Rejected(problem) | ExportOutcome::TooLarge(problem) => {
-                    self.counters().fail(count, problem.text);
-                    count
-                }
-            };
-            self.acknowledged.update(|sum| sum + count);
-            self.failed.update(|sum| sum + failed);
-            self.progress.notify_waiters();
-            return;
+    /// Counts and acknowledges the records of the last attempt to export them. `rejected` of them failed.
+    pub(super) fn settle(&self, count: u64, rejected: u64, problem: Option<Problem>) {
+        self.counters().exported += count - rejected;
+        match problem {
+            Some(problem) if rejected > 0 => self.fail(rejected, problem),
+            problem => {
+                self.counters().problem = problem.map(|problem| problem.text.into());
+                self.health.borrow_mut().on_success(|| self.stats());
+            }
         }
+        self.acknowledge(count, rejected);
+    }
+
+    /// Counts and acknowledges records that were accepted, except for some that the receiver rejected.
+    pub(super) fn settle_accepted(&self, count: u64, rejected: u64, problem: Option<String>) {
+        let problem = problem.map(|text| Problem {
+            text,
+            error_type: REJECTED.into(),
+        });
+        self.settle(count, rejected, problem);
+    }
+
+    /// Acknowledges records that were left out of their batch.
+    pub(super) fn settle_filtered(&self, count: u64) {
+        self.filter(count);
+        self.acknowledge(count, 0);
+    }
+
+    /// Keeps the problem of an attempt that will be retried.
+    pub(super) fn on_retry(&self, problem: &Problem) {
+        self.counters().problem = Some(problem.text.as_str().into());
+        self.on_failure(&problem.text);
+    }
+
+    /// Logs that the records are not delivered, if that is new.
+    pub(super) fn on_failure(&self, problem: &str) {
+        let mut health = self.health.borrow_mut();
+        health.on_failure(problem, || self.stats());
+    }
+
+    fn fail(&self, count: u64, problem: Problem) {
+        let text = problem.text.clone();
+        self.counters().fail(count, problem);
+        self.on_failure(&text);
+    }
+
+    fn acknowledge(&self, count: u64, failed: u64) {
+        let first = self.acknowledged.get();
+        self.acknowledged.set(first + count);
+        // Each request that waits for the records learns of the failures, and so nobody else has to.
+        let mut reported = 0;
+        self.checkpoints.borrow_mut().retain(|checkpoint| {
+            let Some(checkpoint) = checkpoint.upgrade() else {
+                return false;
+            };
+            let awaited = checkpoint.target.saturating_sub(first).min(count);
+            let failed = failed.min(awaited);
+            checkpoint.failed.update(|sum| sum + failed);
+            reported = reported.max(failed);
+            true
+        });
+        self.put_unreported(failed - reported);
+        self.progress.notify_waiters();
+    }
+
+    pub(super) fn notify_progress(&self) {
+        self.progress.notify_waiters();
+    }
+
+    fn stats(&self) -> SignalStats {
+        self.shared.stats().of(self.signal)
     }
 
     fn counters(&self) -> MutexGuard<'_, SignalCounters> {
         self.shared.counters(self.signal)
     }
+}
 
-    async fn next_batch(&self, size: usize) -> Vec<Event> {
-        loop {
-            {
-                let mut buffer = self.buffer.borrow_mut();
-                let count = buffer.len().min(size);
-                if count > 0 {
-                    return buffer.drain(..count).collect();
-                }
-            }
-            self.buffered.notified().await;
-        }
+// === impl Checkpoint ===
+
+impl Checkpoint {
+    /// Returns a checkpoint for all records that the pipeline has received.
+    pub(crate) fn new(pipeline: &Rc<Pipeline>) -> Rc<Self> {
+        let checkpoint = Rc::new(Self {
+            pipeline: Rc::clone(pipeline),
+            target: pipeline.received(),
+            failed: Cell::default(),
+        });
+        let mut checkpoints = pipeline.checkpoints.borrow_mut();
+        checkpoints.push(Rc::downgrade(&checkpoint));
+        checkpoint
     }
 
-    /// Waits before a retry, and returns the delay before the next one. Waits as long as the receiver
-    /// asked for, or else for `delay` plus or minus 20 %, so that many programs do not retry at once. A
-    /// flush request shortens `delay`, but not what the receiver asked for.
-    async fn wait_before_retry(&self, delay: Duration, retry_after: Option<Duration>) -> Duration {
-        let next = (delay * 2).min(MAX_DELAY);
-        // A receiver that asks for no delay gets the usual one, so that it is not overloaded.
-        if let Some(retry_after) = retry_after.filter(|after| !after.is_zero()) {
-            sleep(retry_after.min(MAX_RETRY_AFTER)).await;
-            return next;
-        }
-        let deadline = Instant::now() + delay.mul_f64(0.8 + 0.4 * fastrand::f64());
-        tokio::select! {
-            () = sleep_until(deadline) => next,
-            () = self.flush_requested.notified() => {
-                // Not at once: a receiver that is down would be called in a busy loop.
-                sleep_until(deadline.min(Instant::now() + FIRST_DELAY)).await;
-                FIRST_DELAY
-            }
-        }
+    pub(crate) fn failed(&self) -> u64 {
+        self.failed.get()
+    }
+
+    pub(crate) fn pending(&self) -> u64 {
+        self.pipeline.pending(self.target)
+    }
+
+    /// Waits until the records are acknowledged.
+    pub(crate) async fn acknowledged(&self) {
+        self.pipeline.progress(|_| self.pending() == 0).await;
     }
 }
 
-/// Runs an export. A panic is a rejection: a custom exporter may panic, and the pipeline goes on.
+/// Runs an export. A panic is a rejection.
 async fn catch_panic(export: impl Future<Output = ExportOutcome>) -> ExportOutcome {
     let mut export = pin!(export);
     poll_fn(|context| {

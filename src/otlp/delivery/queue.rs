@@ -2,7 +2,7 @@ use std::{
     collections::HashMap,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     thread,
 };
@@ -18,18 +18,29 @@ use crate::{
 const MAX_SHARDS: usize = 8;
 /// A queue below this capacity has one shard: a bound on memory matters more than contention.
 const MIN_SHARDED_CAPACITY: usize = 1024;
+/// A queue below this size has one shard, so that large events fit into each.
+const MIN_SHARDED_BYTES: usize = 16 << 20;
 
 /// A bounded queue of events, from any thread to the export thread.
 ///
-/// Each thread pushes into a shard of its own, as long as there are enough shards, and the export thread
-/// takes all events of a shard at once. So the lock of a push is rarely contended. A full shard drops the
-/// event and counts it.
+/// Each thread pushes into a shard of its own, as long as there are enough shards, so the lock of a push is
+/// rarely contended. If the shard is full, the event goes into another one. If all are full, the queue
+/// drops the event and counts it.
 pub(crate) struct Queue {
     shards: Box<[Shard]>,
-    shard_capacity: usize,
-    /// The number of events in a shard that wakes the export thread.
-    wake_at: usize,
+    shard_limits: ShardLimits,
+    /// A push has found all shards full since the last [`take`](Self::take). Further ones need not look.
+    is_full: AtomicBool,
     wake: Notify,
+}
+
+/// The limits of each shard.
+#[derive(Clone, Copy, Debug)]
+struct ShardLimits {
+    events: usize,
+    bytes: usize,
+    /// The number of events that wakes the export thread.
+    wake_at: usize,
 }
 
 /// A shard on cache lines of its own.
@@ -40,12 +51,29 @@ struct Shard(Mutex<State>);
 #[derive(Default)]
 struct State {
     events: Vec<Event>,
+    /// The estimated size of the events.
+    bytes: usize,
+    /// Some of the events come from threads with another shard.
+    has_others: bool,
     is_closed: bool,
     accepted: Counts,
     dropped: Counts,
     /// By how much dropped events would have changed the number of active calls, by operation. That
     /// number is a running sum, so a lost event would make it wrong for ever.
     dropped_deltas: HashMap<Operation, i64>,
+}
+
+/// What the export thread takes out of the queue at one moment.
+#[derive(Default)]
+pub(crate) struct Cut {
+    /// Those of each thread in their order.
+    pub(crate) events: Vec<Event>,
+    /// By how much dropped events would have changed the number of active calls.
+    pub(crate) dropped_deltas: Vec<(Operation, i64)>,
+    /// The events that the queue has dropped since its start.
+    pub(crate) dropped: u64,
+    /// Empty vectors, whose capacity goes back to the shards.
+    spare: Vec<Vec<Event>>,
 }
 
 /// The numbers of events and of the spans among them.
@@ -58,36 +86,80 @@ pub(crate) struct Counts {
 // === impl Queue ===
 
 impl Queue {
-    pub(crate) fn new(capacity: usize, wake_at: usize) -> Self {
+    /// Returns a queue of at most this many events, and of about this many bytes. It wakes the export
+    /// thread when a shard has `wake_at` events.
+    pub(crate) fn new(capacity: usize, bytes: usize, wake_at: usize) -> Self {
         let shards = match thread::available_parallelism() {
-            Ok(threads) if capacity >= MIN_SHARDED_CAPACITY => threads.get().min(MAX_SHARDS),
+            Ok(threads) if capacity >= MIN_SHARDED_CAPACITY && bytes >= MIN_SHARDED_BYTES => {
+                threads.get().min(MAX_SHARDS)
+            }
             _ => 1,
         };
-        let shard_capacity = capacity.div_ceil(shards).max(1);
+        Self::with_shards(shards, capacity, bytes, wake_at)
+    }
+
+    fn with_shards(shards: usize, capacity: usize, bytes: usize, wake_at: usize) -> Self {
+        let events = capacity.div_ceil(shards).max(1);
         Self {
             shards: (0..shards).map(|_| Shard::default()).collect(),
-            shard_capacity,
-            // Half full at the latest, so that the export thread has time to react.
-            wake_at: wake_at.clamp(1, (shard_capacity / 2).max(1)),
+            shard_limits: ShardLimits {
+                events,
+                bytes: bytes / shards,
+                // Half full at the latest, so that the export thread has time to react.
+                wake_at: wake_at.clamp(1, (events / 2).max(1)),
+            },
+            is_full: AtomicBool::new(false),
             wake: Notify::new(),
         }
     }
 
     #[inline]
     pub(crate) fn push(&self, event: Event) {
-        let mut state = self.shards[current_thread_index() % self.shards.len()].lock();
-        if state.is_closed || state.events.len() == self.shard_capacity {
-            state.drop_event(&event);
+        self.push_into(current_thread_index() % self.shards.len(), event);
+    }
+
+    #[inline]
+    fn push_into(&self, home: usize, event: Event) {
+        let size = event.estimated_size();
+        let mut state = self.shards[home].lock();
+        if state.is_closed || !state.has_room(self.shard_limits, size) {
+            drop(state);
+            self.push_elsewhere(home, event, size);
             return;
         }
-        state.accepted.add_event(&event);
-        state.events.push(event);
-        let wake = state.events.len() == self.wake_at;
+        let wake = state.push(self.shard_limits, event, size);
         drop(state);
         // Once for each batch: waking a thread is a system call.
         if wake {
             self.wake.notify_one();
         }
+    }
+
+    /// Pushes into the next shard that has room, or drops the event.
+    #[cold]
+    fn push_elsewhere(&self, home: usize, event: Event, size: usize) {
+        if !self.is_full.load(Relaxed) {
+            for offset in 1..self.shards.len() {
+                let mut state = self.shards[(home + offset) % self.shards.len()].lock();
+                if !state.is_closed && state.has_room(self.shard_limits, size) {
+                    state.has_others = true;
+                    let wake = state.push(self.shard_limits, event, size);
+                    drop(state);
+                    if wake {
+                        self.wake.notify_one();
+                    }
+                    return;
+                }
+            }
+        }
+        let mut state = self.shards[home].lock();
+        // The export thread may have emptied the shard meanwhile. The event is dropped all the same, and
+        // the next one is not. A closed queue, or one without room for a large event, is not full.
+        let is_full = state.events.len() == self.shard_limits.events;
+        if is_full && !state.is_closed {
+            self.is_full.store(true, Relaxed);
+        }
+        state.drop_event(&event);
     }
 
     /// Closes the queue: it drops further events and counts them.
@@ -97,21 +169,33 @@ impl Queue {
         }
     }
 
-    /// Moves all events into `events`, those of each shard in their order. Leaves the capacity of the
-    /// vector to the queue. Returns by how much dropped events would have changed the number of active
-    /// calls.
-    pub(crate) fn take(&self, events: &mut Vec<Event>) -> Vec<(Operation, i64)> {
-        let mut deltas = Vec::new();
-        for shard in &self.shards {
-            let mut state = shard.lock();
-            if events.is_empty() {
-                std::mem::swap(events, &mut state.events);
-            } else {
-                events.append(&mut state.events);
-            }
-            deltas.extend(state.dropped_deltas.drain());
+    /// Moves all events of the queue into `cut`, whose own events must have been drained.
+    ///
+    /// All shards are taken at one moment. So if the end of a call is taken, its start has been taken, and so
+    /// has what had ended before it.
+    pub(crate) fn take(&self, cut: &mut Cut) {
+        cut.spare.resize_with(self.shards.len(), Vec::new);
+        cut.dropped_deltas.clear();
+        cut.dropped = 0;
+        let mut has_others = false;
+        // In the order of the shards. A push holds one lock at a time, so this cannot deadlock.
+        let mut states: Vec<_> = self.shards.iter().map(Shard::lock).collect();
+        for (state, spare) in states.iter_mut().zip(&mut cut.spare) {
+            std::mem::swap(&mut state.events, spare);
+            state.bytes = 0;
+            has_others |= std::mem::take(&mut state.has_others);
+            cut.dropped += state.dropped.events;
+            cut.dropped_deltas.extend(state.dropped_deltas.drain());
         }
-        deltas
+        self.is_full.store(false, Relaxed);
+        drop(states);
+        for spare in &mut cut.spare {
+            cut.events.append(spare);
+        }
+        if has_others {
+            // Restores the order of the threads whose events are in several shards.
+            cut.events.sort_by_key(Event::time);
+        }
     }
 
     /// Waits until a shard contains a batch.
@@ -138,7 +222,24 @@ impl Shard {
 }
 
 impl State {
-    #[cold]
+    #[inline]
+    fn has_room(&self, limits: ShardLimits, size: usize) -> bool {
+        // An empty shard takes any event: what a call keeps is bounded.
+        let has_bytes = self.bytes + size <= limits.bytes || self.events.is_empty();
+        has_bytes && self.events.len() < limits.events
+    }
+
+    /// Adds an event, for which there is room. Returns whether to wake the export thread.
+    #[inline]
+    fn push(&mut self, limits: ShardLimits, event: Event, size: usize) -> bool {
+        self.accepted.add_event(&event);
+        self.events.push(event);
+        let before = self.bytes;
+        self.bytes += size;
+        let half = limits.bytes / 2;
+        self.events.len() == limits.wake_at || (before < half && self.bytes >= half)
+    }
+
     fn drop_event(&mut self, event: &Event) {
         self.dropped.add_event(event);
         let sum = self.dropped_deltas.entry(event.operation()).or_default();
@@ -189,6 +290,8 @@ mod tests {
     use super::*;
     use crate::{Call, MemorySink, TimingLayer};
 
+    const NO_LIMIT: usize = 1 << 40;
+
     /// Returns the two events of a call.
     fn events(operation: Operation) -> Vec<Event> {
         let sink = MemorySink::new();
@@ -198,20 +301,84 @@ mod tests {
         sink.take()
     }
 
+    fn sum(cut: &Cut) -> i64 {
+        let dropped = cut.dropped_deltas.iter().map(|(_, delta)| delta);
+        cut.events
+            .iter()
+            .map(active_delta)
+            .chain(dropped.copied())
+            .sum()
+    }
+
     #[test]
     fn dropped_events_still_change_the_number_of_active_calls() {
-        let queue = Queue::new(1, 1);
+        let queue = Queue::with_shards(1, 1, NO_LIMIT, 1);
         for operation in [Operation::Turn, Operation::Tool, Operation::Tool] {
             queue.push(events(operation).swap_remove(0));
         }
-        let mut taken = Vec::new();
-        assert_eq!(queue.take(&mut taken), [(Operation::Tool, 2)]);
-        assert_eq!(taken.len(), 1);
-        taken.clear();
+        let mut cut = Cut::default();
+        queue.take(&mut cut);
+        assert_eq!(cut.dropped_deltas, [(Operation::Tool, 2)]);
+        assert_eq!((cut.events.len(), cut.dropped), (1, 2));
+        cut.events.clear();
         for event in events(Operation::Tool) {
             queue.push(event);
         }
-        assert_eq!(queue.take(&mut taken), [(Operation::Tool, -1)]);
-        assert_eq!(queue.take(&mut taken), []);
+        queue.take(&mut cut);
+        assert_eq!(cut.dropped_deltas, [(Operation::Tool, -1)]);
+        queue.take(&mut cut);
+        assert_eq!(cut.dropped_deltas, []);
+    }
+
+    #[test]
+    fn an_event_goes_into_another_shard_before_it_is_dropped() {
+        let queue = Queue::with_shards(4, 40, NO_LIMIT, 100);
+        for event in (0..30).flat_map(|_| events(Operation::Tool)) {
+            queue.push(event);
+        }
+        let mut cut = Cut::default();
+        queue.take(&mut cut);
+        assert_eq!((cut.events.len(), cut.dropped), (40, 20));
+        assert!(cut.events.is_sorted_by_key(Event::time), "out of order");
+        cut.events.clear();
+        queue.push(events(Operation::Tool).swap_remove(0));
+        queue.take(&mut cut);
+        assert_eq!((cut.events.len(), cut.dropped), (1, 20));
+    }
+
+    #[test]
+    fn an_end_is_never_taken_before_its_start() {
+        let queue = Queue::with_shards(2, 1 << 20, NO_LIMIT, 1 << 20);
+        let calls: Vec<_> = (0..20_000).map(|_| events(Operation::Tool)).collect();
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for call in calls {
+                    for (shard, event) in call.into_iter().enumerate() {
+                        queue.push_into(shard, event);
+                    }
+                }
+                done.store(true, Relaxed);
+            });
+            let (mut cut, mut active) = (Cut::default(), 0);
+            while !done.load(Relaxed) {
+                queue.take(&mut cut);
+                active += sum(&cut);
+                assert!((0..=1).contains(&active), "{active} active calls");
+                cut.events.clear();
+            }
+        });
+    }
+
+    #[test]
+    fn the_queue_is_bounded_in_bytes() {
+        let size = events(Operation::Tool)[0].estimated_size();
+        let queue = Queue::with_shards(2, 1000, 10 * size, 1000);
+        for _ in 0..30 {
+            queue.push(events(Operation::Tool).swap_remove(0));
+        }
+        let mut cut = Cut::default();
+        queue.take(&mut cut);
+        assert_eq!((cut.events.len(), cut.dropped), (10, 20));
     }
 }

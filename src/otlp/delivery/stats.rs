@@ -13,7 +13,8 @@ use crate::otlp::config::Signal;
 /// let sink = OtlpSink::start(config);
 /// // … calls are made …
 /// let traces = sink.stats().traces;
-/// assert_eq!(traces.accepted, traces.exported + traces.failed + traces.pending);
+/// let known = traces.exported + traces.failed + traces.filtered;
+/// assert_eq!(traces.accepted, known + traces.pending);
 /// println!("{}", sink.stats());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -32,7 +33,8 @@ pub struct Stats {
 
 /// The counters of one signal. A signal that is not exported has zeros.
 ///
-/// `accepted = exported + failed + pending` holds at every moment. A dropped record was never accepted.
+/// `accepted = exported + failed + filtered + pending` holds at every moment. A dropped record was never
+/// accepted.
 ///
 /// With the feature `json` it implements `serde::Serialize`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,9 +47,12 @@ pub struct SignalStats {
     pub exported: u64,
     /// Records that the receiver rejected, or that could not be delivered.
     pub failed: u64,
+    /// Records that were left out: by a processor, because a processor panicked, or by the selection of log
+    /// records.
+    pub filtered: u64,
     /// Records that were dropped because the queue was full or the sink was shut down.
     pub dropped: u64,
-    /// Accepted records that are neither exported nor failed yet.
+    /// Accepted records that are none of exported, failed and filtered yet.
     pub pending: u64,
 }
 
@@ -73,6 +78,9 @@ impl fmt::Display for Stats {
             write!(f, "{separator}{signal}: {} accepted, ", stats.accepted)?;
             write!(f, "{} exported, {} failed, ", stats.exported, stats.failed)?;
             write!(f, "{} dropped", stats.dropped)?;
+            if stats.filtered > 0 {
+                write!(f, ", {} filtered", stats.filtered)?;
+            }
         }
         Ok(())
     }

@@ -1,59 +1,41 @@
 //! The export thread: takes events out of the queue and hands them to the pipelines of the signals.
 
-use std::{
-    collections::BTreeMap,
-    future::Future,
-    rc::Rc,
-    sync::{Arc, mpsc},
-    thread,
-};
+use std::{collections::BTreeMap, rc::Rc, sync::Arc, thread, time::Duration};
 
-use opentelemetry::InstrumentationScope;
+use opentelemetry::{Context, InstrumentationScope};
 use opentelemetry_sdk::{
     Resource,
-    logs::{LogBatch, LogExporter},
-    metrics::{Temporality, exporter::PushMetricExporter},
-    trace::SpanExporter,
+    logs::{LogBatch, LogExporter, SdkLogRecord},
+    metrics::{Temporality, data::ResourceMetrics, exporter::PushMetricExporter},
+    trace::{SpanData, SpanExporter},
 };
 use tokio::{
     runtime,
     sync::mpsc::UnboundedReceiver,
     task::{LocalSet, spawn_local},
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout_at},
 };
 
 use super::{
+    health::DropLog,
     pipeline::Pipeline,
-    queue::is_span,
-    self_metrics,
+    queue::{Cut, is_span},
+    request::{Command, Purpose, Request},
+    self_metrics::SelfMetrics,
     shared::Shared,
     tail::{Tail, TailLimits},
-    undelivered::Undelivered,
 };
 use crate::{
     event::Event,
     otlp::{
         config::{OtlpConfig, Signal},
-        convert::{LogRecords, Metrics, names, span},
-        export::{self, ExportOutcome, Exporter},
+        convert::{LogRecords, Metrics, Processors, Spans, data_points, is_selected, scope},
+        export::{self, Exporter},
     },
 };
 
-/// A command from a handle of the sink.
-pub(crate) struct Command {
-    pub(crate) purpose: Purpose,
-    pub(crate) deadline: std::time::Instant,
-    pub(crate) response: mpsc::Sender<Result<(), Undelivered>>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// Reports what failed since the command.
-    Flush,
-    /// Reports all failures that were not reported. Metrics are exported last, because they include the
-    /// counters of the sink.
-    Shutdown,
-}
+/// Thirty years, for a time that a clock cannot represent.
+const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 /// The maximum number of traces whose calls are held until they are decided.
 const MAX_HELD_TRACES: usize = 1000;
@@ -66,23 +48,19 @@ pub(crate) struct Worker {
     config: OtlpConfig,
     resource: Resource,
     scope: InstrumentationScope,
+    /// The signals of custom exporters.
+    custom: Vec<Signal>,
+    processors: Arc<Processors>,
     /// One for each exported signal, in the order of [`Signal::ALL`].
     pipelines: Vec<Rc<Pipeline>>,
     metrics: Option<Rc<Metrics>>,
-    /// The events that were taken out of the queue.
-    events: Vec<Event>,
+    /// What was taken out of the queue.
+    cut: Cut,
+    drop_log: DropLog,
     /// The calls that may become spans although their trace was not sampled.
     tail: Option<Tail>,
-}
-
-/// What a flush or a shutdown waits for in one pipeline.
-struct Awaited {
-    pipeline: Rc<Pipeline>,
-    /// The number of records to be acknowledged.
-    target: u64,
-    /// The failed records before, and the dropped ones of this request.
-    failed_before: u64,
-    dropped: u64,
+    /// Shut the exporters down.
+    shutdowns: Vec<Box<dyn FnOnce() -> Result<(), String>>>,
 }
 
 /// Counts pending records as failed when the export thread ends, also by a panic.
@@ -92,10 +70,13 @@ struct EndGuard(Arc<Shared>);
 pub(crate) fn run(
     shared: Arc<Shared>,
     config: OtlpConfig,
+    processors: Processors,
     custom: BTreeMap<Signal, StartPipeline>,
     commands: UnboundedReceiver<Command>,
 ) {
     let _end = EndGuard(Arc::clone(&shared));
+    // Instruments of the application record nothing about this thread.
+    let _suppressed = Context::enter_telemetry_suppressed_scope();
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -109,7 +90,7 @@ pub(crate) fn run(
     };
     let tasks = LocalSet::new();
     runtime.block_on(tasks.run_until(async {
-        let mut worker = Worker::start(shared, config, custom);
+        let mut worker = Worker::start(shared, config, processors, custom);
         worker.process(commands).await;
     }));
     // Aborts the pipelines before the runtime.
@@ -140,28 +121,33 @@ impl Worker {
     fn start(
         shared: Arc<Shared>,
         config: OtlpConfig,
+        processors: Processors,
         mut custom: BTreeMap<Signal, StartPipeline>,
     ) -> Self {
         let mut worker = Self {
             shared,
             resource: config.resource(),
-            scope: InstrumentationScope::builder(names::SCOPE)
-                .with_version(env!("CARGO_PKG_VERSION"))
-                .build(),
+            scope: scope(),
+            processors: Arc::new(processors),
             config,
+            custom: Vec::new(),
             pipelines: Vec::new(),
             metrics: None,
-            events: Vec::new(),
+            cut: Cut::default(),
+            drop_log: DropLog::default(),
             tail: None,
+            shutdowns: Vec::new(),
         };
+        worker.custom = custom.keys().copied().collect();
         for signal in Signal::ALL {
             if let Some(start) = custom.remove(&signal) {
                 start(&mut worker);
             } else if let Some(config) = worker.config.signal(signal).cloned() {
+                let all = &worker.config;
                 match signal {
-                    Signal::Traces => worker.start_traces(export::spans(&config)),
-                    Signal::Metrics => worker.start_metrics(export::metrics(&config)),
-                    Signal::Logs => worker.start_logs(export::logs(&config)),
+                    Signal::Traces => worker.start_traces(export::spans(&config, all)),
+                    Signal::Metrics => worker.start_metrics(export::metrics(&config, all)),
+                    Signal::Logs => worker.start_logs(export::logs(&config, all)),
                 }
             }
         }
@@ -180,14 +166,21 @@ impl Worker {
     where
         E: SpanExporter + 'static,
     {
+        let pipeline = self.add_pipeline(Signal::Traces);
         let set_resource = |exporter: &mut E| exporter.set_resource(&self.resource);
-        prepare(Signal::Traces, &mut exporter, set_resource);
-        let scope = self.scope.clone();
-        self.start_events(Signal::Traces, async move |batch: &[Event]| {
-            let spans = batch.iter().map(|event| span(event, &scope));
-            let spans = spans.collect();
-            let export = async |exporter: &E| exporter.export(spans).await;
-            exporter.export(export).await
+        prepare(&pipeline, &mut exporter, set_resource);
+        let exporter = self.shut_down_at_the_end(exporter);
+        let limits = self.config.limits();
+        let spans = Spans::new(self.scope.clone(), &limits, Arc::clone(&self.processors));
+        spawn_local(async move {
+            let convert = |event: &_| spans.span(event);
+            let export = async |batch: &[SpanData]| {
+                // A copy for each attempt: the exporter takes the spans.
+                let batch = batch.to_vec();
+                let export = async |exporter: &E| exporter.export(batch).await;
+                exporter.export(export).await
+            };
+            pipeline.export_events(convert, export).await;
         });
     }
 
@@ -195,90 +188,106 @@ impl Worker {
     where
         E: LogExporter + 'static,
     {
+        let pipeline = self.add_pipeline(Signal::Logs);
         let set_resource = |exporter: &mut E| exporter.set_resource(&self.resource);
-        prepare(Signal::Logs, &mut exporter, set_resource);
+        prepare(&pipeline, &mut exporter, set_resource);
+        let exporter = self.shut_down_at_the_end(exporter);
         let scope = self.scope.clone();
-        let records = LogRecords::new();
-        self.start_events(Signal::Logs, async move |batch: &[Event]| {
-            let batch: Vec<_> = batch.iter().map(|event| records.record(event)).collect();
-            let batch: Vec<_> = batch.iter().map(|record| (record, &scope)).collect();
-            let batch = LogBatch::new(&batch);
-            let export = async |exporter: &E| exporter.export(batch).await;
-            exporter.export(export).await
+        let records = LogRecords::new(&self.config.limits(), Arc::clone(&self.processors));
+        spawn_local(async move {
+            let convert = |event: &_| records.record(event);
+            let export = async |batch: &[SdkLogRecord]| {
+                let batch: Vec<_> = batch.iter().map(|record| (record, &scope)).collect();
+                let batch = LogBatch::new(&batch);
+                let export = async |exporter: &E| exporter.export(batch).await;
+                exporter.export(export).await
+            };
+            pipeline.export_events(convert, export).await;
         });
-    }
-
-    /// Starts the pipeline of a signal that exports events in batches.
-    fn start_events(
-        &mut self,
-        signal: Signal,
-        export: impl AsyncFn(&[Event]) -> ExportOutcome + 'static,
-    ) {
-        let pipeline = self.add_pipeline(signal);
-        let batch_size = self.config.limits().batch(signal).batch_size;
-        spawn_local(async move { pipeline.export_events(batch_size, export).await });
     }
 
     pub(crate) fn start_metrics<E>(&mut self, mut exporter: Exporter<E>)
     where
         E: PushMetricExporter,
     {
-        let temporality = prepare(Signal::Metrics, &mut exporter, |inner| inner.temporality());
+        let pipeline = self.add_pipeline(Signal::Metrics);
+        let temporality = prepare(&pipeline, &mut exporter, |inner| inner.temporality());
+        let temporality = temporality.unwrap_or(Temporality::Cumulative);
+        let exporter = self.shut_down_at_the_end(exporter);
         let metrics = Rc::new(Metrics::new(
+            &self.config,
             self.resource.clone(),
             self.scope.clone(),
-            temporality.unwrap_or(Temporality::Cumulative),
-            |meter| self_metrics::observe(meter, &self.shared),
+            temporality,
         ));
+        let own = SelfMetrics::new(metrics.meter(), &self.shared, &self.config, &self.custom);
         self.metrics = Some(Rc::clone(&metrics));
-        let pipeline = self.add_pipeline(Signal::Metrics);
-        let interval = self.config.limits().metric_interval;
+        let is_delta = temporality != Temporality::Cumulative;
         spawn_local(async move {
-            let export = async || match metrics.collect() {
-                Ok(totals) => {
-                    let export = async |exporter: &E| exporter.export(&totals).await;
-                    exporter.export(export).await
-                }
-                Err(problem) => ExportOutcome::Rejected(problem.into()),
+            let collect = || {
+                own.record_exports();
+                metrics.collect()
             };
-            pipeline.export_totals(interval, export).await;
+            let export = async |collection: &ResourceMetrics| {
+                own.export_began(data_points(collection));
+                let export = async |exporter: &E| exporter.export(collection).await;
+                let outcome = exporter.export(export).await;
+                own.export_ended(&outcome);
+                outcome
+            };
+            pipeline.export_metrics(is_delta, collect, export).await;
         });
     }
 
     fn add_pipeline(&mut self, signal: Signal) -> Rc<Pipeline> {
-        let capacity = self.config.limits().batch(signal).queue_capacity;
-        let pipeline = Pipeline::new(signal, &self.shared, capacity);
+        let pipeline = Pipeline::new(signal, &self.shared, self.config.limits());
         self.pipelines.push(Rc::clone(&pipeline));
         pipeline
+    }
+
+    fn shut_down_at_the_end<E: 'static>(&mut self, exporter: Exporter<E>) -> Rc<Exporter<E>> {
+        let exporter = Rc::new(exporter);
+        let ending = Rc::clone(&exporter);
+        self.shutdowns.push(Box::new(move || ending.shutdown()));
+        exporter
     }
 
     /// Processes events and commands until a shutdown.
     async fn process(&mut self, mut commands: UnboundedReceiver<Command>) {
         let shared = Arc::clone(&self.shared);
-        let delay = self.config.limits().spans.schedule_delay;
+        let mut schedule = Schedule::new(&self.pipelines);
         loop {
             let command = tokio::select! {
-                _ = timeout(delay, shared.queue.batch_ready()) => {
+                _ = timeout_at(schedule.next(), shared.queue.batch_ready()) => {
                     self.distribute();
+                    schedule.wake();
                     continue;
                 }
                 command = commands.recv() => command,
             };
             let Some(command) = command else { return };
-            let delivered = self.deliver(command.deadline.into(), command.purpose);
-            match command.purpose {
+            let purpose = command.purpose;
+            let pipelines = self.pipelines.clone();
+            let distribute = || {
+                self.distribute();
+                if purpose == Purpose::Shutdown {
+                    self.decide_all();
+                }
+            };
+            let request = Request::begin(command, Arc::clone(&shared), &pipelines, distribute);
+            match purpose {
                 // In a task, so that events are distributed meanwhile.
                 Purpose::Flush => {
                     spawn_local(async move {
-                        // The caller may have stopped waiting.
-                        let _ = command.response.send(delivered.await);
+                        let delivered = request.deliver().await;
+                        request.answer(delivered);
                     });
                 }
                 Purpose::Shutdown => {
-                    let delivered = delivered.await;
-                    self.shared.fail_pending("the sink was shut down first");
-                    // The caller may have stopped waiting.
-                    let _ = command.response.send(delivered);
+                    let delivered = request.deliver().await;
+                    shared.fail_pending("the sink was shut down first");
+                    self.shut_down_exporters();
+                    request.answer(delivered);
                     return;
                 }
             }
@@ -287,34 +296,47 @@ impl Worker {
 
     /// Hands the events of the queue to the pipelines.
     fn distribute(&mut self) {
-        let dropped = self.shared.queue.take(&mut self.events);
+        let cut = &mut self.cut;
+        self.shared.queue.take(cut);
+        self.drop_log.on_dropped(cut.dropped);
         if let Some(metrics) = &self.metrics {
-            for (operation, delta) in dropped {
+            for (operation, delta) in cut.dropped_deltas.drain(..) {
                 metrics.add_active(operation, delta);
             }
         }
         if let Some(tail) = &mut self.tail {
-            let kept = tail.decide(&self.events);
+            let kept = tail.decide(&self.cut.events);
             self.keep(kept);
         }
-        for event in self.events.drain(..) {
+        let selection = self.config.log_selection();
+        let mut unselected = 0;
+        for event in self.cut.events.drain(..) {
             if let Some(metrics) = &self.metrics {
                 metrics.measure(&event);
             }
             for pipeline in &self.pipelines {
                 match pipeline.signal() {
                     Signal::Traces if !is_span(&event) => {}
+                    Signal::Logs if !is_selected(&event, selection) => unselected += 1,
                     Signal::Traces | Signal::Logs => pipeline.push(event.clone()),
                     Signal::Metrics => pipeline.receive(),
                 }
             }
         }
-        for pipeline in &self.pipelines {
-            pipeline.wake();
+        if unselected > 0 {
+            self.shared.counters(Signal::Logs).filtered += unselected;
         }
     }
 
-    /// Exports the spans of a failed trace that was not sampled.
+    /// Decides about all traces that are held.
+    fn decide_all(&mut self) {
+        if let Some(tail) = &mut self.tail {
+            let kept = tail.decide_all();
+            self.keep(kept);
+        }
+    }
+
+    /// Exports the spans of failed traces that were not sampled.
     fn keep(&self, events: Vec<Event>) {
         if let Some(pipeline) = self.traces() {
             self.shared.counters(Signal::Traces).kept += events.len() as u64;
@@ -329,74 +351,64 @@ impl Worker {
         pipelines.find(|pipeline| pipeline.signal() == Signal::Traces)
     }
 
-    /// Waits until all events of the queue are exported or failed, and returns those that were not
-    /// exported.
-    fn deliver(
-        &mut self,
-        deadline: Instant,
-        purpose: Purpose,
-    ) -> impl Future<Output = Result<(), Undelivered>> + use<> {
-        let pipelines = self.pipelines.iter();
-        let dropped_before: Vec<_> = pipelines.map(|pipeline| pipeline.dropped()).collect();
-        self.distribute();
-        if let (Purpose::Shutdown, Some(tail)) = (purpose, &mut self.tail) {
-            let kept = tail.decide_all();
-            self.keep(kept);
-        }
-        let awaited: Vec<_> = self
-            .pipelines
-            .iter()
-            .zip(dropped_before)
-            .map(|(pipeline, dropped_before)| Awaited {
-                pipeline: Rc::clone(pipeline),
-                target: pipeline.received(),
-                failed_before: pipeline.failed(),
-                // Only those of this request: later events are dropped independently of it.
-                dropped: pipeline.dropped() - dropped_before,
-            })
-            .collect();
-        let shared = Arc::clone(&self.shared);
-        async move {
-            let acknowledged = async |is_wanted: fn(Signal) -> bool| {
-                let wanted = |awaited: &&Awaited| is_wanted(awaited.pipeline.signal());
-                for awaited in awaited.iter().filter(wanted) {
-                    awaited.pipeline.request_flush();
-                }
-                for awaited in awaited.iter().filter(wanted) {
-                    awaited.pipeline.acknowledged(awaited.target).await;
-                }
-            };
-            if purpose == Purpose::Shutdown {
-                // Metrics get the second half of the time, even if the others do not finish.
-                let half = Instant::now() + deadline.duration_since(Instant::now()) / 2;
-                let others = acknowledged(|signal| signal != Signal::Metrics);
-                let _ = timeout_at(half, others).await;
+    /// Shuts custom exporters down. They may block, which the caller of the shutdown does not wait for.
+    fn shut_down_exporters(&mut self) {
+        for shutdown in self.shutdowns.drain(..) {
+            if let Err(problem) = shutdown() {
+                tracing::warn!(target: "codex_telemetry", "an OTLP exporter was not shut down: {problem}");
             }
-            let _ = timeout_at(deadline, acknowledged(|_| true)).await;
-            let mut undelivered = Undelivered::default();
-            for awaited in &awaited {
-                let pipeline = &awaited.pipeline;
-                let failed = match purpose {
-                    Purpose::Flush => awaited.dropped + pipeline.failed() - awaited.failed_before,
-                    Purpose::Shutdown => pipeline.unreported(),
-                };
-                pipeline.report(failed);
-                let pending = pipeline.pending(awaited.target);
-                undelivered.add(&shared, pipeline.signal(), failed, pending);
-            }
-            undelivered.into_result()
         }
     }
 }
 
-/// Prepares an exporter, or logs a warning if it could not be built.
+/// When the records of each pipeline are exported at the latest.
+struct Schedule(Vec<(Rc<Pipeline>, Instant)>);
+
+// === impl Schedule ===
+
+impl Schedule {
+    fn new(pipelines: &[Rc<Pipeline>]) -> Self {
+        let due = |pipeline: &Rc<Pipeline>| (Rc::clone(pipeline), due(pipeline));
+        Self(pipelines.iter().map(due).collect())
+    }
+
+    /// Returns when the next pipeline is due.
+    fn next(&self) -> Instant {
+        let next = self.0.iter().map(|(_, due)| *due).min();
+        next.unwrap_or_else(|| Instant::now() + FOR_EVER)
+    }
+
+    /// Wakes the pipelines that are due, and those with a full batch.
+    fn wake(&mut self) {
+        let now = Instant::now();
+        for (pipeline, due_at) in &mut self.0 {
+            let is_due = now >= *due_at;
+            pipeline.wake(is_due);
+            if is_due {
+                *due_at = due(pipeline);
+            }
+        }
+    }
+}
+
+/// Returns when records that come now are due.
+fn due(pipeline: &Pipeline) -> Instant {
+    let now = Instant::now();
+    now.checked_add(pipeline.schedule_delay())
+        .unwrap_or(now + FOR_EVER)
+}
+
+/// Prepares an exporter. If it could not be built, logs a warning.
 fn prepare<E, T>(
-    signal: Signal,
+    pipeline: &Pipeline,
     exporter: &mut Exporter<E>,
     prepare: impl FnOnce(&mut E) -> T,
 ) -> Option<T> {
-    let exporter = exporter.inner.as_mut().inspect_err(|problem| {
-        tracing::warn!(target: "codex_telemetry", "OTLP {signal} are not exported: {problem}");
-    });
-    exporter.ok().map(prepare)
+    match &mut exporter.inner {
+        Ok(exporter) => Some(prepare(exporter)),
+        Err(problem) => {
+            pipeline.on_failure(problem);
+            None
+        }
+    }
 }

@@ -6,14 +6,11 @@ use std::{
 };
 
 use opentelemetry::{
-    InstrumentationScope, KeyValue, SpanId, TraceFlags,
+    Context, InstrumentationScope, KeyValue, SpanId, TraceFlags,
     trace::{SpanContext, SpanKind, Status, TraceState},
 };
 use opentelemetry_otlp::SpanExporter;
-use opentelemetry_sdk::{
-    Resource,
-    trace::{SpanData, SpanEvents, SpanExporter as _, SpanLinks},
-};
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLinks};
 use tokio::runtime;
 
 use super::{
@@ -23,48 +20,13 @@ use super::{
 use crate::{
     event::id,
     otlp::{
-        config::{OtlpConfig, Signal, SignalConfig},
+        config::{OtlpConfig, Protocol, Signal, SignalConfig},
         convert::names,
     },
 };
 
 /// The name of the span of a probe.
 const SPAN: &str = "codex.telemetry.probe";
-
-/// Parts of gRPC errors and of timeouts, in lower case.
-const RESPONSE_ERRORS: &[(&str, ProbeErrorKind)] = &[
-    ("code: unauthenticated", ProbeErrorKind::Unauthorized),
-    ("code: permissiondenied", ProbeErrorKind::Unauthorized),
-    ("code: unimplemented", ProbeErrorKind::NotFound),
-    ("failed to decode protobuf", ProbeErrorKind::WrongProtocol),
-    ("invalid compression flag", ProbeErrorKind::WrongProtocol),
-    ("grpc-status header missing", ProbeErrorKind::WrongProtocol),
-    ("timed out", ProbeErrorKind::Timeout),
-    ("no response within", ProbeErrorKind::Timeout),
-    ("timeout expired", ProbeErrorKind::Timeout),
-    ("code: deadlineexceeded", ProbeErrorKind::Timeout),
-];
-
-/// Parts of connection errors, in lower case.
-const CONNECTION_ERRORS: &[(&str, ProbeErrorKind)] = &[
-    ("dns error", ProbeErrorKind::Dns),
-    ("failed to lookup", ProbeErrorKind::Dns),
-    ("name or service not known", ProbeErrorKind::Dns),
-    ("connection refused", ProbeErrorKind::Refused),
-    ("certificate", ProbeErrorKind::Tls),
-    ("tls", ProbeErrorKind::Tls),
-    ("fatal alert", ProbeErrorKind::Tls),
-    ("unknownissuer", ProbeErrorKind::Tls),
-    ("corrupt message", ProbeErrorKind::Tls),
-    ("invalid http version", ProbeErrorKind::WrongProtocol),
-    (
-        "unexpected message from connection",
-        ProbeErrorKind::WrongProtocol,
-    ),
-    ("http2 error", ProbeErrorKind::WrongProtocol),
-    ("h2 protocol error", ProbeErrorKind::WrongProtocol),
-    ("frame with invalid size", ProbeErrorKind::WrongProtocol),
-];
 
 /// The error of a [`probe`]: why the receiver did not accept the span, and what to check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,14 +87,16 @@ pub fn probe(config: &OtlpConfig, timeout: Duration) -> Result<(), ProbeError> {
         });
     };
     let endpoint = traces.endpoint.to_string();
-    let resource = config.resource();
+    let config = config.clone().into_instance();
     let (sender, result) = mpsc::channel();
     // A thread and a runtime of its own, as for the sink: the caller may have no runtime.
     thread::Builder::new()
         .name("codex-telemetry-probe".to_owned())
         .spawn(move || {
+            // Instruments of the application record nothing about this thread.
+            let _suppressed = Context::enter_telemetry_suppressed_scope();
             // The caller may have stopped waiting.
-            let _ = sender.send(export_span(&traces, &resource));
+            let _ = sender.send(export_span(&traces, &config));
         })
         .map_err(|error| ProbeError::config(&error))?;
     result.recv_timeout(timeout).unwrap_or_else(|_| {
@@ -143,13 +107,13 @@ pub fn probe(config: &OtlpConfig, timeout: Duration) -> Result<(), ProbeError> {
     })
 }
 
-fn export_span(traces: &SignalConfig, resource: &Resource) -> Result<(), ProbeError> {
+fn export_span(traces: &SignalConfig, config: &OtlpConfig) -> Result<(), ProbeError> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| ProbeError::config(&error))?;
     let outcome = runtime.block_on(async {
-        let mut exporter = exporter::spans(traces);
+        let mut exporter = exporter::spans(traces, config);
         match &mut exporter.inner {
-            Ok(exporter) => exporter.set_resource(resource),
+            Ok(exporter) => exporter.set_resource(&config.resource()),
             Err(problem) => return Err(ProbeError::config(problem)),
         }
         let spans = vec![span()];
@@ -158,21 +122,22 @@ fn export_span(traces: &SignalConfig, resource: &Resource) -> Result<(), ProbeEr
     });
     // Does not wait for blocking tasks of the exporter, such as name resolution.
     runtime.shutdown_background();
-    let detail = match outcome? {
-        ExportOutcome::Accepted { problem: None, .. } => return Ok(()),
+    match outcome? {
+        ExportOutcome::Accepted { problem: None, .. } => Ok(()),
         ExportOutcome::Accepted {
-            problem: Some(problem),
+            problem: Some(detail),
             ..
-        }
-        | ExportOutcome::Rejected(Problem { text: problem, .. })
-        | ExportOutcome::TooLarge(Problem { text: problem, .. })
-        | ExportOutcome::Retryable {
-            problem: Problem { text: problem, .. },
-            ..
-        } => problem,
-    };
-    let kind = kind_of(&traces.endpoint.to_string(), &detail);
-    Err(ProbeError { kind, detail })
+        } => Err(ProbeError {
+            kind: ProbeErrorKind::Other,
+            detail,
+        }),
+        ExportOutcome::Rejected(problem)
+        | ExportOutcome::TooLarge(problem)
+        | ExportOutcome::Retryable { problem, .. } => Err(ProbeError {
+            kind: kind_of(&problem, traces),
+            detail: problem.text,
+        }),
+    }
 }
 
 fn span() -> SpanData {
@@ -200,58 +165,35 @@ fn span() -> SpanData {
     }
 }
 
-/// Returns the kind of a problem by its text: the exporters do not return the types of their errors.
-fn kind_of(endpoint: &str, problem: &str) -> ProbeErrorKind {
-    // The name of the endpoint may contain anything.
-    let problem = problem.strip_prefix(endpoint).unwrap_or(problem);
-    let text = problem.trim_start_matches(": ").to_ascii_lowercase();
-    if let Some(response) = text.strip_prefix("the receiver responded with status ") {
-        return kind_of_response(response);
-    }
-    match kind_of_error(&text) {
+fn kind_of(problem: &Problem, traces: &SignalConfig) -> ProbeErrorKind {
+    let has = |parts: &[&str]| {
+        let text = problem.text.to_ascii_lowercase();
+        parts.iter().any(|part| text.contains(part))
+    };
+    match &*problem.error_type {
+        "401" | "403" | "UNAUTHENTICATED" | "PERMISSION_DENIED" => ProbeErrorKind::Unauthorized,
+        "404" | "405" | "UNIMPLEMENTED" => ProbeErrorKind::NotFound,
+        "415" | "garbled_response" | "protocol_error" => ProbeErrorKind::WrongProtocol,
+        "timeout" | "DEADLINE_EXCEEDED" => ProbeErrorKind::Timeout,
+        "missing_headers" => ProbeErrorKind::Config,
+        "connection_refused" => ProbeErrorKind::Refused,
+        "dns_error" => ProbeErrorKind::Dns,
+        "tls_error" => ProbeErrorKind::Tls,
+        // The answer of servers to plain HTTP on a TLS port.
+        "400" if has(&["https port", "https server"]) => ProbeErrorKind::Tls,
         // Over gRPC, receivers close a new connection without an error if they require a client
         // certificate, or use HTTP/1 or TLS.
-        ProbeErrorKind::Other if text.contains("transport error") => {
-            let closed = ["broken pipe", "connection reset", "connection closed"];
-            match closed.iter().any(|part| text.contains(part)) {
-                true if endpoint.starts_with("https:") => ProbeErrorKind::Tls,
-                true => ProbeErrorKind::WrongProtocol,
-                false => ProbeErrorKind::Other,
+        "connection_error"
+            if traces.protocol == Protocol::Grpc
+                && has(&["broken pipe", "connection reset", "connection closed"]) =>
+        {
+            match traces.endpoint.is_https() {
+                true => ProbeErrorKind::Tls,
+                false => ProbeErrorKind::WrongProtocol,
             }
-        }
-        kind => kind,
-    }
-}
-
-/// Returns the kind of a response by its status. The message after it is the receiver's, and may contain
-/// anything.
-fn kind_of_response(response: &str) -> ProbeErrorKind {
-    let (status, message) = response.split_at_checked(3).unwrap_or((response, ""));
-    match status {
-        "401" | "403" => ProbeErrorKind::Unauthorized,
-        "404" | "405" => ProbeErrorKind::NotFound,
-        "415" => ProbeErrorKind::WrongProtocol,
-        "200" if message.contains("not otlp") => ProbeErrorKind::WrongProtocol,
-        // The answer of servers to plain HTTP on a TLS port.
-        "400" if message.contains("https port") || message.contains("https server") => {
-            ProbeErrorKind::Tls
         }
         _ => ProbeErrorKind::Other,
     }
-}
-
-fn kind_of_error(text: &str) -> ProbeErrorKind {
-    let find = |table: &[(&str, ProbeErrorKind)]| {
-        let found = table.iter().find(|(part, _)| text.contains(part));
-        found.map(|(_, kind)| *kind)
-    };
-    // A gRPC error with another code is the receiver's, unless the connection broke.
-    let is_response = text.contains("grpc code: ")
-        && !text.contains("transport error")
-        && !text.contains("h2 protocol error");
-    find(RESPONSE_ERRORS)
-        .or_else(|| find(CONNECTION_ERRORS).filter(|_| !is_response))
-        .unwrap_or(ProbeErrorKind::Other)
 }
 
 // === impl ProbeError ===

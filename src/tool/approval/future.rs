@@ -10,6 +10,7 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
+use tokio::time::Instant;
 use tower::{ServiceExt, util::Oneshot};
 use tower_service::Service;
 
@@ -18,7 +19,9 @@ use super::{
     deadline::{Deadline, Elapsed},
 };
 use crate::{
+    call::CallContext,
     error::BoxError,
+    event::{millis, names},
     tool::{ToolCall, ToolError, panic::poll_catching_panics},
 };
 
@@ -49,6 +52,7 @@ pin_project! {
         A: Service<ApprovalRequest>,
     {
         AwaitingApproval {
+            wait: Wait,
             #[pin]
             approval: Option<Deadline<Oneshot<A, ApprovalRequest>>>,
             // Taken when the approver answers.
@@ -58,6 +62,31 @@ pin_project! {
             #[pin]
             response: Oneshot<S, ToolCall>,
         },
+    }
+}
+
+/// Records how long a call waits for its approval, however the wait ends: it is no part of the time that
+/// the tool takes.
+struct Wait {
+    context: CallContext,
+    began: Instant,
+}
+
+// === impl Wait ===
+
+impl Wait {
+    fn begin(context: &CallContext) -> Self {
+        Self {
+            context: context.clone(),
+            began: Instant::now(),
+        }
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        let wait = millis(self.began.elapsed());
+        self.context.record(names::APPROVAL_WAIT, wait);
     }
 }
 
@@ -73,6 +102,7 @@ where
         let request = ApprovalRequest::new(&call);
         Self {
             state: State::AwaitingApproval {
+                wait: Wait::begin(&call.context),
                 approval: Some(Deadline::new(deadline, approver.oneshot(request))),
                 call: Some((inner, call)),
             },
@@ -95,7 +125,7 @@ where
         let mut this = self.project();
         loop {
             match this.state.as_mut().project() {
-                StateProjection::AwaitingApproval { approval, call } => {
+                StateProjection::AwaitingApproval { approval, call, .. } => {
                     // The approver's future is dropped here, so its call ends before the tool runs.
                     let answer = ready!(poll_catching_panics(approval, cx));
                     let call = call.take();

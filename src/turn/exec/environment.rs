@@ -14,6 +14,7 @@ const ORIGINATOR: &str = "CODEX_INTERNAL_ORIGINATOR_OVERRIDE";
 /// The variables that are not inherited: credentials of this program's own export.
 const WITHHELD: &[&str] = &[
     "CODEX_OTLP_HEADERS",
+    "CODEX_OTLP_HEADERS_FILE",
     "CODEX_OTLP_KEYFILE",
     "OTEL_EXPORTER_OTLP_HEADERS",
     "OTEL_EXPORTER_OTLP_TRACES_HEADERS",

@@ -49,10 +49,10 @@ use crate::{
 /// # Environment
 ///
 /// Codex and its commands inherit the environment of this process, without what belongs to this process
-/// alone: `CODEX_OTLP_HEADERS`, `CODEX_OTLP_KEYFILE`, `OTEL_EXPORTER_OTLP_HEADERS` and its forms for one
-/// signal (`OTEL_EXPORTER_OTLP_TRACES_HEADERS`, `…_METRICS_HEADERS`, `…_LOGS_HEADERS`), which hold the
-/// credentials of the telemetry export. To pass one of them on, set it with
-/// [`TurnServiceBuilder::env`] or [`TurnRequest::with_env`].
+/// alone: `CODEX_OTLP_HEADERS`, `CODEX_OTLP_HEADERS_FILE`, `CODEX_OTLP_KEYFILE`,
+/// `OTEL_EXPORTER_OTLP_HEADERS` and its forms for one signal (`OTEL_EXPORTER_OTLP_TRACES_HEADERS`,
+/// `…_METRICS_HEADERS`, `…_LOGS_HEADERS`), which hold the credentials of the telemetry export. To pass one
+/// of them on, set it with [`TurnServiceBuilder::env`] or [`TurnRequest::with_env`].
 ///
 /// The service sets `CODEX_INTERNAL_ORIGINATOR_OVERRIDE` to the originator of the call, unless it is
 /// inherited, and `TRACEPARENT` and `TRACESTATE` to the span of the open call. The

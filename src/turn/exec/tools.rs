@@ -22,8 +22,10 @@ pub(super) fn open(turn: &CallContext, item: &Item) -> Option<CallGuard> {
         ItemKind::McpToolCall { tool, .. } => (tool.clone().into(), "function"),
         _ => return None,
     };
-    let call = turn.open_child(Operation::Tool, Some(name), Some(item.id.clone().into()));
+    // Without a call id, which is the model's own: `codex exec` does not report it.
+    let call = turn.open_child(Operation::Tool, Some(name), None);
     call.record(names::TOOL_TYPE, kind);
+    call.record(names::ITEM_ID, short(&item.id));
     if let ItemKind::McpToolCall { server, .. } = &item.kind {
         call.record(names::MCP_SERVER, short(server));
     }

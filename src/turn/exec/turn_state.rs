@@ -209,7 +209,11 @@ impl TurnState {
         // Codex reports some kinds only once they are complete. A tool for whose call there was no room has
         // its call then as well.
         let call = match call {
-            None if has_room || stage == Stage::Completed => tools::open(&self.context, &item),
+            None if has_room || stage == Stage::Completed => {
+                let call = tools::open(&self.context, &item);
+                self.stats.tool_calls += u32::from(call.is_some());
+                call
+            }
             call => call,
         };
         if stage != Stage::Completed {

@@ -21,6 +21,7 @@ pub(super) struct TurnStats {
     spawned: Instant,
     pub(super) first_event: Option<Instant>,
     pub(super) usage: Option<Usage>,
+    pub(super) tool_calls: u32,
     pub(super) retries: u32,
     pub(super) unknown_events: u32,
     /// How much progress the reader did not take in time.
@@ -46,6 +47,7 @@ impl TurnStats {
             spawned: Instant::now(),
             first_event: None,
             usage: None,
+            tool_calls: 0,
             retries: 0,
             unknown_events: 0,
             dropped_progress: 0,
@@ -100,7 +102,10 @@ impl Drop for TurnStats {
         let positive = |count: u32| (count > 0).then_some(i64::from(count));
         let code = self.status.and_then(|status| status.code());
         let signal = self.status.and_then(|status| status.signal());
+        // Without an event, Codex may not have begun the turn.
+        let tool_calls = self.first_event.map(|_| i64::from(self.tool_calls));
         for (name, number) in [
+            (names::TOOL_CALLS, tool_calls),
             (names::INPUT_TOKENS, tokens(|usage| usage.input_tokens)),
             (names::OUTPUT_TOKENS, tokens(|usage| usage.output_tokens)),
             (

@@ -93,14 +93,17 @@ fn an_impossible_rejected_count_is_limited_to_the_batch() {
 }
 
 #[test]
-fn rejected_data_points_are_a_problem() {
+fn measurements_whose_data_points_were_rejected_are_not_exported() {
     for &wire in Wire::ALL {
         let receiver = wire.receiver();
         receiver.respond_with(partial(2, "too many series"));
         let sink = only(Signal::Metrics, wire.config(&receiver.endpoint()));
         calls(sink.clone(), 2);
-        // The stats count measurements, not data points.
-        let _ = sink.flush(PATIENCE);
+        // It is not known which measurements are in the rejected data points.
+        let undelivered = sink.flush(PATIENCE).unwrap_err();
+        assert_eq!(undelivered.failed(Signal::Metrics), 4, "{undelivered}");
+        let metrics = sink.stats().metrics;
+        assert_eq!((metrics.exported, metrics.failed), (0, 4), "{wire:?}");
         let problem = sink.problem(Signal::Metrics).unwrap_or_default();
         assert!(problem.contains("too many series"), "{wire:?} {problem}");
         assert!(problem.contains("2 data points"), "{wire:?} {problem}");

@@ -1,6 +1,9 @@
 //! Error statuses: rejections and retries.
 
+use std::time::Duration;
+
 use codex_telemetry::otlp::Signal;
+use opentelemetry::KeyValue;
 
 use crate::{
     receiver::{MockResponse, Receiver},
@@ -18,7 +21,7 @@ fn retryable(wire: Wire) -> &'static [u16] {
 
 fn rejections(wire: Wire) -> &'static [u16] {
     match wire {
-        Wire::Http | Wire::Json => &[400, 401, 403, 404, 408, 413, 415, 500, 501],
+        Wire::Http | Wire::Json => &[400, 401, 403, 404, 408, 415, 500, 501],
         #[cfg(feature = "grpc")]
         Wire::Grpc => &[400, 401, 403, 404, 429, 500],
     }
@@ -164,5 +167,64 @@ fn a_working_collector_receives_everything() {
         assert_all_exported(&sink, 50);
         assert_eq!(receiver.spans().len(), 50);
         assert_eq!(receiver.logs().len(), 100);
+    }
+}
+
+#[test]
+fn a_retry_after_that_is_a_date_is_waited_for() {
+    let retry_after = Duration::from_secs(2);
+    let receiver = Receiver::http();
+    receiver.respond_next(1, MockResponse::StatusWithRetryDate(503, retry_after));
+    let sink = only(Signal::Traces, Wire::Http.config(&receiver.endpoint()));
+    calls(sink.clone(), 1);
+    assert_eq!(sink.flush(PATIENCE), Ok(()));
+    let requests = receiver.requests();
+    let delay = requests[1].received_at - requests[0].received_at;
+    assert!(delay >= retry_after, "{delay:?}");
+    // The clock of the receiver is an hour fast.
+    assert!(delay < PATIENCE, "{delay:?}");
+}
+
+#[test]
+fn a_receiver_without_a_signal_is_reported_with_the_remedy() {
+    for &wire in Wire::TRANSPORTS {
+        let statuses: &[u16] = match wire {
+            Wire::Http | Wire::Json => &[404, 405],
+            #[cfg(feature = "grpc")]
+            Wire::Grpc => &[501],
+        };
+        for &status in statuses {
+            for signal in Signal::ALL {
+                let receiver = wire.receiver();
+                receiver.respond_with(MockResponse::Status(status));
+                let sink = only(signal, wire.config(&receiver.endpoint()));
+                calls(sink.clone(), 1);
+                let undelivered = sink.flush(PATIENCE).unwrap_err();
+                let problem = undelivered.problem(signal).unwrap();
+                let cause = format!("if the receiver does not take {signal}");
+                assert!(problem.contains(&cause), "{wire:?} {status}: {problem}");
+                let remedy = "leave them out of the signals";
+                assert!(problem.contains(remedy), "{wire:?} {status}: {problem}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_request_above_the_limit_is_not_sent() {
+    for &wire in Wire::ALL {
+        for gzip in [false, true] {
+            let receiver = wire.receiver();
+            let text = KeyValue::new("text", "long ".repeat(300));
+            let config = wire.config(&receiver.endpoint()).resource_attribute(text);
+            let config = config.message_bytes(1024);
+            let sink = only(Signal::Traces, config.gzip(gzip));
+            calls(sink.clone(), 1);
+            let undelivered = sink.flush(PATIENCE).unwrap_err();
+            assert_eq!(undelivered.failed(Signal::Traces), 1, "{wire:?}");
+            let problem = undelivered.problem(Signal::Traces).unwrap();
+            assert!(problem.contains("the limit is 1024"), "{wire:?} {problem}");
+            assert_eq!(receiver.requests().len(), 0, "{wire:?}");
+        }
     }
 }

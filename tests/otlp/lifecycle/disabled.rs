@@ -74,6 +74,12 @@ fn a_disabled_program_has_no_export_thread_and_no_socket() {
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"),
             ("OTEL_SDK_DISABLED", "true"),
         ],
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"),
+            ("OTEL_TRACES_EXPORTER", "none"),
+            ("OTEL_METRICS_EXPORTER", "none"),
+            ("OTEL_LOGS_EXPORTER", "none"),
+        ],
     ] {
         let mut command = exec(PAUSES);
         command.env_remove("CODEX_OTLP_ENDPOINT").arg("do it");
@@ -90,7 +96,7 @@ fn an_enabled_program_has_an_export_thread_and_a_socket() {
     let receiver = Receiver::http();
     receiver.respond_with(MockResponse::Hang);
     let mut command = exec_to(&receiver.endpoint(), PAUSES);
-    command.env("OTEL_BSP_SCHEDULE_DELAY", "10");
+    command.env("OTEL_BLRP_SCHEDULE_DELAY", "10");
     command.env("CODEX_OTLP_SIGNALS", "logs");
     let paused = Paused::start(command);
     receiver.wait_for_requests(1);

@@ -60,6 +60,7 @@ pub(super) fn render(reply: Reply, signal: Signal) -> (Response<ReplyBody>, Opti
             status,
             message,
             retry_after,
+            date: _,
         } => {
             let code = code(status);
             let mut details = RpcStatus {
@@ -73,7 +74,7 @@ pub(super) fn render(reply: Reply, signal: Signal) -> (Response<ReplyBody>, Opti
             (status.into_http(), Some(code))
         }
         // As a proxy responds, without gRPC.
-        Reply::Redirect(_) => (http::render(reply, signal, Format::Protobuf), None),
+        Reply::Redirect(_) | Reply::Page => (http::render(reply, signal, Format::Protobuf), None),
     }
 }
 

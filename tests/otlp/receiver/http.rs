@@ -1,8 +1,9 @@
 //! OTLP over HTTP/1.1.
 
+use httpdate::fmt_http_date;
 use hyper::{
     Method, Response, StatusCode,
-    header::{CONTENT_TYPE, LOCATION, RETRY_AFTER},
+    header::{CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER},
 };
 use prost::Message as _;
 use serde_json::json;
@@ -34,12 +35,18 @@ pub(super) fn decode(request: &Incoming) -> Result<(Signal, Payload), Reply> {
 }
 
 pub(super) fn render(reply: Reply, signal: Signal, format: Format) -> Response<ReplyBody> {
-    let response = Response::builder().header(CONTENT_TYPE, format.content_type());
+    const PAGE: &str = "<!DOCTYPE html><html><body>Welcome to nginx!</body></html>";
+    let content_type = match reply {
+        Reply::Page => "text/html",
+        _ => format.content_type(),
+    };
+    let response = Response::builder().header(CONTENT_TYPE, content_type);
     let response = match reply {
         Reply::Success { partial } => {
             response.body(ReplyBody::new(success(partial, signal, format)))
         }
         Reply::Malformed(body) => response.body(ReplyBody::new(body)),
+        Reply::Page => response.body(ReplyBody::new(PAGE)),
         Reply::Redirect(location) => response
             .status(StatusCode::TEMPORARY_REDIRECT)
             .header(LOCATION, location)
@@ -48,9 +55,14 @@ pub(super) fn render(reply: Reply, signal: Signal, format: Format) -> Response<R
             status,
             message,
             retry_after,
+            date,
         } => {
             let mut response = response.status(status);
-            if let Some(delay) = retry_after {
+            if let (Some(delay), Some(date)) = (retry_after, date) {
+                response = response
+                    .header(DATE, fmt_http_date(date))
+                    .header(RETRY_AFTER, fmt_http_date(date + delay));
+            } else if let Some(delay) = retry_after {
                 let part = u64::from(delay.subsec_nanos() > 0);
                 response = response.header(RETRY_AFTER, delay.as_secs() + part);
             }

@@ -13,8 +13,15 @@ pub(crate) enum MockResponse {
     Status(u16),
     /// A [`Status`](Self::Status) with `Retry-After` (in seconds, rounded up) or `RetryInfo`.
     StatusWithRetryAfter(u16, Duration),
+    /// A [`Status`](Self::Status) with a `Retry-After` that is a date: this much later than the receiver's
+    /// clock, which is an hour fast. Over HTTP only.
+    StatusWithRetryDate(u16, Duration),
+    /// A [`Status`](Self::Status) with this message.
+    StatusWithMessage(u16, String),
     /// Accepts all records, and responds with status 200 (over gRPC: `OK`) and this body.
     Body200(Vec<u8>),
+    /// Keeps no record, and responds with a page of HTML with status 200 and without gRPC.
+    Page,
     /// Rejects the last `rejected` spans, data points or log records.
     PartialSuccess { rejected: i64, message: String },
     /// Responds with status 307 and this location.
@@ -30,10 +37,11 @@ impl MockResponse {
     pub(super) fn accepts_records(&self) -> bool {
         match self {
             Self::Accept | Self::Body200(_) | Self::PartialSuccess { .. } => true,
-            Self::Status(status) | Self::StatusWithRetryAfter(status, _) => {
-                (200..300).contains(status)
-            }
-            Self::Redirect(_) | Self::Hang | Self::CloseMidway => false,
+            Self::Status(status)
+            | Self::StatusWithRetryAfter(status, _)
+            | Self::StatusWithRetryDate(status, _)
+            | Self::StatusWithMessage(status, _) => (200..300).contains(status),
+            Self::Page | Self::Redirect(_) | Self::Hang | Self::CloseMidway => false,
         }
     }
 }

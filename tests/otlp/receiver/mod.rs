@@ -33,8 +33,8 @@ pub(crate) use self::{
     handle::Receiver,
     mock_response::MockResponse,
     model::{
-        Attributes, Event, Histogram, LogRecord, Metric, MetricKind, Number, Origin, Point, Span,
-        Value,
+        Attributes, Event, ExponentialHistogram, Histogram, LogRecord, Metric, MetricKind, Number,
+        Origin, Point, Span, Value,
     },
     pki::Pki,
     port::{blackhole, closed_port},

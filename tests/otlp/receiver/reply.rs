@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use prost::Message;
 
@@ -13,10 +13,14 @@ pub(super) enum Reply {
     },
     /// A success by its status, with any body.
     Malformed(Vec<u8>),
+    /// A success by its status, with a page of HTML.
+    Page,
     Status {
         status: u16,
         message: String,
         retry_after: Option<Duration>,
+        /// The date of the response, from which on the client should wait: `Retry-After` is a date.
+        date: Option<SystemTime>,
     },
     Redirect(String),
 }
@@ -27,6 +31,7 @@ impl Reply {
             status,
             message: message.into(),
             retry_after: None,
+            date: None,
         }
     }
 
@@ -43,8 +48,17 @@ impl Reply {
                 status,
                 message: MESSAGE.to_owned(),
                 retry_after: Some(delay),
+                date: None,
             },
+            MockResponse::StatusWithRetryDate(status, delay) => Self::Status {
+                status,
+                message: MESSAGE.to_owned(),
+                retry_after: Some(delay),
+                date: Some(SystemTime::now() + Duration::from_secs(3600)),
+            },
+            MockResponse::StatusWithMessage(status, message) => Self::status(status, message),
             MockResponse::Body200(body) => Self::Malformed(body),
+            MockResponse::Page => Self::Page,
             MockResponse::Redirect(location) => Self::Redirect(location),
             MockResponse::Hang | MockResponse::CloseMidway => return None,
         })

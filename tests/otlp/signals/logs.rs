@@ -1,7 +1,8 @@
 //! Log records: one for each event.
 
-use codex_telemetry::{CallContext, Classification, ErrorClass, Operation, Originator};
-use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
+use codex_telemetry::{
+    CallContext, Classification, ErrorClass, Operation, Originator, otlp::config::LogSelection,
+};
 
 use super::support::{Rig, millis, nanos};
 
@@ -53,22 +54,6 @@ fn an_event_of_a_custom_operation_has_its_own_name() {
     let names: Vec<_> = logs.iter().map(|log| &*log.event_name).collect();
     assert_eq!(names, ["billing.sync.start", "billing.sync.stop"]);
     assert_eq!(logs[0].body, Some("billing.sync.start".into()));
-}
-
-#[test]
-fn a_log_record_has_severity_warn_for_an_exception_and_info_otherwise() {
-    let rig = Rig::new();
-    rig.calls.ok(Operation::Tool, "x", 1);
-    drop(
-        rig.calls
-            .start(Operation::Tool, "x", CallContext::new(), |_| Ok(())),
-    );
-    let logs = rig.flush().logs();
-    let severity = |at: usize| (logs[at].severity, &*logs[at].severity_text);
-    for at in 0..3 {
-        assert_eq!(severity(at), (SeverityNumber::Info, "INFO"));
-    }
-    assert_eq!(severity(3), (SeverityNumber::Warn, "WARN"));
 }
 
 #[test]
@@ -129,18 +114,20 @@ fn a_log_record_has_the_attributes_of_its_event() {
     assert_eq!(end["codex.duration_ms"], 250.0);
     assert_eq!(end["codex.outcome"], "error");
     assert_eq!(end["error.type"], "io");
-    assert_eq!(end["error.message"], "disk on fire");
+    assert_eq!(end["exception.type"], "io");
+    assert_eq!(end["exception.message"], "disk on fire");
     assert_eq!(format!("{:?}", end["list"]), "[1, 2]");
     assert_eq!(end["share"], 0.5);
     assert_eq!(end["truth"], true);
-    assert_eq!(end.len(), 12, "{end:?}");
+    assert_eq!(end.len(), 13, "{end:?}");
 }
 
 #[test]
 fn a_recorded_value_does_not_replace_an_attribute_of_the_crate_on_a_log_record() {
     let rig = Rig::new();
     let work = |context: CallContext| {
-        context.record("error.message", "recorded");
+        context.record("exception.type", "recorded");
+        context.record("exception.message", "recorded");
         context.record("error.type", "recorded");
         context.classify(Classification::from(ErrorClass::Io).with_message("the error's"));
         Err("no")
@@ -151,5 +138,87 @@ fn a_recorded_value_does_not_replace_an_attribute_of_the_crate_on_a_log_record()
         .unwrap_err();
     let end = rig.flush().logs().remove(1).attributes;
     assert_eq!(end["error.type"], "io");
-    assert_eq!(end["error.message"], "the error's");
+    assert_eq!(end["exception.type"], "io");
+    assert_eq!(end["exception.message"], "the error's");
+}
+
+#[test]
+fn the_log_record_of_a_cancelled_call_has_its_class_and_no_message() {
+    let rig = Rig::new();
+    drop(
+        rig.calls
+            .start(Operation::Tool, "x", CallContext::new(), |_| Ok(())),
+    );
+    let end = rig.flush().logs().remove(1);
+    assert_eq!(end.event_name, "codex.tool.exception");
+    assert_eq!(end.attributes["exception.type"], "cancelled");
+    assert_eq!(end.attributes["error.type"], "cancelled");
+    assert_eq!(end.attribute("exception.message"), None);
+}
+
+/// Returns the names of the log records of a successful, a failed and a cancelled call.
+fn selected(selection: LogSelection) -> Vec<String> {
+    let rig = Rig::with(|config| config.log_selection(selection));
+    rig.calls.ok(Operation::Tool, "x", 1);
+    let context = CallContext::new();
+    let failed = rig.calls.run(Operation::Turn, "x", context, |_| Err("no"));
+    failed.unwrap_err();
+    let context = CallContext::new();
+    let cancelled = rig
+        .calls
+        .start(Operation::AttachmentCleanup, "", context, |_| Ok(()));
+    drop(cancelled);
+    let receiver = rig.flush();
+    assert_eq!(receiver.spans().len(), 3);
+    let logs = receiver.logs().into_iter();
+    logs.map(|log| log.event_name).collect()
+}
+
+#[test]
+fn all_log_records_are_exported_by_default() {
+    assert_eq!(LogSelection::default(), LogSelection::All);
+    assert_eq!(
+        selected(LogSelection::All),
+        [
+            "codex.tool.start",
+            "codex.tool.stop",
+            "codex.turn.start",
+            "codex.turn.exception",
+            "codex.attachment.cleanup.start",
+            "codex.attachment.cleanup.exception",
+        ]
+    );
+}
+
+#[test]
+fn the_log_records_of_the_ends_can_be_selected() {
+    assert_eq!(
+        selected(LogSelection::Ends),
+        [
+            "codex.tool.stop",
+            "codex.turn.exception",
+            "codex.attachment.cleanup.exception",
+        ]
+    );
+}
+
+#[test]
+fn the_log_records_of_the_exceptions_can_be_selected() {
+    assert_eq!(
+        selected(LogSelection::Exceptions),
+        ["codex.turn.exception", "codex.attachment.cleanup.exception"]
+    );
+}
+
+#[test]
+fn log_records_have_the_scope_of_the_crate() {
+    let rig = Rig::new();
+    rig.calls.ok(Operation::Tool, "ls", 1);
+    let log = rig.flush().logs().remove(0);
+    assert_eq!(log.origin.scope, "codex-telemetry");
+    assert_eq!(log.origin.version, env!("CARGO_PKG_VERSION"));
+    assert_eq!(
+        log.origin.scope_schema,
+        "https://opentelemetry.io/schemas/1.45.0"
+    );
 }

@@ -1,6 +1,10 @@
 //! The labels of metrics.
 
-use codex_telemetry::{CallContext, ErrorClass, Operation, Originator};
+use std::collections::BTreeSet;
+
+use codex_telemetry::{CallContext, ErrorClass, Operation, Originator, event::names};
+
+use futures_util::FutureExt as _;
 
 use super::support::Rig;
 use crate::receiver::{Attributes, Metric, Value};
@@ -27,9 +31,16 @@ fn fail(rig: &Rig, operation: Operation, name: &'static str, class: ErrorClass) 
 }
 
 #[test]
-fn turns_have_the_labels_agent_originator_and_error_type() {
+fn turns_have_the_labels_agent_model_originator_and_error_type() {
     let rig = Rig::new();
-    rig.calls.ok(Operation::Turn, "reviewer", 1);
+    let work = |context: CallContext| {
+        context.record(names::REQUEST_MODEL, "gpt-5.4");
+        Ok(())
+    };
+    let context = CallContext::new();
+    rig.calls
+        .run(Operation::Turn, "reviewer", context, work)
+        .unwrap();
     fail(&rig, Operation::Turn, "reviewer", ErrorClass::RateLimit);
     let metric = rig.flush().wait_for_metric("gen_ai.invoke_agent.duration");
     let expected = [
@@ -37,8 +48,13 @@ fn turns_have_the_labels_agent_originator_and_error_type() {
             ("codex.originator", "cli"),
             ("error.type", "rate_limit"),
             ("gen_ai.agent.name", "reviewer"),
+            ("gen_ai.operation.name", "invoke_agent"),
         ]),
-        labels([("gen_ai.agent.name", "reviewer")]),
+        labels([
+            ("gen_ai.agent.name", "reviewer"),
+            ("gen_ai.operation.name", "invoke_agent"),
+            ("gen_ai.request.model", "gpt-5.4"),
+        ]),
     ];
     assert_eq!(all_labels(&metric), expected);
 }
@@ -58,6 +74,64 @@ fn tool_calls_have_the_labels_tool_originator_and_error_type() {
         labels([("gen_ai.tool.name", "ls")]),
     ];
     assert_eq!(all_labels(&metric), expected);
+}
+
+#[test]
+fn tool_calls_of_a_turn_have_the_labels_agent_and_type() {
+    let rig = Rig::new();
+    let work = |turn: CallContext| {
+        let tool = turn.open_child(Operation::Tool, Some("ls".into()), None);
+        tool.record(names::TOOL_TYPE, "function");
+        tool.finish();
+        Ok(())
+    };
+    let context = CallContext::new();
+    rig.calls
+        .run(Operation::Turn, "reviewer", context, work)
+        .unwrap();
+    let metric = rig.flush().wait_for_metric("gen_ai.execute_tool.duration");
+    let expected = labels([
+        ("gen_ai.agent.name", "reviewer"),
+        ("gen_ai.tool.name", "ls"),
+        ("gen_ai.tool.type", "function"),
+    ]);
+    assert_eq!(all_labels(&metric), [expected]);
+}
+
+#[test]
+fn approvals_have_the_label_decision() {
+    let rig = Rig::new();
+    for decision in ["allow", "deny"] {
+        let work = |context: CallContext| {
+            context.record(names::APPROVAL_DECISION, decision);
+            Ok(())
+        };
+        let context = CallContext::new();
+        rig.calls
+            .run(Operation::Approval, "rm", context, work)
+            .unwrap();
+    }
+    fail(&rig, Operation::Approval, "rm", ErrorClass::Timeout);
+    let metric = rig.flush().wait_for_metric("codex.approval.duration");
+    let expected = [
+        labels([("codex.approval.decision", "allow")]),
+        labels([("codex.approval.decision", "deny")]),
+        labels([("codex.originator", "cli"), ("error.type", "timeout")]),
+    ];
+    assert_eq!(all_labels(&metric), expected);
+}
+
+#[test]
+fn an_error_without_a_class_has_the_error_type_other() {
+    let rig = Rig::new();
+    let context = CallContext::new();
+    let failed = rig.calls.run(Operation::Turn, "x", context, |_| Err("no"));
+    failed.unwrap_err();
+    fail(&rig, Operation::Turn, "x", ErrorClass::Other);
+    let metric = rig.flush().wait_for_metric("gen_ai.invoke_agent.duration");
+    for point in metric.points {
+        assert_eq!(point.attributes["error.type"], "_OTHER");
+    }
 }
 
 #[test]
@@ -97,6 +171,124 @@ fn unknown_tools_share_a_label_on_metrics_and_keep_their_names_on_spans() {
     assert_eq!(metric.points[0].as_histogram().unwrap().count, 2);
     let names: Vec<_> = receiver.spans().into_iter().map(|s| s.name).collect();
     assert_eq!(names, ["execute_tool invented", "execute_tool made up"]);
+}
+
+#[test]
+fn a_tool_has_its_own_series_after_many_calls_that_ended_before_a_lookup() {
+    const INVENTED: usize = 3000;
+    let rig = Rig::new();
+    for number in 0..INVENTED {
+        let work = |context: CallContext| {
+            let timed_out = number % 3 == 1;
+            context.classify(if timed_out {
+                ErrorClass::Timeout
+            } else {
+                ErrorClass::Overloaded
+            });
+            Err("no")
+        };
+        let (name, context) = (format!("invented_{number}"), CallContext::new());
+        let call = rig.calls.call(Operation::Tool, Some(name), context, work);
+        match number % 3 {
+            // Cancelled.
+            0 => drop(call),
+            _ => assert!(call.now_or_never().unwrap().is_err()),
+        }
+    }
+    rig.calls.ok(Operation::Tool, "ls", 1);
+    let metric = rig.flush().wait_for_metric("gen_ai.execute_tool.duration");
+    let count = |labels: &[(&str, Value)]| {
+        let point = metric.point(labels).unwrap_or_else(|| panic!("{metric:?}"));
+        point.as_histogram().unwrap().count
+    };
+    assert_eq!(count(&[("gen_ai.tool.name", "ls".into())]), 1);
+    for class in ["cancelled", "timeout", "overloaded"] {
+        let labels = [
+            ("gen_ai.tool.name", "_OTHER".into()),
+            ("error.type", class.into()),
+        ];
+        assert_eq!(count(&labels), 1000, "{class}");
+    }
+    assert_eq!(metric.points.len(), 4);
+}
+
+#[test]
+fn a_tool_that_was_looked_up_keeps_its_name_when_its_call_fails() {
+    let rig = Rig::new();
+    let work = |context: CallContext| {
+        context.record(names::TOOL_TYPE, "function");
+        context.classify(ErrorClass::Timeout);
+        Err("no")
+    };
+    let context = CallContext::new();
+    rig.calls
+        .run(Operation::Tool, "ls", context, work)
+        .unwrap_err();
+    // Known from the call before, though it was not looked up itself.
+    fail(&rig, Operation::Tool, "ls", ErrorClass::Overloaded);
+    let metric = rig.flush().wait_for_metric("gen_ai.execute_tool.duration");
+    assert_eq!(metric.points.len(), 2);
+    for point in metric.points {
+        assert_eq!(point.attributes["gen_ai.tool.name"], "ls");
+    }
+}
+
+#[test]
+fn a_label_has_a_limited_number_of_values() {
+    const LIMIT: usize = 100;
+    let rig = Rig::new();
+    for number in 0..3 * LIMIT {
+        let name = format!("name_{number}");
+        let originator = Originator::named(&name).unwrap();
+        let context = CallContext::new().with_originator(originator);
+        let work = |context: CallContext| {
+            context.record(names::REQUEST_MODEL, name.clone());
+            context.record(names::PROVIDER_NAME, name.clone());
+            context.record(names::INPUT_TOKENS, 1);
+            Ok(())
+        };
+        let call = rig
+            .calls
+            .call(Operation::Turn, Some(name.clone()), context, work);
+        call.now_or_never().unwrap().unwrap();
+    }
+    // They are known.
+    let context = CallContext::new().with_originator(Originator::Sdk);
+    let record = |context: CallContext| {
+        context.record(names::INPUT_TOKENS, 1);
+        Ok(())
+    };
+    rig.calls
+        .run(Operation::Turn, "name_0", context, record)
+        .unwrap();
+    let receiver = rig.flush();
+    for (metric, labels) in [
+        (
+            "gen_ai.invoke_agent.duration",
+            ["codex.originator", "gen_ai.agent.name"],
+        ),
+        (
+            "gen_ai.client.inference.usage.input_tokens",
+            ["gen_ai.request.model", "gen_ai.provider.name"],
+        ),
+    ] {
+        let metric = receiver.wait_for_metric(metric);
+        for label in labels {
+            let values = metric.points.iter();
+            let values: BTreeSet<_> = values
+                .filter_map(|point| Some(format!("{:?}", point.attribute(label)?)))
+                .collect();
+            // A few known values may not have occurred.
+            assert!((LIMIT - 2..=LIMIT + 1).contains(&values.len()), "{label}");
+            assert!(values.iter().any(|value| value.contains("_OTHER")));
+        }
+    }
+    let metric = receiver.wait_for_metric("gen_ai.invoke_agent.duration");
+    let known = [
+        ("codex.originator", "sdk".into()),
+        ("gen_ai.agent.name", "name_0".into()),
+    ];
+    assert!(metric.point(&known).is_some(), "{metric:?}");
 }
 
 #[test]

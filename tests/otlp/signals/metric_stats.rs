@@ -1,60 +1,191 @@
-//! The counters of the sink, which are exported as metrics.
+//! The metrics of the sink itself.
 
-use codex_telemetry::Operation;
+use codex_telemetry::{Operation, OtlpSink, otlp::Signal};
 
-use super::support::Rig;
-use crate::receiver::{MetricKind, MockResponse};
+use super::support::{Calls, Rig};
+use crate::{
+    receiver::{Attributes, Metric, MetricKind, MockResponse, Point, Receiver, Value},
+    rig::{PATIENCE, Wire},
+};
 
-#[test]
-fn the_counters_are_exported_as_metrics_by_signal() {
-    let rig = Rig::new();
-    rig.calls.ok(Operation::Tool, "ls", 1);
-    rig.flush();
-    // An export does not include itself.
-    rig.calls.ok(Operation::Tool, "ls", 1);
-    let receiver = rig.flush();
-    for (name, traces) in [("accepted", 2), ("failed", 0), ("dropped", 0)] {
-        let metric = receiver.wait_for_metric(&format!("codex.telemetry.{name}"));
-        assert_eq!(metric.kind, MetricKind::Sum { monotonic: true });
-        assert_eq!(metric.unit, "{record}");
-        assert_eq!(metric.points.len(), 3);
-        let label = [("codex.telemetry.signal", "traces".into())];
-        let point = metric.point(&label).unwrap();
-        assert_eq!(point.as_int(), Some(traces), "{name}");
-        assert_eq!(point.attributes.len(), 1);
-    }
-    let exported = receiver.wait_for_metric("codex.telemetry.exported");
-    let label = [("codex.telemetry.signal", "metrics".into())];
-    assert_eq!(exported.point(&label).unwrap().as_int(), Some(2));
+/// Returns the point without an error.
+#[track_caller]
+fn success(metric: &Metric) -> &Point {
+    let mut points = metric.points.iter();
+    let success = points.find(|point| point.attribute("error.type").is_none());
+    success.unwrap_or_else(|| panic!("{metric:?}"))
+}
+
+/// Returns the point with this error.
+#[track_caller]
+fn failure<'a>(metric: &'a Metric, error: &str) -> &'a Point {
+    let point = metric.point(&[("error.type", error.into())]);
+    point.unwrap_or_else(|| panic!("no {error} in {metric:?}"))
+}
+
+fn component(kind: &str) -> Attributes {
+    [
+        ("otel.component.type".to_owned(), Value::from(kind)),
+        (
+            "otel.component.name".to_owned(),
+            Value::from(&*format!("{kind}/0")),
+        ),
+    ]
+    .into()
+}
+
+/// The labels of an exporter over HTTP to this receiver.
+fn exporter(kind: &str, receiver: &Receiver) -> Attributes {
+    let mut labels = component(kind);
+    let endpoint = receiver.endpoint();
+    let port = endpoint.rsplit(':').next().unwrap().parse::<i64>().unwrap();
+    labels.insert("server.address".to_owned(), Value::from("127.0.0.1"));
+    labels.insert("server.port".to_owned(), Value::from(port));
+    labels
 }
 
 #[test]
-fn failures_are_in_the_next_successful_export_of_metrics() {
+fn the_queue_and_what_was_processed_are_metrics_by_processor() {
+    let rig = Rig::with(|config| config.queue_capacity(1000));
+    for _ in 0..2 {
+        // An export of metrics may begin before those of the other signals end.
+        rig.calls.ok(Operation::Tool, "ls", 1);
+        rig.flush();
+    }
+    let receiver = rig.flush();
+    for (kind, unit, accepted) in [("span", "{span}", 2), ("log", "{log_record}", 4)] {
+        let metric = |name: &str| {
+            let metric = receiver.wait_for_metric(&format!("otel.sdk.processor.{kind}.{name}"));
+            assert_eq!(metric.unit, unit, "{name}");
+            assert_ne!(metric.description, "", "{name}");
+            let labels = &success(&metric).attributes;
+            let expected = component(&format!("batching_{kind}_processor"));
+            assert_eq!(*labels, expected, "{name}");
+            metric
+        };
+        let capacity = metric("queue.capacity");
+        assert_eq!(capacity.kind, MetricKind::Sum { monotonic: false });
+        assert!(success(&capacity).as_int() >= Some(1000));
+        let (size, processed) = (metric("queue.size"), metric("processed"));
+        assert_eq!(size.kind, MetricKind::Sum { monotonic: false });
+        assert_eq!(processed.kind, MetricKind::Sum { monotonic: true });
+        assert_eq!(failure(&processed, "queue_full").as_int(), Some(0));
+        let sum = success(&size).as_int().unwrap() + success(&processed).as_int().unwrap();
+        assert_eq!(sum, accepted, "{kind}");
+    }
+}
+
+#[test]
+fn exports_are_metrics_by_exporter_and_error() {
     let rig = Rig::new();
     rig.receiver.respond_with(MockResponse::Status(400));
     rig.calls.ok(Operation::Tool, "ls", 1);
-    rig.sink.flush(crate::rig::PATIENCE).unwrap_err();
+    rig.sink.flush(PATIENCE).unwrap_err();
     rig.receiver.respond_with(MockResponse::Accept);
-    rig.calls.ok(Operation::Tool, "ls", 1);
-    let failed = rig.flush().wait_for_metric("codex.telemetry.failed");
-    for (signal, count) in [("traces", 1), ("metrics", 2), ("logs", 2)] {
-        let label = [("codex.telemetry.signal", signal.into())];
-        assert_eq!(
-            failed.point(&label).unwrap().as_int(),
-            Some(count),
-            "{signal}"
+    for _ in 0..2 {
+        rig.calls.ok(Operation::Tool, "ls", 1);
+        rig.flush();
+    }
+    let receiver = &rig.receiver;
+    for (kind, name, unit, failed) in [
+        ("span", "span", "{span}", Some(1)),
+        ("log", "log", "{log_record}", Some(2)),
+        ("metric", "metric_data_point", "{data_point}", None),
+    ] {
+        let labels = exporter(&format!("otlp_http_{kind}_exporter"), receiver);
+        let exported = format!("otel.sdk.exporter.{name}.exported");
+        let exported = receiver.wait_for_metric(&exported);
+        assert_eq!(exported.kind, MetricKind::Sum { monotonic: true });
+        assert_eq!(exported.unit, unit);
+        assert!(success(&exported).as_int() > Some(0), "{exported:?}");
+        assert_eq!(success(&exported).attributes, labels);
+        let failures = exported.points.len() - 1;
+        assert_eq!(failures, 1, "{exported:?}");
+        let failure = exported
+            .points
+            .iter()
+            .find(|point| point.attribute("error.type").is_some());
+        let failure = failure.unwrap();
+        assert!(
+            failure.as_int() > Some(0)
+                && failed.is_none_or(|count| failure.as_int() == Some(count))
         );
+        let inflight = format!("otel.sdk.exporter.{name}.inflight");
+        let inflight = receiver.wait_for_metric(&inflight);
+        assert_eq!(inflight.kind, MetricKind::Sum { monotonic: false });
+        assert_eq!(inflight.points[0].attributes, labels);
     }
 }
 
 #[test]
-fn a_disabled_signal_has_no_counters() {
-    use codex_telemetry::otlp::Signal;
+fn the_duration_of_exports_is_a_histogram_by_exporter_and_error() {
+    let rig = Rig::new();
+    rig.receiver.respond_with(MockResponse::Status(400));
+    rig.calls.ok(Operation::Tool, "ls", 1);
+    rig.sink.flush(PATIENCE).unwrap_err();
+    rig.receiver.respond_with(MockResponse::Accept);
+    for _ in 0..2 {
+        rig.calls.ok(Operation::Tool, "ls", 1);
+        rig.flush();
+    }
+    let name = "otel.sdk.exporter.operation.duration";
+    let metric = rig.receiver.wait_for_metric(name);
+    assert_eq!(metric.unit, "s");
+    for kind in ["span", "log", "metric"] {
+        let kind = format!("otlp_http_{kind}_exporter");
+        let of_kind =
+            |point: &&Point| point.attribute("otel.component.type") == Some(&Value::from(&*kind));
+        let (failed, succeeded): (Vec<_>, Vec<_>) = metric
+            .points
+            .iter()
+            .filter(of_kind)
+            .partition(|point| point.attribute("error.type").is_some());
+        assert_eq!((failed.len(), succeeded.len()), (1, 1), "{metric:?}");
+        assert_eq!(succeeded[0].attributes, exporter(&kind, &rig.receiver));
+        assert_eq!(failed[0].as_histogram().unwrap().count, 1);
+        assert!(succeeded[0].as_histogram().unwrap().sum > Some(0.0));
+    }
+}
+
+#[test]
+fn rejected_data_points_do_not_count_as_exported() {
+    let receiver = Receiver::http();
+    let config = Wire::Http.config(&receiver.endpoint());
+    let config = config.signals([Signal::Metrics]).build().unwrap();
+    let sink = OtlpSink::start(config);
+    let calls = Calls::new(sink.clone());
+    let rejection = MockResponse::PartialSuccess {
+        rejected: 2,
+        message: "out of order".to_owned(),
+    };
+    receiver.respond_next(1, rejection);
+    calls.ok(Operation::Tool, "ls", 1);
+    // Whether it is an error is another question.
+    let _ = sink.flush(PATIENCE);
+    let accepted: usize = receiver.metrics().iter().map(|m| m.points.len()).sum();
+    calls.ok(Operation::Tool, "ls", 1);
+    let _ = sink.flush(PATIENCE);
+    let metric = receiver.wait_for_metric("otel.sdk.exporter.metric_data_point.exported");
+    assert_eq!(failure(&metric, "rejected").as_int(), Some(2));
+    let accepted = i64::try_from(accepted).unwrap();
+    assert_eq!(success(&metric).as_int(), Some(accepted));
+}
+
+#[test]
+fn a_disabled_signal_has_no_metrics_of_its_own() {
     let rig = Rig::with(|config| config.signals([Signal::Metrics, Signal::Logs]));
     rig.calls.ok(Operation::Tool, "ls", 1);
     let receiver = rig.flush();
-    let accepted = receiver.wait_for_metric("codex.telemetry.accepted");
-    let label = [("codex.telemetry.signal", "traces".into())];
-    assert_eq!(accepted.point(&label), None);
-    assert_eq!(receiver.spans(), []);
+    receiver.wait_for_metric("otel.sdk.exporter.log.exported");
+    assert_eq!(receiver.metric("otel.sdk.exporter.span.exported"), None);
+    assert_eq!(receiver.metric("otel.sdk.processor.span.processed"), None);
+}
+
+#[test]
+fn the_sink_has_no_second_set_of_names() {
+    let rig = Rig::new();
+    rig.calls.ok(Operation::Tool, "ls", 1);
+    for metric in rig.flush().metrics() {
+        assert!(!metric.name.starts_with("codex.telemetry."), "{metric:?}");
+    }
 }

@@ -1,6 +1,10 @@
 //! The instruments and their measurements.
 
-use codex_telemetry::{CallContext, ErrorClass, Operation, Originator, event::names};
+use codex_telemetry::{
+    CallContext, ErrorClass, Operation, Originator,
+    event::names,
+    otlp::config::{HistogramAggregation, Temporality},
+};
 use opentelemetry_proto::tonic::metrics::v1::AggregationTemporality;
 
 use super::support::Rig;
@@ -127,6 +131,165 @@ fn tokens_are_a_histogram_by_input_and_output() {
         assert_eq!(histogram.bounds, TOKENS);
         assert_eq!((histogram.count, histogram.sum), (1, Some(tokens)));
     }
+}
+
+#[test]
+fn tokens_are_counters_by_kind() {
+    let rig = Rig::new();
+    for _ in 0..2 {
+        let work = |context: CallContext| {
+            context.record(names::REQUEST_MODEL, "gpt-5.4");
+            context.record(names::INPUT_TOKENS, 1200);
+            context.record(names::OUTPUT_TOKENS, 34);
+            context.record(names::CACHE_READ_TOKENS, 1000);
+            context.record(names::CACHE_WRITE_TOKENS, 100);
+            context.record(names::REASONING_TOKENS, 30);
+            Ok(())
+        };
+        let context = CallContext::new().with_originator(Originator::Cli);
+        rig.calls.run(Operation::Turn, "x", context, work).unwrap();
+    }
+    let receiver = rig.flush();
+    for (kind, tokens) in [
+        ("input_tokens", 2400),
+        ("output_tokens", 68),
+        ("cache_read.input_tokens", 2000),
+        ("cache_write.input_tokens", 200),
+        ("reasoning.output_tokens", 60),
+    ] {
+        let name = format!("gen_ai.client.inference.usage.{kind}");
+        let metric = receiver.wait_for_metric(&name);
+        assert_eq!(total(&metric, "{token}", true), tokens, "{kind}");
+        let labels = [
+            ("gen_ai.token.modality", "unknown".into()),
+            ("gen_ai.operation.name", "invoke_agent".into()),
+            ("gen_ai.provider.name", "openai".into()),
+            ("gen_ai.request.model", "gpt-5.4".into()),
+            ("codex.originator", "cli".into()),
+        ];
+        assert!(metric.point(&labels).is_some(), "{metric:?}");
+        assert_eq!(metric.points[0].attributes.len(), labels.len());
+    }
+}
+
+#[test]
+fn the_token_histogram_is_left_out_with_the_latest_conventions_alone() {
+    let rig = Rig::with(|config| config.latest_conventions(true));
+    let work = |context: CallContext| {
+        context.record(names::INPUT_TOKENS, 1);
+        Ok(())
+    };
+    let context = CallContext::new();
+    rig.calls.run(Operation::Turn, "x", context, work).unwrap();
+    let receiver = rig.flush();
+    receiver.wait_for_metric("gen_ai.client.inference.usage.input_tokens");
+    assert_eq!(receiver.metric("gen_ai.client.token.usage"), None);
+}
+
+#[test]
+fn the_tool_calls_of_a_turn_are_a_histogram_where_they_are_told() {
+    let rig = Rig::new();
+    rig.calls.ok(Operation::Turn, "silent", 1);
+    let work = |context: CallContext| {
+        context.record(names::TOOL_CALLS, 3);
+        Ok(())
+    };
+    let context = CallContext::new();
+    let turn = rig.calls.run(Operation::Turn, "reviewer", context, work);
+    turn.unwrap();
+    let name = "gen_ai.invoke_agent.tool_calls";
+    let (metric, point) = histogram(rig.flush(), name, "{tool_call}");
+    assert_eq!(point.bounds, [1., 2., 4., 8., 16., 32., 64., 128.]);
+    assert_eq!((point.count, point.sum), (1, Some(3.0)));
+    let labels = &metric.points[0].attributes;
+    assert_eq!(labels["gen_ai.agent.name"], "reviewer");
+    assert_eq!(labels.len(), 1, "{labels:?}");
+}
+
+#[test]
+fn the_duration_of_a_tool_call_is_without_the_wait_for_an_approval() {
+    let rig = Rig::new();
+    let work = |context: CallContext| {
+        rig.calls.advance(60_015);
+        context.record(names::APPROVAL_WAIT, 60_000.0);
+        Ok(())
+    };
+    let context = CallContext::new();
+    rig.calls.run(Operation::Tool, "rm", context, work).unwrap();
+    let (_, point) = histogram(rig.flush(), "gen_ai.execute_tool.duration", "s");
+    let sum = point.sum.unwrap();
+    assert!((sum - 0.015).abs() < 1e-9, "{sum}");
+}
+
+#[test]
+fn a_declined_tool_call_is_not_in_the_duration_histogram() {
+    let rig = Rig::new();
+    let work = |context: CallContext| {
+        context.record(names::TOOL_TYPE, "function");
+        context.classify(ErrorClass::ApprovalDenied);
+        Err("no")
+    };
+    let context = CallContext::new();
+    let declined = rig.calls.run(Operation::Tool, "rm", context, work);
+    declined.unwrap_err();
+    rig.calls.ok(Operation::Tool, "ls", 1);
+    let receiver = rig.flush();
+    let (metric, point) = histogram(receiver, "gen_ai.execute_tool.duration", "s");
+    assert_eq!(point.count, 1);
+    assert_eq!(metric.points[0].attributes["gen_ai.tool.name"], "ls");
+    assert_eq!(receiver.spans().len(), 2, "it has a span");
+}
+
+#[test]
+fn approvals_have_a_duration_of_their_own() {
+    let rig = Rig::new();
+    rig.calls.ok(Operation::Approval, "rm", 1500);
+    let (_, point) = histogram(rig.flush(), "codex.approval.duration", "s");
+    assert_eq!(point.bounds, TURNS);
+    assert_eq!(point.sum, Some(1.5));
+}
+
+#[test]
+fn with_delta_temporality_each_export_has_what_was_added() {
+    for temporality in [Temporality::Delta, Temporality::LowMemory] {
+        let rig = Rig::with(|config| config.temporality(temporality));
+        let _open = rig
+            .calls
+            .start(Operation::Turn, "x", CallContext::new(), |_| Ok(()));
+        let mut ended = 0;
+        for count in 1..=3 {
+            for _ in 0..count {
+                rig.calls.ok(Operation::Tool, "ls", 1000);
+            }
+            let receiver = rig.flush();
+            let metric = receiver.wait_for_metric("gen_ai.execute_tool.duration");
+            assert_eq!(metric.temporality, Some(AggregationTemporality::Delta));
+            let point = metric.points[0].as_histogram().unwrap();
+            assert_eq!(point.count, count);
+            assert!(metric.points[0].start_nanos >= ended, "{metric:?}");
+            ended = metric.points[0].time_nanos;
+            let active = receiver.wait_for_metric("codex.call.active");
+            let cumulative = Some(AggregationTemporality::Cumulative);
+            assert_eq!(active.temporality, cumulative);
+            let turns = [("codex.operation", "codex.turn".into())];
+            assert_eq!(active.point(&turns).unwrap().as_int(), Some(1));
+        }
+    }
+}
+
+#[test]
+fn histograms_can_have_exponential_buckets() {
+    let rig =
+        Rig::with(|config| config.histogram_aggregation(HistogramAggregation::Base2Exponential));
+    rig.calls.ok(Operation::Tool, "ls", 1000);
+    rig.calls.ok(Operation::Tool, "ls", 4000);
+    let metric = rig.flush().wait_for_metric("gen_ai.execute_tool.duration");
+    assert_eq!(metric.kind, MetricKind::ExponentialHistogram);
+    let point = metric.points[0].as_exponential_histogram().unwrap();
+    assert_eq!((point.count, point.sum), (2, Some(5.0)));
+    assert_eq!((point.min, point.max), (Some(1.0), Some(4.0)));
+    assert!(point.counts.len() <= 160, "{point:?}");
+    assert!(point.scale > 0, "{point:?}");
 }
 
 #[test]

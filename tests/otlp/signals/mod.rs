@@ -2,12 +2,17 @@
 
 mod content;
 mod custom_exporters;
+mod limits;
 mod logs;
 mod metric_labels;
 mod metric_stats;
 mod metrics;
+mod page;
 mod parents;
+mod processors;
+mod resource;
 mod sampling;
+mod severity;
 mod span_attributes;
 mod span_endings;
 pub(crate) mod support;

@@ -8,7 +8,7 @@ use std::{
 
 use codex_telemetry::{
     Call, CallContext, Clock, ManualClock, Operation, OtlpConfig, OtlpSink, Sink, TimingLayer,
-    otlp::config::OtlpConfigBuilder,
+    otlp::{OtlpSinkBuilder, config::OtlpConfigBuilder},
 };
 use futures_util::FutureExt as _;
 use tower::{Layer as _, Service as _, service_fn};
@@ -72,9 +72,21 @@ impl Calls {
         context: CallContext,
         work: impl FnOnce(CallContext) -> Done + 'a,
     ) -> impl Future<Output = Done> + 'a {
+        let name = (!name.is_empty()).then(|| name.to_owned());
+        self.call(operation, name, context, work)
+    }
+
+    /// As [`start`](Self::start), with any name.
+    pub(crate) fn call<'a>(
+        &self,
+        operation: Operation,
+        name: Option<String>,
+        context: CallContext,
+        work: impl FnOnce(CallContext) -> Done + 'a,
+    ) -> impl Future<Output = Done> + 'a {
         let inner = |call: Call<Work<'a>>| async move { (call.request)(call.context) };
         let mut call = Call::new(operation, Box::new(work) as Work<'a>).with_context(context);
-        if !name.is_empty() {
+        if let Some(name) = name {
             call = call.with_name(name);
         }
         self.layer.layer(service_fn(inner)).call(call)
@@ -110,9 +122,21 @@ impl Rig {
     }
 
     pub(crate) fn with(config: impl FnOnce(OtlpConfigBuilder) -> OtlpConfigBuilder) -> Self {
+        Self::start(config, |sink| sink)
+    }
+
+    /// Starts a sink with processors.
+    pub(crate) fn build(sink: impl FnOnce(OtlpSinkBuilder) -> OtlpSinkBuilder) -> Self {
+        Self::start(|config| config, sink)
+    }
+
+    pub(crate) fn start(
+        config: impl FnOnce(OtlpConfigBuilder) -> OtlpConfigBuilder,
+        sink: impl FnOnce(OtlpSinkBuilder) -> OtlpSinkBuilder,
+    ) -> Self {
         let receiver = Receiver::http();
         let builder = OtlpConfig::builder().endpoint(&receiver.endpoint());
-        let sink = OtlpSink::start(config(builder).build().unwrap());
+        let sink = sink(OtlpSink::builder(config(builder).build().unwrap())).start();
         let calls = Calls::new(sink.clone());
         Self {
             receiver,

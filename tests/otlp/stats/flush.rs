@@ -9,7 +9,7 @@ use std::{
 use codex_telemetry::{OtlpSink, otlp::Signal};
 
 use crate::{
-    receiver::{MockResponse, closed_port},
+    receiver::{MockResponse, Receiver, closed_port},
     rig::{Gate, Gated, PATIENCE, Recorder, Wire, assert_all_exported, calls, spans_only},
 };
 
@@ -177,4 +177,33 @@ fn a_shutdown_reports_earlier_failures_that_no_flush_reported() {
         let failed = last.map_or_else(|undelivered| undelivered.failed(Signal::Traces), |()| 0);
         assert_eq!(failed, if flushed { 0 } else { 5 });
     }
+}
+
+#[test]
+fn two_flushes_at_once_do_not_hide_later_failures() {
+    let receiver = Receiver::http();
+    receiver.respond_with(MockResponse::Status(400));
+    let config = Wire::Http.config(&receiver.endpoint()).batch_size(10);
+    let config = config.signals([Signal::Traces]).queue_capacity(40);
+    let sink = OtlpSink::start(config.build().unwrap());
+    thread::scope(|scope| {
+        let flushes = [(); 8].map(|()| {
+            calls(sink.clone(), 1);
+            scope.spawn(|| sink.flush(PATIENCE))
+        });
+        for flush in flushes {
+            // Those that wait for a span at once all report it, and none reports a later one.
+            let _ = flush.join().unwrap();
+        }
+    });
+    receiver.wait_for_requests(1);
+    let before = sink.stats().traces.failed;
+    assert_eq!(before, 8);
+    // A full batch goes out by itself, and fails.
+    calls(sink.clone(), 10);
+    while sink.stats().traces.failed < before + 10 {
+        thread::yield_now();
+    }
+    let undelivered = sink.shutdown(PATIENCE).unwrap_err();
+    assert_eq!(undelivered.failed(Signal::Traces), 10, "{undelivered}");
 }

@@ -5,16 +5,15 @@ use std::time::Duration;
 use codex_telemetry::{OtlpSink, otlp::Signal};
 
 use crate::{
-    receiver::{MockResponse, Receiver, Value},
+    receiver::{MockResponse, Receiver},
     rig::{PATIENCE, Wire, calls, emit},
 };
 
-fn exported_count(receiver: &Receiver, metric: &str, signal: Signal) -> Option<i64> {
-    let label = Value::String(signal.as_str().to_owned());
-    receiver
-        .metric(metric)?
-        .point(&[("codex.telemetry.signal", label)])?
-        .as_int()
+/// Returns the sum of a metric over all points with an `error.type`, or over those without one.
+fn count(receiver: &Receiver, metric: &str, has_error: bool) -> Option<i64> {
+    let points = receiver.metric(metric)?.points.into_iter();
+    let points = points.filter(|point| point.attribute("error.type").is_some() == has_error);
+    Some(points.filter_map(|point| point.as_int()).sum())
 }
 
 #[test]
@@ -29,22 +28,22 @@ fn the_exported_counters_match_the_stats() {
     let sink = OtlpSink::start(config.build().unwrap());
     calls(sink.clone(), 5);
     let _ = sink.flush(PATIENCE);
-    // The export of metrics may begin before those of the other signals end. The next one includes
-    // them.
     calls(sink.clone(), 1);
-    let before = sink.stats();
     let _ = sink.flush(PATIENCE);
-    let count = |metric, signal| exported_count(&receiver, metric, signal).unwrap_or(-1);
-    let as_sent = |count: u64| i64::try_from(count).unwrap();
-    for signal in Signal::ALL {
-        let expected = as_sent(before.of(signal).accepted);
-        assert_eq!(count("codex.telemetry.accepted", signal), expected);
-        assert_eq!(count("codex.telemetry.dropped", signal), 0);
+    let count = |metric: &str, has_error| count(&receiver, metric, has_error).unwrap_or(-1);
+    let spans = "otel.sdk.exporter.span.exported";
+    assert!(count(spans, false) >= 5);
+    assert_eq!(count(spans, true), 0);
+    let logs = "otel.sdk.exporter.log.exported";
+    assert_eq!(count(logs, false), 0);
+    assert!(count(logs, true) >= 10);
+    for kind in ["span", "log"] {
+        let processed = format!("otel.sdk.processor.{kind}.processed");
+        assert_eq!(count(&processed, true), 0, "nothing was dropped");
+        let queue = count(&format!("otel.sdk.processor.{kind}.queue.size"), false);
+        let accepted = if kind == "span" { 6 } else { 12 };
+        assert_eq!(count(&processed, false) + queue, accepted, "{kind}");
     }
-    assert!(count("codex.telemetry.exported", Signal::Traces) >= 5);
-    assert_eq!(count("codex.telemetry.exported", Signal::Logs), 0);
-    assert!(count("codex.telemetry.failed", Signal::Logs) >= 10);
-    assert_eq!(count("codex.telemetry.failed", Signal::Traces), 0);
 }
 
 #[test]
@@ -55,10 +54,13 @@ fn dropped_events_are_exported_as_a_metric() {
     while sink.stats().logs.dropped == 0 {
         emit(&sink, 100);
     }
-    let dropped = sink.stats().logs.dropped;
     let _ = sink.flush(PATIENCE);
-    let found = exported_count(&receiver, "codex.telemetry.dropped", Signal::Logs);
-    assert_eq!(found, Some(i64::try_from(dropped).unwrap()));
+    let metric = receiver.wait_for_metric("otel.sdk.processor.log.processed");
+    let point = metric.point(&[("error.type", "queue_full".into())]);
+    let logs = sink.stats().logs;
+    // In the queue, and in the buffer behind it.
+    let dropped = i64::try_from(logs.dropped + logs.failed).unwrap();
+    assert_eq!(point.unwrap().as_int(), Some(dropped));
 }
 
 #[test]
@@ -81,8 +83,24 @@ fn the_last_export_of_metrics_has_the_final_counters() {
     let sink = OtlpSink::start(Wire::Http.config(&receiver.endpoint()).build().unwrap());
     calls(sink.clone(), 5);
     assert_eq!(sink.shutdown(PATIENCE), Ok(()));
-    for (signal, exported) in [(Signal::Traces, 5), (Signal::Logs, 10)] {
-        let found = exported_count(&receiver, "codex.telemetry.exported", signal);
-        assert_eq!(found, Some(exported), "{signal}: {}", sink.stats());
+    for (kind, exported) in [("span", 5), ("log", 10)] {
+        let metric = format!("otel.sdk.exporter.{kind}.exported");
+        let found = count(&receiver, &metric, false);
+        assert_eq!(found, Some(exported), "{kind}: {}", sink.stats());
+    }
+}
+
+#[test]
+fn the_last_export_of_metrics_has_the_final_counters_after_a_flush_too() {
+    for _ in 0..10 {
+        let receiver = Receiver::http();
+        let sink = OtlpSink::start(Wire::Http.config(&receiver.endpoint()).build().unwrap());
+        calls(sink.clone(), 5);
+        assert_eq!(sink.flush(PATIENCE), Ok(()));
+        assert_eq!(sink.shutdown(PATIENCE), Ok(()));
+        for (kind, exported) in [("span", 5), ("log", 10)] {
+            let metric = format!("otel.sdk.exporter.{kind}.exported");
+            assert_eq!(count(&receiver, &metric, false), Some(exported), "{kind}");
+        }
     }
 }

@@ -2,9 +2,16 @@
 
 use std::time::Duration;
 
-use codex_telemetry::{Sink as _, otlp::Signal};
+use codex_telemetry::{
+    Call, Operation, Sink as _, TimingLayer,
+    otlp::{Signal, config::LogSelection},
+};
+use futures_util::FutureExt as _;
+use tower::{Layer as _, Service as _, service_fn};
 
-use crate::rig::{Gate, Gated, PATIENCE, calls, emit, events, pending_at_shutdown, spans_only};
+use crate::rig::{
+    Gate, Gated, PATIENCE, Wire, calls, emit, events, only, pending_at_shutdown, spans_only,
+};
 
 const SOON: Duration = Duration::from_millis(200);
 
@@ -134,4 +141,42 @@ fn a_disabled_signal_counts_nothing() {
     assert_eq!(stats.traces.accepted, 3);
     let _ = sink.shutdown(Duration::ZERO);
     assert_eq!(sink.stats().traces.failed, 3);
+}
+
+#[test]
+fn a_queue_that_is_full_by_its_size_drops_and_counts_events() {
+    let gate = Gate::closed();
+    // Half a megabyte for the queue, in calls of 16 KiB each.
+    let sink = spans_only(|config| config.batch_size(1).queue_bytes(3 << 19))
+        .span_exporter(Gated::blocking(&gate))
+        .start();
+    calls(sink.clone(), 1);
+    gate.wait_for_export();
+    let large = service_fn(async |call: Call<()>| {
+        call.context.record("text", "x".repeat(16 << 10));
+        Ok::<_, ()>(())
+    });
+    let mut service = TimingLayer::new(sink.clone()).layer(large);
+    for _ in 0..100 {
+        let done = service.call(Call::new(Operation::Tool, ())).now_or_never();
+        assert_eq!(done, Some(Ok(())));
+    }
+    let traces = sink.stats().traces;
+    assert_eq!(traces.accepted + traces.dropped, 101, "{traces:?}");
+    assert!((20..=33).contains(&traces.accepted), "{traces:?}");
+    gate.open();
+    assert_eq!(sink.shutdown(PATIENCE), Ok(()));
+}
+
+#[test]
+fn log_records_that_are_not_selected_are_filtered() {
+    let receiver = Wire::Http.receiver();
+    let config = Wire::Http.config(&receiver.endpoint());
+    let sink = only(Signal::Logs, config.log_selection(LogSelection::Ends));
+    calls(sink.clone(), 3);
+    assert_eq!(sink.flush(PATIENCE), Ok(()));
+    let logs = sink.stats().logs;
+    assert_eq!((logs.accepted, logs.exported, logs.filtered), (6, 3, 3));
+    assert_eq!((logs.failed, logs.pending), (0, 0));
+    assert!(sink.stats().to_string().contains("3 filtered"));
 }

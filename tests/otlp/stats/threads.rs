@@ -36,7 +36,7 @@ fn make_calls(sink: &codex_telemetry::OtlpSink) -> Vec<Vec<opentelemetry::SpanId
 
 fn check(capacity: usize, all: bool) {
     let exporter = Recorder::default();
-    let sink = spans_only(|config| config.queue_capacity(capacity))
+    let sink = spans_only(|config| config.queue_capacity(capacity).queue_bytes(1 << 30))
         .span_exporter(exporter.clone())
         .start();
     let made = make_calls(&sink);

@@ -11,7 +11,11 @@ use codex_telemetry::{
     event::names, otlp::config::OtlpConfigBuilder,
 };
 
-use crate::{receiver::Receiver, rig::PATIENCE, signals::support::Calls};
+use crate::{
+    receiver::{Origin, Receiver},
+    rig::PATIENCE,
+    signals::support::Calls,
+};
 
 /// A line for each span, log record and data point.
 #[derive(Debug, PartialEq)]
@@ -123,19 +127,22 @@ impl Content {
             ];
             let ids = ids.map(&mut id);
             (span.trace_id, span.span_id, span.parent_span_id) = Default::default();
+            anonymize(&mut span.origin);
             line(&(ids, span))
         });
         let spans: Vec<_> = spans.collect();
         let logs = receiver.logs().into_iter().map(|mut log| {
             let ids = [log.trace_id.as_ref(), log.span_id.as_ref()].map(&mut id);
             (log.trace_id, log.span_id) = Default::default();
+            anonymize(&mut log.origin);
             line(&(ids, log))
         });
         let logs = logs.collect();
         let mut points = Vec::new();
-        // The counters of the sink depend on the number of exports.
+        // The metrics of the sink itself depend on the number of exports.
         let metrics = receiver.metrics().into_iter();
-        for metric in metrics.filter(|metric| !metric.name.starts_with("codex.telemetry.")) {
+        for mut metric in metrics.filter(|metric| !metric.name.starts_with("otel.sdk.")) {
+            anonymize(&mut metric.origin);
             for point in &metric.points {
                 points.push(line(&(
                     (&metric.name, &metric.unit, metric.kind, metric.temporality),
@@ -155,9 +162,16 @@ impl Content {
     pub(super) fn assert_complete(&self) {
         assert_eq!(self.spans.len(), 7, "{self:#?}");
         assert_eq!(self.logs.len(), 14, "{self:#?}");
-        // One turn, four kinds of tool calls, a cleanup, a custom operation; input tokens; two for cleaned
-        // attachments; active calls of four operations.
-        assert_eq!(self.points.len(), 7 + 1 + 2 + 4, "{self:#?}");
+        // One turn, four kinds of tool calls, a cleanup, a custom operation; input tokens as a histogram
+        // and as a counter; two for cleaned attachments; active calls of four operations.
+        assert_eq!(self.points.len(), 7 + 2 + 2 + 4, "{self:#?}");
+    }
+}
+
+/// Removes what tells one sink from another.
+fn anonymize(origin: &mut Origin) {
+    for key in ["service.instance.id", "process.pid"] {
+        origin.resource.remove(key).expect("each sink has it");
     }
 }
 

@@ -5,11 +5,26 @@ use codex_telemetry::{
     otlp::{Signal, config::Protocol},
 };
 
-use super::content::make_calls;
+use super::{content::make_calls, headers, tls};
 use crate::{
-    receiver::{Receiver, Request},
+    receiver::{Pki, Receiver, Request, Tls},
     rig::PATIENCE,
 };
+
+/// Exports to the receiver as these variables and an endpoint without a scheme say.
+fn export_without_scheme(protocol: Protocol, receiver: &Receiver, variable: (&str, &str)) {
+    let endpoint = receiver.endpoint();
+    let (_, address) = endpoint.split_once("://").unwrap();
+    let with_warnings = OtlpConfig::from_variables([
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", address),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol.as_str()),
+        variable,
+    ]);
+    let sink = OtlpSink::start(with_warnings.config.unwrap());
+    make_calls(sink.clone());
+    sink.shutdown(PATIENCE).unwrap();
+    assert!(!receiver.spans().is_empty(), "{protocol}");
+}
 
 fn paths(requests: &[Request]) -> Vec<&str> {
     let mut paths: Vec<_> = requests.iter().map(|request| &*request.path).collect();
@@ -88,6 +103,35 @@ fn each_signal_may_have_its_own_protocol_and_headers() {
         let traces = request.path == "/v1/traces";
         assert_eq!(tenant, traces.then_some("traces"), "{request:?}");
     }
+}
+
+#[test]
+fn an_endpoint_without_a_scheme_is_reached_with_tls() {
+    let pki = Pki::new();
+    for (protocol, receiver) in tls::receivers(|| Tls::server_only(&pki)) {
+        let ca = pki.ca.to_str().unwrap();
+        export_without_scheme(protocol, &receiver, ("OTEL_EXPORTER_OTLP_CERTIFICATE", ca));
+    }
+}
+
+#[test]
+fn an_endpoint_without_a_scheme_is_reached_without_tls_if_a_variable_allows_it() {
+    for (protocol, receiver) in headers::receivers() {
+        export_without_scheme(protocol, &receiver, ("OTEL_EXPORTER_OTLP_INSECURE", "true"));
+    }
+}
+
+#[test]
+fn a_signal_whose_exporter_is_none_sends_nothing() {
+    let receiver = Receiver::http();
+    let with_warnings = OtlpConfig::from_variables([
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &*receiver.endpoint()),
+        ("OTEL_METRICS_EXPORTER", "none"),
+    ]);
+    let sink = OtlpSink::start(with_warnings.config.unwrap());
+    make_calls(sink.clone());
+    sink.shutdown(PATIENCE).unwrap();
+    assert_eq!(paths(&receiver.requests()), ["/v1/logs", "/v1/traces"]);
 }
 
 #[test]

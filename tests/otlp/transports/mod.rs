@@ -9,5 +9,8 @@ mod pem;
 mod probe;
 #[cfg(feature = "grpc")]
 mod probe_grpc;
+mod proxies;
+mod renewed_certificates;
+mod renewed_headers;
 mod subprocess;
 mod tls;

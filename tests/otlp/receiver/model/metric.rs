@@ -26,6 +26,7 @@ pub(crate) enum MetricKind {
     Gauge,
     Sum { monotonic: bool },
     Histogram,
+    ExponentialHistogram,
 }
 
 /// A data point.
@@ -42,6 +43,19 @@ pub(crate) enum Number {
     Int(i64),
     Double(f64),
     Histogram(Histogram),
+    ExponentialHistogram(ExponentialHistogram),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ExponentialHistogram {
+    pub(crate) count: u64,
+    pub(crate) sum: Option<f64>,
+    pub(crate) min: Option<f64>,
+    pub(crate) max: Option<f64>,
+    pub(crate) scale: i32,
+    /// The number of the first bucket of positive values.
+    pub(crate) offset: i32,
+    pub(crate) counts: Vec<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -82,6 +96,12 @@ impl Metric {
                 let points = histogram.data_points.into_iter().map(Point::histogram);
                 (MetricKind::Histogram, temporality, points.collect())
             }
+            Data::ExponentialHistogram(histogram) => {
+                let temporality = Some(histogram.aggregation_temporality);
+                let points = histogram.data_points.into_iter();
+                let points = points.map(Point::exponential_histogram).collect();
+                (MetricKind::ExponentialHistogram, temporality, points)
+            }
             data => return Err(format!("an unexpected kind of metric: {data:?}")),
         };
         let temporality = temporality.map(AggregationTemporality::try_from);
@@ -118,6 +138,13 @@ impl Point {
         }
     }
 
+    pub(crate) fn as_exponential_histogram(&self) -> Option<&ExponentialHistogram> {
+        match &self.value {
+            Number::ExponentialHistogram(histogram) => Some(histogram),
+            _ => None,
+        }
+    }
+
     fn number(point: proto::NumberDataPoint) -> Result<Self, String> {
         Ok(Self {
             attributes: attributes(point.attributes)?,
@@ -149,6 +176,28 @@ impl Point {
                 max: point.max,
                 bounds,
                 counts,
+            }),
+        })
+    }
+
+    fn exponential_histogram(point: proto::ExponentialHistogramDataPoint) -> Result<Self, String> {
+        let positive = point.positive.unwrap_or_default();
+        let counted = point.zero_count + positive.bucket_counts.iter().sum::<u64>();
+        if counted != point.count {
+            return Err(format!("buckets {positive:?} and count {}", point.count));
+        }
+        Ok(Self {
+            attributes: attributes(point.attributes)?,
+            start_nanos: point.start_time_unix_nano,
+            time_nanos: point.time_unix_nano,
+            value: Number::ExponentialHistogram(ExponentialHistogram {
+                count: point.count,
+                sum: point.sum,
+                min: point.min,
+                max: point.max,
+                scale: point.scale,
+                offset: positive.offset,
+                counts: positive.bucket_counts,
             }),
         })
     }

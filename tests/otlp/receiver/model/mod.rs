@@ -8,7 +8,7 @@ mod value;
 
 pub(crate) use self::{
     log::LogRecord,
-    metric::{Histogram, Metric, MetricKind, Number, Point},
+    metric::{ExponentialHistogram, Histogram, Metric, MetricKind, Number, Point},
     origin::Origin,
     span::{Event, Span},
     value::{Attributes, Value},

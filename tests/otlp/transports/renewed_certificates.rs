@@ -1,0 +1,86 @@
+//! Certificates that are renewed while the sink runs.
+
+use std::fs;
+
+use codex_telemetry::otlp::Signal;
+
+use super::tls::receivers;
+use crate::{
+    receiver::{Pki, Receiver, Tls},
+    rig::{PATIENCE, Wire, calls, only},
+};
+
+#[test]
+fn a_renewed_client_certificate_is_used_without_a_restart() {
+    let pki = Pki::new();
+    for (protocol, receiver) in receivers(|| Tls::mutual(&pki)) {
+        let read = |path| fs::read_to_string(path).unwrap();
+        let certificate = pki.write("current.pem", &read(&pki.untrusted_cert));
+        let key = pki.write("current.key", &read(&pki.untrusted_key));
+        let config = Wire::Http
+            .config(&receiver.endpoint())
+            .protocol(protocol)
+            .ca_file(&pki.ca)
+            .client_certificate_file(&certificate, &key);
+        let sink = only(Signal::Traces, config);
+        calls(sink.clone(), 1);
+        // The receiver rejects the certificate, and the pipeline retries.
+        let failed = sink.flush(std::time::Duration::from_millis(300));
+        assert_eq!(failed.unwrap_err().pending(Signal::Traces), 1, "{protocol}");
+        let refused = |receiver: &Receiver| !receiver.connection_failures().is_empty();
+        receiver.wait_until("a failed handshake", PATIENCE, refused);
+        // Not at once: between the two, the files do not match, and the last ones are used.
+        fs::write(&certificate, read(&pki.client_cert)).unwrap();
+        fs::write(&key, read(&pki.client_key)).unwrap();
+        assert_eq!(sink.flush(PATIENCE), Ok(()), "{protocol}");
+        assert_eq!(receiver.spans().len(), 1, "{protocol}");
+    }
+}
+
+#[test]
+fn a_renewed_authority_is_used_without_a_restart() {
+    let pki = Pki::new();
+    for (protocol, receiver) in receivers(|| Tls::server_only(&pki)) {
+        let ca = pki.write(
+            "current-ca.pem",
+            &fs::read_to_string(&pki.untrusted_ca).unwrap(),
+        );
+        let config = Wire::Http.config(&receiver.endpoint()).protocol(protocol);
+        let sink = only(Signal::Traces, config.ca_file(&ca));
+        calls(sink.clone(), 1);
+        let failed = sink.flush(std::time::Duration::from_millis(300));
+        assert_eq!(failed.unwrap_err().pending(Signal::Traces), 1, "{protocol}");
+        let refused = |receiver: &Receiver| !receiver.connection_failures().is_empty();
+        receiver.wait_until("a failed handshake", PATIENCE, refused);
+        fs::copy(&pki.ca, &ca).unwrap();
+        assert_eq!(sink.flush(PATIENCE), Ok(()), "{protocol}");
+        assert_eq!(receiver.spans().len(), 1, "{protocol}");
+    }
+}
+
+#[test]
+fn the_last_files_are_used_while_the_renewed_ones_are_invalid_which_is_shown() {
+    let pki = Pki::new();
+    for (protocol, receiver) in receivers(|| Tls::mutual(&pki)) {
+        let key = pki.write("current.key", &fs::read_to_string(&pki.client_key).unwrap());
+        let config = Wire::Http
+            .config(&receiver.endpoint())
+            .protocol(protocol)
+            .ca_file(&pki.ca)
+            .client_certificate_file(&pki.client_cert, &key);
+        let sink = only(Signal::Traces, config);
+        calls(sink.clone(), 1);
+        assert_eq!(sink.flush(PATIENCE), Ok(()), "{protocol}");
+        for invalid in ["", "s3cret", "missing"] {
+            match invalid {
+                "missing" => fs::remove_file(&key).unwrap(),
+                text => fs::write(&key, text).unwrap(),
+            }
+            calls(sink.clone(), 1);
+            assert_eq!(sink.flush(PATIENCE), Ok(()), "{protocol} {invalid}");
+            let problem = sink.problem(Signal::Traces).expect("a problem");
+            assert!(problem.contains("current.key"), "{problem}");
+            assert!(!problem.contains("s3cret"), "{problem}");
+        }
+    }
+}
