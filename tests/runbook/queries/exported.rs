@@ -153,13 +153,17 @@ fn compare(known: &Values, matcher: &Matcher) -> Result<(), String> {
     let Some(values) = known.get(name) else {
         return Err(format!("nothing has {name}"));
     };
-    let class = name.ends_with("error_type") || name.ends_with("error.type");
-    let is_known = values.contains(value)
-        || class && ErrorClass::ALL.iter().any(|class| class.as_str() == value);
+    let is_class = name.ends_with("error_type") || name.ends_with("error.type");
+    let mut classes = ErrorClass::ALL.iter().map(|class| match class {
+        ErrorClass::Other => "_OTHER",
+        class => class.as_str(),
+    });
+    let is_known = values.contains(value) || is_class && classes.any(|class| class == value);
     match operator.as_str() {
         "=" if !is_known => Err(format!("{name} is never {value:?}")),
-        "=" | "!=" | "" => Ok(()),
-        _ => Err(format!("{name} {operator}: compare it with = or !=")),
+        // What a regular expression matches is not checked.
+        "=~" | "!~" => Err(format!("{name} {operator}: compare it with = or !=")),
+        _ => Ok(()),
     }
 }
 

@@ -78,6 +78,13 @@ fn a_query_with_a_mistake_is_an_error() {
         ),
         ("promql", r#"m_total{error_type="rate_limit"}"#, ""),
         ("promql", r#"m_total{error_type="cancelled"}"#, ""),
+        ("promql", r#"m_total{error_type="_OTHER"}"#, ""),
+        (
+            "promql",
+            r#"m_total{error_type="other"}"#,
+            r#"is never "other""#,
+        ),
+        ("traceql", "{ span.a > 5 }", ""),
         ("promql", "rate(m_total[5m]", "unexpected end"),
         ("promql", "rate(m_total[5m]))", "unexpected )"),
         ("promql", "rate(m_total[])", "unexpected"),
