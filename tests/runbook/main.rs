@@ -9,8 +9,11 @@
 //! - `cargo run --quiet --example` runs the example that was built beside these tests. `127.0.0.1:4318` stands for
 //!   an OTLP receiver with a port of its own.
 //!
-//! If a tool that the page needs is missing, the tests pass without running a command, and one line on standard
-//! error says so. With `CODEX_TELEMETRY_REQUIRE_RUNBOOK=1` they fail instead.
+//! `queries` parses the blocks of `promql` and `traceql`, those of docs/ as well, with the packages that `scripts/queries`
+//! installs.
+//!
+//! If a tool that the page needs is missing, the tests pass without using it, and one line on standard error says
+//! so. With `CODEX_TELEMETRY_REQUIRE_RUNBOOK=1` they fail instead.
 #![allow(
     clippy::unwrap_used,
     reason = "clippy's exception for tests does not reach their helpers"

@@ -38,15 +38,25 @@ pub(crate) fn are_available() -> bool {
     let Some(missing) = TOOLS.iter().find(|tool| !works(tool)) else {
         return true;
     };
-    let error = format!("`{missing}` does not work here, see the top of RUNBOOK.md");
+    skip(&format!(
+        "the commands of RUNBOOK.md, because `{missing}` does not work here, see the top of RUNBOOK.md"
+    ));
+    false
+}
+
+/// Reports a test that does nothing, because a tool is missing.
+///
+/// # Panics
+///
+/// If the tools are required.
+pub(crate) fn skip(what: &str) {
     assert!(
         env::var_os(REQUIRED).is_none_or(|value| value != "1"),
-        "{error}"
+        "this is required: {what}"
     );
     // Unlike the print macros, this is not captured: a run that tested nothing reports it.
-    let line = format!("\nSKIPPED: the commands of RUNBOOK.md, because {error}\n");
+    let line = format!("\nSKIPPED: {what}\n");
     let _ = std::io::stderr().write_all(line.as_bytes());
-    false
 }
 
 /// Returns a command for bash with `directory` as its home, which starts in `checkout`, a stand-in for a checkout.

@@ -1,0 +1,193 @@
+//! What turns and tools export, by the names that Prometheus and Tempo give it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Command,
+};
+
+use codex_telemetry::ErrorClass;
+
+use super::parser::{Matcher, Parsed};
+use crate::{
+    receiver::{Attributes, Metric, MetricKind, Receiver},
+    tools::examples,
+};
+
+/// The values of each label or attribute.
+type Values = BTreeMap<String, BTreeSet<String>>;
+
+/// The names of an export.
+#[derive(Debug, Default)]
+pub(super) struct Exported {
+    /// The labels of each metric.
+    pub(super) metrics: BTreeMap<String, Values>,
+    /// The attributes of spans and of their resource, as `TraceQL` writes them.
+    pub(super) attributes: Values,
+}
+
+impl Exported {
+    /// Runs a turn that succeeds and one that fails, and returns what they export. The spans of a third one are
+    /// rejected.
+    pub(super) fn by_turns() -> Self {
+        let receiver = Receiver::http();
+        let endpoint = receiver.endpoint();
+        let good = r#"
+            echo '{"type":"thread.started","thread_id":"t"}'
+            echo '{"type":"item.completed","item":{"id":"i","type":"command_execution","command":"ls",
+                "aggregated_output":"","exit_code":1,"status":"failed"}}' | tr -d '\n'
+            echo
+            echo '{"type":"turn.completed","usage":{"input_tokens":3,"cached_input_tokens":1,
+                "output_tokens":2,"reasoning_output_tokens":1}}' | tr -d '\n'
+            echo
+        "#;
+        let bad = r#"echo '{"type":"turn.failed","error":{"message":"rate limit exceeded"}}'"#;
+        let traces = format!("{endpoint}/v1/traces");
+        for (script, traces) in [
+            (good, &traces),
+            (bad, &traces),
+            (bad, &format!("{traces}/no")),
+        ] {
+            let fake = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/turn/fake-codex");
+            let mut exec = Command::new(examples().join("exec"));
+            exec.args(["--originator", "nightly", "--model", "m", "hello"])
+                .env("CODEX_PATH", fake)
+                .env("FAKE_CODEX", script)
+                .env("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)
+                .env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", traces);
+            exec.output().unwrap();
+        }
+        let mut exported = Self::default();
+        for metric in receiver.metrics() {
+            exported.add_metric(&metric);
+        }
+        for span in receiver.spans() {
+            exported.add_attributes("span", &span.attributes);
+            exported.add_attributes("resource", &span.origin.resource);
+        }
+        exported
+    }
+
+    /// Adds a metric by the names that Prometheus' OTLP receiver gives it by default.
+    fn add_metric(&mut self, metric: &Metric) {
+        let name = underscored(&metric.name)
+            + match metric.unit.as_str() {
+                "s" => "_seconds",
+                "By" => "_bytes",
+                // Prometheus has no unit for an annotation.
+                annotation if annotation.starts_with('{') => "",
+                other => panic!("the suffix of the unit {other:?} is unknown: {metric:?}"),
+            };
+        let suffixes = match metric.kind {
+            MetricKind::Histogram => &["_bucket", "_count", "_sum"][..],
+            MetricKind::Sum { monotonic: true } => &["_total"],
+            _ => &[""],
+        };
+        for suffix in suffixes {
+            let labels = self.metrics.entry(format!("{name}{suffix}")).or_default();
+            if *suffix == "_bucket" {
+                labels.entry("le".to_owned()).or_default();
+            }
+            for point in &metric.points {
+                add(labels, &point.attributes, underscored);
+            }
+        }
+    }
+
+    fn add_attributes(&mut self, scope: &str, attributes: &Attributes) {
+        add(&mut self.attributes, attributes, |name| {
+            format!("{scope}.{name}")
+        });
+    }
+
+    /// Returns the first mistake in a query.
+    pub(super) fn check(&self, query: &Parsed) -> Result<(), String> {
+        if let Some(error) = &query.error {
+            return Err(error.clone());
+        }
+        if query.selectors.is_empty() && query.attributes.is_empty() {
+            return Err("it selects nothing".to_owned());
+        }
+        for selector in &query.selectors {
+            let labels = self.labels(&selector.metric)?;
+            for matcher in &selector.matchers {
+                compare(labels, matcher)?;
+            }
+            // The export's own metrics count no calls.
+            if !selector.metric.starts_with("otel_sdk_") {
+                let matchers: Vec<_> = selector.matchers.iter().collect();
+                excludes_cancelled("error_type", &matchers)?;
+            }
+        }
+        for group in &query.groups {
+            for metric in &group.metrics {
+                let labels = self.labels(metric)?;
+                if let Some(label) = group
+                    .labels
+                    .iter()
+                    .find(|label| !labels.contains_key(*label))
+                {
+                    return Err(format!("{metric} has no label {label}"));
+                }
+            }
+        }
+        for attribute in &query.attributes {
+            compare(&self.attributes, attribute)?;
+        }
+        let attributes: Vec<_> = query.attributes.iter().collect();
+        excludes_cancelled("span.error.type", &attributes)
+    }
+
+    fn labels(&self, metric: &str) -> Result<&Values, String> {
+        let labels = self.metrics.get(metric);
+        labels.ok_or_else(|| format!("no metric {metric} is exported"))
+    }
+}
+
+/// Checks that a name is exported and, if a query asks for a value of it, that one.
+fn compare(known: &Values, matcher: &Matcher) -> Result<(), String> {
+    let Matcher {
+        name,
+        operator,
+        value,
+    } = matcher;
+    let Some(values) = known.get(name) else {
+        return Err(format!("nothing has {name}"));
+    };
+    let is_class = name.ends_with("error_type") || name.ends_with("error.type");
+    let mut classes = ErrorClass::ALL.iter().map(|class| match class {
+        ErrorClass::Other => "_OTHER",
+        class => class.as_str(),
+    });
+    let is_known = values.contains(value) || is_class && classes.any(|class| class == value);
+    match operator.as_str() {
+        "=" if !is_known => Err(format!("{name} is never {value:?}")),
+        // What a regular expression matches is not checked.
+        "=~" | "!~" => Err(format!("{name} {operator}: compare it with = or !=")),
+        _ => Ok(()),
+    }
+}
+
+/// Checks that a query for failures leaves out the calls that their callers cancelled.
+fn excludes_cancelled(name: &str, matchers: &[&Matcher]) -> Result<(), String> {
+    let excludes = |value: &str| {
+        let mut matchers = matchers.iter();
+        matchers.any(|matcher| {
+            (&*matcher.name, &*matcher.operator, &*matcher.value) == (name, "!=", value)
+        })
+    };
+    if (excludes("") || excludes("nil")) && !excludes("cancelled") {
+        return Err("the failures include cancelled calls".to_owned());
+    }
+    Ok(())
+}
+
+fn add(values: &mut Values, attributes: &Attributes, named: impl Fn(&str) -> String) {
+    for (name, value) in attributes {
+        let values = values.entry(named(name)).or_default();
+        values.extend(value.as_str().map(str::to_owned));
+    }
+}
+
+fn underscored(name: &str) -> String {
+    name.replace('.', "_")
+}
