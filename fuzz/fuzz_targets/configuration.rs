@@ -50,6 +50,12 @@ const NAMES: &[&str] = &[
     "CODEX_OTLP_MAX_AGE",
     "CODEX_OTLP_QUEUE_BYTES",
     "CODEX_OTLP_MESSAGE_BYTES",
+    "CODEX_OTLP_HEADERS_FILE",
+    "HTTP_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "REQUEST_METHOD",
 ];
 
 /// A header value. No warning may contain it.

@@ -1,5 +1,8 @@
 use sha2::{Digest, Sha256};
 
+/// The maximum size of a part.
+pub(super) const BUFFER_SIZE: usize = 128 << 10;
+
 /// The hash of a content that is read part by part, and its size so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hash {

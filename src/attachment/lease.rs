@@ -11,8 +11,12 @@ use rustix::{
 };
 
 use super::{
-    AttachmentError, blocking::CancellationToken, crash_point::crash_point, directory::Directory,
-    hash::Hash, lock::Wait,
+    AttachmentError,
+    blocking::CancellationToken,
+    crash_point::crash_point,
+    directory::Directory,
+    hash::{BUFFER_SIZE, Hash},
+    lock::{LockedFile, Wait},
 };
 
 /// A lease of an attachment: a shared lock on its file.
@@ -21,7 +25,7 @@ use super::{
 /// releases the lock when the process dies.
 #[derive(Debug)]
 #[must_use = "the lease ends when this is dropped"]
-pub(super) struct Lease(File);
+pub(super) struct Lease(LockedFile);
 
 /// What a sweep or a stage gets of a file that it wants to remove or replace.
 ///
@@ -43,48 +47,31 @@ impl Lease {
     pub(super) fn of(
         directory: &Directory,
         file_name: &str,
-        mut wait: Wait<'_>,
+        wait: Wait<'_>,
         failed: impl Fn(io::Error) -> AttachmentError + Copy,
     ) -> Result<Option<Self>, AttachmentError> {
-        loop {
-            let Some(file) = open(directory, file_name).map_err(failed)? else {
-                return Ok(None);
-            };
-            match file.try_lock_shared() {
-                Ok(()) => {}
-                // A sweep is about to remove the file, or a stage is about to replace it.
-                Err(TryLockError::WouldBlock) => {
-                    wait.pause(&directory.path().join(file_name))?;
-                    continue;
-                }
-                Err(TryLockError::Error(error)) => return Err(failed(error)),
-            }
-            let lease = Self(file);
-            if directory.is_current(file_name, &lease.0).map_err(failed)? {
-                return Ok(Some(lease));
-            }
-        }
+        let open = || open(directory, file_name);
+        // It waits for a sweep that is about to remove the file, or a stage that is about to replace it.
+        let file = wait.lock(directory, file_name, open, File::try_lock_shared, failed)?;
+        Ok(file.map(Self))
     }
 
     /// Takes a lease of a file. Returns `None` if the file is missing, or locked exclusively.
-    pub(super) fn try_of(directory: &Directory, file_name: &str) -> io::Result<Option<Self>> {
+    pub(super) fn try_of(directory: &Directory, file_name: impl Arg) -> io::Result<Option<Self>> {
         let Some(file) = open(directory, file_name)? else {
             return Ok(None);
         };
-        match file.try_lock_shared() {
-            Ok(()) => Ok(Some(Self(file))),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        let locked = LockedFile::new(file, File::try_lock_shared)?;
+        Ok(locked.map(Self))
     }
 
     /// Returns whether the file has this content. Its other names, such as those of a backup made of hard
     /// links, do not count: a replaced file would lose its leases.
     pub(super) fn is_intact(&self, hash: &str, token: &CancellationToken) -> io::Result<bool> {
         let mut hasher = Hash::default();
-        let mut buffer = vec![0; 128 << 10];
+        let mut buffer = vec![0; BUFFER_SIZE];
         while token.check().is_ok() {
-            match self.0.read_at(&mut buffer, hasher.size()) {
+            match self.file().read_at(&mut buffer, hasher.size()) {
                 Ok(0) => break,
                 Ok(count) => hasher.update(&buffer[..count]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -96,27 +83,19 @@ impl Lease {
 
     /// Sets the modification time of the file, and syncs it so that it survives a power failure.
     pub(super) fn seal(&self, modified: SystemTime) -> io::Result<()> {
-        self.0.set_modified(modified)?;
+        self.file().set_modified(modified)?;
         crash_point("the expiry of the leased attachment is set");
-        self.0.sync_all()?;
+        self.file().sync_all()?;
         crash_point("the leased attachment is synced");
         Ok(())
     }
 
     pub(super) fn file(&self) -> &File {
-        &self.0
+        self.0.file()
     }
 
     pub(super) fn metadata(&self) -> io::Result<std::fs::Metadata> {
-        self.0.metadata()
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        // Closing the file is not enough: a process that is forked at this moment keeps it open, and
-        // with it the lock.
-        let _ = self.0.unlock();
+        self.file().metadata()
     }
 }
 

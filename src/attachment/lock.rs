@@ -25,7 +25,13 @@ const PAUSES: (Duration, Duration) = (Duration::from_micros(100), Duration::from
 /// dies.
 #[derive(Debug)]
 #[must_use = "the lock is released when this is dropped"]
-pub(super) struct Lock(File);
+pub(super) struct Lock {
+    _file: LockedFile,
+}
+
+/// A file with a lock, which is released when this is dropped.
+#[derive(Debug)]
+pub(super) struct LockedFile(File);
 
 /// A wait for a lock: pauses between the tries, which get longer, and a deadline.
 ///
@@ -48,30 +54,37 @@ impl Lock {
         wait: Wait<'_>,
         failed: impl Fn(io::Error) -> AttachmentError + Copy,
     ) -> Result<Self, AttachmentError> {
-        let mut wait = wait;
-        loop {
-            // Opened each time: the lock belongs to the open file, so threads that share one do not
-            // exclude each other.
-            let file = open(directory).map_err(failed)?;
-            loop {
-                match file.try_lock() {
-                    Ok(()) => break,
-                    Err(TryLockError::WouldBlock) => {
-                        wait.pause(&directory.path().join(LOCK_FILE))?;
-                    }
-                    Err(TryLockError::Error(error)) => return Err(failed(error)),
-                }
-            }
-            let lock = Self(file);
-            // Tries again if the file was replaced during the wait: other processes lock the new one.
-            if directory.is_current(LOCK_FILE, &lock.0).map_err(failed)? {
-                return Ok(lock);
-            }
-        }
+        let open = || open(directory).map(Some);
+        let file = wait.lock(directory, LOCK_FILE, open, File::try_lock, failed)?;
+        // The file is created if it is missing.
+        let missing = || failed(io::ErrorKind::NotFound.into());
+        Ok(Self {
+            _file: file.ok_or_else(missing)?,
+        })
     }
 }
 
-impl Drop for Lock {
+// === impl LockedFile ===
+
+impl LockedFile {
+    /// Locks a file by `try_lock`. Returns `None` if others hold a lock that excludes it.
+    pub(super) fn new(
+        file: File,
+        try_lock: impl Fn(&File) -> Result<(), TryLockError>,
+    ) -> io::Result<Option<Self>> {
+        match try_lock(&file) {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Drop for LockedFile {
     fn drop(&mut self) {
         // Closing the file is not enough: a process that is forked at this moment keeps it open, and
         // with it the lock.
@@ -95,8 +108,40 @@ impl<'a> Wait<'a> {
         }
     }
 
+    /// Opens a file and locks it by `try_lock`. Waits while others hold a lock that excludes it. Returns `None` if
+    /// the file is missing.
+    pub(super) fn lock(
+        mut self,
+        directory: &Directory,
+        file_name: &str,
+        open: impl Fn() -> io::Result<Option<File>>,
+        try_lock: impl Fn(&File) -> Result<(), TryLockError>,
+        failed: impl Fn(io::Error) -> AttachmentError + Copy,
+    ) -> Result<Option<LockedFile>, AttachmentError> {
+        loop {
+            // Opened each time: the lock belongs to the open file, so threads that share one do not exclude
+            // each other.
+            let Some(file) = open().map_err(failed)? else {
+                return Ok(None);
+            };
+            match try_lock(&file) {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    self.pause(&directory.path().join(file_name))?;
+                    continue;
+                }
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            }
+            let locked = LockedFile(file);
+            // Tries again if the file was replaced during the wait: other processes lock the new one.
+            if directory.is_current(file_name, &locked.0).map_err(failed)? {
+                return Ok(Some(locked));
+            }
+        }
+    }
+
     /// Pauses until the next try. Fails if the wait was cancelled or has taken too long.
-    pub(super) fn pause(&mut self, path: &Path) -> Result<(), AttachmentError> {
+    fn pause(&mut self, path: &Path) -> Result<(), AttachmentError> {
         self.token.check()?;
         if self.start.elapsed() >= self.timeout {
             return Err(AttachmentError::LockTimeout {

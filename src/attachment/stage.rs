@@ -21,15 +21,13 @@ use super::{
     blocking::{BlockingTask, CancellationToken},
     crash_point::crash_point,
     directory::Directory,
-    hash::Hash,
+    hash::{BUFFER_SIZE, Hash},
     lease::{Claim, Lease},
     lock::{Lock, Wait},
     name,
     staging_file::StagingFile,
     store::Inner,
 };
-
-const BUFFER_SIZE: usize = 128 << 10;
 
 /// The content to stage.
 pub(super) enum Source {

@@ -1,16 +1,13 @@
-use std::{
-    fs::{File, TryLockError},
-    io,
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{fs::File, io, sync::Arc, time::SystemTime};
 
 use rustix::{
     fs::{Mode, OFlags},
     path::Arg,
 };
 
-use super::{crash_point::crash_point, directory::Directory, lock::Lock, name, store::Inner};
+use super::{
+    crash_point::crash_point, directory::Directory, lease::Lease, lock::Lock, name, store::Inner,
+};
 
 /// A file that is being written. Dropping it before it is placed removes it.
 ///
@@ -117,17 +114,11 @@ pub(super) fn remove_leftover(
         Some(metadata) if metadata.is_file() => {}
         _ => return Ok(None),
     }
-    let file = match directory.open_file(name, OFlags::RDONLY, Mode::empty()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file?,
-    };
     // A shared lock shows that no writer holds the file, and needs no write permission.
-    match file.try_lock_shared() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Ok(None),
-        Err(TryLockError::Error(error)) => return Err(error),
-    }
-    let size = file.metadata()?.len();
+    let Some(locked) = Lease::try_of(directory, name)? else {
+        return Ok(None);
+    };
+    let size = locked.metadata()?.len();
     // The file may have been placed since it was opened. Then the name is missing.
     Ok(directory.remove(name)?.then_some(size))
 }

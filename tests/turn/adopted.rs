@@ -2,21 +2,14 @@
 //! has killed.
 #![cfg(target_os = "linux")]
 
-use std::fs;
-
 use rustix::process::{getpid, set_child_subreaper};
 
 use crate::{
     orphans::{Program, in_program},
-    support::{GOOD_TURN, Stack, comes_true, fake_codex, request, unique_sleep, until_gone},
+    support::{
+        GOOD_TURN, Stack, children, comes_true, fake_codex, request, unique_sleep, until_gone,
+    },
 };
-
-/// Returns the children of this process, of all its threads, zombies included.
-fn children() -> String {
-    let threads = fs::read_dir("/proc/self/task").unwrap().flatten();
-    let lists = threads.map(|thread| fs::read_to_string(thread.path().join("children")));
-    lists.map(Result::unwrap_or_default).collect()
-}
 
 #[tokio::test]
 async fn adopted_processes_that_were_killed_are_reaped() {

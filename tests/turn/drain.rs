@@ -6,18 +6,17 @@ use codex_telemetry::{
     ErrorClass, Outcome,
     turn::{Drained, TurnError, TurnRequest},
 };
+#[cfg(target_os = "linux")]
+use rustix::process::Signal;
 use tokio::task::JoinHandle;
 use tower::{Service, ServiceExt};
 
 use crate::support::{
-    DEADLINE, GOOD_TURN, Stack, comes_true, detached, fake_codex, request, running, unique_sleep,
-    until_gone, until_running,
+    DEADLINE, GOOD_TURN, Stack, comes_true, detached, drained, fake_codex, poll_until_running,
+    request, running, unique_sleep, until_gone, until_running,
 };
-
-async fn drained(drain: impl Future<Output = Drained>) -> Drained {
-    let drained = tokio::time::timeout(DEADLINE, drain).await;
-    drained.expect("the service is not drained")
-}
+#[cfg(target_os = "linux")]
+use crate::support::{pid_of, signal};
 
 /// Starts a turn in the background, and waits until `marker` runs.
 async fn start(
@@ -147,11 +146,10 @@ async fn a_drained_service_knows_the_doubtful_orphans_that_still_run() {
     let [pid] = drained(service.drain()).await.orphans[..] else {
         panic!("not one orphan");
     };
-    let process = running(&sleep).unwrap();
-    assert!(process.starts_with(&format!("{pid} ")), "{process}");
+    let process = pid_of(&sleep).await;
+    assert_eq!(process.as_raw_nonzero().get().cast_unsigned(), pid);
 
-    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    signal(process, Signal::KILL);
     assert!(comes_true(|| running(&sleep).is_none()).await);
     assert_eq!(drained(service.drain()).await, Drained::default());
 }
@@ -218,10 +216,7 @@ async fn a_turn_that_is_not_polled_is_stopped() {
     let sleep = unique_sleep();
     let stack = Stack::new(fake_codex());
     let mut turn = pin!(stack.bare().oneshot(request(&sleep)));
-    tokio::select! {
-        turn = &mut turn => panic!("the turn ended: {turn:?}"),
-        () = until_running(&sleep) => {}
-    }
+    poll_until_running(&mut turn, &sleep).await;
     drained(stack.bare().shutdown(Duration::ZERO)).await;
     assert_eq!(running(&sleep), None);
     let turn = turn.await;

@@ -12,12 +12,14 @@ use std::{
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
+use tokio_test::assert_pending;
 use tower::ServiceExt;
 
 use crate::{
     orphans::{Program, in_program},
     support::{
-        DEADLINE, Stack, fake_codex, request, running, unique_sleep, until_gone, until_running,
+        Stack, children, comes_true, drained, fake_codex, poll_until_running, request, running,
+        unique_sleep, until_gone, until_running,
     },
 };
 
@@ -37,10 +39,7 @@ async fn dropping_a_turn_does_not_wait_for_its_processes() {
     let script = format!("for i in $(seq 100); do {sleep} & done; {last}; wait");
     let stack = Stack::new(fake_codex());
     let mut turn = Box::pin(stack.bare().oneshot(request(&script)));
-    tokio::select! {
-        turn = &mut turn => panic!("the turn ended: {turn:?}"),
-        () = until_running(&last) => {}
-    }
+    poll_until_running(&mut turn, &last).await;
     let before = waits();
     drop(turn);
     assert_eq!(waits() - before, 0);
@@ -52,10 +51,7 @@ async fn a_process_is_not_started_on_the_thread_that_polls() {
     let sleep = unique_sleep();
     let stack = Stack::new(fake_codex());
     let mut turn = pin!(stack.bare().oneshot(request(&sleep)));
-    tokio::select! {
-        turn = &mut turn => panic!("the turn ended: {turn:?}"),
-        () = until_running(&sleep) => {}
-    }
+    poll_until_running(&mut turn, &sleep).await;
     // Linux lists the children that this thread has started.
     let children = fs::read_to_string("/proc/thread-self/children").unwrap();
     assert_eq!(children.trim(), "");
@@ -73,22 +69,22 @@ fn open_pipes() -> Vec<fs::File> {
     paths.filter(is_pipe).map(open).collect()
 }
 
+/// Drops a turn while its pipes are open elsewhere. Fails unless it ends with its process.
+async fn drop_with_open_pipes<T>(stack: &Stack, turn: T, marker: &str) {
+    let pipes = open_pipes();
+    assert!(!pipes.is_empty());
+    drop(turn);
+    drained(stack.bare().drain()).await;
+    assert_eq!(running(marker), None);
+}
+
 #[tokio::test]
 async fn a_fork_that_has_the_pipes_open_does_not_keep_a_dropped_turn_alive() {
     if let Some((script, marker)) = in_program() {
         let stack = Stack::new(fake_codex().watchdog(false));
         let mut turn = Box::pin(stack.bare().oneshot(request(&script)));
-        tokio::select! {
-            turn = &mut turn => panic!("the turn ended: {turn:?}"),
-            () = until_running(&marker) => {}
-        }
-        let pipes = open_pipes();
-        assert!(!pipes.is_empty());
-        drop(turn);
-        let drained = tokio::time::timeout(DEADLINE, stack.bare().drain()).await;
-        drained.expect("the turn is not ended");
-        assert_eq!(running(&marker), None);
-        return;
+        poll_until_running(&mut turn, &marker).await;
+        return drop_with_open_pipes(&stack, turn, &marker).await;
     }
     let sleep = unique_sleep();
     let test = "dropping::a_fork_that_has_the_pipes_open_does_not_keep_a_dropped_turn_alive";
@@ -96,12 +92,27 @@ async fn a_fork_that_has_the_pipes_open_does_not_keep_a_dropped_turn_alive() {
     assert!(program.exit().await.success());
 }
 
+#[tokio::test]
+async fn a_fork_that_has_the_pipes_open_does_not_keep_a_turn_alive_that_is_dropped_at_its_start() {
+    if let Some((script, marker)) = in_program() {
+        let stack = Stack::new(fake_codex().watchdog(false));
+        let mut turn = tokio_test::task::spawn(stack.bare().oneshot(request(&script)));
+        assert_pending!(turn.poll());
+        assert!(comes_true(|| turn.is_woken()).await, "it is not prepared");
+        // It starts a process, and is not polled again, so it does not learn that the process has started.
+        assert_pending!(turn.poll());
+        until_running(&marker).await;
+        return drop_with_open_pipes(&stack, turn, &marker).await;
+    }
+    let sleep = unique_sleep();
+    let test = "dropping::a_fork_that_has_the_pipes_open_does_not_keep_a_turn_alive_that_is_dropped_at_its_start";
+    let program = Program::start(test, &sleep, &sleep);
+    assert!(program.exit().await.success());
+}
+
 /// Opens the `stat` of the only child of this process.
 fn stat_of_codex() -> File {
-    let threads = fs::read_dir("/proc/self/task").unwrap().flatten();
-    let children = threads.map(|thread| fs::read_to_string(thread.path().join("children")));
-    let children: String = children.map(Result::unwrap).collect();
-    File::open(format!("/proc/{}/stat", children.trim())).unwrap()
+    File::open(format!("/proc/{}/stat", children().trim())).unwrap()
 }
 
 /// Returns whether a process runs no more, by its open `stat`.
@@ -142,17 +153,14 @@ async fn a_turn_that_is_dropped_while_no_descriptor_is_free_leaves_no_process() 
         setrlimit(Resource::Nofile, limit).unwrap();
         let stack = Stack::new(fake_codex().watchdog(false));
         let mut turn = Box::pin(stack.bare().oneshot(request(&script)));
-        tokio::select! {
-            turn = &mut turn => panic!("the turn ended: {turn:?}"),
-            () = until_running(&marker) => {}
-        }
+        poll_until_running(&mut turn, &marker).await;
         let codex = stat_of_codex();
         let (taken, is_taken) = mpsc::channel();
         let taker = thread::spawn(move || take_descriptors(&taken, || has_stopped(&codex)));
         is_taken.recv().unwrap();
         drop(turn);
         taker.join().unwrap();
-        stack.bare().drain().await;
+        drained(stack.bare().drain()).await;
         assert_eq!(running(&marker), None);
         return;
     }

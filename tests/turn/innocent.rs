@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::support::{
-    GOOD_TURN, Stack, comes_true, fake_codex, request, running, unique_sleep, until_gone,
+    GOOD_TURN, Stack, comes_true, detached, fake_codex, request, running, unique_sleep, until_gone,
 };
 
 /// A process that has to live, and its directory.
@@ -139,12 +139,11 @@ impl Worker {
     async fn survives_a_turn(self, script: &str, parent: Parent) {
         // An orphaned process that is younger than the worker, so that no search finds it first.
         let orphan = unique_sleep();
+        let start_orphan = detached(&orphan);
         let script = format!(
             "{script}
             until [ -e \"$DIRECTORY/exit\" ]; do sleep 0.01; done
-            setsid {orphan} &
-            until [ \"$(cat /proc/$!/comm)\" = sleep ]; do sleep 0.01; done
-            {GOOD_TURN}"
+            {start_orphan}{GOOD_TURN}"
         );
         let request = request(&script).with_env("DIRECTORY", self.directory.path());
         let stack = Stack::new(fake_codex());

@@ -100,8 +100,8 @@ impl Case {
             echo $$ >"$CASE/pid"
             for argument; do
                 case $argument in --output-schema=*)
-                    echo "${{argument#*=}}" >"$CASE/schema-path"
-                    cat "${{argument#*=}}" >"$CASE/schema" ;;
+                    cat "${{argument#*=}}" >"$CASE/schema"
+                    echo "${{argument#*=}}" >"$CASE/schema-path" ;;
                 esac
             done
             {}
@@ -129,6 +129,12 @@ impl Case {
 
     fn path(&self, name: &str) -> std::path::PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// Returns the line that the process has written to a file. A timeout may come before it has.
+    fn line(&self, name: &str) -> Option<String> {
+        let text = fs::read_to_string(self.path(name)).ok()?;
+        text.strip_suffix('\n').map(str::to_owned)
     }
 
     async fn started(&self) {
@@ -189,21 +195,21 @@ impl Case {
         let runtime = Flavor::CurrentThread.runtime();
         let gone = runtime.block_on(comes_true(|| of_case(self.directory.path()).is_empty()));
         assert!(gone, "left: {:#?}", of_case(self.directory.path()));
-        // A zombie has no environment. (A timeout may come before the process has written its id.)
-        match fs::read_to_string(self.path("pid")) {
-            Ok(pid) => {
-                let process = Path::new("/proc").join(pid.trim());
+        // A zombie has no environment.
+        match self.line("pid") {
+            Some(pid) => {
+                let process = Path::new("/proc").join(pid);
                 assert!(
                     runtime.block_on(comes_true(|| !process.exists())),
                     "a zombie"
                 );
             }
-            Err(_) => assert_eq!(ending, Ending::Timeout),
+            None => assert_eq!(ending, Ending::Timeout),
         }
-        if let Ok(path) = fs::read_to_string(self.path("schema-path")) {
+        if let Some(path) = self.line("schema-path") {
             let schema = fs::read_to_string(self.path("schema")).unwrap();
             assert_eq!(schema, r#"{"type":"object"}"#);
-            assert!(!Path::new(path.trim()).exists(), "left: {path}");
+            assert!(!Path::new(&path).exists(), "left: {path}");
         } else {
             assert_eq!(ending, Ending::Timeout);
         }

@@ -15,13 +15,16 @@ use std::{
     time::Duration,
 };
 
-use rustix::fs::OFlags;
+use rustix::{
+    fs::OFlags,
+    process::{Pid, Signal},
+};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
-use tower::ServiceExt;
 
 use crate::support::{
-    GOOD_TURN, Stack, fake_codex, request, running, unique_sleep, until_gone, until_running,
+    GOOD_TURN, Stack, fake_codex, pid_of, poll_until_running, request, running, signal,
+    unique_sleep, until_gone, until_running,
 };
 
 /// What the fake Codex does in the program, and what it shows on a command line.
@@ -50,7 +53,6 @@ impl Program {
             .env(DIRECTORY, directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
             .spawn();
         Self {
             child: child.unwrap(),
@@ -108,16 +110,15 @@ pub(crate) fn start_log() {
         .init();
 }
 
-/// Runs the turn of the program. The script begins once the turn has got a line, so that the watchdog knows
+/// Runs a turn of the program. The script begins once the turn has got a line, so that the watchdog knows
 /// of it.
-async fn run_turn(script: &str) {
+async fn run_turn(stack: &Stack, script: &str) {
     let gate = Path::new(&env::var(DIRECTORY).unwrap()).join("gate");
     let script = format!(
         r#"echo '{{"type":"turn.started"}}'; until test -e '{}'; do sleep 0.01; done; {script}"#,
         gate.display()
     );
     let (sender, mut progress) = mpsc::channel(8);
-    let stack = Stack::new(fake_codex());
     let turn = stack.run(request(&script).with_progress(sender));
     let open_gate = async {
         progress.recv().await.unwrap();
@@ -126,23 +127,12 @@ async fn run_turn(script: &str) {
     let _ = tokio::join!(turn, open_gate);
 }
 
-fn signal(name: &str, pid: u32) {
-    let pid = pid.to_string();
-    let sent = Command::new("kill").args(["-s", name, &pid]).status();
-    assert!(sent.unwrap().success());
-}
-
-fn pid_of(marker: &str) -> u32 {
-    let line = running(marker).unwrap();
-    line.split(' ').next().unwrap().parse().unwrap()
-}
-
 /// Fills the pipe that a watchdog reads from with empty lines.
-fn fill(watchdog: u32) {
+fn fill(watchdog: Pid) {
     let mut pipe = OpenOptions::new()
         .write(true)
         .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-        .open(format!("/proc/{watchdog}/fd/0"))
+        .open(format!("/proc/{}/fd/0", watchdog.as_raw_nonzero()))
         .unwrap();
     while pipe.write(b"\n").is_ok() {}
 }
@@ -150,7 +140,7 @@ fn fill(watchdog: u32) {
 #[tokio::test]
 async fn a_program_that_is_killed_leaves_no_process_of_its_turn() {
     if let Some((script, _)) = in_program() {
-        return run_turn(&script).await;
+        return run_turn(&Stack::new(fake_codex()), &script).await;
     }
     // In the group, in their own sessions, below one another, and without reaction to signals.
     let (sleep, last) = (unique_sleep(), unique_sleep());
@@ -171,7 +161,7 @@ async fn a_program_that_is_killed_leaves_no_process_of_its_turn() {
 #[tokio::test]
 async fn a_program_that_exits_during_a_turn_leaves_no_process_of_it() {
     if let Some((script, marker)) = in_program() {
-        tokio::spawn(async move { run_turn(&script).await });
+        tokio::spawn(async move { run_turn(&Stack::new(fake_codex()), &script).await });
         until_running(&marker).await;
         std::process::exit(7);
     }
@@ -186,7 +176,7 @@ async fn a_program_that_exits_during_a_turn_leaves_no_process_of_it() {
 #[tokio::test]
 async fn a_program_that_aborts_leaves_no_process_of_its_turn() {
     if let Some((script, marker)) = in_program() {
-        tokio::spawn(async move { run_turn(&script).await });
+        tokio::spawn(async move { run_turn(&Stack::new(fake_codex()), &script).await });
         until_running(&marker).await;
         std::process::abort();
     }
@@ -204,8 +194,7 @@ async fn a_watchdog_exits_with_its_service() {
         let stack = Stack::new(fake_codex());
         stack.run(request(&script)).await.unwrap();
         let watchdog = watchdog_of(std::process::id());
-        assert!(running(&watchdog).is_some());
-        let pid = pid_of(&watchdog);
+        let pid = pid_of(&watchdog).await.as_raw_nonzero();
         drop(stack);
         // A reaped process leaves no zombie.
         while std::path::Path::new(&format!("/proc/{pid}")).exists() {
@@ -224,13 +213,12 @@ async fn a_killed_watchdog_is_replaced() {
         let stack = Stack::new(fake_codex());
         stack.run(request(GOOD_TURN)).await.unwrap();
         let watchdog = watchdog_of(std::process::id());
-        let first = pid_of(&watchdog);
-        signal("KILL", first);
+        let first = pid_of(&watchdog).await;
+        signal(first, Signal::KILL);
         until_gone(&watchdog).await;
         stack.run(request(GOOD_TURN)).await.unwrap();
-        assert_ne!(pid_of(&watchdog), first);
-        let _ = stack.run(request(&script)).await;
-        return;
+        assert_ne!(pid_of(&watchdog).await, first);
+        return run_turn(&stack, &script).await;
     }
     let sleep = unique_sleep();
     let script = format!("setsid {sleep} & wait");
@@ -244,16 +232,13 @@ async fn a_killed_watchdog_is_replaced() {
 async fn a_watchdog_that_does_not_read_is_replaced_and_hands_on_what_it_watches() {
     if let Some((script, marker)) = in_program() {
         let stack = Stack::new(fake_codex());
-        let mut turn = pin!(stack.bare().oneshot(request(&script)));
-        tokio::select! {
-            turn = &mut turn => panic!("the turn ended: {turn:?}"),
-            () = until_running(&marker) => {}
-        }
-        let first = pid_of(&watchdog_of(std::process::id()));
-        signal("STOP", first);
+        let mut turn = pin!(run_turn(&stack, &script));
+        poll_until_running(&mut turn, &marker).await;
+        let first = pid_of(&watchdog_of(std::process::id())).await;
+        signal(first, Signal::STOP);
         fill(first);
         stack.run(request(GOOD_TURN)).await.unwrap();
-        assert_ne!(pid_of(&watchdog_of(std::process::id())), first);
+        assert_ne!(pid_of(&watchdog_of(std::process::id())).await, first);
         std::process::exit(7);
     }
     let sleep = unique_sleep();
@@ -267,7 +252,7 @@ async fn a_watchdog_that_does_not_read_is_replaced_and_hands_on_what_it_watches(
 #[tokio::test]
 async fn a_watchdog_ignores_the_signals_that_end_its_program() {
     if let Some((script, _)) = in_program() {
-        return run_turn(&script).await;
+        return run_turn(&Stack::new(fake_codex()), &script).await;
     }
     let sleep = unique_sleep();
     let script = format!("setsid {sleep} & wait");
@@ -277,8 +262,8 @@ async fn a_watchdog_ignores_the_signals_that_end_its_program() {
         &sleep,
     );
     until_running(&sleep).await;
-    for name in ["HUP", "INT", "QUIT", "TERM"] {
-        signal(name, pid_of(&program.watchdog()));
+    for each in [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM] {
+        signal(pid_of(&program.watchdog()).await, each);
     }
     program.kill().await;
     until_gone(&sleep).await;

@@ -1,4 +1,5 @@
 use std::{
+    fmt::Debug,
     path::PathBuf,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
     time::Duration,
@@ -6,8 +7,10 @@ use std::{
 
 use codex_telemetry::{
     CodexClassifier, Event, Operation, Originator, ServiceBuilderExt,
-    turn::{Turn, TurnError, TurnRequest, TurnService, TurnServiceBuilder},
+    turn::{Drained, Turn, TurnError, TurnRequest, TurnService, TurnServiceBuilder},
 };
+#[cfg(target_os = "linux")]
+use rustix::process::{Pid, Signal, kill_process};
 use tower::{Service, ServiceBuilder, ServiceExt};
 
 use crate::checked::MemorySink;
@@ -134,6 +137,23 @@ pub(crate) async fn until_running(marker: &str) {
     assert!(running, "not running: {marker}");
 }
 
+/// Polls a turn until a process has `marker` on its command line. Fails if the turn ends before.
+pub(crate) async fn poll_until_running<T: Debug>(
+    turn: &mut (impl Future<Output = T> + Unpin),
+    marker: &str,
+) {
+    tokio::select! {
+        turn = turn => panic!("the turn ended: {turn:?}"),
+        () = until_running(marker) => {}
+    }
+}
+
+/// Waits until a service is drained.
+pub(crate) async fn drained(drain: impl Future<Output = Drained>) -> Drained {
+    let drained = tokio::time::timeout(DEADLINE, drain).await;
+    drained.expect("the service is not drained")
+}
+
 /// Returns a process with `marker` on its command line, as `PID COMMAND`. A zombie has no command line.
 pub(crate) fn running(marker: &str) -> Option<String> {
     let processes = std::fs::read_dir("/proc").ok()?.flatten();
@@ -145,4 +165,27 @@ pub(crate) fn running(marker: &str) -> Option<String> {
             Some(format!("{} {line}", pid.to_string_lossy()))
         })
         .find(|line| line.contains(marker))
+}
+
+/// Returns the id of a process with `marker` on its command line. Waits for it: a process that was just started
+/// has an empty one.
+#[cfg(target_os = "linux")]
+pub(crate) async fn pid_of(marker: &str) -> Pid {
+    until_running(marker).await;
+    let process = running(marker).unwrap();
+    let pid = process.split(' ').next().unwrap().parse();
+    Pid::from_raw(pid.unwrap()).unwrap()
+}
+
+#[cfg(target_os = "linux")]
+pub(crate) fn signal(pid: Pid, signal: Signal) {
+    kill_process(pid, signal).unwrap();
+}
+
+/// Returns the ids of the children of this process, of all its threads, zombies included.
+#[cfg(target_os = "linux")]
+pub(crate) fn children() -> String {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let lists = threads.map(|thread| std::fs::read_to_string(thread.path().join("children")));
+    lists.map(Result::unwrap_or_default).collect()
 }

@@ -5,11 +5,14 @@
 use std::{sync::mpsc, thread};
 
 use codex_telemetry::turn::TurnError;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
 use crate::{
     orphans::{Program, in_program, start_log},
-    support::{GOOD_TURN, Stack, comes_true, detached, fake_codex, request, running, unique_sleep},
+    support::{
+        GOOD_TURN, Stack, comes_true, detached, fake_codex, pid_of, request, running, signal,
+        unique_sleep,
+    },
 };
 
 #[tokio::test]
@@ -31,18 +34,16 @@ async fn doubtful_orphans_are_reported_with_their_ids() {
     let (_, warning) = log
         .split_once("orphaned processes were left running")
         .unwrap();
-    let mut count = 0;
-    while let Some(process) = running(&sleep) {
-        let pid = process.split(' ').next().unwrap();
-        assert!(warning.contains(pid), "{pid} is not in {log}");
-        let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-        while running(&sleep).is_some_and(|process| process.starts_with(&format!("{pid} "))) {
-            tokio::task::yield_now().await;
-        }
-        count += 1;
+    for _ in 0..2 {
+        let orphan = pid_of(&sleep).await;
+        let pid = orphan.as_raw_nonzero().to_string();
+        assert!(warning.contains(&pid), "{pid} is not in {log}");
+        signal(orphan, Signal::KILL);
+        let is_gone =
+            || running(&sleep).is_none_or(|process| !process.starts_with(&format!("{pid} ")));
+        assert!(comes_true(is_gone).await, "still running: {pid}");
     }
-    assert_eq!(count, 2);
+    assert_eq!(running(&sleep), None);
 }
 
 #[tokio::test]
@@ -60,10 +61,8 @@ async fn a_daemon_is_not_reported() {
     let test = "warnings::a_daemon_is_not_reported";
     let log = Program::start(test, &script, &sleep).log().await;
     assert_eq!(log, "");
-    let process = running(&sleep).expect("the daemon was killed");
-    let pid = process.split(' ').next().unwrap().parse().unwrap();
-    let pid = rustix::process::Pid::from_raw(pid).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    // It fails if the daemon was killed.
+    signal(pid_of(&sleep).await, Signal::KILL);
 }
 
 /// Returns the names of the threads of this process.

@@ -262,7 +262,7 @@ impl OtlpConfigBuilder {
         self
     }
 
-    /// Sets how long an export is retried, from its first attempt on.
+    /// Sets how long an export of spans or log records is retried, from its first attempt on.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.settings.limits.max_age = age;
         self

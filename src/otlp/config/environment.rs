@@ -42,11 +42,11 @@ const RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
 const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
 const SAMPLER_ARG: &str = "OTEL_TRACES_SAMPLER_ARG";
 const TEMPORALITY: &str = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
-const HISTOGRAM_AGGREGATION: &str = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
+const AGGREGATION: &str = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
 const LOG_RECORDS: &str = "CODEX_OTLP_LOG_RECORDS";
 const KEEP_FAILURES: &str = "CODEX_OTLP_KEEP_FAILURES";
-const CAPTURE_CONTENT: &str = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT";
-const STABILITY_OPT_IN: &str = "OTEL_SEMCONV_STABILITY_OPT_IN";
+const CONTENT: &str = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT";
+const OPT_IN: &str = "OTEL_SEMCONV_STABILITY_OPT_IN";
 
 /// An exporter that a variable names.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -143,7 +143,7 @@ impl Environment {
         let mut log_selection = LogSelection::default();
         let logs = &mut is_on[Signal::Logs as usize];
         if *logs {
-            self.set(&mut log_selection, &[LOG_RECORDS], LogSelection::parse);
+            self.set(&mut log_selection, LOG_RECORDS, LogSelection::parse);
             *logs = log_selection != LogSelection::None;
         }
 
@@ -162,30 +162,14 @@ impl Environment {
         };
         if traces {
             settings.sampler = self.sampler();
-            self.set(&mut settings.keeps_failures, &[KEEP_FAILURES], parse_switch);
-            self.set(
-                &mut settings.captures_content,
-                &[CAPTURE_CONTENT],
-                parse_capture,
-            );
+            self.set(&mut settings.keeps_failures, KEEP_FAILURES, parse_switch);
+            self.set(&mut settings.captures_content, CONTENT, parse_capture);
         }
         if metrics {
-            self.set(
-                &mut settings.temporality,
-                &[TEMPORALITY],
-                Temporality::parse,
-            );
             let aggregation = &mut settings.histogram_aggregation;
-            self.set(
-                aggregation,
-                &[HISTOGRAM_AGGREGATION],
-                HistogramAggregation::parse,
-            );
-            self.set(
-                &mut settings.latest_conventions,
-                &[STABILITY_OPT_IN],
-                parse_opt_in,
-            );
+            self.set(aggregation, AGGREGATION, HistogramAggregation::parse);
+            self.set(&mut settings.temporality, TEMPORALITY, Temporality::parse);
+            self.set(&mut settings.latest_conventions, OPT_IN, parse_opt_in);
         }
         Some(OtlpConfig {
             signals,
@@ -215,12 +199,8 @@ impl Environment {
         let exporters = self.read_list(&name, EXPORTERS);
         let is_exported = exporters.is_empty() || exporters.contains(&Exporter::Otlp);
         if !is_exported && exporters.contains(&Exporter::Other) {
-            let effect = "the signal is not exported";
-            self.warn(
-                &name,
-                "unsupported exporter: expected otlp or none".into(),
-                effect,
-            );
+            let reason = "unsupported exporter: expected otlp or none".into();
+            self.warn(&name, reason, "the signal is not exported");
         }
         is_exported
     }
@@ -268,11 +248,9 @@ impl Environment {
             return Endpoint::parse(text);
         }
         let [_, of_signal, of_all] = variables(INSECURE, signal);
-        let insecure = self.read_any(&[of_signal, of_all], parse_bool);
-        let scheme = if insecure == Some(true) {
-            "http"
-        } else {
-            "https"
+        let scheme = match self.read_any(&[of_signal, of_all], parse_bool) {
+            Some(true) => "http",
+            _ => "https",
         };
         Endpoint::parse(&format!("{scheme}://{text}"))
     }

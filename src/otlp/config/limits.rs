@@ -30,7 +30,7 @@ pub struct Limits {
     pub queue_bytes: usize,
     /// The maximum size of a request before its compression, in bytes.
     pub message_bytes: usize,
-    /// How long an export is retried, from its first attempt on.
+    /// How long an export of spans or log records is retried, from its first attempt on.
     pub max_age: Duration,
     /// The interval between two exports of metrics.
     pub metric_interval: Duration,
@@ -76,7 +76,7 @@ impl Limits {
         }
     }
 
-    /// Returns how long an export of this signal is retried, from its first attempt on.
+    /// Returns how long an export of this signal is retried: its `export_timeout`, or `max_age`.
     #[must_use]
     pub fn max_age(&self, signal: Signal) -> Duration {
         let export_timeout = match signal {
@@ -164,29 +164,25 @@ impl Environment {
     /// Reads the limits. Those of signals that are off are not checked.
     pub(super) fn limits(&mut self, traces: bool, metrics: bool, logs: bool) -> Limits {
         let mut limits = Limits::default();
-        self.set(&mut limits.queue_bytes, &[QUEUE_BYTES], parse_bytes);
-        self.set(&mut limits.message_bytes, &[MESSAGE_BYTES], parse_bytes);
+        self.set(&mut limits.queue_bytes, QUEUE_BYTES, parse_bytes);
+        self.set(&mut limits.message_bytes, MESSAGE_BYTES, parse_bytes);
         let max_age = self.read(MAX_AGE, parse_millis);
         limits.max_age = max_age.unwrap_or(limits.max_age);
         if traces {
-            self.batch_limits(&mut limits.spans, "BSP", "SPAN", max_age);
-            self.set(&mut limits.span_events, &[SPAN_EVENTS], parse_limit);
+            self.batch_limits(&mut limits.spans, "BSP", "SPAN_", max_age);
+            self.set(&mut limits.span_events, SPAN_EVENTS, parse_limit);
         }
         if logs {
-            self.batch_limits(&mut limits.logs, "BLRP", "LOGRECORD", max_age);
+            self.batch_limits(&mut limits.logs, "BLRP", "LOGRECORD_", max_age);
         }
         if metrics {
-            self.set(
-                &mut limits.metric_interval,
-                &[METRIC_INTERVAL],
-                parse_millis,
-            );
-            self.set(&mut limits.metric_timeout, &[METRIC_TIMEOUT], parse_millis);
+            self.set(&mut limits.metric_interval, METRIC_INTERVAL, parse_millis);
+            self.set(&mut limits.metric_timeout, METRIC_TIMEOUT, parse_millis);
         }
-        // The signals share one queue. Its size is not that of a signal that is off.
+        // The signals share one queue, whose size is not that of a signal that is off.
         match (traces, logs) {
-            (true, false) => limits.logs.queue_capacity = limits.spans.queue_capacity,
-            (false, true) => limits.spans.queue_capacity = limits.logs.queue_capacity,
+            (true, false) => limits.logs = limits.spans,
+            (false, true) => limits.spans = limits.logs,
             _ => {}
         }
         limits
@@ -201,43 +197,33 @@ impl Environment {
         record: &str,
         max_age: Option<Duration>,
     ) {
+        let BatchLimits {
+            queue_capacity,
+            batch_size,
+            schedule_delay,
+            export_timeout,
+            attributes,
+        } = limits;
         let name = |setting| format!("OTEL_{processor}_{setting}");
-        self.set(
-            &mut limits.queue_capacity,
-            &[&name("MAX_QUEUE_SIZE")],
-            parse_count,
-        );
-        let batch_size = name("MAX_EXPORT_BATCH_SIZE");
-        let given = self.read(&batch_size, parse_count);
-        if given.is_some_and(|size| size > limits.queue_capacity) {
-            let effect = "the size of the queue is used";
-            self.warn(&batch_size, "larger than the queue".into(), effect);
+        self.set(queue_capacity, &name("MAX_QUEUE_SIZE"), parse_count);
+        let default = *batch_size;
+        let variable = name("MAX_EXPORT_BATCH_SIZE");
+        self.set(batch_size, &variable, parse_count);
+        if batch_size > queue_capacity {
+            if *batch_size != default {
+                let effect = "the size of the queue is used";
+                self.warn(&variable, "larger than the queue".into(), effect);
+            }
+            *batch_size = *queue_capacity;
         }
-        limits.batch_size = given
-            .unwrap_or(limits.batch_size)
-            .min(limits.queue_capacity);
-        self.set(
-            &mut limits.schedule_delay,
-            &[&name("SCHEDULE_DELAY")],
-            parse_millis,
-        );
+        self.set(schedule_delay, &name("SCHEDULE_DELAY"), parse_millis);
         if max_age.is_none() {
-            limits.export_timeout = self.read(&name("EXPORT_TIMEOUT"), parse_millis);
+            *export_timeout = self.read(&name("EXPORT_TIMEOUT"), parse_millis);
         }
 
-        let names = |setting| {
-            [
-                format!("OTEL_{record}_{setting}"),
-                format!("OTEL_{setting}"),
-            ]
-        };
-        let attributes = &mut limits.attributes;
-        self.set(
-            &mut attributes.count,
-            &names("ATTRIBUTE_COUNT_LIMIT"),
-            parse_limit,
-        );
-        let value_length = names("ATTRIBUTE_VALUE_LENGTH_LIMIT");
-        attributes.value_length = self.read_any(&value_length, parse_limit);
+        let names = |setting| [record, ""].map(|kind| format!("OTEL_{kind}ATTRIBUTE_{setting}"));
+        let count = self.read_any(&names("COUNT_LIMIT"), parse_limit);
+        attributes.count = count.unwrap_or(attributes.count);
+        attributes.value_length = self.read_any(&names("VALUE_LENGTH_LIMIT"), parse_limit);
     }
 }

@@ -63,14 +63,14 @@ impl Environment {
             .find_map(|name| self.read(name.as_ref(), parse))
     }
 
-    /// Sets the value to that of the first valid one of these variables, if there is one.
+    /// Sets a value to that of a variable, if the variable is set and valid.
     pub(super) fn set<T>(
         &mut self,
         value: &mut T,
-        names: &[impl AsRef<str>],
+        name: &str,
         parse: fn(&str) -> Result<T, InvalidValue>,
     ) {
-        if let Some(found) = self.read_any(names, parse) {
+        if let Some(found) = self.read(name, parse) {
             *value = found;
         }
     }

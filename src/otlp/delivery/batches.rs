@@ -51,7 +51,7 @@ impl Pipeline {
         let mut retry = Retry {
             backoff: Backoff::new(),
             attempts: ATTEMPTS,
-            deadline: Instant::now().checked_add(self.limits.max_age),
+            deadline: Instant::now().checked_add(self.limits.max_age(self.signal)),
         };
         // The first part is the last in the list. There is at most one part of each size, so a receiver that
         // has recovered gets the rest in a few requests.
@@ -72,7 +72,7 @@ impl Pipeline {
         retry: &mut Retry,
         export: &impl AsyncFn(&[R]) -> ExportOutcome,
     ) -> Part {
-        let (count, max_age) = (as_count(part.len()), self.limits.max_age);
+        let (count, max_age) = (as_count(part.len()), self.limits.max_age(self.signal));
         let mut attempts = 0;
         loop {
             attempts += 1;

@@ -36,7 +36,7 @@ use crate::{
 /// Records are acknowledged in the order in which they were received: each is exported, failed or
 /// filtered then.
 pub(crate) struct Pipeline {
-    signal: Signal,
+    pub(super) signal: Signal,
     pub(super) shared: Arc<Shared>,
     pub(super) limits: Limits,
     buffer: RefCell<Buffer>,

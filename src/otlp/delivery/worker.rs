@@ -143,12 +143,11 @@ impl Worker {
             if let Some(start) = custom.remove(&signal) {
                 start(&mut worker);
             } else if let Some(config) = worker.config.signal(signal).cloned() {
+                let all = &worker.config;
                 match signal {
-                    Signal::Traces => worker.start_traces(export::spans(&config, &worker.config)),
-                    Signal::Metrics => {
-                        worker.start_metrics(export::metrics(&config, &worker.config))
-                    }
-                    Signal::Logs => worker.start_logs(export::logs(&config, &worker.config)),
+                    Signal::Traces => worker.start_traces(export::spans(&config, all)),
+                    Signal::Metrics => worker.start_metrics(export::metrics(&config, all)),
+                    Signal::Logs => worker.start_logs(export::logs(&config, all)),
                 }
             }
         }

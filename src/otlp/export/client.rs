@@ -93,7 +93,7 @@ impl Client {
             let (size, limit) = (message.len(), self.message_bytes);
             let text = format!(
                 "the request has {size} bytes, and the limit is {limit}; send smaller batches, or raise \
-                 the limit if the receiver takes larger ones"
+                 `message_bytes` if the receiver takes larger requests"
             );
             return ExportOutcome::TooLarge(Problem::new("message_too_large", text));
         }

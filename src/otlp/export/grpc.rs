@@ -246,6 +246,36 @@ mod tests {
     }
 
     #[test]
+    fn the_rejections_of_large_messages_are_known() {
+        for (code, message) in [
+            // grpc-go and the C core.
+            (
+                Code::ResourceExhausted,
+                "grpc: received message larger than max (5000000 vs. 4194304)",
+            ),
+            (
+                Code::ResourceExhausted,
+                "Received message larger than max (5000000 vs. 4194304)",
+            ),
+            // grpc-java.
+            (
+                Code::ResourceExhausted,
+                "gRPC message exceeds maximum size 4194304: 5000000",
+            ),
+            // tonic.
+            (
+                Code::OutOfRange,
+                "Error, decoded message length too large: found 5000000 bytes, the limit is: 4194304",
+            ),
+        ] {
+            let Ok(outcome) = failure(Status::new(code, message)) else {
+                panic!("a status without a source is a response");
+            };
+            assert!(matches!(outcome, ExportOutcome::TooLarge(_)), "{outcome:?}");
+        }
+    }
+
+    #[test]
     fn the_names_of_codes_are_those_of_the_protocol() {
         assert_eq!(name(Code::Ok), "OK");
         assert_eq!(name(Code::FailedPrecondition), "FAILED_PRECONDITION");

@@ -84,6 +84,12 @@ mod tests {
     }
 
     #[test]
+    fn a_request_that_is_too_large_has_a_status_of_its_own() {
+        let outcome = failure(StatusCode::PAYLOAD_TOO_LARGE, None, b"");
+        assert!(matches!(outcome, ExportOutcome::TooLarge(_)), "{outcome:?}");
+    }
+
+    #[test]
     fn retry_after_is_a_number_of_seconds_or_a_date_of_the_receivers_clock() {
         let date = "Fri, 31 Dec 1999 23:59:00 GMT";
         for (value, date, expected) in [

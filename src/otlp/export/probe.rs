@@ -175,6 +175,7 @@ fn kind_of(problem: &Problem, traces: &SignalConfig) -> ProbeErrorKind {
         "404" | "405" | "UNIMPLEMENTED" => ProbeErrorKind::NotFound,
         "415" | "garbled_response" | "protocol_error" => ProbeErrorKind::WrongProtocol,
         "timeout" | "DEADLINE_EXCEEDED" => ProbeErrorKind::Timeout,
+        "missing_headers" => ProbeErrorKind::Config,
         "connection_refused" => ProbeErrorKind::Refused,
         "dns_error" => ProbeErrorKind::Dns,
         "tls_error" => ProbeErrorKind::Tls,

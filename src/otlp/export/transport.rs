@@ -8,14 +8,16 @@ use std::{
 use super::outcome::{ExportOutcome, Problem, truncate};
 use crate::event::error_text;
 
-/// Parts of the errors of a receiver that speaks another protocol, in lower case. Their types are private
-/// to the HTTP libraries.
-const PROTOCOL_ERRORS: &[&str] = &[
-    "invalid http version",
-    "unexpected message from connection",
-    "http2 error",
-    "h2 protocol error",
-    "frame with invalid size",
+/// Parts of errors in lower case, with the value of `error.type`. Their types are private to the libraries,
+/// or lost: HTTP/2 keeps only the text of an I/O error.
+const TEXTS: &[(&str, &str)] = &[
+    ("dns error", "dns_error"),
+    ("received fatal alert", "tls_error"),
+    ("invalid http version", "protocol_error"),
+    ("unexpected message from connection", "protocol_error"),
+    ("http2 error", "protocol_error"),
+    ("h2 protocol error", "protocol_error"),
+    ("frame with invalid size", "protocol_error"),
 ];
 
 /// Returns the outcome of a request without a response. The error has no URL, which may contain a password.
@@ -35,20 +37,16 @@ fn kind(error: &(dyn Error + 'static), text: &str) -> &'static str {
         error.is_some_and(|error| error.kind() == ErrorKind::ConnectionRefused)
     };
     let tls = |error: &(dyn Error + 'static)| error.is::<rustls::Error>();
-    let text = text.to_ascii_lowercase();
     if has_cause(error, timed_out) {
-        "timeout"
+        return "timeout";
     } else if has_cause(error, tls) {
-        "tls_error"
+        return "tls_error";
     } else if has_cause(error, refused) {
-        "connection_refused"
-    } else if text.contains("dns error") {
-        "dns_error"
-    } else if PROTOCOL_ERRORS.iter().any(|part| text.contains(part)) {
-        "protocol_error"
-    } else {
-        "connection_error"
+        return "connection_refused";
     }
+    let text = text.to_ascii_lowercase();
+    let found = TEXTS.iter().find(|(part, _)| text.contains(part));
+    found.map_or("connection_error", |(_, kind)| kind)
 }
 
 /// Returns whether a condition holds for an error or for one of its causes.

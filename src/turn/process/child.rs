@@ -18,7 +18,7 @@ use super::monitor;
 #[derive(Debug)]
 pub(in crate::turn) struct ChildProcess {
     state: State,
-    requests: Arc<Requests>,
+    _requests: Arc<Requests>,
 }
 
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub(in crate::turn) struct Exit {
     pub(in crate::turn) was_stopped: bool,
 }
 
-/// Requests to the thread of a child.
+/// Requests to the thread of a child. Dropping them has the child killed if it still runs.
 #[derive(Debug)]
 pub(super) struct Requests(PipeWriter);
 
@@ -62,7 +62,7 @@ impl ChildProcess {
     pub(super) const fn new(exit: oneshot::Receiver<Exit>, requests: Arc<Requests>) -> Self {
         Self {
             state: State::Running(exit),
-            requests,
+            _requests: requests,
         }
     }
 
@@ -87,12 +87,6 @@ impl ChildProcess {
     }
 }
 
-impl Drop for ChildProcess {
-    fn drop(&mut self) {
-        self.requests.send(monitor::KILL);
-    }
-}
-
 // === impl Requests ===
 
 impl Requests {
@@ -108,6 +102,13 @@ impl Requests {
     fn send(&self, request: u8) {
         // An error means that the process has exited. A pipe has room for a byte.
         let _ = (&self.0).write(&[request]);
+    }
+}
+
+impl Drop for Requests {
+    fn drop(&mut self) {
+        // Closing the pipe is not enough: a process that is forked at this moment keeps it open.
+        self.send(monitor::KILL);
     }
 }
 

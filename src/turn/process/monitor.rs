@@ -20,7 +20,7 @@ use std::{
 };
 
 #[cfg(target_os = "linux")]
-use rustix::process::{WaitId, WaitIdOptions, getpid, waitid};
+use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus, getpid, waitid};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fd::AsFd,
@@ -199,9 +199,7 @@ impl Monitor {
     /// reused.
     #[cfg(target_os = "linux")]
     fn has_exited(&mut self) -> bool {
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        // It is an error when the program ignores SIGCHLD: the kernel has reaped the child.
-        !matches!(waitid(WaitId::Pid(self.process.pid), options), Ok(None))
+        !matches!(self.peek(), Ok(None))
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -209,13 +207,21 @@ impl Monitor {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Returns how the child has exited, or `None` while it runs, and does not reap it.
+    ///
+    /// It is an error when the program ignores SIGCHLD: the kernel has reaped the child.
+    #[cfg(target_os = "linux")]
+    fn peek(&self) -> rustix::io::Result<Option<WaitIdStatus>> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(self.process.pid), options)
+    }
+
     /// Kills the rest of the process group of the child that has exited, and reaps the child.
     fn reap(&mut self) -> io::Result<ExitStatus> {
         #[cfg(target_os = "linux")]
         {
-            let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
             // Not after an error: the id may belong to another process by now.
-            if waitid(WaitId::Pid(self.process.pid), options).is_ok() {
+            if self.peek().is_ok() {
                 self.signal_group(Signal::KILL);
             }
             self.child.wait()

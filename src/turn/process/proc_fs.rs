@@ -106,14 +106,18 @@ impl Stat {
     }
 
     fn read(directory: &Path) -> Option<Self> {
-        let stat = patiently(|| fs::read_to_string(directory.join("stat"))).ok()?;
+        Self::parse(&patiently(|| fs::read_to_string(directory.join("stat"))).ok()?)
+    }
+
+    fn parse(stat: &str) -> Option<Self> {
         // The name before is in parentheses and may have any character.
         let (_, fields) = stat.rsplit_once(") ")?;
         let mut fields = fields.split(' ');
         Some(Self {
             state: fields.next()?.chars().next()?,
             parent: Pid::from_raw(fields.next()?.parse().ok()?),
-            group: Pid::from_raw(fields.next()?.parse().ok()?),
+            // It is -1 while the process is being reaped.
+            group: Pid::from_raw(fields.next()?.parse().ok().filter(|group| *group >= 0)?),
             start: fields.nth(16)?.parse().ok()?,
         })
     }
@@ -270,6 +274,13 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(output, expected);
+    }
+
+    #[test]
+    fn a_process_that_is_being_reaped_has_no_stat() {
+        let stat = |group| format!("7 (sh) X 0 {group} -1 0 -1{}", " 0".repeat(20));
+        assert!(Stat::parse(&stat(0)).is_some());
+        assert!(Stat::parse(&stat(-1)).is_none());
     }
 
     #[test]

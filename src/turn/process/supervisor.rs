@@ -127,7 +127,7 @@ impl Supervisor {
         thread.spawn(
             move || match Monitor::start(command, requests, shared, active) {
                 Ok((monitor, pipes)) => {
-                    // An error means that nobody waits. The requester is closed then.
+                    // An error means that nobody waits. The child is asked to be killed then.
                     let _ = started.send(Ok(pipes));
                     monitor.run(exit);
                 }

@@ -21,10 +21,15 @@ use super::proc_fs;
 #[cfg(target_os = "linux")]
 const MAX_PROCESSES: usize = 4096;
 
-/// How long one process, and all processes of a tree together, may take to stop. They need microseconds,
-/// unless one is stuck in the kernel; it starts no child there, and its children are listed all the same.
+/// How long one process may take to stop. It needs microseconds, unless it is stuck in the kernel; it starts no
+/// child there, and its children are listed all the same.
 #[cfg(target_os = "linux")]
-const STOP_TIMEOUTS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
+const STOP_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// How long all processes of a tree together may take to stop.
+#[cfg(target_os = "linux")]
+const TREE_STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
 #[cfg(target_os = "linux")]
 const STOP_POLL_INTERVAL: Duration = Duration::from_micros(100);
 
@@ -35,7 +40,7 @@ pub(super) type Killed = (Pid, u64);
 #[cfg(target_os = "linux")]
 pub(super) fn kill(root: &ProcessHandle) -> Vec<Killed> {
     let mut walk = Walk {
-        deadline: Instant::now() + STOP_TIMEOUTS[1],
+        deadline: Instant::now() + TREE_STOP_TIMEOUT,
         killed: Vec::new(),
     };
     walk.kill(root);
@@ -78,7 +83,7 @@ impl Walk {
     }
 
     fn wait_until_stopped(&self, pid: Pid) {
-        let deadline = self.deadline.min(Instant::now() + STOP_TIMEOUTS[0]);
+        let deadline = self.deadline.min(Instant::now() + STOP_TIMEOUT);
         while !proc_fs::has_stopped(pid) && Instant::now() < deadline {
             thread::sleep(STOP_POLL_INTERVAL);
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use codex_telemetry::otlp::Signal;
+use codex_telemetry::otlp::{Signal, config::Limits};
 
 use crate::{
     receiver::{MockResponse, closed_port},
@@ -25,6 +25,25 @@ fn a_batch_that_is_never_accepted_fails_at_its_maximum_age() {
         assert_eq!((failed, pending), (40, 0), "{wire:?} {undelivered}");
         let problem = undelivered.problem(Signal::Logs).unwrap_or_default();
         assert!(problem.contains("refused"), "{wire:?} {undelivered}");
+        assert!(problem.contains("gave up after 1s"), "{undelivered}");
+    }
+}
+
+#[test]
+fn a_batch_of_a_signal_with_an_export_timeout_fails_at_that_time() {
+    let mut limits = Limits::default();
+    limits.logs.export_timeout = Some(MAX_AGE);
+    for &wire in Wire::TRANSPORTS {
+        let config = wire.config(&closed_port()).limits(limits);
+        let sink = only(Signal::Logs, config);
+        calls(sink.clone(), 1);
+        let undelivered = sink.flush(PATIENCE).unwrap_err();
+        assert_eq!(
+            undelivered.failed(Signal::Logs),
+            2,
+            "{wire:?} {undelivered}"
+        );
+        let problem = undelivered.problem(Signal::Logs).unwrap_or_default();
         assert!(problem.contains("gave up after 1s"), "{undelivered}");
     }
 }

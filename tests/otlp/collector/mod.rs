@@ -6,5 +6,6 @@ mod max_age;
 mod overflow;
 mod partial;
 mod retries;
+mod sizes;
 mod statuses;
 mod unavailable;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use codex_telemetry::otlp::Signal;
+use opentelemetry::KeyValue;
 
 use crate::{
     receiver::{MockResponse, Receiver},
@@ -214,13 +215,15 @@ fn a_request_above_the_limit_is_not_sent() {
     for &wire in Wire::ALL {
         for gzip in [false, true] {
             let receiver = wire.receiver();
-            let config = wire.config(&receiver.endpoint()).message_bytes(100);
+            let text = KeyValue::new("text", "long ".repeat(300));
+            let config = wire.config(&receiver.endpoint()).resource_attribute(text);
+            let config = config.message_bytes(1024);
             let sink = only(Signal::Traces, config.gzip(gzip));
             calls(sink.clone(), 1);
             let undelivered = sink.flush(PATIENCE).unwrap_err();
             assert_eq!(undelivered.failed(Signal::Traces), 1, "{wire:?}");
             let problem = undelivered.problem(Signal::Traces).unwrap();
-            assert!(problem.contains("the limit is 100"), "{wire:?} {problem}");
+            assert!(problem.contains("the limit is 1024"), "{wire:?} {problem}");
             assert_eq!(receiver.requests().len(), 0, "{wire:?}");
         }
     }
