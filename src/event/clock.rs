@@ -17,6 +17,9 @@ const ANCHOR_LIFETIME: u64 = 1_000_000;
 /// one, between the clocks.
 const MAX_READING: u64 = 100_000;
 
+/// How often the clocks are read until a reading counts.
+const MAX_READINGS: u32 = 3;
+
 /// By how much a call's end by the wall clock has to be later than its start plus its duration to count, in
 /// nanoseconds. A smaller difference is one of the clocks' rates.
 const MIN_SUSPENSION: u64 = 1_000_000_000;
@@ -151,16 +154,14 @@ impl Clock {
         WallTime(anchor.saturating_add(tick.0))
     }
 
-    /// Returns when a call ended by the wall clock: at `tick`, which the caller has just read.
+    /// Returns by how many nanoseconds the wall clock is ahead at `tick`, which the caller has just read, of a
+    /// start plus a duration: how long the machine was suspended. 0 if the difference is small, so that most
+    /// calls end at their start plus their duration exactly.
     #[inline]
-    pub(crate) fn end(&self, start: WallTime, duration: u64, tick: Tick) -> WallTime {
-        let by_duration = start.0.saturating_add(duration);
-        let wall = self.wall(tick);
-        if wall.0.saturating_sub(by_duration) > MIN_SUSPENSION {
-            return wall;
-        }
-        // Exact, and the same for whoever adds the duration to the start.
-        WallTime(by_duration)
+    pub(crate) fn suspension(&self, start: WallTime, duration: u64, tick: Tick) -> u64 {
+        let ahead = self.wall(tick).0.saturating_sub(start.0);
+        let ahead = ahead.saturating_sub(duration);
+        if ahead > MIN_SUSPENSION { ahead } else { 0 }
     }
 }
 
@@ -206,23 +207,29 @@ impl Anchor {
     /// Returns the wall clock at the base of the monotonic clock, as known at `tick`, which the caller has
     /// just read.
     #[inline]
-    fn at(&self, tick: Tick, read: impl FnOnce() -> Reading) -> u64 {
+    fn at(&self, tick: Tick, read: impl FnMut() -> Reading) -> u64 {
         // Threads may race to renew the anchor. Each of them stores a valid one.
         if tick.0.saturating_sub(self.tick.load(Relaxed)) > ANCHOR_LIFETIME {
-            self.renew(tick, read());
+            self.renew(tick, read);
         }
         self.wall.load(Relaxed)
     }
 
+    /// Reads the wall clock between `before`, which is now, and the tick after it.
     #[cold]
-    fn renew(&self, before: Tick, Reading { wall, after }: Reading) {
-        let took = after.since(before);
-        // Another call reads it soon. A wrong anchor would put calls before their parents.
-        if took <= MAX_READING {
-            let tick = before.0 + took / 2;
-            self.wall.store(wall.saturating_sub(tick), Relaxed);
-            self.tick.store(tick, Relaxed);
+    fn renew(&self, mut before: Tick, mut read: impl FnMut() -> Reading) {
+        for _ in 0..MAX_READINGS {
+            let Reading { wall, after } = read();
+            let took = after.since(before);
+            if took <= MAX_READING {
+                let tick = before.0 + took / 2;
+                self.wall.store(wall.saturating_sub(tick), Relaxed);
+                self.tick.store(tick, Relaxed);
+                return;
+            }
+            before = after;
         }
+        // The next call tries again. A wrong anchor would put calls before their parents.
     }
 }
 
@@ -281,17 +288,6 @@ impl Tick {
 // === impl WallTime ===
 
 impl WallTime {
-    /// Returns the nanoseconds since the Unix epoch.
-    #[inline]
-    pub(crate) fn nanos(self) -> u64 {
-        self.0
-    }
-
-    #[inline]
-    pub(crate) fn from_nanos(nanos: u64) -> Self {
-        Self(nanos)
-    }
-
     pub(crate) fn to_system(self) -> SystemTime {
         UNIX_EPOCH + Duration::from_nanos(self.0)
     }
@@ -327,14 +323,6 @@ mod tests {
         }
     }
 
-    /// Returns a reading in which the thread was preempted for this long.
-    fn reading(wall: u64, after: u64) -> Reading {
-        Reading {
-            wall,
-            after: Tick(after),
-        }
-    }
-
     #[test]
     fn the_anchor_is_read_again_after_a_millisecond() {
         let anchor = Anchor::new(7);
@@ -343,16 +331,32 @@ mod tests {
 
         // The machine slept: the wall clock has advanced, and the monotonic one has not.
         let (now, hours) = (ANCHOR_LIFETIME + 1, 8 * 3_600 * 1_000_000_000);
-        assert_eq!(anchor.at(Tick(now), || reading(hours + now, now)), hours);
+        let read = || Reading {
+            wall: hours + now,
+            after: Tick(now),
+        };
+        assert_eq!(anchor.at(Tick(now), read), hours);
     }
 
     #[test]
     fn a_reading_during_which_the_thread_was_preempted_does_not_count() {
-        let anchor = Anchor::new(7);
-        let now = ANCHOR_LIFETIME + 1;
-        let preempted = reading(99_000_000, now + MAX_READING + 1);
-        assert_eq!(anchor.at(Tick(now), || preempted), 7);
-        // The next call reads it again.
-        assert_eq!(anchor.at(Tick(now), || reading(now + 8, now)), 8);
+        // The wall clock is ahead by the number of the reading. All but reading `good` take too long.
+        let anchored = |good: u64| {
+            let mut now = ANCHOR_LIFETIME + 1;
+            let mut readings = 0;
+            let anchor = Anchor::new(7);
+            anchor.at(Tick(now), || {
+                readings += 1;
+                now += if readings == good { 0 } else { MAX_READING + 1 };
+                Reading {
+                    wall: now + readings,
+                    after: Tick(now),
+                }
+            })
+        };
+        assert_eq!(anchored(1), 1);
+        assert_eq!(anchored(3), 3);
+        // The old one, until the next call.
+        assert_eq!(anchored(4), 7);
     }
 }

@@ -105,10 +105,9 @@ impl Event {
     /// the wall clock was set forward meanwhile: [`Clock`](crate::Clock) has the details.
     #[must_use]
     pub fn time(&self) -> SystemTime {
-        match self.outcome {
-            None => self.start_time(),
-            Some(_) => self.record.end_time().to_system(),
-        }
+        let suspension = self.annotations().map_or(0, |of| of.suspension);
+        let took = self.duration().unwrap_or_default();
+        self.start_time() + took + Duration::from_nanos(suspension)
     }
 
     /// Returns when the call began, by the wall clock.

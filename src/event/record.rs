@@ -50,8 +50,6 @@ pub(crate) struct Record {
     open: Mutex<OpenState>,
     /// In nanoseconds, or [`STILL_OPEN`].
     duration: AtomicU64,
-    /// When the call ended, by the wall clock. Not the start plus the duration if the machine was suspended.
-    end_time: AtomicU64,
     /// The annotations at the end of the call. Boxed, since most calls have none.
     annotations: OnceLock<Box<Annotations>>,
 }
@@ -105,6 +103,8 @@ pub(crate) struct Annotations {
     pub(crate) ids: Option<Arc<CallIds>>,
     pub(crate) span_events: Vec<SpanEvent>,
     pub(crate) dropped_span_events: u32,
+    /// How long the machine was suspended during the call, in nanoseconds.
+    pub(crate) suspension: u64,
     /// Whether the call goes on after its service has answered. Here, since few calls do.
     kept_open: bool,
 }
@@ -149,7 +149,6 @@ impl Record {
                 ..OpenState::default()
             }),
             duration: AtomicU64::new(STILL_OPEN),
-            end_time: AtomicU64::new(0),
             annotations: OnceLock::new(),
         })
     }
@@ -172,11 +171,13 @@ impl Record {
     #[inline]
     fn end_locked(&self, mut open: MutexGuard<'_, OpenState>) -> Option<Arc<Emitter>> {
         let emitter = open.emitter.take()?;
-        let annotations = open.annotations.take();
+        let mut annotations = open.annotations.take();
         let now = emitter.clock.now();
         let duration = now.since(self.started);
-        let end_time = emitter.clock.end(self.start_time, duration, now);
-        self.end_time.store(end_time.nanos(), Relaxed);
+        let suspension = emitter.clock.suspension(self.start_time, duration, now);
+        if suspension > 0 {
+            annotations.get_or_insert_default().suspension = suspension;
+        }
         self.duration.store(duration, Relaxed);
         drop(open);
         if let Some(annotations) = annotations {
@@ -206,11 +207,6 @@ impl Record {
     /// Returns how long the call took. Only terminal events ask for it, and they are made after the end.
     pub(crate) fn duration(&self) -> Duration {
         Duration::from_nanos(self.duration.load(Relaxed))
-    }
-
-    /// Returns when the call ended, by the wall clock. Only terminal events ask for it.
-    pub(crate) fn end_time(&self) -> WallTime {
-        WallTime::from_nanos(self.end_time.load(Relaxed))
     }
 
     /// Returns the annotations of a call that has ended.

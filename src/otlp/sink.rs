@@ -1,42 +1,21 @@
-use std::{
-    collections::BTreeMap,
-    convert::Infallible,
-    fmt,
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
-        mpsc::{self, Receiver, RecvTimeoutError},
-    },
-    thread::{self, JoinHandle},
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, fmt, sync::Arc, thread, time::Duration};
 
 use opentelemetry::TraceId;
 use opentelemetry_sdk::{
     logs::LogExporter, metrics::exporter::PushMetricExporter, trace::SpanExporter,
 };
-use tokio::sync::{
-    mpsc::{UnboundedSender, unbounded_channel},
-    oneshot,
-};
+use tokio::sync::oneshot;
 
 use super::{
     config::{ConfigWithWarnings, Endpoint, OtlpConfig, Signal},
     convert::{Decision, Processors, RecordView},
     delivery::{
-        Command, Purpose, Shared, Stats, Undelivered,
+        Handle, Purpose, Shared, Stats, Undelivered,
         worker::{self, StartPipeline, Worker},
     },
     export::{CUSTOM, Exporter, ProbeError, probe},
 };
 use crate::{event::Event, sink::Sink};
-
-/// How long the drop of the last handle waits for pending records.
-const DROP_TIMEOUT: Duration = Duration::from_secs(2);
-/// How much longer than its deadline a caller waits for the export thread.
-const GRACE: Duration = Duration::from_millis(500);
-/// Thirty years, for a deadline that a clock cannot represent.
-const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 /// A sink that exports calls over OTLP as spans, metrics and log records.
 ///
@@ -60,26 +39,13 @@ const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 /// Call [`shutdown`](Self::shutdown) and check its result. If the last clone is dropped without a
 /// shutdown, the drop blocks for up to two seconds while pending records are exported.
 #[derive(Clone)]
-pub struct OtlpSink(Arc<Handle>);
+pub struct OtlpSink(Arc<Inner>);
 
-struct Handle {
-    shared: Arc<Shared>,
+struct Inner {
+    handle: Handle,
     config: OtlpConfig,
     /// The signals of custom exporters.
     custom: Vec<Signal>,
-    /// False after a shutdown.
-    is_enabled: AtomicBool,
-    commands: UnboundedSender<Command>,
-    thread: Mutex<Option<ExportThread>>,
-    /// What the shutdown returned.
-    delivered: Mutex<Option<Result<(), Undelivered>>>,
-    is_delivered: Condvar,
-}
-
-struct ExportThread {
-    handle: JoinHandle<()>,
-    /// Disconnected when the thread ends.
-    ended: Receiver<Infallible>,
 }
 
 /// Builds an [`OtlpSink`] with processors and custom exporters.
@@ -143,7 +109,7 @@ impl OtlpSink {
     /// Returns the counters of accepted, exported, failed and dropped records.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.0.shared.stats()
+        self.0.handle.shared.stats()
     }
 
     /// Returns the endpoint of a signal, without secrets. Returns `None` if the signal is not exported,
@@ -168,7 +134,7 @@ impl OtlpSink {
     /// Returns the latest problem of a signal, until an export succeeds.
     #[must_use]
     pub fn problem(&self, signal: Signal) -> Option<Arc<str>> {
-        self.0.shared.counters(signal).problem.clone()
+        self.0.handle.shared.counters(signal).problem.clone()
     }
 
     /// Exports all records that were accepted so far.
@@ -181,7 +147,7 @@ impl OtlpSink {
     /// Returns [`Undelivered`] if some of these records failed since the call, or are still pending. Two
     /// flushes at once that wait for the same records both report them.
     pub fn flush(&self, timeout: Duration) -> Result<(), Undelivered> {
-        self.0.request(timeout, Purpose::Flush)
+        self.0.handle.request(timeout, Purpose::Flush)
     }
 
     /// Exports all records that were accepted so far, without blocking the thread.
@@ -215,7 +181,7 @@ impl OtlpSink {
     /// Returns [`Undelivered`] if records failed or are still pending, or if the export thread did not
     /// respond in time. It includes earlier failures that no flush has reported.
     pub fn shutdown(&self, timeout: Duration) -> Result<(), Undelivered> {
-        self.0.shutdown(timeout)
+        self.0.handle.shutdown(timeout)
     }
 
     /// Shuts the sink down, without blocking the thread. Works with any executor.
@@ -248,8 +214,10 @@ impl OtlpSink {
             let _ = response.send(run(sink));
         });
         match started {
-            Ok(_) => delivered.await.unwrap_or_else(|_| self.0.no_response()),
-            Err(_) => self.0.no_response(),
+            Ok(_) => delivered
+                .await
+                .unwrap_or_else(|_| self.0.handle.no_response()),
+            Err(_) => self.0.handle.no_response(),
         }
     }
 }
@@ -258,12 +226,12 @@ impl Sink for OtlpSink {
     #[inline]
     fn emit(&self, event: Event) {
         // Also after a shutdown: the queue counts the event as dropped.
-        self.0.shared.queue.push(event);
+        self.0.handle.shared.queue.push(event);
     }
 
     #[inline]
     fn enabled(&self) -> bool {
-        self.0.is_enabled.load(Relaxed)
+        self.0.handle.is_enabled()
     }
 
     #[inline]
@@ -283,118 +251,10 @@ impl Sink for OtlpSink {
 impl fmt::Debug for OtlpSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OtlpSink")
-            .field("is_enabled", &self.0.is_enabled)
+            .field("is_enabled", &self.0.handle.is_enabled())
             .field("stats", &self.stats())
             .finish_non_exhaustive()
     }
-}
-
-// === impl Handle ===
-
-impl Handle {
-    fn shutdown(&self, timeout: Duration) -> Result<(), Undelivered> {
-        if self.is_enabled.swap(false, Relaxed) {
-            self.begin_shutdown(timeout)
-        } else {
-            self.await_shutdown(timeout)
-        }
-    }
-
-    /// Shuts down. Call it once.
-    fn begin_shutdown(&self, timeout: Duration) -> Result<(), Undelivered> {
-        let start = Instant::now();
-        // Closed first: the response would not include later events.
-        self.shared.queue.close();
-        let delivered = self.request(timeout, Purpose::Shutdown);
-        let thread = lock(&self.thread).take();
-        if let Some(thread) = thread
-            && !delivered.as_ref().is_err_and(Undelivered::is_timed_out)
-        {
-            // It drops the exporters, which may take longer. Then it goes on alone.
-            let left = timeout
-                .saturating_add(GRACE)
-                .saturating_sub(start.elapsed());
-            if thread.ended.recv_timeout(left) == Err(RecvTimeoutError::Disconnected) {
-                let _ = thread.handle.join();
-            }
-        }
-        *lock(&self.delivered) = Some(delivered.clone());
-        self.is_delivered.notify_all();
-        delivered
-    }
-
-    /// Returns the result of the shutdown that has begun, or has ended.
-    fn await_shutdown(&self, timeout: Duration) -> Result<(), Undelivered> {
-        let delivered = lock(&self.delivered);
-        let timeout = timeout.saturating_add(GRACE);
-        let waited = self
-            .is_delivered
-            .wait_timeout_while(delivered, timeout, |delivered| delivered.is_none());
-        let (delivered, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let delivered = delivered.clone();
-        delivered.unwrap_or_else(|| self.no_response())
-    }
-
-    /// Returns the error of an export thread that did not respond.
-    fn no_response(&self) -> Result<(), Undelivered> {
-        let mut undelivered = Undelivered::timed_out();
-        let stats = self.shared.stats();
-        for signal in Signal::ALL {
-            undelivered.add(&self.shared, signal, 0, stats.of(signal).pending);
-        }
-        undelivered.into_result()
-    }
-
-    fn request(&self, timeout: Duration, purpose: Purpose) -> Result<(), Undelivered> {
-        let before = self.shared.stats();
-        let (response, delivered) = mpsc::channel();
-        let now = Instant::now();
-        let command = Command {
-            purpose,
-            deadline: now.checked_add(timeout).unwrap_or(now + FOR_EVER),
-            response,
-        };
-        let delivered = match self.commands.send(command) {
-            Ok(()) => delivered.recv_timeout(timeout.saturating_add(GRACE)),
-            // The thread has ended, or was never started.
-            Err(_) => Err(RecvTimeoutError::Disconnected),
-        };
-        delivered.unwrap_or_else(|error| {
-            let mut undelivered = match error {
-                RecvTimeoutError::Timeout => Undelivered::timed_out(),
-                RecvTimeoutError::Disconnected => {
-                    self.shared.fail_pending("the export thread has ended");
-                    Undelivered::default()
-                }
-            };
-            // Without a response, the counters show what was not delivered.
-            let after = self.shared.stats();
-            for signal in Signal::ALL {
-                let failed = after.of(signal).failed - before.of(signal).failed;
-                undelivered.add(&self.shared, signal, failed, after.of(signal).pending);
-            }
-            undelivered.into_result()
-        })
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        // An earlier shutdown has reported its result.
-        if self.is_enabled.swap(false, Relaxed)
-            && let Err(undelivered) = self.begin_shutdown(DROP_TIMEOUT)
-        {
-            tracing::warn!(
-                target: "codex_telemetry",
-                "the OTLP sink was dropped before everything was delivered; call \
-                 `OtlpSink::shutdown` with more time: {undelivered}"
-            );
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 // === impl OtlpSinkBuilder ===
@@ -489,35 +349,14 @@ impl OtlpSinkBuilder {
             }
             Some(config.signal(signal)?.endpoint.to_string())
         }));
-        let (commands, received) = unbounded_channel();
-        let (running, ended) = mpsc::channel();
-        let thread = thread::Builder::new()
-            .name("codex-telemetry-otlp".to_owned())
-            .spawn({
-                let (shared, config) = (Arc::clone(&shared), config.clone());
-                move || {
-                    worker::run(shared, config, processors, custom, received);
-                    drop(running);
-                }
-            })
-            .inspect_err(|error| {
-                tracing::warn!(
-                    target: "codex_telemetry",
-                    "the OTLP sink is disabled: its thread could not be started: {error}"
-                );
-                shared.queue.close();
-            })
-            .ok();
-        OtlpSink(Arc::new(Handle {
-            shared,
+        let handle = Handle::start(shared, {
+            let config = config.clone();
+            move |shared, commands| worker::run(shared, config, processors, custom, commands)
+        });
+        OtlpSink(Arc::new(Inner {
+            handle,
             config,
             custom: custom_signals,
-            is_enabled: AtomicBool::new(thread.is_some()),
-            commands,
-            // Without a thread there is nothing to shut down.
-            delivered: Mutex::new(thread.is_none().then_some(Ok(()))),
-            is_delivered: Condvar::new(),
-            thread: Mutex::new(thread.map(|handle| ExportThread { handle, ended })),
         }))
     }
 }

@@ -56,6 +56,21 @@ fn a_content_is_not_collected_unless_a_sink_captures_it() {
 }
 
 #[test]
+fn arc_option_and_fan_out_return_the_answer_of_the_inner_sink() {
+    let captures = |sink: &dyn Sink| sink.captures_content();
+    let capturing = MemorySink::capturing_content;
+    assert!(captures(&std::sync::Arc::new(capturing())));
+    assert!(captures(&Some(capturing())));
+    assert!(captures(
+        &FanOut::new().with(MemorySink::new()).with(capturing())
+    ));
+    assert!(!captures(&std::sync::Arc::new(MemorySink::new())));
+    assert!(!captures(&Some(MemorySink::new())));
+    assert!(!captures(&None::<MemorySink>));
+    assert!(!captures(&FanOut::new().with(MemorySink::new())));
+}
+
+#[test]
 fn a_content_is_not_collected_after_the_end_of_its_call() {
     let sink = capturing();
     let mut kept = None;

@@ -14,6 +14,7 @@ mod calls;
 mod cancel;
 #[path = "../support/checked/mod.rs"]
 mod checked;
+mod content;
 mod durations;
 mod endings;
 mod failures;

@@ -25,7 +25,7 @@ impl Bench {
     }
 
     /// Returns the exported spans with this name.
-    fn spans(&self, name: &str) -> Vec<Value> {
+    pub(crate) fn spans(&self, name: &str) -> Vec<Value> {
         let exports = self.model.received("/v1/traces");
         let list = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
         let spans = exports.iter().flat_map(|export| {

@@ -26,11 +26,14 @@ pub struct Limits {
     pub logs: BatchLimits,
     /// The maximum number of events of a span. The span says how many it does not have.
     pub span_events: usize,
-    /// The maximum size of the events that wait for their export, in bytes. It is estimated.
+    /// The maximum size of the events that wait for their export, in bytes. It is estimated: 256 bytes for
+    /// each event, and what was recorded on the call. A third each is for the queue, and for the buffers of
+    /// spans and of log records.
     pub queue_bytes: usize,
     /// The maximum size of a request before its compression, in bytes.
     pub message_bytes: usize,
-    /// How long an export of spans or log records is retried, from its first attempt on.
+    /// How long an export of spans or log records is retried, from its first attempt on. Then its records fail.
+    /// It does not apply to metrics, whose next export includes what failed.
     pub max_age: Duration,
     /// The interval between two exports of metrics.
     pub metric_interval: Duration,

@@ -39,6 +39,7 @@ impl Pipeline {
             let filtered = events.len() - records.len();
             drop(events);
             if !records.is_empty() {
+                self.begin_export(as_count(records.len()));
                 self.export_batch(&records, &export).await;
             }
             // After the others: a flush waits for the whole batch then, and not for too little.
@@ -76,7 +77,7 @@ impl Pipeline {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            match self.attempt(count, max_age, export(part)).await {
+            match self.attempt(max_age, export(part)).await {
                 ExportOutcome::Accepted { rejected, problem } => {
                     retry.backoff = Backoff::new();
                     self.settle_accepted(count, rejected.min(count), problem);

@@ -4,6 +4,7 @@
 mod backoff;
 mod batches;
 mod buffer;
+mod handle;
 mod health;
 mod pipeline;
 mod queue;
@@ -18,10 +19,7 @@ mod totals;
 mod undelivered;
 pub(crate) mod worker;
 
-pub(crate) use self::{
-    request::{Command, Purpose},
-    shared::Shared,
-};
+pub(crate) use self::{handle::Handle, request::Purpose, shared::Shared};
 pub use self::{
     stats::{SignalStats, Stats},
     undelivered::Undelivered,

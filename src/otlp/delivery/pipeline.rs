@@ -189,18 +189,20 @@ impl Pipeline {
         }
     }
 
-    /// Runs one attempt to export `count` records. A panic is a rejection: a custom exporter may panic, and
+    /// Counts records as in flight, until they are settled: also between two attempts to export them.
+    pub(super) fn begin_export(&self, count: u64) {
+        self.counters().inflight = count;
+    }
+
+    /// Runs one attempt to export records. A panic is a rejection: a custom exporter may panic, and
     /// the pipeline goes on.
     pub(super) async fn attempt(
         &self,
-        count: u64,
         limit: Duration,
         export: impl Future<Output = ExportOutcome>,
     ) -> ExportOutcome {
-        self.counters().inflight = count;
         let started = Instant::now();
         let outcome = timeout(limit, catch_panic(export)).await;
-        self.counters().inflight = 0;
         let outcome = outcome.unwrap_or_else(|_| ExportOutcome::Retryable {
             problem: Problem {
                 text: format!("the exporter did not finish within {limit:?}"),
@@ -222,7 +224,10 @@ impl Pipeline {
 
     /// Counts and acknowledges the records of the last attempt to export them. `rejected` of them failed.
     pub(super) fn settle(&self, count: u64, rejected: u64, problem: Option<Problem>) {
-        self.counters().exported += count - rejected;
+        let mut counters = self.counters();
+        counters.exported += count - rejected;
+        counters.inflight = counters.inflight.saturating_sub(count);
+        drop(counters);
         match problem {
             Some(problem) if rejected > 0 => self.fail(rejected, problem),
             problem => {

@@ -13,7 +13,7 @@ use super::shared::Shared;
 use crate::otlp::{
     config::{OtlpConfig, Protocol, Signal},
     convert::{
-        instruments::{DATA_POINTS, EXPORT_DURATION, LOG_RECORDS, Records, SPANS},
+        instruments::{DATA_POINTS, Definition, EXPORT_DURATION, LOG_RECORDS, Records, SPANS},
         names,
     },
     export::{ExportOutcome, REJECTED},
@@ -112,20 +112,24 @@ impl SelfMetrics {
         let processor = LabelSet::from(component(kind));
         let exporter = Arc::clone(&self.exporters[signal as usize]);
 
-        let (shared, labels) = (Arc::clone(&self.shared), Arc::clone(&processor));
-        let size = records.queue_size();
-        size.observe_up_down_counter(meter, move |observer| {
-            observer.observe(signed(shared.queue_size(signal).0), &labels);
+        let up_down = |metric: Definition, labels: &LabelSet, value: fn(&Shared, Signal) -> u64| {
+            let (shared, labels) = (Arc::clone(&self.shared), Arc::clone(labels));
+            metric.observe_up_down_counter(meter, move |observer| {
+                observer.observe(signed(value(&shared, signal)), &labels);
+            });
+        };
+        up_down(records.queue_size(), &processor, |shared, signal| {
+            shared.queue_size(signal).0
         });
-        let (shared, labels) = (Arc::clone(&self.shared), Arc::clone(&processor));
-        let capacity = records.queue_capacity();
-        capacity.observe_up_down_counter(meter, move |observer| {
-            observer.observe(signed(shared.queue_size(signal).1), &labels);
+        up_down(records.queue_capacity(), &processor, |shared, signal| {
+            shared.queue_size(signal).1
         });
-        let (shared, full) = (
-            Arc::clone(&self.shared),
-            with_error(&processor, QUEUE_FULL.into()),
-        );
+        up_down(records.inflight(), &exporter, |shared, signal| {
+            shared.counters(signal).inflight
+        });
+
+        let shared = Arc::clone(&self.shared);
+        let full = with_error(&processor, QUEUE_FULL.into());
         records.processed().observe_counter(meter, move |observer| {
             let dropped = shared.stats().of(signal).dropped;
             let counters = shared.counters(signal);
@@ -134,11 +138,6 @@ impl SelfMetrics {
             let passed = counters.exported + counters.inflight + failed.values().sum::<u64>();
             observer.observe(passed - no_room, &processor);
             observer.observe(dropped + no_room, &full);
-        });
-        let (shared, labels) = (Arc::clone(&self.shared), Arc::clone(&exporter));
-        let inflight = records.inflight();
-        inflight.observe_up_down_counter(meter, move |observer| {
-            observer.observe(signed(shared.counters(signal).inflight), &labels);
         });
         let shared = Arc::clone(&self.shared);
         records.exported().observe_counter(meter, move |observer| {

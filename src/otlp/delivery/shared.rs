@@ -37,7 +37,7 @@ pub(crate) struct SignalCounters {
     pub(crate) exported: u64,
     /// The records that were left out on purpose.
     pub(crate) filtered: u64,
-    /// The records of the export in progress.
+    /// The records whose export has begun and not ended.
     pub(crate) inflight: u64,
     /// The spans of traces that were not sampled, and have been kept because of a failure.
     pub(crate) kept: u64,

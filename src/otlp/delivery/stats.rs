@@ -24,8 +24,9 @@ use crate::otlp::config::Signal;
 pub struct Stats {
     /// Spans: one for each call that ended in a sampled trace, and those of failed traces that are kept.
     pub traces: SignalStats,
-    /// Measurements: one for each event. Metrics are exported as cumulative totals, so one successful
-    /// export delivers all measurements before it.
+    /// Measurements: one for each event. An export of metrics delivers all measurements before it. If the
+    /// receiver rejects some of its data points, it is not known which measurements those contain, so all
+    /// count as failed.
     pub metrics: SignalStats,
     /// Log records: one for each event.
     pub logs: SignalStats,

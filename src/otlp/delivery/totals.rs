@@ -55,7 +55,7 @@ impl Pipeline {
                 let outcome = match &collection {
                     Ok(collection) => {
                         let limit = self.limits.metric_timeout;
-                        self.attempt(count, limit, export(collection)).await
+                        self.attempt(limit, export(collection)).await
                     }
                     Err(problem) => ExportOutcome::Rejected(problem.clone().into()),
                 };

@@ -1,6 +1,6 @@
 //! The export thread: takes events out of the queue and hands them to the pipelines of the signals.
 
-use std::{collections::BTreeMap, rc::Rc, sync::Arc, thread, time::Duration};
+use std::{collections::BTreeMap, rc::Rc, sync::Arc, thread};
 
 use opentelemetry::{Context, InstrumentationScope};
 use opentelemetry_sdk::{
@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use super::{
+    handle::FOR_EVER,
     health::DropLog,
     pipeline::Pipeline,
     queue::{Cut, is_span},
@@ -33,9 +34,6 @@ use crate::{
         export::{self, Exporter},
     },
 };
-
-/// Thirty years, for a time that a clock cannot represent.
-const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 /// The maximum number of traces whose calls are held until they are decided.
 const MAX_HELD_TRACES: usize = 1000;

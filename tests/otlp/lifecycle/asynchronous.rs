@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    pin::pin,
+    pin::{Pin, pin},
     task::{Context, Waker},
 };
 
@@ -10,6 +10,9 @@ use codex_telemetry::otlp::{OtlpSink, Signal, Undelivered};
 use tokio::runtime::Builder;
 
 use crate::rig::{Gate, Gated, PATIENCE, block_on, calls, spans_only};
+
+/// Runs a future on some executor.
+type Run<'a> = &'a dyn Fn(Pin<&mut dyn Future<Output = ()>>);
 
 /// Returns a sink with a pending span, whose export waits for the gate.
 fn waiting(gate: &Gate) -> OtlpSink {
@@ -34,8 +37,7 @@ async fn deliver(gate: Gate, request: impl Future<Output = Result<(), Undelivere
 #[test]
 fn an_async_flush_and_an_async_shutdown_do_not_block_any_executor() {
     let tokio = Builder::new_current_thread().build().unwrap();
-    let executors: [&dyn Fn(std::pin::Pin<&mut dyn Future<Output = ()>>); 2] =
-        [&|future| block_on(future), &|future| tokio.block_on(future)];
+    let executors: [Run<'_>; 2] = [&|future| block_on(future), &|future| tokio.block_on(future)];
     for run in executors {
         let gate = Gate::closed();
         let sink = waiting(&gate);

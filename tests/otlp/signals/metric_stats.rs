@@ -1,10 +1,12 @@
 //! The metrics of the sink itself.
 
+use std::time::Duration;
+
 use codex_telemetry::{Operation, OtlpSink, otlp::Signal};
 
 use super::support::{Calls, Rig};
 use crate::{
-    receiver::{Attributes, Metric, MetricKind, MockResponse, Point, Receiver, Value},
+    receiver::{Attributes, Metric, MetricKind, MockResponse, Point, Receiver, Value, blackhole},
     rig::{PATIENCE, Recorder, Wire},
 };
 
@@ -169,6 +171,51 @@ fn rejected_data_points_do_not_count_as_exported() {
     assert_eq!(failure(&metric, "rejected").as_int(), Some(2));
     let accepted = i64::try_from(accepted).unwrap();
     assert_eq!(success(&metric).as_int(), Some(accepted));
+}
+
+#[test]
+fn records_whose_export_hangs_are_in_flight() {
+    let receiver = Receiver::http();
+    let (_listener, hanging) = blackhole();
+    let config = Wire::Http
+        .eager(&receiver.endpoint())
+        .signal_endpoint(Signal::Traces, &hanging)
+        .metric_interval(Duration::from_millis(10));
+    let sink = OtlpSink::start(config.build().unwrap());
+    Calls::new(sink.clone()).ok(Operation::Tool, "ls", 1);
+    receiver.wait_until("a span in flight", PATIENCE, |receiver| {
+        let inflight = receiver.metric("otel.sdk.exporter.span.inflight");
+        inflight.is_some_and(|metric| metric.points[0].as_int() == Some(1))
+    });
+    assert!(sink.shutdown(Duration::ZERO).is_err());
+}
+
+#[test]
+fn records_stay_in_flight_while_their_export_is_retried() {
+    let (receiver, refusing) = (Receiver::http(), Receiver::http());
+    refusing.respond_with(MockResponse::Status(503));
+    let config = Wire::Http
+        .eager(&receiver.endpoint())
+        .signal_endpoint(Signal::Traces, &(refusing.endpoint() + "/v1/traces"))
+        .metric_interval(Duration::from_millis(10));
+    let sink = OtlpSink::start(config.build().unwrap());
+    Calls::new(sink.clone()).ok(Operation::Tool, "ls", 1);
+    refusing.wait_for_requests(3);
+    refusing.respond_with(MockResponse::Accept);
+    sink.shutdown(PATIENCE).unwrap();
+    let values = |name: &str| {
+        let metrics = receiver.metrics().into_iter();
+        let metrics = metrics.filter(|metric| metric.name == name);
+        let values = metrics.map(|metric| success(&metric).as_int().unwrap());
+        values.collect::<Vec<_>>()
+    };
+    let processed = values("otel.sdk.processor.span.processed");
+    assert!(processed.is_sorted(), "{processed:?}");
+    assert_eq!(processed.last(), Some(&1));
+    let mut inflight = values("otel.sdk.exporter.span.inflight");
+    inflight.dedup();
+    assert!(inflight.ends_with(&[1, 0]), "{inflight:?}");
+    assert!(inflight.len() <= 3, "{inflight:?}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::{
 
 use codex_telemetry::{
     CallContext, Classification, ErrorClass, Event, Operation,
+    event::names,
     otlp::{Decision, RecordView, Signal},
 };
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
@@ -92,6 +93,33 @@ fn a_processor_reads_changes_adds_and_removes_attributes() {
         assert!(!attributes.contains_key("codex.outcome"));
     }
     assert_eq!(span.dropped_attributes, 0);
+}
+
+#[test]
+fn a_processor_changes_and_removes_contents() {
+    let rig = Rig::start(
+        |config| config.capture_content(true),
+        |sink| {
+            sink.processor(|record: &mut RecordView<'_>| {
+                record.remove_attribute(names::INPUT_MESSAGES);
+                if record.attribute(names::OUTPUT_MESSAGES).is_some() {
+                    record.set_attribute(names::OUTPUT_MESSAGES, "***");
+                }
+            })
+        },
+    );
+    let work = |context: CallContext| {
+        context.record_content(names::INPUT_MESSAGES, || "secret".to_owned());
+        context.record_content(names::OUTPUT_MESSAGES, || "secret".to_owned());
+        Ok(())
+    };
+    let context = CallContext::new();
+    rig.calls
+        .run(Operation::Turn, "reviewer", context, work)
+        .unwrap();
+    let span = rig.flush().spans().remove(0);
+    assert_eq!(span.attribute(names::INPUT_MESSAGES), None);
+    assert_eq!(span.attributes[names::OUTPUT_MESSAGES], "***");
 }
 
 #[test]

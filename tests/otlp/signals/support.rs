@@ -130,7 +130,7 @@ impl Rig {
         Self::start(|config| config, sink)
     }
 
-    fn start(
+    pub(crate) fn start(
         config: impl FnOnce(OtlpConfigBuilder) -> OtlpConfigBuilder,
         sink: impl FnOnce(OtlpSinkBuilder) -> OtlpSinkBuilder,
     ) -> Self {

@@ -6,4 +6,5 @@ mod json;
 mod metrics;
 mod panics;
 mod queue;
+mod schedule;
 mod threads;

@@ -1,0 +1,68 @@
+//! The contents of a real turn, as a receiver of its spans sees them.
+
+use std::time::Duration;
+
+use codex_telemetry::{
+    OtlpConfig, OtlpSink, ServiceBuilderExt,
+    otlp::config::{Protocol, Signal},
+};
+use serde_json::{Value, json};
+use tower::{ServiceBuilder, ServiceExt};
+
+use crate::{
+    bench::{Bench, until},
+    checked::Checked,
+    reply::Reply,
+};
+
+/// Returns an attribute of an exported span.
+fn attribute<'a>(span: &'a Value, key: &str) -> Option<&'a str> {
+    let mut attributes = span["attributes"].as_array()?.iter();
+    attributes.find(|attribute| attribute["key"] == key)?["value"]["stringValue"].as_str()
+}
+
+fn json_attribute(span: &Value, key: &str) -> Value {
+    let text = attribute(span, key).unwrap_or_else(|| panic!("no {key}: {span}"));
+    serde_json::from_str(text).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_spans_of_a_turn_have_its_contents_by_opting_in() {
+    let script = [Reply::shell("echo from the shell"), Reply::done()];
+    let Some(bench) = Bench::start(script) else {
+        return;
+    };
+    let config = OtlpConfig::builder()
+        .endpoint(&bench.model.url(""))
+        .protocol(Protocol::HttpJson)
+        .signals([Signal::Traces])
+        .capture_content(true)
+        .build()
+        .unwrap();
+    let sink = Checked::over(OtlpSink::start(config));
+    let turns = ServiceBuilder::new()
+        .timing(sink.clone())
+        .service(bench.turns().build());
+    turns.oneshot(bench.request("Say it")).await.unwrap();
+    let shutdown = tokio::task::spawn_blocking(move || sink.shutdown(Duration::from_secs(30)));
+    shutdown.await.unwrap().unwrap();
+
+    let tool = "execute_tool command_execution";
+    until("the export has come", || {
+        !bench.spans("invoke_agent").is_empty() && !bench.spans(tool).is_empty()
+    })
+    .await;
+    let (turn, tool) = (&bench.spans("invoke_agent")[0], &bench.spans(tool)[0]);
+    assert_eq!(
+        json_attribute(turn, "gen_ai.input.messages"),
+        json!([{"role": "user", "parts": [{"type": "text", "content": "Say it"}]}])
+    );
+    let output = json_attribute(turn, "gen_ai.output.messages");
+    assert_eq!(output[0]["parts"][0]["content"], "done");
+    assert_eq!(output[0]["finish_reason"], "stop");
+    let arguments = json_attribute(tool, "gen_ai.tool.call.arguments");
+    let command = arguments["command"].as_str().unwrap();
+    assert!(command.contains("echo from the shell"), "{command}");
+    let result = attribute(tool, "gen_ai.tool.call.result").unwrap();
+    assert!(result.contains("from the shell"), "{result}");
+}
