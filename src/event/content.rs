@@ -4,7 +4,7 @@ use std::io;
 
 use serde::Serialize;
 
-use super::{MAX_CONTENT_LEN, text::truncated};
+use super::{record::MAX_CONTENT_LEN, text::truncated};
 
 /// What ends a text that was cut.
 const CUT: &str = "…\"";

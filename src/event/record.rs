@@ -341,7 +341,9 @@ impl Annotations {
             .span_events
             .iter()
             .map(|event| SPAN_EVENT + event.name.len());
+        let content = self.content.as_deref().map(Attributes::estimated_size);
         self.attributes.estimated_size()
+            + content.unwrap_or_default()
             + message.map_or(0, String::len)
             + span_events.sum::<usize>()
     }

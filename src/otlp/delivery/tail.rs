@@ -131,7 +131,7 @@ impl Tail {
     }
 
     fn hold(&mut self, event: &Event) {
-        let size = size(event);
+        let size = event.estimated_size();
         self.held += 1;
         self.held_bytes += size;
         let trace = self.trace(event.trace_id());
@@ -156,14 +156,6 @@ impl Tail {
             Vec::new()
         }
     }
-}
-
-/// Returns about how many bytes an event holds.
-fn size(event: &Event) -> usize {
-    const PLAIN: usize = 512;
-    let values = event.attributes().iter().chain(event.content());
-    let values = values.map(|kv| kv.value.as_str().len());
-    PLAIN + values.sum::<usize>() + event.error_message().map_or(0, str::len)
 }
 
 // === impl Recent ===
@@ -204,11 +196,15 @@ mod tests {
         fn sample(&self, _: TraceId, _: Option<bool>) -> Option<bool> {
             Some(false)
         }
+
+        fn captures_content(&self) -> bool {
+            self.0.captures_content()
+        }
     }
 
     /// Returns the events of a turn in which `work` runs.
     fn turn(work: impl FnMut(&CallContext)) -> Vec<Event> {
-        let sink = MemorySink::new();
+        let sink = MemorySink::capturing_content();
         let work = std::cell::RefCell::new(work);
         let mut service =
             TimingLayer::new(Unsampled(sink.clone())).layer(service_fn(|call: Call<()>| {
@@ -317,6 +313,18 @@ mod tests {
             }
             assert!(!tail.traces.is_empty());
         }
+    }
+
+    #[test]
+    fn contents_count_as_bytes() {
+        let mut tail = Tail::new(LIMITS);
+        let events = turn(|context| {
+            let tool = context.open_child(Operation::Tool, None, None);
+            tool.record_content("key", || "x".repeat(10_000));
+            tool.finish();
+        });
+        tail.decide(&events[..events.len() - 1]);
+        assert!(tail.held_bytes > 10_000, "{}", tail.held_bytes);
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! The contents of messages and of tool calls: on spans alone, by opting in alone.
 
-use codex_telemetry::{CallContext, Operation, event::names, otlp::Signal};
+use codex_telemetry::{
+    CallContext, Operation,
+    event::names,
+    otlp::{Decision, RecordView, Signal},
+};
 
 use super::support::Rig;
 use crate::{
@@ -43,6 +47,26 @@ fn spans_have_the_content_and_log_records_do_not() {
     let logs = receiver.logs();
     assert_eq!(logs.len(), 2);
     assert!(!format!("{logs:?}").contains(SECRET), "{logs:?}");
+}
+
+#[test]
+fn a_processor_sees_the_content_and_can_remove_it() {
+    let rig = Rig::start(
+        |config| config.capture_content(true),
+        |sink| {
+            sink.processor(|record: &mut RecordView<'_>| {
+                if record.signal() == Signal::Traces {
+                    let removed = record.remove_attribute(names::INPUT_MESSAGES);
+                    assert!(removed.unwrap().as_str().contains(SECRET));
+                }
+                Decision::Keep
+            })
+        },
+    );
+    call(&rig);
+    let span = rig.flush().spans().remove(0);
+    assert_eq!(span.attribute(names::INPUT_MESSAGES), None);
+    assert!(span.attribute(names::OUTPUT_MESSAGES).is_some());
 }
 
 #[test]
