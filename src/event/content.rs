@@ -25,6 +25,7 @@ pub(crate) fn to_json(value: &impl Serialize) -> String {
 
 /// Returns a JSON text, cut to the longest content if it is longer. It stays valid: a string that does not
 /// fit is cut, what follows is left out, and what is open is closed.
+#[cfg(any(test, all(feature = "turn", unix)))]
 pub(crate) fn cut_json(json: &str) -> String {
     if json.len() <= MAX_CONTENT_LEN {
         json.to_owned()

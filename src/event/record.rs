@@ -30,7 +30,7 @@ const MAX_NAME_LEN: usize = 256;
 /// The most span events that one call keeps, as in OpenTelemetry's span limits.
 const MAX_SPAN_EVENTS: usize = 128;
 /// The longest content, such as a message, in bytes.
-pub(crate) const MAX_CONTENT_LEN: usize = 64 * 1024;
+pub(super) const MAX_CONTENT_LEN: usize = 64 * 1024;
 /// The `duration` of a call that has not ended.
 const STILL_OPEN: u64 = u64::MAX;
 
