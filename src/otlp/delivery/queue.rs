@@ -123,6 +123,10 @@ impl Queue {
         let size = event.estimated_size();
         let mut state = self.shards[home].lock();
         if state.is_closed || !state.has_room(self.shard_limits, size) {
+            if state.is_closed || self.is_full.load(Relaxed) {
+                state.drop_event(&event);
+                return;
+            }
             drop(state);
             self.push_elsewhere(home, event, size);
             return;
@@ -138,18 +142,16 @@ impl Queue {
     /// Pushes into the next shard that has room, or drops the event.
     #[cold]
     fn push_elsewhere(&self, home: usize, event: Event, size: usize) {
-        if !self.is_full.load(Relaxed) {
-            for offset in 1..self.shards.len() {
-                let mut state = self.shards[(home + offset) % self.shards.len()].lock();
-                if !state.is_closed && state.has_room(self.shard_limits, size) {
-                    state.has_others = true;
-                    let wake = state.push(self.shard_limits, event, size);
-                    drop(state);
-                    if wake {
-                        self.wake.notify_one();
-                    }
-                    return;
+        for offset in 1..self.shards.len() {
+            let mut state = self.shards[(home + offset) % self.shards.len()].lock();
+            if !state.is_closed && state.has_room(self.shard_limits, size) {
+                state.has_others = true;
+                let wake = state.push(self.shard_limits, event, size);
+                drop(state);
+                if wake {
+                    self.wake.notify_one();
                 }
+                return;
             }
         }
         let mut state = self.shards[home].lock();
@@ -240,6 +242,7 @@ impl State {
         self.events.len() == limits.wake_at || (before < half && self.bytes >= half)
     }
 
+    #[cold]
     fn drop_event(&mut self, event: &Event) {
         self.dropped.add_event(event);
         let sum = self.dropped_deltas.entry(event.operation()).or_default();
