@@ -73,7 +73,7 @@ fn callers(report: &mut Report, count: usize) -> f64 {
     let otlp = sink(NO_EXPORT, QUEUE);
     let rate = rounds(|calls| {
         let time = on_threads(count, &otlp, calls);
-        otlp.flush(TIMEOUT).expect("the flush succeeds");
+        otlp.blocking_flush(TIMEOUT).expect("the flush succeeds");
         time
     });
     assert_eq!(
@@ -148,7 +148,7 @@ fn sustained(report: &mut Report, count: usize) {
                     });
                 }
             });
-            sink.flush(TIMEOUT).expect("the flush succeeds");
+            sink.blocking_flush(TIMEOUT).expect("the flush succeeds");
             let time = start.elapsed();
             assert_eq!(
                 sink.stats().logs.dropped,

@@ -77,7 +77,7 @@ async fn main() -> ExitCode {
         1
     });
     if let Some(export) = export
-        && let Err(undelivered) = export.shutdown(EXPORT_TIMEOUT)
+        && let Err(undelivered) = export.shutdown(EXPORT_TIMEOUT).await
     {
         print(&undelivered.to_string());
     }

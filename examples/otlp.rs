@@ -49,7 +49,7 @@ fn main() -> ExitCode {
         }
     });
 
-    match sink.shutdown(Duration::from_secs(5)) {
+    match sink.blocking_shutdown(Duration::from_secs(5)) {
         Ok(()) => println!("everything was delivered"),
         Err(undelivered) => println!("{undelivered}"),
     }

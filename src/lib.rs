@@ -256,7 +256,7 @@
 //! let timing = TimingLayer::new(FanOut::new().with(MemorySink::new()).with(export.clone()));
 //! // … calls through the layer, and at exit:
 //! if let Some(export) = export
-//!     && let Err(undelivered) = export.shutdown(Duration::from_secs(5))
+//!     && let Err(undelivered) = export.blocking_shutdown(Duration::from_secs(5))
 //! {
 //!     eprintln!("{undelivered}");
 //! }

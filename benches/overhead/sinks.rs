@@ -38,7 +38,7 @@ pub(crate) fn otlp() -> (OtlpSink, impl FnMut()) {
     let (sink, _) = otlp_sink(|config| config.queue_capacity(32 * BURST));
     let flushed = sink.clone();
     let empty = move || {
-        flushed.flush(TIMEOUT).expect("the flush succeeds");
+        flushed.blocking_flush(TIMEOUT).expect("the flush succeeds");
         assert_eq!(flushed.stats().logs.dropped, 0, "the queue has room");
     };
     (sink, empty)

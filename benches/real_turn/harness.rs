@@ -126,7 +126,7 @@ impl Harness {
 
     /// Shuts the sink down, and checks that it exported `turns` turns with one tool each.
     pub(crate) fn check_stats(&self, turns: u64) {
-        self.sink.shutdown(TIMEOUT).unwrap();
+        self.sink.blocking_shutdown(TIMEOUT).unwrap();
         let stats = self.sink.stats();
         assert_eq!(stats.of(Signal::Traces).exported, 2 * turns, "{stats}");
         assert_eq!(stats.of(Signal::Traces).dropped, 0, "{stats}");

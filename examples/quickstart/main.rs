@@ -52,13 +52,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
         print(serde_json::to_string(&event)?);
     }
     if let Some(export) = export {
-        report_export(&export);
+        report_export(&export).await;
     }
     Ok(())
 }
 
-fn report_export(export: &OtlpSink) {
-    let shutdown = export.shutdown(Duration::from_secs(5));
+async fn report_export(export: &OtlpSink) {
+    let shutdown = export.shutdown(Duration::from_secs(5)).await;
     print("\nExported over OTLP:\n");
     for signal in Signal::ALL {
         if let Some(endpoint) = export.endpoint(signal) {

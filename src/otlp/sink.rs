@@ -70,7 +70,7 @@ pub struct OtlpSinkBuilder {
 /// let layer = TimingLayer::new(sink.clone());
 /// // … at exit:
 /// if let Some(sink) = sink
-///     && let Err(undelivered) = sink.shutdown(Duration::from_secs(5))
+///     && let Err(undelivered) = sink.blocking_shutdown(Duration::from_secs(5))
 /// {
 ///     eprintln!("{undelivered}");
 /// }
@@ -140,13 +140,13 @@ impl OtlpSink {
     /// Exports all records that were accepted so far.
     ///
     /// Blocks the thread for at most `timeout`, and half a second more if an exporter blocks the export
-    /// thread. In async code, use [`flush_async`](Self::flush_async).
+    /// thread. In async code, use [`flush`](Self::flush).
     ///
     /// # Errors
     ///
     /// Returns [`Undelivered`] if some of these records failed since the call, or are still pending. Two
     /// flushes at once that wait for the same records both report them.
-    pub fn flush(&self, timeout: Duration) -> Result<(), Undelivered> {
+    pub fn blocking_flush(&self, timeout: Duration) -> Result<(), Undelivered> {
         self.0.handle.request(timeout, Purpose::Flush)
     }
 
@@ -156,14 +156,14 @@ impl OtlpSink {
     ///
     /// # Errors
     ///
-    /// As [`flush`](Self::flush).
+    /// As [`blocking_flush`](Self::blocking_flush).
     ///
     /// # Cancel safety
     ///
     /// If the future is dropped, the flush goes on in the background. Nobody gets its result: the failures
     /// that it reports are in [`stats`](Self::stats) alone.
-    pub async fn flush_async(&self, timeout: Duration) -> Result<(), Undelivered> {
-        self.in_background("flush", move |sink| sink.flush(timeout))
+    pub async fn flush(&self, timeout: Duration) -> Result<(), Undelivered> {
+        self.in_background("flush", move |sink| sink.blocking_flush(timeout))
             .await
     }
 
@@ -171,8 +171,7 @@ impl OtlpSink {
     /// thread.
     ///
     /// Blocks the thread for at most `timeout`, and half a second more if an exporter blocks the export
-    /// thread. Then pending records count as failed. In async code, use
-    /// [`shutdown_async`](Self::shutdown_async).
+    /// thread. Then pending records count as failed. In async code, use [`shutdown`](Self::shutdown).
     ///
     /// A second shutdown waits for the first one and returns the same result.
     ///
@@ -180,7 +179,7 @@ impl OtlpSink {
     ///
     /// Returns [`Undelivered`] if records failed or are still pending, or if the export thread did not
     /// respond in time. It includes earlier failures that no flush has reported.
-    pub fn shutdown(&self, timeout: Duration) -> Result<(), Undelivered> {
+    pub fn blocking_shutdown(&self, timeout: Duration) -> Result<(), Undelivered> {
         self.0.handle.shutdown(timeout)
     }
 
@@ -188,14 +187,14 @@ impl OtlpSink {
     ///
     /// # Errors
     ///
-    /// As [`shutdown`](Self::shutdown).
+    /// As [`blocking_shutdown`](Self::blocking_shutdown).
     ///
     /// # Cancel safety
     ///
     /// If the future is dropped, the shutdown goes on in the background. A second shutdown waits for it and
     /// returns its result.
-    pub async fn shutdown_async(&self, timeout: Duration) -> Result<(), Undelivered> {
-        self.in_background("shutdown", move |sink| sink.shutdown(timeout))
+    pub async fn shutdown(&self, timeout: Duration) -> Result<(), Undelivered> {
+        self.in_background("shutdown", move |sink| sink.blocking_shutdown(timeout))
             .await
     }
 

@@ -151,11 +151,11 @@ async fn a_program_makes_its_turns() {
     for _ in 0..turns {
         turn(checked.clone()).await;
     }
-    sink.flush(PATIENCE).unwrap();
+    sink.blocking_flush(PATIENCE).unwrap();
     println!("{HALF}");
     wait();
     for _ in 0..turns {
         turn(checked.clone()).await;
     }
-    sink.shutdown(PATIENCE).unwrap();
+    sink.blocking_shutdown(PATIENCE).unwrap();
 }

@@ -103,7 +103,7 @@ fn a_change_from_good_to_bad_and_back_is_logged_once() {
         "{lines:?}"
     );
     receiver.respond_with(MockResponse::Accept);
-    assert_eq!(sink.shutdown(PATIENCE), Ok(()));
+    assert_eq!(sink.blocking_shutdown(PATIENCE), Ok(()));
     let lines = log.lines("OTLP traces");
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(lines[1].starts_with("INFO"), "{lines:?}");
@@ -120,7 +120,7 @@ fn events_that_the_queue_drops_are_logged_with_their_number() {
         call(sink.clone());
     }
     // The events that the flush exports may have been dropped by the buffer.
-    let _ = sink.flush(PATIENCE);
+    let _ = sink.blocking_flush(PATIENCE);
     let lines = log.lines("the queue of the OTLP sink was full and dropped");
     assert_eq!(lines.len(), 1, "{lines:?}");
 }

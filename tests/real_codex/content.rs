@@ -44,7 +44,8 @@ async fn the_spans_of_a_turn_have_its_contents_by_opting_in() {
         .timing(sink.clone())
         .service(bench.turns().build());
     turns.oneshot(bench.request("Say it")).await.unwrap();
-    let shutdown = tokio::task::spawn_blocking(move || sink.shutdown(Duration::from_secs(30)));
+    let shutdown =
+        tokio::task::spawn_blocking(move || sink.blocking_shutdown(Duration::from_secs(30)));
     shutdown.await.unwrap().unwrap();
 
     let tool = "execute_tool command_execution";

@@ -119,7 +119,8 @@ async fn our_span_and_codexs_spans_are_one_trace_at_a_receiver() {
         .service(bench.turns().build());
     let turn = turns.oneshot(bench.exporting(bench.request("Go"))).await;
     turn.unwrap();
-    let flush = tokio::task::spawn_blocking(move || sink.shutdown(Duration::from_secs(30)));
+    let flush =
+        tokio::task::spawn_blocking(move || sink.blocking_shutdown(Duration::from_secs(30)));
     flush.await.unwrap().unwrap();
 
     until("both exports have come", || {

@@ -59,13 +59,13 @@ fn at_each_stage(check: impl Fn(&str)) {
         let sink = OtlpSink::start(config.build().unwrap());
         check("after the start");
         make_a_call(sink.clone());
-        sink.flush(PATIENCE).unwrap();
+        sink.blocking_flush(PATIENCE).unwrap();
         check("after an export");
         receiver.respond_with(MockResponse::Status(503));
         make_a_call(sink.clone());
         receiver.wait_for_requests(4);
         check("while it fails");
-        let _ = sink.shutdown(Duration::from_millis(100));
+        let _ = sink.blocking_shutdown(Duration::from_millis(100));
         check("after the shutdown");
         drop(sink);
         check("after the drop");
@@ -139,7 +139,7 @@ fn the_log_of_an_exporter_of_the_application_arrives() {
         .span_exporter(Own(exporter))
         .start();
     make_a_call(sink.clone());
-    let _ = sink.shutdown(PATIENCE);
+    let _ = sink.blocking_shutdown(PATIENCE);
     assert!(application.logged("application::own", "exports"));
     let quota = "the quota of the application is used up";
     assert!(application.logged("opentelemetry-otlp", quota));
@@ -167,7 +167,7 @@ fn the_exporters_of_a_sink_log_no_secret_and_no_answer() {
         let sink = OtlpSink::start(config.build().unwrap());
         for _ in 0..2 {
             make_a_call(sink.clone());
-            sink.flush(PATIENCE).unwrap_err();
+            sink.blocking_flush(PATIENCE).unwrap_err();
         }
         assert!(
             !application.logged("opentelemetry-otlp", secret),
@@ -194,6 +194,6 @@ fn an_export_runs_with_telemetry_suppressed() {
         .span_exporter(Suppressed)
         .start();
     make_a_call(sink.clone());
-    assert_eq!(sink.shutdown(PATIENCE), Ok(()));
+    assert_eq!(sink.blocking_shutdown(PATIENCE), Ok(()));
     assert!(!Context::is_current_telemetry_suppressed());
 }

@@ -100,7 +100,7 @@ pub(crate) fn run(load: &Load, rng: &mut Rng) -> Report {
     }));
     drop(runtime);
 
-    let shutdown = otlp.shutdown(TIMEOUT);
+    let shutdown = otlp.blocking_shutdown(TIMEOUT);
     let pending = |signal| match &shutdown {
         Ok(()) => 0,
         Err(error) => error.pending(signal),

@@ -184,7 +184,7 @@ impl Drop for Handle {
             tracing::warn!(
                 target: "codex_telemetry",
                 "the OTLP sink was dropped before everything was delivered; call \
-                 `OtlpSink::shutdown` with more time: {undelivered}"
+                 `OtlpSink::blocking_shutdown` with more time: {undelivered}"
             );
         }
     }

@@ -33,7 +33,7 @@ fn calls_do_not_wait_for_a_hanging_collector() {
         // The queue, the buffer behind it, and the active batch.
         assert!(stats.logs.pending <= 3000, "{wire:?} {stats}");
         assert!(stats.traces.pending <= 3000, "{wire:?} {stats}");
-        sink.shutdown(DEADLINE).unwrap_err();
+        sink.blocking_shutdown(DEADLINE).unwrap_err();
     }
 }
 
@@ -46,7 +46,7 @@ fn a_flush_and_a_shutdown_return_at_their_deadline_with_the_pending_records() {
         let config = wire.config(&endpoint).timeout(NEVER);
         let sink = OtlpSink::start(config.build().unwrap());
         calls(sink.clone(), 7);
-        for ask in [OtlpSink::flush, OtlpSink::shutdown] {
+        for ask in [OtlpSink::blocking_flush, OtlpSink::blocking_shutdown] {
             let asked = Instant::now();
             let undelivered = ask(&sink, DEADLINE).unwrap_err();
             let took = asked.elapsed();
@@ -63,7 +63,7 @@ fn a_flush_and_a_shutdown_return_at_their_deadline_with_the_pending_records() {
             }
         }
         let again = Instant::now();
-        let undelivered = sink.shutdown(NEVER).unwrap_err();
+        let undelivered = sink.blocking_shutdown(NEVER).unwrap_err();
         assert_eq!(undelivered.pending(Signal::Logs), 14, "{undelivered}");
         assert!(again.elapsed() < SLACK);
         let logs = sink.stats().logs;
@@ -78,7 +78,7 @@ fn a_receiver_that_never_reads_is_reported_as_a_timeout() {
         let config = wire.config(&endpoint).timeout(Duration::from_millis(200));
         let sink = only(Signal::Traces, config);
         calls(sink.clone(), 1);
-        let undelivered = sink.shutdown(Duration::from_secs(2)).unwrap_err();
+        let undelivered = sink.blocking_shutdown(Duration::from_secs(2)).unwrap_err();
         assert_eq!(
             undelivered.pending(Signal::Traces),
             1,
@@ -104,7 +104,7 @@ fn a_request_without_a_response_is_retried_until_the_receiver_recovers() {
             .timeout(Duration::from_secs(1));
         let sink = OtlpSink::start(config.build().unwrap());
         calls(sink.clone(), 4);
-        assert_eq!(sink.flush(PATIENCE), Ok(()), "{wire:?}");
+        assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{wire:?}");
         assert_all_exported(&sink, 4);
         assert_eq!(receiver.spans().len(), 4);
     }
@@ -124,7 +124,7 @@ fn a_hanging_receiver_of_one_signal_does_not_delay_the_others() {
     calls(sink.clone(), 3);
     good.wait_for_logs(12);
     // Metrics get the second half of the time.
-    let undelivered = sink.flush(Duration::from_secs(4)).unwrap_err();
+    let undelivered = sink.blocking_flush(Duration::from_secs(4)).unwrap_err();
     assert_eq!(
         Signal::ALL.map(|signal| undelivered.pending(signal)),
         [6, 0, 0],
@@ -138,11 +138,11 @@ fn events_after_a_shutdown_are_dropped_and_counted() {
     let receiver = Wire::Http.receiver();
     let sink = only(Signal::Logs, Wire::Http.config(&receiver.endpoint()));
     emit(&sink, 2);
-    assert_eq!(sink.shutdown(PATIENCE), Ok(()));
+    assert_eq!(sink.blocking_shutdown(PATIENCE), Ok(()));
     emit(&sink, 3);
     let logs = sink.stats().logs;
     assert_eq!((logs.accepted, logs.exported, logs.dropped), (4, 4, 6));
-    assert_eq!(sink.flush(PATIENCE), Ok(()), "nothing is pending");
+    assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "nothing is pending");
     assert_eq!(receiver.logs().len(), 4);
 }
 
@@ -154,7 +154,7 @@ fn events_during_a_shutdown_are_reported_or_dropped() {
     let sink = only(Signal::Logs, config);
     emit(&sink, 2);
     let undelivered = std::thread::scope(|scope| {
-        let shutdown = scope.spawn(|| sink.shutdown(Duration::from_secs(1)));
+        let shutdown = scope.spawn(|| sink.blocking_shutdown(Duration::from_secs(1)));
         // Calls may end during a shutdown.
         while !shutdown.is_finished() {
             emit(&sink, 1);

@@ -15,7 +15,7 @@ fn assert_failed(wire: Wire, response: MockResponse) {
     let endpoint = receiver.endpoint();
     let sink = only(Signal::Traces, wire.config(&endpoint));
     calls(sink.clone(), 2);
-    let undelivered = sink.flush(PATIENCE).unwrap_err();
+    let undelivered = sink.blocking_flush(PATIENCE).unwrap_err();
     assert_eq!(undelivered.failed(Signal::Traces), 2, "{undelivered}");
     let traces = sink.stats().traces;
     assert_eq!((traces.exported, traces.failed), (0, 2), "{wire:?}");
@@ -27,7 +27,7 @@ fn assert_failed(wire: Wire, response: MockResponse) {
     );
     assert!(problem.len() < 1000, "{} bytes", problem.len());
     calls(sink.clone(), 1);
-    assert_eq!(sink.flush(PATIENCE), Ok(()), "{wire:?}");
+    assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{wire:?}");
     assert_eq!(sink.problem(Signal::Traces), None, "{wire:?}");
     assert_eq!(receiver.requests().len(), 2, "nothing is sent twice");
 }
@@ -40,7 +40,11 @@ fn assert_exported(wire: Wire, body: &[u8]) {
     for signal in Signal::ALL {
         let sink = only(signal, wire.config(&receiver.endpoint()));
         calls(sink.clone(), 2);
-        assert_eq!(sink.flush(PATIENCE), Ok(()), "{wire:?} {signal} {body:?}");
+        assert_eq!(
+            sink.blocking_flush(PATIENCE),
+            Ok(()),
+            "{wire:?} {signal} {body:?}"
+        );
         let stats = sink.stats();
         let stats = stats.of(signal);
         assert_eq!(stats.exported, stats.accepted, "{wire:?} {signal}");

@@ -17,7 +17,7 @@ fn a_batch_that_is_never_accepted_fails_at_its_maximum_age() {
         let config = wire.config(&closed_port()).max_age(MAX_AGE);
         let sink = only(Signal::Logs, config);
         calls(sink.clone(), 20);
-        let undelivered = sink.flush(PATIENCE).unwrap_err();
+        let undelivered = sink.blocking_flush(PATIENCE).unwrap_err();
         let (failed, pending) = (
             undelivered.failed(Signal::Logs),
             undelivered.pending(Signal::Logs),
@@ -37,7 +37,7 @@ fn a_batch_of_a_signal_with_an_export_timeout_fails_at_that_time() {
         let config = wire.config(&closed_port()).limits(limits);
         let sink = only(Signal::Logs, config);
         calls(sink.clone(), 1);
-        let undelivered = sink.flush(PATIENCE).unwrap_err();
+        let undelivered = sink.blocking_flush(PATIENCE).unwrap_err();
         assert_eq!(
             undelivered.failed(Signal::Logs),
             2,
@@ -61,7 +61,7 @@ fn the_next_batches_get_their_turn_when_one_is_never_answered() {
             .max_age(MAX_AGE);
         let sink = only(Signal::Traces, config);
         calls(sink.clone(), 40);
-        let undelivered = sink.flush(PATIENCE).unwrap_err();
+        let undelivered = sink.blocking_flush(PATIENCE).unwrap_err();
         let failed = undelivered.failed(Signal::Traces);
         assert!((1..=2).contains(&failed), "{wire:?} {undelivered}");
         assert_eq!(undelivered.pending(Signal::Traces), 0, "{undelivered}");

@@ -21,7 +21,7 @@ fn events_beyond_the_capacity_are_counted_and_the_others_arrive() {
         for _ in 0..20 {
             calls(sink.clone(), 30);
             // Moves events from the queue to the buffer, until both are full.
-            let _ = sink.flush(Duration::from_millis(1));
+            let _ = sink.blocking_flush(Duration::from_millis(1));
         }
         let logs = sink.stats().logs;
         assert_eq!(logs.accepted + logs.dropped, 1200, "{wire:?} {logs:?}");
@@ -51,7 +51,7 @@ fn the_oldest_records_are_kept_in_order() {
     for event in &events {
         sink.emit(event.clone());
     }
-    let _ = sink.flush(Duration::from_millis(1));
+    let _ = sink.blocking_flush(Duration::from_millis(1));
     receiver.restart();
     assert_eq!(pending_at_shutdown(&sink, Signal::Traces), 0);
     let sent = events.iter().filter(|event| event.kind().is_terminal());
@@ -75,16 +75,16 @@ fn a_flush_waits_for_old_records_while_new_ones_are_dropped() {
     // Fills the buffer behind the active batch.
     while sink.stats().logs.failed == 0 {
         calls(sink.clone(), 30);
-        let _ = sink.flush(Duration::from_millis(1));
+        let _ = sink.blocking_flush(Duration::from_millis(1));
     }
     let waiting = sink.stats().logs.pending;
     let undelivered = std::thread::scope(|scope| {
-        let flush = scope.spawn(|| sink.flush(PATIENCE));
+        let flush = scope.spawn(|| sink.blocking_flush(PATIENCE));
         let failed = sink.stats().logs.failed;
         // More new records fail meanwhile than the flush waits for.
         while sink.stats().logs.failed < failed + 2 * waiting && !flush.is_finished() {
             calls(sink.clone(), 30);
-            let _ = sink.flush(Duration::from_millis(1));
+            let _ = sink.blocking_flush(Duration::from_millis(1));
         }
         assert!(!flush.is_finished(), "{:?}", flush.join());
         receiver.restart();

@@ -20,7 +20,7 @@ fn rejected_records_of_a_partial_success_fail_and_the_others_are_exported() {
         let endpoint = receiver.endpoint();
         let sink = only(Signal::Traces, wire.config(&endpoint));
         calls(sink.clone(), 10);
-        let undelivered = sink.flush(PATIENCE).unwrap_err();
+        let undelivered = sink.blocking_flush(PATIENCE).unwrap_err();
         assert_eq!(
             undelivered.failed(Signal::Traces),
             3,
@@ -52,7 +52,7 @@ fn rejected_log_records_fail() {
         receiver.respond_next(1, partial(1, "too long"));
         let sink = only(Signal::Logs, wire.config(&receiver.endpoint()));
         calls(sink.clone(), 2);
-        let undelivered = sink.flush(PATIENCE).unwrap_err();
+        let undelivered = sink.blocking_flush(PATIENCE).unwrap_err();
         assert_eq!(
             undelivered.failed(Signal::Logs),
             1,
@@ -69,7 +69,7 @@ fn a_partial_success_without_rejected_records_is_a_problem_and_fails_nothing() {
         receiver.respond_next(1, partial(0, "this endpoint moves next week"));
         let sink = only(Signal::Traces, wire.config(&receiver.endpoint()));
         calls(sink.clone(), 2);
-        assert_eq!(sink.flush(PATIENCE), Ok(()), "{wire:?}");
+        assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{wire:?}");
         assert_eq!(sink.stats().traces.exported, 2, "{wire:?}");
         let problem = sink.problem(Signal::Traces).unwrap_or_default();
         assert!(problem.contains("moves next week"), "{wire:?} {problem}");
@@ -84,7 +84,7 @@ fn an_impossible_rejected_count_is_limited_to_the_batch() {
             receiver.respond_next(1, partial(rejected, "nonsense"));
             let sink = only(Signal::Traces, wire.config(&receiver.endpoint()));
             calls(sink.clone(), 2);
-            let _ = sink.flush(PATIENCE);
+            let _ = sink.blocking_flush(PATIENCE);
             let traces = sink.stats().traces;
             assert_eq!(traces.failed, failed, "{wire:?} {rejected}");
             assert_eq!(traces.exported, 2 - failed, "{wire:?} {rejected}");
@@ -100,7 +100,7 @@ fn measurements_whose_data_points_were_rejected_are_not_exported() {
         let sink = only(Signal::Metrics, wire.config(&receiver.endpoint()));
         calls(sink.clone(), 2);
         // It is not known which measurements are in the rejected data points.
-        let undelivered = sink.flush(PATIENCE).unwrap_err();
+        let undelivered = sink.blocking_flush(PATIENCE).unwrap_err();
         assert_eq!(undelivered.failed(Signal::Metrics), 4, "{undelivered}");
         let metrics = sink.stats().metrics;
         assert_eq!((metrics.exported, metrics.failed), (0, 4), "{wire:?}");

@@ -26,7 +26,7 @@ fn a_retry_respects_retry_after_even_during_a_flush() {
         receiver.respond_next(1, MockResponse::StatusWithRetryAfter(status, retry_after));
         let sink = only(Signal::Traces, Wire::Http.config(&receiver.endpoint()));
         calls(sink.clone(), 1);
-        assert_eq!(sink.flush(PATIENCE), Ok(()), "{status}");
+        assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{status}");
         let delays = delays(&receiver);
         assert_eq!(delays.len(), 1, "{status}");
         assert!(delays[0] >= retry_after, "{status}: {delays:?}");
@@ -41,7 +41,7 @@ fn a_retry_of_metrics_respects_retry_after() {
     receiver.respond_next(1, MockResponse::StatusWithRetryAfter(503, retry_after));
     let sink = only(Signal::Metrics, Wire::Http.config(&receiver.endpoint()));
     calls(sink.clone(), 1);
-    assert_eq!(sink.flush(PATIENCE), Ok(()));
+    assert_eq!(sink.blocking_flush(PATIENCE), Ok(()));
     let delays = delays(&receiver);
     assert!(delays[0] >= retry_after, "{delays:?}");
     assert_eq!(sink.stats().metrics.exported, 2);
@@ -86,7 +86,7 @@ fn a_flush_retries_soon_after_long_delays() {
     receiver.respond_next(3, MockResponse::Status(503));
     receiver.respond_with(MockResponse::Accept);
     // Three failures and a success: 22 seconds without the flush.
-    assert_eq!(sink.flush(Duration::from_secs(8)), Ok(()));
+    assert_eq!(sink.blocking_flush(Duration::from_secs(8)), Ok(()));
     assert_eq!(receiver.requests().len(), 10);
 }
 
@@ -97,7 +97,7 @@ fn a_broken_connection_is_retried_without_loss_or_duplicates() {
         receiver.respond_next(2, MockResponse::CloseMidway);
         let sink = only(Signal::Traces, wire.config(&receiver.endpoint()));
         calls(sink.clone(), 5);
-        assert_eq!(sink.flush(PATIENCE), Ok(()), "{wire:?}");
+        assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{wire:?}");
         assert_eq!(receiver.spans().len(), 5, "{wire:?}");
         let traces = sink.stats().traces;
         assert_eq!((traces.exported, traces.failed), (5, 0), "{wire:?}");
@@ -111,14 +111,14 @@ fn the_next_export_of_metrics_includes_those_of_a_failed_one() {
         receiver.respond_next(1, MockResponse::Status(400));
         let sink = only(Signal::Metrics, wire.config(&receiver.endpoint()));
         calls(sink.clone(), 3);
-        let undelivered = sink.flush(PATIENCE).unwrap_err();
+        let undelivered = sink.blocking_flush(PATIENCE).unwrap_err();
         assert_eq!(
             undelivered.failed(Signal::Metrics),
             6,
             "{wire:?} {undelivered}"
         );
         calls(sink.clone(), 2);
-        assert_eq!(sink.flush(PATIENCE), Ok(()), "{wire:?}");
+        assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{wire:?}");
         let durations = receiver.metric("gen_ai.execute_tool.duration").unwrap();
         let histogram = durations.points[0].as_histogram();
         let count = histogram.map(|histogram| histogram.count);
@@ -136,7 +136,7 @@ fn a_retry_over_grpc_respects_retry_info() {
         receiver.respond_next(1, MockResponse::StatusWithRetryAfter(status, retry_after));
         let sink = only(Signal::Traces, Wire::Grpc.config(&receiver.endpoint()));
         calls(sink.clone(), 1);
-        assert_eq!(sink.flush(PATIENCE), Ok(()), "{status}");
+        assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{status}");
         let delays = delays(&receiver);
         assert!(delays[0] >= retry_after, "{status}: {delays:?}");
     }

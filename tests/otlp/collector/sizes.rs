@@ -45,7 +45,7 @@ fn a_batch_that_is_too_large_for_the_receiver_arrives_in_halves() {
     receiver.respond_next(2, MockResponse::Status(413));
     let sink = only(Signal::Traces, Wire::Http.config(&receiver.endpoint()));
     calls(sink.clone(), 12);
-    assert_eq!(sink.flush(PATIENCE), Ok(()));
+    assert_eq!(sink.blocking_flush(PATIENCE), Ok(()));
     assert_counts(sink.stats().traces, 12, 0);
     assert_eq!(receiver.spans().len(), 12);
     // Twelve, six, three, three, six.
@@ -58,7 +58,7 @@ fn a_record_that_is_too_large_for_the_receiver_fails() {
     receiver.respond_with(MockResponse::Status(413));
     let sink = only(Signal::Traces, Wire::Http.config(&receiver.endpoint()));
     calls(sink.clone(), 3);
-    let undelivered = sink.flush(PATIENCE).unwrap_err();
+    let undelivered = sink.blocking_flush(PATIENCE).unwrap_err();
     assert_eq!(undelivered.failed(Signal::Traces), 3, "{undelivered}");
     let problem = undelivered.problem(Signal::Traces).unwrap_or_default();
     assert!(problem.contains("413"), "{undelivered}");
@@ -75,7 +75,7 @@ fn no_request_is_larger_than_the_configured_size() {
         for _ in 0..30 {
             call_with_text(&sink, 10 << 10);
         }
-        assert_eq!(sink.flush(PATIENCE), Ok(()), "{wire:?}");
+        assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{wire:?}");
         assert_counts(sink.stats().traces, 30, 0);
         assert_eq!(receiver.spans().len(), 30, "{wire:?}");
         for request in receiver.requests() {
@@ -97,7 +97,7 @@ fn a_record_that_is_larger_than_the_configured_size_fails_alone() {
         calls(sink.clone(), 5);
         call_with_text(&sink, 2 * MESSAGE);
         calls(sink.clone(), 5);
-        let undelivered = sink.flush(PATIENCE).unwrap_err();
+        let undelivered = sink.blocking_flush(PATIENCE).unwrap_err();
         assert_eq!(undelivered.failed(Signal::Traces), 1, "{undelivered}");
         assert_counts(sink.stats().traces, 10, 1);
         assert_eq!(receiver.spans().len(), 10, "{wire:?}");

@@ -40,7 +40,7 @@ fn retryable_statuses_are_retried_until_the_batch_is_accepted() {
             receiver.respond_next(2, MockResponse::Status(status));
             let sink = only(Signal::Traces, wire.config(&receiver.endpoint()));
             calls(sink.clone(), 3);
-            assert_eq!(sink.flush(PATIENCE), Ok(()), "{wire:?} {status}");
+            assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{wire:?} {status}");
             // Two failures and one success.
             assert_eq!(receiver.requests().len(), 3, "{wire:?} {status}");
             assert_eq!(receiver.spans().len(), 3);
@@ -60,7 +60,7 @@ fn a_rejected_batch_is_sent_once_and_reported_with_endpoint_and_message() {
             let endpoint = receiver.endpoint();
             let sink = only(Signal::Traces, wire.config(&endpoint));
             calls(sink.clone(), 2);
-            let undelivered = sink.flush(PATIENCE).unwrap_err();
+            let undelivered = sink.blocking_flush(PATIENCE).unwrap_err();
             assert_eq!(undelivered.failed(Signal::Traces), 2, "{undelivered}");
             assert_eq!(undelivered.pending(Signal::Traces), 0, "{undelivered}");
             let problem = undelivered.problem(Signal::Traces).unwrap();
@@ -72,7 +72,7 @@ fn a_rejected_batch_is_sent_once_and_reported_with_endpoint_and_message() {
             }
             // It is not sent again, and later records are exported.
             calls(sink.clone(), 1);
-            assert_eq!(sink.flush(PATIENCE), Ok(()), "{wire:?} {status}");
+            assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{wire:?} {status}");
             assert_eq!(receiver.requests().len(), 2, "{wire:?} {status}");
             let traces = sink.stats().traces;
             assert_eq!((traces.accepted, traces.exported, traces.failed), (3, 1, 2));
@@ -89,7 +89,7 @@ fn a_rejected_batch_is_reported_even_if_a_later_one_is_accepted() {
         let config = wire.config(&receiver.endpoint()).batch_size(1);
         let sink = only(Signal::Traces, config);
         calls(sink.clone(), 3);
-        let undelivered = sink.shutdown(PATIENCE).unwrap_err();
+        let undelivered = sink.blocking_shutdown(PATIENCE).unwrap_err();
         assert_eq!(
             undelivered.failed(Signal::Traces),
             1,
@@ -112,7 +112,7 @@ fn a_redirect_is_not_followed_and_rejects_the_batch() {
         receiver.respond_next(1, MockResponse::Redirect(there));
         let sink = only(Signal::Traces, wire.config(&receiver.endpoint()));
         calls(sink.clone(), 1);
-        let undelivered = sink.flush(PATIENCE).unwrap_err();
+        let undelivered = sink.blocking_flush(PATIENCE).unwrap_err();
         assert_eq!(
             undelivered.failed(Signal::Traces),
             1,
@@ -138,7 +138,7 @@ fn a_rejection_of_one_signal_does_not_affect_the_others() {
             .signal_endpoint(Signal::Logs, &(bad.endpoint() + path));
         let sink = codex_telemetry::OtlpSink::start(config.build().unwrap());
         calls(sink.clone(), 4);
-        let undelivered = sink.flush(PATIENCE).unwrap_err();
+        let undelivered = sink.blocking_flush(PATIENCE).unwrap_err();
         let failed = Signal::ALL.map(|signal| undelivered.failed(signal));
         assert_eq!(
             Signal::ALL.map(|signal| undelivered.pending(signal)),
@@ -163,7 +163,7 @@ fn a_working_collector_receives_everything() {
         let config = wire.config(&receiver.endpoint());
         let sink = codex_telemetry::OtlpSink::start(config.build().unwrap());
         calls(sink.clone(), 50);
-        assert_eq!(sink.shutdown(PATIENCE), Ok(()), "{wire:?}");
+        assert_eq!(sink.blocking_shutdown(PATIENCE), Ok(()), "{wire:?}");
         assert_all_exported(&sink, 50);
         assert_eq!(receiver.spans().len(), 50);
         assert_eq!(receiver.logs().len(), 100);
@@ -177,7 +177,7 @@ fn a_retry_after_that_is_a_date_is_waited_for() {
     receiver.respond_next(1, MockResponse::StatusWithRetryDate(503, retry_after));
     let sink = only(Signal::Traces, Wire::Http.config(&receiver.endpoint()));
     calls(sink.clone(), 1);
-    assert_eq!(sink.flush(PATIENCE), Ok(()));
+    assert_eq!(sink.blocking_flush(PATIENCE), Ok(()));
     let requests = receiver.requests();
     let delay = requests[1].received_at - requests[0].received_at;
     assert!(delay >= retry_after, "{delay:?}");
@@ -199,7 +199,7 @@ fn a_receiver_without_a_signal_is_reported_with_the_remedy() {
                 receiver.respond_with(MockResponse::Status(status));
                 let sink = only(signal, wire.config(&receiver.endpoint()));
                 calls(sink.clone(), 1);
-                let undelivered = sink.flush(PATIENCE).unwrap_err();
+                let undelivered = sink.blocking_flush(PATIENCE).unwrap_err();
                 let problem = undelivered.problem(signal).unwrap();
                 let cause = format!("if the receiver does not take {signal}");
                 assert!(problem.contains(&cause), "{wire:?} {status}: {problem}");
@@ -220,7 +220,7 @@ fn a_request_above_the_limit_is_not_sent() {
             let config = config.message_bytes(1024);
             let sink = only(Signal::Traces, config.gzip(gzip));
             calls(sink.clone(), 1);
-            let undelivered = sink.flush(PATIENCE).unwrap_err();
+            let undelivered = sink.blocking_flush(PATIENCE).unwrap_err();
             assert_eq!(undelivered.failed(Signal::Traces), 1, "{wire:?}");
             let problem = undelivered.problem(Signal::Traces).unwrap();
             assert!(problem.contains("the limit is 1024"), "{wire:?} {problem}");

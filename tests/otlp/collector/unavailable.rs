@@ -21,7 +21,7 @@ fn a_closed_port_is_reported_with_the_pending_records() {
         let endpoint = closed_port();
         let sink = OtlpSink::start(wire.config(&endpoint).build().unwrap());
         calls(sink.clone(), 10);
-        let undelivered = sink.flush(SOON).unwrap_err();
+        let undelivered = sink.blocking_flush(SOON).unwrap_err();
         for (signal, pending) in [
             (Signal::Traces, 10),
             (Signal::Metrics, 20),
@@ -39,7 +39,7 @@ fn a_closed_port_is_reported_with_the_pending_records() {
             assert!(why.contains("connection refused"), "{wire:?} {undelivered}");
             assert_eq!(sink.stats().of(signal).pending, pending);
         }
-        let undelivered = sink.shutdown(SOON).unwrap_err();
+        let undelivered = sink.blocking_shutdown(SOON).unwrap_err();
         assert_eq!(
             undelivered.pending(Signal::Logs),
             20,
@@ -58,12 +58,12 @@ fn a_collector_that_starts_late_receives_earlier_records() {
         receiver.stop();
         let sink = start(wire, &receiver);
         calls(sink.clone(), 20);
-        sink.flush(SOON).unwrap_err();
+        sink.blocking_flush(SOON).unwrap_err();
         receiver.restart();
         // Without a flush: the pipelines retry.
         receiver.wait_for_spans(20);
         receiver.wait_for_logs(40);
-        assert_eq!(sink.flush(PATIENCE), Ok(()), "{wire:?}");
+        assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{wire:?}");
         assert_all_exported(&sink, 20);
         let spans = receiver.spans();
         assert_eq!(spans.len(), 20, "{wire:?}: nothing is sent twice");
@@ -77,13 +77,13 @@ fn a_collector_that_restarts_receives_each_record_once() {
         let sink = start(wire, &receiver);
         for round in 1..=3 {
             calls(sink.clone(), 5);
-            assert_eq!(sink.flush(PATIENCE), Ok(()), "{wire:?} {round}");
+            assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{wire:?} {round}");
             receiver.stop();
             calls(sink.clone(), 5);
-            sink.flush(SOON).unwrap_err();
+            sink.blocking_flush(SOON).unwrap_err();
             receiver.restart();
         }
-        assert_eq!(sink.shutdown(PATIENCE), Ok(()), "{wire:?}");
+        assert_eq!(sink.blocking_shutdown(PATIENCE), Ok(()), "{wire:?}");
         assert_all_exported(&sink, 30);
         let mut ids: Vec<_> = receiver.spans().into_iter().map(|s| s.span_id).collect();
         ids.sort();
@@ -99,7 +99,7 @@ fn a_waiting_flush_returns_when_the_collector_restarts() {
     let sink = start(Wire::Http, &receiver);
     calls(sink.clone(), 1);
     std::thread::scope(|scope| {
-        let flush = scope.spawn(|| sink.flush(PATIENCE));
+        let flush = scope.spawn(|| sink.blocking_flush(PATIENCE));
         while sink.problem(Signal::Traces).is_none() {
             std::thread::yield_now();
         }
@@ -114,7 +114,7 @@ fn an_unknown_host_is_reported() {
         let endpoint = "http://no-such-host.invalid:4318";
         let sink = only(Signal::Traces, wire.config(endpoint));
         calls(sink.clone(), 1);
-        let undelivered = sink.shutdown(Duration::from_secs(3)).unwrap_err();
+        let undelivered = sink.blocking_shutdown(Duration::from_secs(3)).unwrap_err();
         assert_eq!(undelivered.pending(Signal::Traces), 1, "{undelivered}");
         let problem = undelivered.problem(Signal::Traces).unwrap_or_default();
         assert!(

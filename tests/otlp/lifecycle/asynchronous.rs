@@ -41,10 +41,10 @@ fn an_async_flush_and_an_async_shutdown_do_not_block_any_executor() {
     for run in executors {
         let gate = Gate::closed();
         let sink = waiting(&gate);
-        run(pin!(deliver(gate, sink.flush_async(PATIENCE))));
+        run(pin!(deliver(gate, sink.flush(PATIENCE))));
         let gate = Gate::closed();
         let sink = waiting(&gate);
-        run(pin!(deliver(gate, sink.shutdown_async(PATIENCE))));
+        run(pin!(deliver(gate, sink.shutdown(PATIENCE))));
         assert_eq!(sink.stats().traces.exported, 1);
     }
 }
@@ -54,13 +54,13 @@ fn an_async_shutdown_goes_on_when_its_future_is_dropped() {
     let gate = Gate::closed();
     let sink = waiting(&gate);
     {
-        let mut shutdown = pin!(sink.shutdown_async(PATIENCE));
+        let mut shutdown = pin!(sink.shutdown(PATIENCE));
         let mut context = Context::from_waker(Waker::noop());
         assert!(shutdown.as_mut().poll(&mut context).is_pending());
         gate.wait_for_export();
     }
     gate.open();
-    assert_eq!(block_on(sink.shutdown_async(PATIENCE)), Ok(()));
+    assert_eq!(block_on(sink.shutdown(PATIENCE)), Ok(()));
     assert_eq!(sink.stats().traces.exported, 1);
 }
 
@@ -68,7 +68,7 @@ fn an_async_shutdown_goes_on_when_its_future_is_dropped() {
 fn an_async_flush_reports_what_is_pending_at_its_deadline() {
     let gate = Gate::closed();
     let sink = waiting(&gate);
-    let flush = sink.flush_async(std::time::Duration::from_millis(100));
+    let flush = sink.flush(std::time::Duration::from_millis(100));
     let undelivered = block_on(flush).unwrap_err();
     assert_eq!(undelivered.pending(Signal::Traces), 1, "{undelivered}");
     gate.open();

@@ -126,7 +126,8 @@ fn a_drop_after_a_shutdown_does_not_wait() {
     receiver.respond_with(MockResponse::Hang);
     let sink = start(&receiver, Wire::Http);
     calls(sink.clone(), 1);
-    sink.shutdown(Duration::from_millis(50)).unwrap_err();
+    sink.blocking_shutdown(Duration::from_millis(50))
+        .unwrap_err();
     let (dropped, is_dropped) = mpsc::channel();
     thread::spawn(move || {
         drop(sink);
@@ -141,6 +142,6 @@ fn dropping_one_clone_does_not_shut_down() {
     let sink = start(&receiver, Wire::Http);
     drop(sink.clone());
     calls(sink.clone(), 1);
-    assert_eq!(sink.flush(PATIENCE), Ok(()));
+    assert_eq!(sink.blocking_flush(PATIENCE), Ok(()));
     assert_eq!(receiver.spans().len(), 1);
 }

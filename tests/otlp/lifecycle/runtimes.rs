@@ -51,10 +51,10 @@ fn a_sink_works_in_any_tokio_runtime() {
                 call(sink.clone()).await;
                 tokio::spawn(call(sink.clone())).await.unwrap();
                 // Blocks the thread of the runtime, and does not need the runtime.
-                assert_eq!(sink.flush(PATIENCE), Ok(()), "{wire:?}");
+                assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{wire:?}");
                 assert_eq!(receiver.spans().len(), 2);
                 call(sink.clone()).await;
-                assert_eq!(sink.shutdown(PATIENCE), Ok(()), "{wire:?}");
+                assert_eq!(sink.blocking_shutdown(PATIENCE), Ok(()), "{wire:?}");
                 assert_all_exported(&sink, 3);
             });
         }
@@ -68,12 +68,12 @@ fn a_flush_may_run_on_a_blocking_thread_of_any_runtime() {
             let (_receiver, sink) = start(Wire::Http);
             call(sink.clone()).await;
             let flushing = sink.clone();
-            let flush = tokio::task::spawn_blocking(move || flushing.flush(PATIENCE));
+            let flush = tokio::task::spawn_blocking(move || flushing.blocking_flush(PATIENCE));
             // The runtime runs other calls meanwhile.
             call(sink.clone()).await;
             assert_eq!(flush.await.unwrap(), Ok(()));
             let ending = sink.clone();
-            let end = tokio::task::spawn_blocking(move || ending.shutdown(PATIENCE));
+            let end = tokio::task::spawn_blocking(move || ending.blocking_shutdown(PATIENCE));
             assert_eq!(end.await.unwrap(), Ok(()));
             assert_all_exported(&sink, 2);
         });
@@ -86,9 +86,9 @@ fn a_sink_works_with_other_executors() {
         let (receiver, sink) = start(wire);
         block_on(call(sink.clone()));
         tokio_test::block_on(call(sink.clone()));
-        assert_eq!(block_on(async { sink.flush(PATIENCE) }), Ok(()));
+        assert_eq!(block_on(async { sink.blocking_flush(PATIENCE) }), Ok(()));
         assert_eq!(receiver.spans().len(), 2);
-        assert_eq!(sink.shutdown(PATIENCE), Ok(()));
+        assert_eq!(sink.blocking_shutdown(PATIENCE), Ok(()));
         assert_all_exported(&sink, 2);
     }
 }
@@ -102,7 +102,7 @@ fn a_sink_works_without_an_executor() {
                 scope.spawn(|| calls(sink.clone(), 25));
             }
         });
-        assert_eq!(sink.shutdown(PATIENCE), Ok(()), "{wire:?}");
+        assert_eq!(sink.blocking_shutdown(PATIENCE), Ok(()), "{wire:?}");
         assert_all_exported(&sink, 100);
     }
 }
@@ -115,7 +115,7 @@ fn a_sink_outlives_the_runtime_that_it_was_started_in() {
         runtime.block_on(call(sink.clone()));
         drop(runtime);
         calls(sink.clone(), 1);
-        assert_eq!(sink.shutdown(PATIENCE), Ok(()), "{wire:?}");
+        assert_eq!(sink.blocking_shutdown(PATIENCE), Ok(()), "{wire:?}");
         assert_eq!(receiver.spans().len(), 2);
     }
 }
@@ -124,6 +124,6 @@ fn a_sink_outlives_the_runtime_that_it_was_started_in() {
 async fn a_paused_clock_of_the_application_does_not_stop_the_export() {
     let (receiver, sink) = start(Wire::Http);
     call(sink.clone()).await;
-    assert_eq!(sink.shutdown(PATIENCE), Ok(()));
+    assert_eq!(sink.blocking_shutdown(PATIENCE), Ok(()));
     assert_eq!(receiver.spans().len(), 1);
 }

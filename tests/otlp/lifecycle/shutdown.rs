@@ -34,9 +34,9 @@ fn a_second_shutdown_returns_the_result_of_the_first() {
         .span_exporter(Gated::waiting(&gate))
         .start();
     calls(sink.clone(), 10);
-    let first = sink.shutdown(SOON).unwrap_err();
+    let first = sink.blocking_shutdown(SOON).unwrap_err();
     assert_eq!(first.pending(Signal::Traces), 10, "{first}");
-    assert_eq!(sink.shutdown(PATIENCE), Err(first));
+    assert_eq!(sink.blocking_shutdown(PATIENCE), Err(first));
 }
 
 #[test]
@@ -47,12 +47,12 @@ fn a_shutdown_during_another_one_waits_for_its_result() {
         .start();
     calls(sink.clone(), 10);
     thread::scope(|scope| {
-        let first = scope.spawn(|| sink.shutdown(PATIENCE));
+        let first = scope.spawn(|| sink.blocking_shutdown(PATIENCE));
         gate.wait_for_export();
-        let undelivered = sink.shutdown(Duration::ZERO).unwrap_err();
+        let undelivered = sink.blocking_shutdown(Duration::ZERO).unwrap_err();
         assert_eq!(undelivered.pending(Signal::Traces), 10, "{undelivered}");
         gate.open();
-        assert_eq!(sink.shutdown(PATIENCE), Ok(()));
+        assert_eq!(sink.blocking_shutdown(PATIENCE), Ok(()));
         assert_eq!(first.join().unwrap(), Ok(()));
     });
     assert_eq!(sink.stats().traces.exported, 10);
@@ -102,7 +102,7 @@ fn a_shutdown_does_not_wait_for_an_exporter_whose_drop_is_slow() {
         .start();
     calls(sink.clone(), 1);
     let asked = Instant::now();
-    assert_eq!(sink.shutdown(Duration::from_secs(1)), Ok(()));
+    assert_eq!(sink.blocking_shutdown(Duration::from_secs(1)), Ok(()));
     assert!(asked.elapsed() < SLACK, "{:?}", asked.elapsed());
     finish.send(()).unwrap();
 }
@@ -116,7 +116,7 @@ fn a_shutdown_does_not_wait_for_an_exporter_whose_shutdown_is_slow() {
         .start();
     calls(sink.clone(), 3);
     let asked = Instant::now();
-    let undelivered = sink.shutdown(Duration::from_secs(1)).unwrap_err();
+    let undelivered = sink.blocking_shutdown(Duration::from_secs(1)).unwrap_err();
     assert!(asked.elapsed() < SLACK, "{:?}", asked.elapsed());
     // Its records were exported, but it may have kept them.
     let text = undelivered.to_string();
@@ -192,8 +192,8 @@ fn custom_exporters_are_shut_down_once_after_the_last_export() {
         if is_dropped {
             drop(sink);
         } else {
-            assert_eq!(sink.shutdown(PATIENCE), Ok(()));
-            assert_eq!(sink.shutdown(PATIENCE), Ok(()));
+            assert_eq!(sink.blocking_shutdown(PATIENCE), Ok(()));
+            assert_eq!(sink.blocking_shutdown(PATIENCE), Ok(()));
         }
         for exporter in [spans, logs, metrics] {
             assert_eq!(exporter.all(), ["export", "shutdown"], "{is_dropped}");

@@ -93,7 +93,7 @@ pub(crate) fn assert_all_exported(sink: &OtlpSink, calls: u64) {
 
 /// Shuts a sink down, and returns the number of pending records. Ignores failed ones.
 pub(crate) fn pending_at_shutdown(sink: &OtlpSink, signal: Signal) -> u64 {
-    match sink.shutdown(PATIENCE) {
+    match sink.blocking_shutdown(PATIENCE) {
         Ok(()) => 0,
         Err(undelivered) => undelivered.pending(signal),
     }

@@ -118,7 +118,7 @@ fn a_custom_exporter_of_spans_gets_the_content() {
     };
     let call = calls.run(Operation::Turn, "x", CallContext::new(), work);
     call.unwrap();
-    sink.shutdown(PATIENCE).unwrap();
+    sink.blocking_shutdown(PATIENCE).unwrap();
     assert!(format!("{:?}", recorder.spans()).contains(SECRET));
 }
 

@@ -104,7 +104,7 @@ fn custom_exporters_receive_everything_without_a_connection() {
         .metric_exporter(metrics.clone())
         .start();
     Calls::new(sink.clone()).ok(Operation::Tool, "ls", 250);
-    sink.shutdown(PATIENCE).unwrap();
+    sink.blocking_shutdown(PATIENCE).unwrap();
     let service = "Some(String(Owned(\"release-bot\")))";
     assert_eq!(spans.all(), [service, "execute_tool ls"]);
     let names = ["start", "stop"];
@@ -122,7 +122,7 @@ fn a_custom_exporter_replaces_one_signal_only() {
         .span_exporter(spans.clone())
         .start();
     Calls::new(sink.clone()).ok(Operation::Tool, "ls", 250);
-    sink.shutdown(PATIENCE).unwrap();
+    sink.blocking_shutdown(PATIENCE).unwrap();
     assert_eq!(spans.all().len(), 2);
     assert_eq!(receiver.spans(), []);
     assert_eq!(receiver.logs().len(), 2);
@@ -136,7 +136,7 @@ fn a_failing_custom_exporter_fails_its_signal_only() {
         .start();
     let calls = Calls::new(sink.clone());
     calls.ok(Operation::Tool, "ls", 250);
-    let undelivered = sink.flush(PATIENCE).unwrap_err();
+    let undelivered = sink.blocking_flush(PATIENCE).unwrap_err();
     assert_eq!(undelivered.failed(Signal::Traces), 1);
     let problem = undelivered.problem(Signal::Traces).unwrap();
     assert!(problem.contains("out of paper"), "{problem}");

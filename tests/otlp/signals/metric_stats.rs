@@ -82,7 +82,7 @@ fn exports_are_metrics_by_exporter_and_error() {
     let rig = Rig::new();
     rig.receiver.respond_with(MockResponse::Status(400));
     rig.calls.ok(Operation::Tool, "ls", 1);
-    rig.sink.flush(PATIENCE).unwrap_err();
+    rig.sink.blocking_flush(PATIENCE).unwrap_err();
     rig.receiver.respond_with(MockResponse::Accept);
     for _ in 0..2 {
         rig.calls.ok(Operation::Tool, "ls", 1);
@@ -124,7 +124,7 @@ fn the_duration_of_exports_is_a_histogram_by_exporter_and_error() {
     let rig = Rig::new();
     rig.receiver.respond_with(MockResponse::Status(400));
     rig.calls.ok(Operation::Tool, "ls", 1);
-    rig.sink.flush(PATIENCE).unwrap_err();
+    rig.sink.blocking_flush(PATIENCE).unwrap_err();
     rig.receiver.respond_with(MockResponse::Accept);
     for _ in 0..2 {
         rig.calls.ok(Operation::Tool, "ls", 1);
@@ -163,10 +163,10 @@ fn rejected_data_points_do_not_count_as_exported() {
     receiver.respond_next(1, rejection);
     calls.ok(Operation::Tool, "ls", 1);
     // Whether it is an error is another question.
-    let _ = sink.flush(PATIENCE);
+    let _ = sink.blocking_flush(PATIENCE);
     let accepted: usize = receiver.metrics().iter().map(|m| m.points.len()).sum();
     calls.ok(Operation::Tool, "ls", 1);
-    let _ = sink.flush(PATIENCE);
+    let _ = sink.blocking_flush(PATIENCE);
     let metric = receiver.wait_for_metric("otel.sdk.exporter.metric_data_point.exported");
     assert_eq!(failure(&metric, "rejected").as_int(), Some(2));
     let accepted = i64::try_from(accepted).unwrap();
@@ -187,7 +187,7 @@ fn records_whose_export_hangs_are_in_flight() {
         let inflight = receiver.metric("otel.sdk.exporter.span.inflight");
         inflight.is_some_and(|metric| metric.points[0].as_int() == Some(1))
     });
-    assert!(sink.shutdown(Duration::ZERO).is_err());
+    assert!(sink.blocking_shutdown(Duration::ZERO).is_err());
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn records_stay_in_flight_while_their_export_is_retried() {
     Calls::new(sink.clone()).ok(Operation::Tool, "ls", 1);
     refusing.wait_for_requests(3);
     refusing.respond_with(MockResponse::Accept);
-    sink.shutdown(PATIENCE).unwrap();
+    sink.blocking_shutdown(PATIENCE).unwrap();
     let values = |name: &str| {
         let metrics = receiver.metrics().into_iter();
         let metrics = metrics.filter(|metric| metric.name == name);
@@ -226,7 +226,7 @@ fn a_custom_exporter_has_no_server() {
         .span_exporter(Recorder::default())
         .start();
     Calls::new(sink.clone()).ok(Operation::Tool, "ls", 1);
-    sink.shutdown(PATIENCE).unwrap();
+    sink.blocking_shutdown(PATIENCE).unwrap();
     let metric = receiver.wait_for_metric("otel.sdk.exporter.span.exported");
     let labels = &success(&metric).attributes;
     assert_eq!(*labels, component("custom_span_exporter"));

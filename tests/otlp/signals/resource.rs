@@ -24,7 +24,7 @@ fn export(receiver: &Receiver, config: OtlpConfig) -> Vec<Origin> {
     );
     let sink = OtlpSink::start(config);
     Calls::new(sink.clone()).ok(Operation::Tool, "ls", 1);
-    sink.shutdown(PATIENCE).unwrap();
+    sink.blocking_shutdown(PATIENCE).unwrap();
     let spans = receiver.spans().into_iter().skip(spans).map(|it| it.origin);
     let logs = receiver.logs().into_iter().skip(logs).map(|it| it.origin);
     let metrics = receiver.metrics().into_iter().skip(metrics);
@@ -111,7 +111,7 @@ fn the_probe_of_a_sink_has_the_resource_of_the_sink() {
     let sink = OtlpSink::start(config(&receiver).build().unwrap());
     sink.probe(PATIENCE).unwrap();
     Calls::new(sink.clone()).ok(Operation::Tool, "ls", 1);
-    sink.shutdown(PATIENCE).unwrap();
+    sink.blocking_shutdown(PATIENCE).unwrap();
     let spans = receiver.spans();
     assert_eq!(spans.len(), 2);
     assert_eq!(spans[0].origin.resource, spans[1].origin.resource);

@@ -126,7 +126,7 @@ fn the_sink_uses_the_sampler_of_the_environment() {
     let calls = Calls::new(sink.clone());
     traceparents(&calls, CallContext::new());
     traceparents(&calls, parent("01"));
-    sink.shutdown(PATIENCE).unwrap();
+    sink.blocking_shutdown(PATIENCE).unwrap();
     assert_eq!(receiver.spans().len(), 2);
     assert_eq!(receiver.logs().len(), 8);
 }
@@ -147,7 +147,7 @@ fn the_sampler_applies_to_all_sinks_of_a_fan_out() {
 #[test]
 fn a_sink_that_was_shut_down_does_not_sample() {
     let rig = rig(Sampler::AlwaysOff);
-    rig.sink.shutdown(PATIENCE).unwrap();
+    rig.sink.blocking_shutdown(PATIENCE).unwrap();
     let both = FanOut::new().with(MemorySink::new()).with(rig.sink.clone());
     for traceparent in traceparents(&Calls::new(both), CallContext::new()) {
         assert!(is_sampled(&traceparent), "{traceparent}");

@@ -148,7 +148,7 @@ impl Rig {
     /// Flushes the sink, and returns the receiver.
     #[track_caller]
     pub(crate) fn flush(&self) -> &Receiver {
-        self.sink.flush(PATIENCE).unwrap();
+        self.sink.blocking_flush(PATIENCE).unwrap();
         &self.receiver
     }
 }

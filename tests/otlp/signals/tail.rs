@@ -166,7 +166,7 @@ fn a_shutdown_decides_on_what_a_trace_has() {
         rig.calls
             .run(Operation::Tool, "x", context.child(), |_| Err("no"))
             .unwrap_err();
-        rig.sink.shutdown(PATIENCE).unwrap();
+        rig.sink.blocking_shutdown(PATIENCE).unwrap();
         Ok(())
     };
     rig.calls

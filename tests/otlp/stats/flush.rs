@@ -17,10 +17,10 @@ use crate::{
 fn a_flush_without_records_succeeds_without_a_collector() {
     for endpoint in [Wire::Http.receiver().endpoint(), closed_port()] {
         let sink = OtlpSink::start(Wire::Http.config(&endpoint).build().unwrap());
-        assert_eq!(sink.flush(Duration::ZERO).err(), None);
+        assert_eq!(sink.blocking_flush(Duration::ZERO).err(), None);
         let start = Instant::now();
-        assert_eq!(sink.flush(Duration::from_secs(3600)), Ok(()));
-        assert_eq!(sink.shutdown(Duration::from_secs(3600)), Ok(()));
+        assert_eq!(sink.blocking_flush(Duration::from_secs(3600)), Ok(()));
+        assert_eq!(sink.blocking_shutdown(Duration::from_secs(3600)), Ok(()));
         assert!(start.elapsed() < PATIENCE);
     }
 }
@@ -30,9 +30,9 @@ fn any_duration_is_a_deadline() {
     let receiver = Wire::Http.receiver();
     let sink = OtlpSink::start(Wire::Http.config(&receiver.endpoint()).build().unwrap());
     calls(sink.clone(), 1);
-    assert_eq!(sink.flush(Duration::MAX), Ok(()));
+    assert_eq!(sink.blocking_flush(Duration::MAX), Ok(()));
     calls(sink.clone(), 1);
-    assert_eq!(sink.shutdown(Duration::MAX), Ok(()));
+    assert_eq!(sink.blocking_shutdown(Duration::MAX), Ok(()));
     assert_all_exported(&sink, 2);
 }
 
@@ -45,7 +45,7 @@ fn many_threads_may_flush_at_once() {
             scope.spawn(|| {
                 for _ in 0..20 {
                     calls(sink.clone(), 5);
-                    assert_eq!(sink.flush(PATIENCE), Ok(()));
+                    assert_eq!(sink.blocking_flush(PATIENCE), Ok(()));
                 }
             });
         }
@@ -70,7 +70,7 @@ fn a_flush_waits_for_earlier_records_and_not_for_later_ones() {
         });
         for _ in 0..20 {
             let before = sink.stats().traces.accepted;
-            let undelivered = sink.flush(PATIENCE);
+            let undelivered = sink.blocking_flush(PATIENCE);
             let after = sink.stats().traces;
             stop.store(undelivered.is_err(), Relaxed);
             assert_eq!(undelivered, Ok(()));
@@ -78,7 +78,7 @@ fn a_flush_waits_for_earlier_records_and_not_for_later_ones() {
         }
         stop.store(true, Relaxed);
     });
-    assert_eq!(sink.shutdown(PATIENCE), Ok(()));
+    assert_eq!(sink.blocking_shutdown(PATIENCE), Ok(()));
 }
 
 #[test]
@@ -89,9 +89,11 @@ fn a_flush_reports_its_records_when_the_sink_is_shut_down_meanwhile() {
         .start();
     calls(sink.clone(), 4);
     thread::scope(|scope| {
-        let flush = scope.spawn(|| sink.flush(PATIENCE));
+        let flush = scope.spawn(|| sink.blocking_flush(PATIENCE));
         gate.wait_for_export();
-        let undelivered = sink.shutdown(Duration::from_millis(100)).unwrap_err();
+        let undelivered = sink
+            .blocking_shutdown(Duration::from_millis(100))
+            .unwrap_err();
         assert_eq!(undelivered.pending(Signal::Traces), 4, "{undelivered}");
         let undelivered = flush.join().unwrap().unwrap_err();
         let undelivered = undelivered.failed(Signal::Traces) + undelivered.pending(Signal::Traces);
@@ -112,8 +114,8 @@ fn two_sinks_in_one_process_are_independent() {
             .with(two.clone()),
         3,
     );
-    assert_eq!(one.shutdown(PATIENCE), Ok(()));
-    let undelivered = two.flush(PATIENCE).unwrap_err();
+    assert_eq!(one.blocking_shutdown(PATIENCE), Ok(()));
+    let undelivered = two.blocking_flush(PATIENCE).unwrap_err();
     assert_eq!(
         Signal::ALL.map(|signal| undelivered.failed(signal)),
         [3, 6, 6]
@@ -150,12 +152,12 @@ fn the_error_of_a_custom_exporter_is_reported() {
         "the endpoint of the configuration is not used"
     );
     calls(sink.clone(), 2);
-    let undelivered = sink.flush(PATIENCE).unwrap_err();
+    let undelivered = sink.blocking_flush(PATIENCE).unwrap_err();
     assert_eq!(undelivered.failed(Signal::Traces), 2);
     let problem = undelivered.problem(Signal::Traces).unwrap_or_default();
     assert!(problem.contains("the disk is full"), "{undelivered}");
     let good = spans_only(|config| config).span_exporter(Recorder::default());
-    assert_eq!(good.start().shutdown(PATIENCE), Ok(()));
+    assert_eq!(good.start().blocking_shutdown(PATIENCE), Ok(()));
 }
 
 #[test]
@@ -168,12 +170,12 @@ fn a_shutdown_reports_earlier_failures_that_no_flush_reported() {
         let sink = OtlpSink::start(config);
         calls(sink.clone(), 5);
         if flushed {
-            let undelivered = sink.flush(PATIENCE).unwrap_err();
+            let undelivered = sink.blocking_flush(PATIENCE).unwrap_err();
             assert_eq!(undelivered.failed(Signal::Traces), 5, "{undelivered}");
         } else {
             receiver.wait_for_requests(1);
         }
-        let last = sink.shutdown(PATIENCE);
+        let last = sink.blocking_shutdown(PATIENCE);
         let failed = last.map_or_else(|undelivered| undelivered.failed(Signal::Traces), |()| 0);
         assert_eq!(failed, if flushed { 0 } else { 5 });
     }
@@ -189,7 +191,7 @@ fn two_flushes_at_once_do_not_hide_later_failures() {
     thread::scope(|scope| {
         let flushes = [(); 8].map(|()| {
             calls(sink.clone(), 1);
-            scope.spawn(|| sink.flush(PATIENCE))
+            scope.spawn(|| sink.blocking_flush(PATIENCE))
         });
         for flush in flushes {
             // Those that wait for a span at once all report it, and none reports a later one.
@@ -204,6 +206,6 @@ fn two_flushes_at_once_do_not_hide_later_failures() {
     while sink.stats().traces.failed < before + 10 {
         thread::yield_now();
     }
-    let undelivered = sink.shutdown(PATIENCE).unwrap_err();
+    let undelivered = sink.blocking_shutdown(PATIENCE).unwrap_err();
     assert_eq!(undelivered.failed(Signal::Traces), 10, "{undelivered}");
 }

@@ -27,9 +27,9 @@ fn the_exported_counters_match_the_stats() {
         .queue_capacity(1000);
     let sink = OtlpSink::start(config.build().unwrap());
     calls(sink.clone(), 5);
-    let _ = sink.flush(PATIENCE);
+    let _ = sink.blocking_flush(PATIENCE);
     calls(sink.clone(), 1);
-    let _ = sink.flush(PATIENCE);
+    let _ = sink.blocking_flush(PATIENCE);
     let count = |metric: &str, has_error| count(&receiver, metric, has_error).unwrap_or(-1);
     let spans = "otel.sdk.exporter.span.exported";
     assert!(count(spans, false) >= 5);
@@ -54,7 +54,7 @@ fn dropped_events_are_exported_as_a_metric() {
     while sink.stats().logs.dropped == 0 {
         emit(&sink, 100);
     }
-    let _ = sink.flush(PATIENCE);
+    let _ = sink.blocking_flush(PATIENCE);
     let metric = receiver.wait_for_metric("otel.sdk.processor.log.processed");
     let point = metric.point(&[("error.type", "queue_full".into())]);
     let logs = sink.stats().logs;
@@ -82,7 +82,7 @@ fn the_last_export_of_metrics_has_the_final_counters() {
     let receiver = Receiver::http();
     let sink = OtlpSink::start(Wire::Http.config(&receiver.endpoint()).build().unwrap());
     calls(sink.clone(), 5);
-    assert_eq!(sink.shutdown(PATIENCE), Ok(()));
+    assert_eq!(sink.blocking_shutdown(PATIENCE), Ok(()));
     for (kind, exported) in [("span", 5), ("log", 10)] {
         let metric = format!("otel.sdk.exporter.{kind}.exported");
         let found = count(&receiver, &metric, false);
@@ -96,8 +96,8 @@ fn the_last_export_of_metrics_has_the_final_counters_after_a_flush_too() {
         let receiver = Receiver::http();
         let sink = OtlpSink::start(Wire::Http.config(&receiver.endpoint()).build().unwrap());
         calls(sink.clone(), 5);
-        assert_eq!(sink.flush(PATIENCE), Ok(()));
-        assert_eq!(sink.shutdown(PATIENCE), Ok(()));
+        assert_eq!(sink.blocking_flush(PATIENCE), Ok(()));
+        assert_eq!(sink.blocking_shutdown(PATIENCE), Ok(()));
         for (kind, exported) in [("span", 5), ("log", 10)] {
             let metric = format!("otel.sdk.exporter.{kind}.exported");
             assert_eq!(count(&receiver, &metric, false), Some(exported), "{kind}");

@@ -50,7 +50,7 @@ fn a_panicking_exporter_fails_its_batch_and_gets_the_next_one() {
             .span_exporter(exporter.clone())
             .start();
         calls(sink.clone(), 3);
-        let undelivered = sink.flush(PATIENCE).unwrap_err();
+        let undelivered = sink.blocking_flush(PATIENCE).unwrap_err();
         assert_eq!(undelivered.failed(Signal::Traces), 3, "{undelivered}");
         let problem = undelivered.problem(Signal::Traces).unwrap_or_default();
         assert!(problem.contains("panic"), "{undelivered}");
@@ -60,7 +60,7 @@ fn a_panicking_exporter_fails_its_batch_and_gets_the_next_one() {
         );
         exporter.is_broken.store(false, Relaxed);
         calls(sink.clone(), 2);
-        assert_eq!(sink.shutdown(PATIENCE), Ok(()));
+        assert_eq!(sink.blocking_shutdown(PATIENCE), Ok(()));
         let traces = sink.stats().traces;
         assert_eq!((traces.exported, traces.failed), (2, 3));
         assert_eq!(exporter.recorder.spans().len(), 2);
@@ -89,7 +89,7 @@ fn a_panicked_export_thread_is_reported_and_its_records_fail() {
     calls(sink.clone(), 2);
     // The events may come before or after the end of the thread.
     for _ in 0..2 {
-        let undelivered = sink.flush(PATIENCE);
+        let undelivered = sink.blocking_flush(PATIENCE);
         let traces = sink.stats().traces;
         assert_eq!(traces.exported, 0);
         assert_eq!(traces.pending, 0, "{traces:?} {undelivered:?}");
@@ -99,5 +99,5 @@ fn a_panicked_export_thread_is_reported_and_its_records_fail() {
     let traces = sink.stats().traces;
     assert_eq!(traces.pending, 0, "{traces:?}");
     assert!(sink.problem(Signal::Traces).is_some());
-    let _ = sink.shutdown(Duration::from_secs(1));
+    let _ = sink.blocking_shutdown(Duration::from_secs(1));
 }

@@ -32,7 +32,7 @@ fn a_full_queue_drops_and_counts_events_without_blocking() {
     assert_eq!(traces.accepted - before.accepted, 50, "{traces:?}");
     assert_eq!(traces.dropped - before.dropped, 950, "{traces:?}");
     gate.open();
-    assert_eq!(sink.shutdown(PATIENCE), Ok(()));
+    assert_eq!(sink.blocking_shutdown(PATIENCE), Ok(()));
     let traces = sink.stats().traces;
     assert_eq!((traces.exported, traces.pending), (51, 0), "{traces:?}");
     assert_eq!(exporter.spans().len(), 51);
@@ -47,9 +47,9 @@ fn a_blocking_exporter_does_not_delay_a_flush_or_a_shutdown_past_its_deadline() 
         .start();
     calls(sink.clone(), 3);
     gate.wait_for_export();
-    let undelivered = sink.flush(SOON).unwrap_err();
+    let undelivered = sink.blocking_flush(SOON).unwrap_err();
     assert_eq!(undelivered.pending(Signal::Traces), 3, "{undelivered}");
-    let undelivered = sink.shutdown(SOON).unwrap_err();
+    let undelivered = sink.blocking_shutdown(SOON).unwrap_err();
     assert_eq!(undelivered.pending(Signal::Traces), 3, "{undelivered}");
     assert!(
         undelivered.to_string().contains("did not respond"),
@@ -82,7 +82,7 @@ fn a_full_buffer_fails_new_records_and_keeps_the_old_ones() {
     for event in &terminal {
         sink.emit(event.clone());
         // Moves the event from the queue to the buffer.
-        let undelivered = sink.flush(Duration::ZERO).unwrap_err();
+        let undelivered = sink.blocking_flush(Duration::ZERO).unwrap_err();
         assert!(undelivered.pending(Signal::Traces) <= 11, "{undelivered}");
     }
     let traces = sink.stats().traces;
@@ -110,13 +110,13 @@ fn a_flush_reports_the_records_that_it_drops() {
     // so that only the flushes move them.
     for count in [1, 4, 4, 2] {
         ends.by_ref().take(count).for_each(|event| sink.emit(event));
-        sink.flush(Duration::ZERO).unwrap_err();
+        sink.blocking_flush(Duration::ZERO).unwrap_err();
         if sink.stats().traces.accepted == 1 {
             gate.wait_for_export();
         }
     }
     ends.take(4).for_each(|event| sink.emit(event));
-    let undelivered = sink.flush(SOON).unwrap_err();
+    let undelivered = sink.blocking_flush(SOON).unwrap_err();
     assert_eq!(
         undelivered.failed(Signal::Traces),
         4,
@@ -139,7 +139,7 @@ fn a_disabled_signal_counts_nothing() {
     assert_eq!(stats.logs, Default::default());
     assert_eq!(stats.metrics, Default::default());
     assert_eq!(stats.traces.accepted, 3);
-    let _ = sink.shutdown(Duration::ZERO);
+    let _ = sink.blocking_shutdown(Duration::ZERO);
     assert_eq!(sink.stats().traces.failed, 3);
 }
 
@@ -165,7 +165,7 @@ fn a_queue_that_is_full_by_its_size_drops_and_counts_events() {
     assert_eq!(traces.accepted + traces.dropped, 101, "{traces:?}");
     assert!((20..=33).contains(&traces.accepted), "{traces:?}");
     gate.open();
-    assert_eq!(sink.shutdown(PATIENCE), Ok(()));
+    assert_eq!(sink.blocking_shutdown(PATIENCE), Ok(()));
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn log_records_that_are_not_selected_are_filtered() {
     let config = Wire::Http.config(&receiver.endpoint());
     let sink = only(Signal::Logs, config.log_selection(LogSelection::Ends));
     calls(sink.clone(), 3);
-    assert_eq!(sink.flush(PATIENCE), Ok(()));
+    assert_eq!(sink.blocking_flush(PATIENCE), Ok(()));
     let logs = sink.stats().logs;
     assert_eq!((logs.accepted, logs.exported, logs.filtered), (6, 3, 3));
     assert_eq!((logs.failed, logs.pending), (0, 0));

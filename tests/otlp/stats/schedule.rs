@@ -41,7 +41,7 @@ fn each_signal_has_its_own_delay() {
             receiver.wait_for_logs(6);
             assert_eq!(receiver.spans().len(), 0);
         }
-        assert_eq!(sink.shutdown(PATIENCE), Ok(()));
+        assert_eq!(sink.blocking_shutdown(PATIENCE), Ok(()));
         assert_all_exported(&sink, 3);
     }
 }
@@ -57,7 +57,7 @@ fn each_signal_has_its_own_batch_size() {
     ];
     let sink = start(&receiver, &variables);
     calls(sink.clone(), 10);
-    assert_eq!(sink.shutdown(PATIENCE), Ok(()));
+    assert_eq!(sink.blocking_shutdown(PATIENCE), Ok(()));
     assert_all_exported(&sink, 10);
     let (spans, logs) = requests(&receiver);
     // A batch is smaller if the export thread took the events in between.

@@ -40,7 +40,7 @@ fn check(capacity: usize, all: bool) {
         .span_exporter(exporter.clone())
         .start();
     let made = make_calls(&sink);
-    let _ = sink.shutdown(PATIENCE);
+    let _ = sink.blocking_shutdown(PATIENCE);
     let traces = sink.stats().traces;
     let total = u64::try_from(THREADS * CALLS).unwrap();
     assert_eq!(traces.accepted + traces.dropped, total, "{traces:?}");
@@ -94,7 +94,7 @@ fn accepted_equals_exported_plus_failed_plus_pending_at_every_moment() {
             last = stats;
         }
     });
-    let _ = sink.shutdown(PATIENCE);
+    let _ = sink.blocking_shutdown(PATIENCE);
     let stats = sink.stats();
     assert_eq!(stats.traces.accepted + stats.traces.dropped, 8000);
     assert_eq!(stats.logs.accepted + stats.logs.dropped, 16_000);

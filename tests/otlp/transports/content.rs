@@ -98,7 +98,7 @@ pub(super) fn exported(
         .service_name("release-bot");
     let sink = OtlpSink::start(configure(builder).build().unwrap());
     make_calls(sink.clone());
-    sink.shutdown(PATIENCE).unwrap();
+    sink.blocking_shutdown(PATIENCE).unwrap();
     let stats = sink.stats();
     assert_eq!(
         (stats.traces.accepted, stats.traces.exported),

@@ -22,7 +22,7 @@ fn export_without_scheme(protocol: Protocol, receiver: &Receiver, variable: (&st
     ]);
     let sink = OtlpSink::start(with_warnings.config.unwrap());
     make_calls(sink.clone());
-    sink.shutdown(PATIENCE).unwrap();
+    sink.blocking_shutdown(PATIENCE).unwrap();
     assert!(!receiver.spans().is_empty(), "{protocol}");
 }
 
@@ -41,7 +41,7 @@ fn the_path_of_each_signal_is_appended_to_the_endpoint_once() {
         let config = OtlpConfig::builder().endpoint(&endpoint).build().unwrap();
         let sink = OtlpSink::start(config);
         make_calls(sink.clone());
-        sink.shutdown(PATIENCE).unwrap();
+        sink.blocking_shutdown(PATIENCE).unwrap();
         let expected = ["/v1/logs", "/v1/metrics", "/v1/traces"];
         assert_eq!(paths(&receiver.requests()), expected);
     }
@@ -55,7 +55,7 @@ fn the_path_of_the_endpoint_is_kept() {
     let sink = OtlpSink::start(config);
     make_calls(sink.clone());
     // The receiver has no such path.
-    let undelivered = sink.shutdown(PATIENCE).unwrap_err();
+    let undelivered = sink.blocking_shutdown(PATIENCE).unwrap_err();
     let problem = undelivered.problem(Signal::Traces).unwrap();
     assert!(problem.contains("responded with status 404"), "{problem}");
     let expected = ["/otlp/v1/logs", "/otlp/v1/metrics", "/otlp/v1/traces"];
@@ -74,7 +74,7 @@ fn each_signal_may_have_its_own_url() {
         .unwrap();
     let sink = OtlpSink::start(config);
     make_calls(sink.clone());
-    sink.shutdown(PATIENCE).unwrap();
+    sink.blocking_shutdown(PATIENCE).unwrap();
     assert_eq!(paths(&traces.requests()), ["/v1/traces"]);
     assert_eq!(paths(&metrics.requests()), ["/v1/metrics"]);
     assert_eq!(paths(&logs.requests()), ["/v1/logs"]);
@@ -95,7 +95,7 @@ fn each_signal_may_have_its_own_protocol_and_headers() {
     );
     let sink = OtlpSink::start(config);
     make_calls(sink.clone());
-    sink.shutdown(PATIENCE).unwrap();
+    sink.blocking_shutdown(PATIENCE).unwrap();
     for request in receiver.requests() {
         let json = request.header("content-type") == Some("application/json");
         assert_eq!(json, request.path == "/v1/logs", "{request:?}");
@@ -130,7 +130,7 @@ fn a_signal_whose_exporter_is_none_sends_nothing() {
     ]);
     let sink = OtlpSink::start(with_warnings.config.unwrap());
     make_calls(sink.clone());
-    sink.shutdown(PATIENCE).unwrap();
+    sink.blocking_shutdown(PATIENCE).unwrap();
     assert_eq!(paths(&receiver.requests()), ["/v1/logs", "/v1/traces"]);
 }
 
@@ -140,7 +140,7 @@ fn a_disabled_signal_sends_nothing_and_counts_nothing() {
     let config = OtlpConfig::builder().endpoint(&receiver.endpoint());
     let sink = OtlpSink::start(config.signals([Signal::Logs]).build().unwrap());
     make_calls(sink.clone());
-    sink.shutdown(PATIENCE).unwrap();
+    sink.blocking_shutdown(PATIENCE).unwrap();
     assert_eq!(paths(&receiver.requests()), ["/v1/logs"]);
     assert_eq!(sink.stats().traces.accepted, 0);
     assert_eq!(sink.stats().metrics.accepted, 0);
@@ -155,7 +155,7 @@ fn grpc_uses_its_own_paths() {
     let config = config.protocol(Protocol::Grpc).build().unwrap();
     let sink = OtlpSink::start(config);
     make_calls(sink.clone());
-    sink.shutdown(PATIENCE).unwrap();
+    sink.blocking_shutdown(PATIENCE).unwrap();
     let expected = [
         "logs.v1.LogsService",
         "metrics.v1.MetricsService",

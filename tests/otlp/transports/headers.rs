@@ -95,7 +95,7 @@ fn no_text_of_the_sink_or_its_errors_contains_a_secret() {
             let sink = builder.start();
             make_calls(sink.clone());
             let undelivered = sink
-                .shutdown(std::time::Duration::from_secs(1))
+                .blocking_shutdown(std::time::Duration::from_secs(1))
                 .unwrap_err();
             shown += &format!("{undelivered} {undelivered:?} {sink:?} {}", sink.stats());
             let probed = sink.probe(PATIENCE).unwrap_err();
@@ -134,7 +134,7 @@ fn the_log_of_the_application_contains_no_secret() {
             .header("authorization", "Bearer s3cret");
         let sink = OtlpSink::start(config.build().unwrap());
         make_calls(sink.clone());
-        sink.shutdown(PATIENCE).ok();
+        sink.blocking_shutdown(PATIENCE).ok();
         sink.probe(PATIENCE).ok();
     }
 }

@@ -84,7 +84,7 @@ fn an_invalid_file_causes_a_warning_and_fails_the_records() {
 fn fails(case: &str, file: &Path, config: OtlpConfigBuilder) {
     let sink = OtlpSink::start(config.build().unwrap());
     make_calls(sink.clone());
-    let undelivered = sink.shutdown(PATIENCE).expect_err(case);
+    let undelivered = sink.blocking_shutdown(PATIENCE).expect_err(case);
     let stats = sink.stats();
     for signal in Signal::ALL {
         let stats = stats.of(signal);

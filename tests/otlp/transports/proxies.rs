@@ -82,7 +82,7 @@ fn export(variables: &[(&str, &str)]) {
     assert_eq!(warnings, [], "{variables:?}");
     let sink = OtlpSink::start(config.unwrap());
     calls(sink.clone(), 1);
-    assert_eq!(sink.shutdown(PATIENCE), Ok(()), "{variables:?}");
+    assert_eq!(sink.blocking_shutdown(PATIENCE), Ok(()), "{variables:?}");
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn a_configuration_from_code_uses_the_proxy_that_it_is_given() {
         .proxy(&proxy.endpoint());
     let sink = OtlpSink::start(config.build().unwrap());
     calls(sink.clone(), 1);
-    assert_eq!(sink.shutdown(PATIENCE), Ok(()));
+    assert_eq!(sink.blocking_shutdown(PATIENCE), Ok(()));
     assert_eq!(proxy.requests().len(), 3);
 }
 
@@ -228,7 +228,7 @@ fn no_text_contains_the_password_of_a_proxy() {
     shown += &format!("{error} {error:?}");
     let sink = OtlpSink::start(config);
     calls(sink.clone(), 1);
-    let undelivered = sink.shutdown(std::time::Duration::from_millis(300));
+    let undelivered = sink.blocking_shutdown(std::time::Duration::from_millis(300));
     shown += &format!("{undelivered:?} {:?}", sink.problem(Signal::Traces));
     for variables in [
         [

@@ -25,14 +25,14 @@ fn a_renewed_client_certificate_is_used_without_a_restart() {
         let sink = only(Signal::Traces, config);
         calls(sink.clone(), 1);
         // The receiver rejects the certificate, and the pipeline retries.
-        let failed = sink.flush(std::time::Duration::from_millis(300));
+        let failed = sink.blocking_flush(std::time::Duration::from_millis(300));
         assert_eq!(failed.unwrap_err().pending(Signal::Traces), 1, "{protocol}");
         let refused = |receiver: &Receiver| !receiver.connection_failures().is_empty();
         receiver.wait_until("a failed handshake", PATIENCE, refused);
         // Not at once: between the two, the files do not match, and the last ones are used.
         fs::write(&certificate, read(&pki.client_cert)).unwrap();
         fs::write(&key, read(&pki.client_key)).unwrap();
-        assert_eq!(sink.flush(PATIENCE), Ok(()), "{protocol}");
+        assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{protocol}");
         assert_eq!(receiver.spans().len(), 1, "{protocol}");
     }
 }
@@ -48,12 +48,12 @@ fn a_renewed_authority_is_used_without_a_restart() {
         let config = Wire::Http.config(&receiver.endpoint()).protocol(protocol);
         let sink = only(Signal::Traces, config.ca_file(&ca));
         calls(sink.clone(), 1);
-        let failed = sink.flush(std::time::Duration::from_millis(300));
+        let failed = sink.blocking_flush(std::time::Duration::from_millis(300));
         assert_eq!(failed.unwrap_err().pending(Signal::Traces), 1, "{protocol}");
         let refused = |receiver: &Receiver| !receiver.connection_failures().is_empty();
         receiver.wait_until("a failed handshake", PATIENCE, refused);
         fs::copy(&pki.ca, &ca).unwrap();
-        assert_eq!(sink.flush(PATIENCE), Ok(()), "{protocol}");
+        assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{protocol}");
         assert_eq!(receiver.spans().len(), 1, "{protocol}");
     }
 }
@@ -70,14 +70,18 @@ fn the_last_files_are_used_while_the_renewed_ones_are_invalid_which_is_shown() {
             .client_certificate_file(&pki.client_cert, &key);
         let sink = only(Signal::Traces, config);
         calls(sink.clone(), 1);
-        assert_eq!(sink.flush(PATIENCE), Ok(()), "{protocol}");
+        assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{protocol}");
         for invalid in ["", "s3cret", "missing"] {
             match invalid {
                 "missing" => fs::remove_file(&key).unwrap(),
                 text => fs::write(&key, text).unwrap(),
             }
             calls(sink.clone(), 1);
-            assert_eq!(sink.flush(PATIENCE), Ok(()), "{protocol} {invalid}");
+            assert_eq!(
+                sink.blocking_flush(PATIENCE),
+                Ok(()),
+                "{protocol} {invalid}"
+            );
             let problem = sink.problem(Signal::Traces).expect("a problem");
             assert!(problem.contains("current.key"), "{problem}");
             assert!(!problem.contains("s3cret"), "{problem}");

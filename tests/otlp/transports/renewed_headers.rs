@@ -46,10 +46,10 @@ fn a_token_in_a_file_that_changes_is_sent_with_the_next_request() {
             config.header("x-tenant", "blue").headers_file(&file)
         });
         calls(sink.clone(), 1);
-        assert_eq!(sink.flush(PATIENCE), Ok(()), "{protocol}");
+        assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{protocol}");
         fs::write(&file, "authorization=Bearer%20second\n").unwrap();
         calls(sink.clone(), 1);
-        assert_eq!(sink.flush(PATIENCE), Ok(()), "{protocol}");
+        assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{protocol}");
         assert_eq!(tokens(&receiver), ["Bearer first", "Bearer second"]);
         for request in receiver.requests() {
             assert_eq!(request.header("x-tenant"), Some("blue"), "{protocol}");
@@ -66,10 +66,10 @@ fn a_token_of_a_callback_is_sent_with_the_next_request() {
             config.headers_with(move || Ok([("authorization", *token.lock().unwrap())]))
         });
         calls(sink.clone(), 1);
-        assert_eq!(sink.flush(PATIENCE), Ok(()), "{protocol}");
+        assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{protocol}");
         *token.lock().unwrap() = "Bearer second";
         calls(sink.clone(), 1);
-        assert_eq!(sink.flush(PATIENCE), Ok(()), "{protocol}");
+        assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{protocol}");
         assert_eq!(tokens(&receiver), ["Bearer first", "Bearer second"]);
     }
 }
@@ -88,7 +88,7 @@ fn an_expired_token_is_retried_with_the_next_one() {
             })
         });
         calls(sink.clone(), 1);
-        assert_eq!(sink.flush(PATIENCE), Ok(()), "{protocol}");
+        assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{protocol}");
         assert_eq!(tokens(&receiver), ["Bearer 1", "Bearer 2", "Bearer 3"]);
     }
 }
@@ -103,7 +103,7 @@ fn the_last_headers_are_sent_while_their_source_fails_which_is_shown() {
         config.headers_file(&file)
     });
     calls(sink.clone(), 1);
-    assert_eq!(sink.flush(PATIENCE), Ok(()));
+    assert_eq!(sink.blocking_flush(PATIENCE), Ok(()));
     for invalid in [
         None,
         Some("authorization:s3cret"),
@@ -114,7 +114,7 @@ fn the_last_headers_are_sent_while_their_source_fails_which_is_shown() {
             Some(text) => fs::write(&file, text).unwrap(),
         }
         calls(sink.clone(), 1);
-        assert_eq!(sink.flush(PATIENCE), Ok(()), "{invalid:?}");
+        assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{invalid:?}");
         let problem = sink.problem(Signal::Traces).expect("a problem");
         assert!(problem.contains(file.to_str().unwrap()), "{problem}");
         assert!(problem.contains("the last headers are sent"), "{problem}");
@@ -123,7 +123,7 @@ fn the_last_headers_are_sent_while_their_source_fails_which_is_shown() {
     assert_eq!(tokens(&receiver), ["s3cret"; 4]);
     fs::write(&file, "authorization=fresh").unwrap();
     calls(sink.clone(), 1);
-    assert_eq!(sink.flush(PATIENCE), Ok(()));
+    assert_eq!(sink.blocking_flush(PATIENCE), Ok(()));
     assert_eq!(sink.problem(Signal::Traces), None);
 }
 
@@ -135,12 +135,12 @@ fn requests_wait_for_the_first_headers() {
     let config = Wire::Http.eager(&receiver.endpoint()).headers_file(&file);
     let sink = only(Signal::Traces, config);
     calls(sink.clone(), 1);
-    let problem = sink.flush(std::time::Duration::from_millis(300));
+    let problem = sink.blocking_flush(std::time::Duration::from_millis(300));
     let problem = problem.unwrap_err().to_string();
     assert!(problem.contains(file.to_str().unwrap()), "{problem}");
     assert_eq!(receiver.requests().len(), 0);
     fs::write(&file, "authorization=Bearer%20late").unwrap();
-    assert_eq!(sink.flush(PATIENCE), Ok(()));
+    assert_eq!(sink.blocking_flush(PATIENCE), Ok(()));
     assert_eq!(tokens(&receiver), ["Bearer late"]);
 }
 
@@ -156,10 +156,10 @@ fn a_panicking_callback_ends_nothing() {
         })
     });
     calls(sink.clone(), 1);
-    assert_eq!(sink.flush(PATIENCE), Ok(()));
+    assert_eq!(sink.blocking_flush(PATIENCE), Ok(()));
     *panics.lock().unwrap() = true;
     calls(sink.clone(), 1);
-    assert_eq!(sink.flush(PATIENCE), Ok(()));
+    assert_eq!(sink.blocking_flush(PATIENCE), Ok(()));
     let problem = sink.problem(Signal::Traces).expect("a problem");
     assert!(problem.contains("it panicked"), "{problem}");
     assert_eq!(tokens(&receiver), ["s3cret"; 2]);
@@ -179,7 +179,7 @@ fn the_file_of_headers_is_a_variable() {
     assert_eq!(with_warnings.warnings, []);
     let sink = OtlpSink::start(with_warnings.config.unwrap());
     calls(sink.clone(), 1);
-    assert_eq!(sink.shutdown(PATIENCE), Ok(()));
+    assert_eq!(sink.blocking_shutdown(PATIENCE), Ok(()));
     assert_eq!(tokens(&receiver), ["from file"; 3]);
     assert_eq!(receiver.requests()[0].header("x-tenant"), Some("blue"));
 }

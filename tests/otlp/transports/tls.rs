@@ -39,7 +39,7 @@ fn problem_of(
     let config = tls(config.protocol(protocol)).build().unwrap();
     let sink = OtlpSink::start(config);
     make_calls(sink.clone());
-    let undelivered = sink.shutdown(Duration::from_secs(2)).unwrap_err();
+    let undelivered = sink.blocking_shutdown(Duration::from_secs(2)).unwrap_err();
     let refused = |receiver: &Receiver| !receiver.connection_failures().is_empty();
     receiver.wait_until("a failed handshake", PATIENCE, refused);
     assert_eq!(receiver.requests().len(), 0);
@@ -103,7 +103,7 @@ fn the_system_roots_are_trusted_by_default() {
         ]);
         let sink = OtlpSink::start(with_warnings.config.unwrap());
         make_calls(sink.clone());
-        return sink.shutdown(PATIENCE).unwrap();
+        return sink.blocking_shutdown(PATIENCE).unwrap();
     }
     let pki = Pki::new();
     for (protocol, receiver) in receivers(|| Tls::server_only(&pki)) {

@@ -54,7 +54,7 @@ fn the_sink_exports_without_a_runtime() {
     let sink = sink(&receiver.url(), Protocol::HttpProtobuf);
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     runtime.expect("a runtime").block_on(make_a_call(&sink));
-    sink.shutdown(DEADLINE).expect("everything is delivered");
+    sink.blocking_shutdown(DEADLINE).expect("everything is delivered");
     assert_delivered(&receiver);
 }
 
@@ -63,7 +63,7 @@ async fn the_sink_exports_and_is_dropped_in_a_current_thread_runtime() {
     let receiver = Receiver::start();
     let sink = sink(&receiver.url(), Protocol::HttpProtobuf);
     make_a_call(&sink).await;
-    sink.shutdown(DEADLINE).expect("everything is delivered");
+    sink.blocking_shutdown(DEADLINE).expect("everything is delivered");
     drop(sink);
     assert_delivered(&receiver);
 }
@@ -74,7 +74,7 @@ async fn the_sink_exports_and_is_dropped_in_a_multi_thread_runtime() {
     let sink = sink(&receiver.url(), Protocol::HttpProtobuf);
     let task = tokio::spawn(async move {
         make_a_call(&sink).await;
-        sink.shutdown(DEADLINE).expect("everything is delivered");
+        sink.blocking_shutdown(DEADLINE).expect("everything is delivered");
     });
     task.await.expect("the task does not panic");
     assert_delivered(&receiver);
@@ -86,7 +86,7 @@ fn a_blocking_client_of_the_application_works_with_the_sink() {
     let sink = sink(&receiver.url(), Protocol::HttpProtobuf);
     let response = reqwest::blocking::get(receiver.url());
     assert!(response.expect("a response").status().is_success());
-    sink.shutdown(DEADLINE).expect("nothing is pending");
+    sink.blocking_shutdown(DEADLINE).expect("nothing is pending");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn the_sink_uses_its_own_tls_provider_if_the_process_has_no_default() {
     assert!(sink.probe(DEADLINE).is_err());
     assert!(receiver.has_received(b"\x16\x03"), "no TLS record");
     assert!(rustls::crypto::CryptoProvider::get_default().is_none());
-    let _ = sink.shutdown(Duration::ZERO);
+    let _ = sink.blocking_shutdown(Duration::ZERO);
 }
 
 #[test]
@@ -113,5 +113,5 @@ fn the_sink_connects_over_grpc_with_tonic() {
         receiver.has_received(b"PRI * HTTP/2.0"),
         "no HTTP/2 preface"
     );
-    let _ = sink.shutdown(Duration::ZERO);
+    let _ = sink.blocking_shutdown(Duration::ZERO);
 }
