@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use codex_telemetry::{Event, EventKind, Outcome, Sink};
+use codex_telemetry::{ErrorClass, Event, EventKind, Outcome, Sink, event::names};
 
 /// The number of calls by operation and outcome.
 pub(crate) type Outcomes = BTreeMap<(&'static str, &'static str), u64>;
@@ -18,6 +18,8 @@ pub(crate) struct Counts {
     pub(crate) starts: u64,
     /// The calls that ended, by operation.
     pub(crate) ended: BTreeMap<&'static str, u64>,
+    /// The ended calls whose tool did not run, because nobody allowed it.
+    pub(crate) not_allowed: u64,
     /// The root calls that ended: those that the test made, without the tools inside a turn.
     pub(crate) roots: Outcomes,
 }
@@ -38,6 +40,7 @@ impl Sink for EventCounter {
         counts.starts += u64::from(event.kind() == EventKind::Start);
         if let Some(outcome) = event.outcome() {
             *counts.ended.entry(operation).or_default() += 1;
+            counts.not_allowed += u64::from(!is_allowed(&event));
             if event.parent_span_id().is_none() {
                 count(&mut counts.roots, operation, outcome);
             }
@@ -51,6 +54,12 @@ impl Counts {
     pub(crate) fn ends(&self) -> u64 {
         self.ended.values().sum()
     }
+}
+
+fn is_allowed(event: &Event) -> bool {
+    let decision = event.attribute(names::APPROVAL_DECISION);
+    decision.is_none_or(|decision| decision.as_str() == "allow")
+        && event.error_class() != Some(ErrorClass::ApprovalDenied)
 }
 
 pub(crate) fn count(outcomes: &mut Outcomes, operation: &'static str, outcome: Outcome) {
