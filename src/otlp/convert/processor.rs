@@ -1,13 +1,12 @@
 use std::{
     borrow::Cow,
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
 use opentelemetry::{Key, KeyValue, Value, trace::Event as SpanEvent};
 
-use crate::{event::Event, otlp::config::Signal};
+use crate::{error::catch_panic, event::Event, otlp::config::Signal};
 
 /// What becomes of a record: what a processor returns.
 ///
@@ -111,6 +110,12 @@ impl RecordView<'_> {
             Some(attribute) => attribute.value = value,
             None => self.attributes.push(KeyValue::new(key, value)),
         }
+    }
+
+    /// Sets an attribute as the first one: the limit leaves out the last ones.
+    pub(super) fn set_first(&mut self, key: &'static str, value: impl Into<Value>) {
+        self.remove_attribute(key);
+        self.attributes.insert(0, KeyValue::new(key, value));
     }
 
     /// Removes an attribute, and returns its value.

@@ -244,6 +244,28 @@ fn a_record_whose_processor_panics_is_not_exported_and_the_others_are() {
 }
 
 #[test]
+fn a_processor_whose_panic_panics_again_when_it_is_dropped_does_not_end_the_export() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("a second panic that the test expects");
+        }
+    }
+
+    let rig = Rig::build(|sink| {
+        sink.processor(|record: &mut RecordView<'_>| {
+            if record.event().error_class().is_some() {
+                std::panic::panic_any(Bomb);
+            }
+        })
+    });
+    fail(&rig);
+    rig.calls.ok(Operation::Tool, "cat", 1);
+    let spans = rig.flush().spans().into_iter().map(|span| span.name);
+    assert_eq!(spans.collect::<Vec<_>>(), ["execute_tool cat"]);
+}
+
+#[test]
 fn what_a_processor_leaves_out_is_counted_as_filtered_and_not_as_failed() {
     let rig = Rig::build(|sink| {
         sink.processor(|record: &mut RecordView<'_>| {
