@@ -155,7 +155,7 @@ impl Processors {
     /// Lets every processor change a record, until one drops it. Returns whether to export the record.
     pub(super) fn keep(&self, record: &mut RecordView<'_>) -> bool {
         self.hooks.iter().all(|hook| {
-            let decision = catch_unwind(AssertUnwindSafe(|| hook(record)));
+            let decision = catch_panic(|| hook(record));
             // A processor that panics may not have removed a secret yet.
             let decision = decision.unwrap_or_else(|_| {
                 self.warn_of_panic();
