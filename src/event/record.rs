@@ -241,7 +241,7 @@ impl Record {
     /// Returns whether the call is open, and its sink wants content.
     pub(crate) fn captures_content(&self) -> bool {
         self.emitter()
-            .is_some_and(|emitter| emitter.captures_content())
+            .is_some_and(|emitter| emitter.captures_content(self.flags.is_sampled()))
     }
 
     /// Sets a content if the sink wants it; a text that is too long is cut. Otherwise `content` does not run.

@@ -197,8 +197,8 @@ mod tests {
             Some(false)
         }
 
-        fn captures_content(&self) -> bool {
-            self.0.captures_content()
+        fn captures_content(&self, is_sampled: bool) -> bool {
+            self.0.captures_content(is_sampled)
         }
     }
 
