@@ -83,7 +83,7 @@ pub(crate) struct CallIds {
 }
 
 /// The state of a call that has not ended.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct OpenState {
     /// A call ends only once because its emitter can be taken only once. And because it is taken, events
     /// that a sink keeps do not keep the sink alive.
@@ -91,8 +91,8 @@ struct OpenState {
     annotations: Option<Box<Annotations>>,
 }
 
-/// What layers and services write on an open call.
-#[derive(Debug, Default)]
+/// What layers and services write on an open call. Without `Debug`, since it may be confidential.
+#[derive(Default)]
 pub(crate) struct Annotations {
     pub(crate) attributes: Attributes,
     /// What may be confidential: messages, and arguments and results of tools. Boxed, since few calls have any.
