@@ -101,7 +101,7 @@ async fn a_turn_that_ended_in_any_other_way_has_its_last_answer() {
                     return;
                 }
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         let ended = async {
             tokio::select! {
