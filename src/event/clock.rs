@@ -248,7 +248,28 @@ impl ManualClock {
     /// Sets the wall clock, as a person or a time server does. The monotonic clock, which measures durations,
     /// does not notice it.
     ///
-    /// A time before 1970 plus what the clock has been [advanced](Self::advance) by is taken for that.
+    /// A time that is too early is taken for the earliest that the clock can show: 1970, plus what it has been
+    /// [advanced](Self::advance) by.
+    ///
+    /// ```
+    /// use codex_telemetry::{Call, Clock, MemorySink, Operation, TimingLayer};
+    /// use std::time::{Duration, SystemTime, UNIX_EPOCH};
+    /// use tower::{Layer, ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let sink = MemorySink::new();
+    /// let now = SystemTime::now();
+    /// let (clock, manual) = Clock::manual(now);
+    /// let service = TimingLayer::with_clock(sink.clone(), clock).layer(service_fn(|_: Call<()>| {
+    ///     manual.set_wall(UNIX_EPOCH);
+    ///     manual.advance(Duration::from_secs(2));
+    ///     async { Ok::<_, ()>(()) }
+    /// }));
+    /// service.oneshot(Call::new(Operation::Custom("nap"), ())).await.unwrap();
+    /// assert_eq!(sink.events()[1].time(), now + Duration::from_secs(2));
+    /// # }
+    /// ```
     pub fn set_wall(&self, to: SystemTime) {
         let elapsed = self.0.elapsed.load(Relaxed);
         let anchor = unix_nanos(to).saturating_sub(elapsed);

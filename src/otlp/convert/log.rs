@@ -11,7 +11,7 @@ use opentelemetry::{
 use opentelemetry_sdk::logs::{SdkLogRecord, SdkLogger, SdkLoggerProvider};
 
 use super::{
-    attributes::{attributes, exception_type, limit, message},
+    attributes::{attributes, exception_type, is_failure, limit, message},
     names,
     processor::{Processors, RecordView},
 };
@@ -56,7 +56,7 @@ impl LogRecords {
         if !self.processors.keep(&mut view) {
             return None;
         }
-        if let Some(message) = view.message.take() {
+        if let Some(message) = view.message.take().filter(|_| is_failure(event)) {
             view.set_first(names::EXCEPTION_MESSAGE, message);
         }
         // A log record of the SDK has no count of what was removed.

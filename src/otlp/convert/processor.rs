@@ -69,7 +69,8 @@ impl RecordView<'_> {
         }
     }
 
-    /// Returns the text of the error, to be changed or removed. `None` if the call has not failed.
+    /// Returns the text of the error, to be changed or removed. `None` if the call has not failed, and a text for
+    /// such a call is ignored.
     ///
     /// A span has it as the description of its status, and as `exception.message` of its event `exception`. A
     /// log record has it as the attribute `exception.message`.
