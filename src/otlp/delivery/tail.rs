@@ -1,10 +1,10 @@
 //! Keeps the spans of failed traces that were not sampled: a tail decision.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use opentelemetry::TraceId;
 
-use super::queue::DroppedCall;
+use super::{queue::DroppedCall, recent::Recent};
 use crate::event::{Event, Outcome};
 
 /// Holds the ended calls of traces that were not sampled, until none of a trace's calls is open.
@@ -19,7 +19,7 @@ pub(crate) struct Tail {
     next: u64,
     held: usize,
     held_bytes: usize,
-    /// Traces of which a part was exported before their end. What follows is exported as well.
+    /// Failed traces that were decided before their end. What follows is exported as well.
     exported: Recent,
 }
 
@@ -38,13 +38,6 @@ struct Trace {
     has_failed: bool,
     ended: Vec<Event>,
     bytes: usize,
-}
-
-/// A set of the latest ids.
-#[derive(Default)]
-struct Recent {
-    set: HashSet<TraceId>,
-    order: VecDeque<TraceId>,
 }
 
 // === impl Tail ===
@@ -77,7 +70,7 @@ impl Tail {
         // All starts first: a call may have begun on another thread than the one before it ended on.
         let starts = starts.into_iter().map(|event| (event.trace_id(), None));
         for (id, outcome) in starts.chain(dropped.iter().copied()) {
-            if outcome.is_none() && !self.exported.set.contains(&id) {
+            if outcome.is_none() && !self.exported.contains(id) {
                 self.trace(id).open_calls += 1;
             }
         }
@@ -88,7 +81,7 @@ impl Tail {
             }
         }
         for event in ends {
-            if self.exported.set.contains(&event.trace_id()) {
+            if self.exported.contains(event.trace_id()) {
                 spans.push(event.clone());
                 continue;
             }
@@ -105,11 +98,14 @@ impl Tail {
             && let Some((_, oldest)) = self.by_age.first_key_value()
         {
             let oldest = *oldest;
-            let kept = self.remove(oldest);
-            if !kept.is_empty() {
+            if self
+                .traces
+                .get(&oldest)
+                .is_some_and(|trace| trace.has_failed)
+            {
                 self.exported.insert(oldest, self.limits.traces);
             }
-            spans.extend(kept);
+            spans.extend(self.remove(oldest));
         }
         spans
     }
@@ -173,21 +169,6 @@ impl Trace {
         // Its start may have been decided before.
         self.open_calls = self.open_calls.saturating_sub(1);
         self.has_failed |= matches!(outcome, Outcome::Error | Outcome::Panic);
-    }
-}
-
-// === impl Recent ===
-
-impl Recent {
-    fn insert(&mut self, id: TraceId, capacity: usize) {
-        if self.set.insert(id) {
-            self.order.push_back(id);
-        }
-        if self.order.len() > capacity
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.set.remove(&oldest);
-        }
     }
 }
 
@@ -340,6 +321,20 @@ mod tests {
     }
 
     #[test]
+    fn a_trace_whose_failure_was_dropped_is_exported_after_it_was_decided() {
+        let limits = TailLimits {
+            traces: 1,
+            ..LIMITS
+        };
+        let mut tail = Tail::new(limits);
+        let (failed, other) = (turn_of(0, true), turn_of(0, false));
+        let dropped = (failed[2].trace_id(), failed[2].outcome());
+        assert!(tail.decide(&failed[..2], &[dropped]).is_empty());
+        assert!(tail.decide(&other[..1], &[]).is_empty());
+        assert_eq!(tail.decide(&failed[3..], &[]).len(), 1);
+    }
+
+    #[test]
     fn what_is_held_is_bounded_in_events_and_in_bytes() {
         for limits in [
             TailLimits {
@@ -384,6 +379,6 @@ mod tests {
             let events = turn_of(0, true);
             tail.decide(&events[..events.len() - 1], &[]);
         }
-        assert_eq!((tail.exported.set.len(), tail.exported.order.len()), (3, 3));
+        assert_eq!(tail.exported.len(), 3);
     }
 }
