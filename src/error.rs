@@ -65,3 +65,22 @@ fn io_class(error: &io::Error) -> ErrorClass {
         _ => ErrorClass::Io,
     }
 }
+
+/// Runs foreign code and returns the message of its panic as an error.
+#[cfg(any(feature = "otlp", feature = "tool"))]
+pub(crate) fn catch_panic<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    // Unwind safe, because what panicked is not used again.
+    catch_unwind(AssertUnwindSafe(run)).map_err(|payload| {
+        if let Some(message) = payload.downcast_ref::<String>() {
+            message.clone()
+        } else if let Some(message) = payload.downcast_ref::<&'static str>() {
+            (*message).to_owned()
+        } else {
+            // The destructor of a foreign payload can panic too, so it never runs.
+            std::mem::forget(payload);
+            "(no panic message)".to_owned()
+        }
+    })
+}

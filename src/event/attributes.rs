@@ -12,7 +12,7 @@ const MAX_TEXT_LEN: usize = 16 * 1024;
 const MAX_ARRAY_LEN: usize = 128;
 
 /// The attributes of a call: each key once, in the order in which the keys were first recorded.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Attributes {
     list: Vec<KeyValue>,
     dropped: u32,

@@ -34,7 +34,8 @@ const MIN_SUSPENSION: u64 = 1_000_000_000;
 /// still. A call that was open meanwhile begins and ends at the right times, and its duration is without
 /// the suspension, in which neither the call nor a timeout made progress. So its span is longer than its
 /// duration. The same holds for a wall clock that is set forward by more than a second. A clock that is set
-/// back does not change the times of a call that is open: a call does not end before it has begun.
+/// back does not change the times of a call that is open: neither its end nor its span events are before its
+/// start.
 ///
 /// ```
 /// use codex_telemetry::{Call, Clock, MemorySink, Operation, TimingLayer};
@@ -155,7 +156,7 @@ impl Clock {
     }
 
     /// Returns by how many nanoseconds the wall clock is ahead at `tick`, which the caller has just read, of a
-    /// start plus a duration: how long the machine was suspended. 0 if the difference is small, so that most
+    /// start plus the time since then: how long the machine was suspended. 0 if the difference is small, so that most
     /// calls end at their start plus their duration exactly.
     #[inline]
     pub(crate) fn suspension(&self, start: WallTime, duration: u64, tick: Tick) -> u64 {
@@ -242,6 +243,37 @@ impl ManualClock {
         let advanced = |elapsed: u64| Some(elapsed.saturating_add(by));
         // Cannot fail: the closure always returns a value.
         let _ = self.0.elapsed.fetch_update(Relaxed, Relaxed, advanced);
+    }
+
+    /// Sets the wall clock, as a person or a time server does. The monotonic clock, which measures durations,
+    /// does not notice it.
+    ///
+    /// A time that is too early is taken for the earliest that the clock can show: 1970, plus what it has been
+    /// [advanced](Self::advance) by.
+    ///
+    /// ```
+    /// use codex_telemetry::{Call, Clock, MemorySink, Operation, TimingLayer};
+    /// use std::time::{Duration, SystemTime, UNIX_EPOCH};
+    /// use tower::{Layer, ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let sink = MemorySink::new();
+    /// let now = SystemTime::now();
+    /// let (clock, manual) = Clock::manual(now);
+    /// let service = TimingLayer::with_clock(sink.clone(), clock).layer(service_fn(|_: Call<()>| {
+    ///     manual.set_wall(UNIX_EPOCH);
+    ///     manual.advance(Duration::from_secs(2));
+    ///     async { Ok::<_, ()>(()) }
+    /// }));
+    /// service.oneshot(Call::new(Operation::Custom("nap"), ())).await.unwrap();
+    /// assert_eq!(sink.events()[1].time(), now + Duration::from_secs(2));
+    /// # }
+    /// ```
+    pub fn set_wall(&self, to: SystemTime) {
+        let elapsed = self.0.elapsed.load(Relaxed);
+        let anchor = unix_nanos(to).saturating_sub(elapsed);
+        self.0.anchor.store(anchor, Relaxed);
     }
 
     /// Suspends the machine: the wall clock advances, and the monotonic clock, which measures durations,

@@ -176,12 +176,18 @@ mod tests {
         fn json_that_is_cut_anywhere_is_valid_and_within_the_limit(
             value in any_json(),
             is_pretty in any::<bool>(),
+            end in any::<proptest::sample::Index>(),
             limit in 5..200_usize,
         ) {
             let text = if is_pretty { format!("{value:#}") } else { value.to_string() };
-            let cut = cut(&text, limit);
-            prop_assert!(cut.len() <= limit, "{cut}");
-            prop_assert!(serde_json::from_str::<Value>(&cut).is_ok(), "{cut}");
+            // What was serialized up to the limit.
+            let end = end.index(text.len() + 1);
+            let prefix = text.as_bytes()[..end].utf8_chunks().next().map_or("", |chunk| chunk.valid());
+            for json in [&*text, prefix] {
+                let cut = cut(json, limit);
+                prop_assert!(cut.len() <= limit, "{cut}");
+                prop_assert!(serde_json::from_str::<Value>(&cut).is_ok(), "{cut}");
+            }
         }
 
         #[test]

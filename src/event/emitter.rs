@@ -23,7 +23,7 @@ pub(crate) trait Emit: Send + Sync {
     fn sample(&self, trace_id: TraceId, parent_sampled: Option<bool>) -> Option<bool>;
 
     /// Returns whether the contents of messages and of tool calls are wanted.
-    fn captures_content(&self) -> bool;
+    fn captures_content(&self, is_sampled: bool) -> bool;
 
     fn emit(&self, event: Event);
 }
@@ -52,8 +52,8 @@ impl Emitter {
         random.with_sampled(sampled.or(parent).unwrap_or(true))
     }
 
-    pub(crate) fn captures_content(&self) -> bool {
-        self.output.captures_content()
+    pub(crate) fn captures_content(&self, is_sampled: bool) -> bool {
+        self.output.captures_content(is_sampled)
     }
 
     #[inline]

@@ -15,7 +15,7 @@ use opentelemetry::{
 use super::{
     Emitter,
     attributes::{Attributes, cut, cut_text},
-    clock::{Tick, WallTime},
+    clock::{Clock, Tick, WallTime},
     error_class::Classification,
     id,
     operation::Operation,
@@ -83,7 +83,7 @@ pub(crate) struct CallIds {
 }
 
 /// The state of a call that has not ended.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct OpenState {
     /// A call ends only once because its emitter can be taken only once. And because it is taken, events
     /// that a sink keeps do not keep the sink alive.
@@ -91,8 +91,8 @@ struct OpenState {
     annotations: Option<Box<Annotations>>,
 }
 
-/// What layers and services write on an open call.
-#[derive(Debug, Default)]
+/// What layers and services write on an open call. Without `Debug`, since it may be confidential.
+#[derive(Default)]
 pub(crate) struct Annotations {
     pub(crate) attributes: Attributes,
     /// What may be confidential: messages, and arguments and results of tools. Boxed, since few calls have any.
@@ -172,9 +172,7 @@ impl Record {
     fn end_locked(&self, mut open: MutexGuard<'_, OpenState>) -> Option<Arc<Emitter>> {
         let emitter = open.emitter.take()?;
         let mut annotations = open.annotations.take();
-        let now = emitter.clock.now();
-        let duration = now.since(self.started);
-        let suspension = emitter.clock.suspension(self.start_time, duration, now);
+        let (duration, suspension) = self.elapsed(&emitter.clock);
         if suspension > 0 {
             annotations.get_or_insert_default().suspension = suspension;
         }
@@ -185,6 +183,15 @@ impl Record {
             let _ = self.annotations.set(annotations);
         }
         Some(emitter)
+    }
+
+    /// Returns how long the call has taken until now, and how long the machine was suspended meanwhile, in
+    /// nanoseconds.
+    #[inline]
+    fn elapsed(&self, clock: &Clock) -> (u64, u64) {
+        let now = clock.now();
+        let duration = now.since(self.started);
+        (duration, clock.suspension(self.start_time, duration, now))
     }
 
     /// Keeps the call open after the answer. Returns `false` if it is kept open already, or has ended.
@@ -234,7 +241,7 @@ impl Record {
     /// Returns whether the call is open, and its sink wants content.
     pub(crate) fn captures_content(&self) -> bool {
         self.emitter()
-            .is_some_and(|emitter| emitter.captures_content())
+            .is_some_and(|emitter| emitter.captures_content(self.flags.is_sampled()))
     }
 
     /// Sets a content if the sink wants it; a text that is too long is cut. Otherwise `content` does not run.
@@ -261,7 +268,10 @@ impl Record {
             return;
         };
         truncate(&mut name, MAX_TEXT_LEN);
-        let time = emitter.clock.wall(emitter.clock.now()).to_system();
+        // Like the time of the end, so that it is not outside of the call.
+        let (duration, suspension) = self.elapsed(&emitter.clock);
+        let since = Duration::from_nanos(duration.saturating_add(suspension));
+        let time = self.start_time.to_system() + since;
         let event = SpanEvent::new(name, time, Vec::new(), 0);
         self.annotate(|annotations| {
             if annotations.span_events.len() < MAX_SPAN_EVENTS {

@@ -238,11 +238,12 @@ impl Sink for OtlpSink {
         Some(self.0.config.sampler().sample(trace_id, parent_sampled))
     }
 
-    /// Returns what the configuration says, if spans are exported: they alone have content.
-    fn captures_content(&self) -> bool {
+    /// Returns what the configuration says, if the call may become a span: spans alone have content.
+    fn captures_content(&self, is_sampled: bool) -> bool {
         let config = &self.0.config;
         let traces = Signal::Traces;
         config.captures_content()
+            && (is_sampled || config.keeps_failures())
             && (config.signal(traces).is_some() || self.0.custom.contains(&traces))
     }
 }

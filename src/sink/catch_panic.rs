@@ -66,9 +66,9 @@ impl<S: Sink> Emit for CatchPanic<S> {
         self.catch(|sink| sink.sample(trace_id, parent_sampled))?
     }
 
-    fn captures_content(&self) -> bool {
-        let is_attached = !self.detached.load(Relaxed);
-        is_attached && self.catch(Sink::captures_content).unwrap_or(false)
+    fn captures_content(&self, is_sampled: bool) -> bool {
+        let captures = || self.catch(|sink| sink.captures_content(is_sampled));
+        !self.detached.load(Relaxed) && captures().unwrap_or(false)
     }
 
     #[inline]

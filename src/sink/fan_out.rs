@@ -61,9 +61,9 @@ impl Sink for FanOut {
     }
 
     /// Returns `true` if an enabled sink returns that. All sinks then receive events with content.
-    fn captures_content(&self) -> bool {
+    fn captures_content(&self, is_sampled: bool) -> bool {
         let mut enabled = self.sinks.iter().filter(|sink| sink.enabled());
-        enabled.any(|sink| sink.captures_content())
+        enabled.any(|sink| sink.captures_content(is_sampled))
     }
 }
 

@@ -207,7 +207,7 @@ impl Sink for MemorySink {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    fn captures_content(&self) -> bool {
+    fn captures_content(&self, _: bool) -> bool {
         self.state().captures_content
     }
 }

@@ -61,9 +61,11 @@ pub trait Sink: Send + Sync {
     /// Returns whether the sink wants the contents of messages and of tool calls: prompts, answers, arguments
     /// and results. They may be confidential.
     ///
-    /// A service asks whenever it has a content. If the answer is `false`, which is the default, the content is
-    /// neither copied nor serialized. [`Event::content`] returns it.
-    fn captures_content(&self) -> bool {
+    /// A service asks whenever it has a content, and `is_sampled` says whether the trace of its call is sampled. If
+    /// the answer is `false`, which is the default, the content is neither copied nor serialized.
+    /// [`Event::content`] returns it.
+    fn captures_content(&self, is_sampled: bool) -> bool {
+        let _ = is_sampled;
         false
     }
 }
@@ -102,8 +104,9 @@ impl<S: Sink> Sink for Option<S> {
         self.as_ref()?.sample(trace_id, parent_sampled)
     }
 
-    fn captures_content(&self) -> bool {
-        self.as_ref().is_some_and(Sink::captures_content)
+    fn captures_content(&self, is_sampled: bool) -> bool {
+        self.as_ref()
+            .is_some_and(|sink| sink.captures_content(is_sampled))
     }
 }
 
@@ -120,7 +123,7 @@ impl<S: Sink + ?Sized> Sink for Arc<S> {
         (**self).sample(trace_id, parent_sampled)
     }
 
-    fn captures_content(&self) -> bool {
-        (**self).captures_content()
+    fn captures_content(&self, is_sampled: bool) -> bool {
+        (**self).captures_content(is_sampled)
     }
 }

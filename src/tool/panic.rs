@@ -1,9 +1,10 @@
 use std::{
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
 };
+
+use crate::error::catch_panic;
 
 /// Polls a future that can panic. Once it has completed or panicked, drops it, and returns its output
 /// or the message of the first panic, which may be one of the drop.
@@ -24,20 +25,4 @@ pub(super) fn poll_catching_panics<F: Future>(
     };
     let dropped = catch_panic(|| future.set(None));
     Poll::Ready(polled.and_then(|output| dropped.map(|()| output)))
-}
-
-/// Runs foreign code and returns the message of its panic as an error.
-fn catch_panic<T>(run: impl FnOnce() -> T) -> Result<T, String> {
-    // Unwind safe, because what panicked is dropped without being used again.
-    catch_unwind(AssertUnwindSafe(run)).map_err(|payload| {
-        if let Some(message) = payload.downcast_ref::<String>() {
-            message.clone()
-        } else if let Some(message) = payload.downcast_ref::<&'static str>() {
-            (*message).to_owned()
-        } else {
-            // The destructor of a foreign payload can panic too, so it never runs.
-            std::mem::forget(payload);
-            "(no panic message)".to_owned()
-        }
-    })
 }

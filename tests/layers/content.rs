@@ -47,7 +47,7 @@ fn a_content_is_not_collected_unless_a_sink_captures_it() {
         fn enabled(&self) -> bool {
             false
         }
-        fn captures_content(&self) -> bool {
+        fn captures_content(&self, _: bool) -> bool {
             true
         }
     }
@@ -57,7 +57,7 @@ fn a_content_is_not_collected_unless_a_sink_captures_it() {
 
 #[test]
 fn arc_option_and_fan_out_return_the_answer_of_the_inner_sink() {
-    let captures = |sink: &dyn Sink| sink.captures_content();
+    let captures = |sink: &dyn Sink| sink.captures_content(true);
     let capturing = MemorySink::capturing_content;
     assert!(captures(&std::sync::Arc::new(capturing())));
     assert!(captures(&Some(capturing())));
@@ -144,7 +144,7 @@ fn a_sink_that_panics_when_it_is_asked_is_detached_and_the_call_goes_on() {
     struct Panicking;
     impl Sink for Panicking {
         fn emit(&self, _: Event) {}
-        fn captures_content(&self) -> bool {
+        fn captures_content(&self, _: bool) -> bool {
             panic!("asked")
         }
     }

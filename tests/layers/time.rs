@@ -87,6 +87,38 @@ fn a_span_event_has_the_time_of_the_calls_clock() {
 }
 
 #[test]
+fn a_clock_that_is_set_does_not_put_a_span_event_outside_of_its_call() {
+    let hour = Duration::from_secs(3600);
+    for (set, suspended) in [
+        // Back, and forward by too little for a suspension.
+        (UNIX_EPOCH + START - hour, Duration::ZERO),
+        (
+            UNIX_EPOCH + START + Duration::from_millis(900),
+            Duration::ZERO,
+        ),
+        // Forward.
+        (UNIX_EPOCH + START + hour, hour),
+    ] {
+        let sink = MemorySink::new();
+        let (clock, manual) = Clock::manual(UNIX_EPOCH + START);
+        let service = TimingLayer::with_clock(sink.clone(), clock).layer(shows(|context| {
+            manual.set_wall(set);
+            manual.advance(Duration::from_millis(2));
+            context.add_event("set");
+            manual.advance(Duration::from_millis(3));
+        }));
+        assert_eq!(call(service, request()), Ok(42));
+
+        let end = only(&sink);
+        assert_eq!(end.duration(), Some(Duration::from_millis(5)));
+        let start = UNIX_EPOCH + START;
+        assert_eq!(end.time(), start + suspended + Duration::from_millis(5));
+        let event = end.span_events()[0].timestamp;
+        assert_eq!(event, start + suspended + Duration::from_millis(2));
+    }
+}
+
+#[test]
 fn a_child_call_has_its_own_duration() {
     let sink = MemorySink::new();
     let (clock, manual) = Clock::manual(UNIX_EPOCH);

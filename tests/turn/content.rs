@@ -83,6 +83,41 @@ async fn a_turn_that_failed_after_a_message_ended_with_an_error() {
 }
 
 #[tokio::test]
+async fn a_turn_that_ended_in_any_other_way_has_its_last_answer() {
+    for ending in ["exit 3", "echo garbage", "kill -KILL $$", "exec sleep 1000"] {
+        let sink = MemorySink::capturing_content();
+        let (progress, mut reader) = tokio::sync::mpsc::channel(8);
+        let script = format!(
+            "echo '{}'\n{ending}",
+            json!({"type": "item.completed",
+            "item": message("I am on it.")})
+        );
+        let turns = ServiceBuilder::new().timing(sink.clone());
+        let turns = turns.service(fake_codex().build());
+        let turn = turns.oneshot(prompt("Go", &script).with_progress(progress));
+        let cancelled = async {
+            while reader.recv().await.is_some() {
+                if ending.contains("sleep") {
+                    return;
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        let ended = async {
+            tokio::select! {
+                result = turn => assert!(result.is_err(), "{ending}"),
+                () = cancelled => {}
+            }
+        };
+        let ended = tokio::time::timeout(DEADLINE, ended).await;
+        ended.expect("the turn hangs");
+        let output = json_content(&sink.events()[1], names::OUTPUT_MESSAGES);
+        assert_eq!(output[0]["finish_reason"], "error", "{ending}");
+        assert_eq!(output[0]["parts"][0]["content"], "I am on it.");
+    }
+}
+
+#[tokio::test]
 async fn an_image_is_a_reference_with_its_type_and_without_its_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let image = directory.path().join("a photo.PNG");

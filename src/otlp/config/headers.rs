@@ -1,13 +1,9 @@
-use std::{
-    fmt, fs,
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{fmt, fs, path::PathBuf, sync::Arc};
 
 use http::HeaderMap;
 
 use super::value::{insert_header, parse_headers};
+use crate::error::catch_panic;
 
 /// Where headers that expire come from. They are read before each request.
 #[derive(Clone)]
@@ -51,7 +47,7 @@ impl HeaderSource {
                     (_, Some(reason)) => Err(invalid(&reason)),
                 }
             }
-            Self::Callback(callback) => catch_unwind(AssertUnwindSafe(|| callback()))
+            Self::Callback(callback) => catch_panic(|| callback())
                 .unwrap_or_else(|_| Err("it panicked".to_owned()))
                 .map_err(|reason| format!("callback of headers: {reason}")),
         }

@@ -36,6 +36,8 @@ pub(super) fn exception_type(event: &Event) -> Option<&'static str> {
 /// Returns the attributes that the span and the log record of an event share.
 pub(super) fn attributes(event: &Event) -> Vec<KeyValue> {
     let mut attributes = Attributes(Vec::with_capacity(14 + event.attributes().len()));
+    // First: a limit of their number leaves out the last ones.
+    attributes.some(names::ERROR_TYPE, event.error_type());
     match event.operation() {
         Operation::Turn => {
             attributes.set(names::OPERATION_NAME, names::INVOKE_AGENT);
@@ -63,7 +65,6 @@ pub(super) fn attributes(event: &Event) -> Vec<KeyValue> {
     }
     let outcome = event.outcome().map(|outcome| outcome.as_str());
     attributes.some(names::OUTCOME, outcome);
-    attributes.some(names::ERROR_TYPE, event.error_type());
     let fixed = attributes.0.len();
     for attribute in event.attributes() {
         // Recorded values do not replace the attributes above.

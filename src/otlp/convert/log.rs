@@ -11,7 +11,7 @@ use opentelemetry::{
 use opentelemetry_sdk::logs::{SdkLogRecord, SdkLogger, SdkLoggerProvider};
 
 use super::{
-    attributes::{attributes, exception_type, limit, message},
+    attributes::{attributes, exception_type, is_failure, limit, message},
     names,
     processor::{Processors, RecordView},
 };
@@ -51,13 +51,13 @@ impl LogRecords {
         if let Some(kind) = exception_type(event) {
             // Recorded values do not replace these attributes either.
             view.remove_attribute(names::EXCEPTION_MESSAGE);
-            view.set_attribute(names::EXCEPTION_TYPE, kind);
+            view.set_first(names::EXCEPTION_TYPE, kind);
         }
         if !self.processors.keep(&mut view) {
             return None;
         }
-        if let Some(message) = view.message.take() {
-            view.set_attribute(names::EXCEPTION_MESSAGE, message);
+        if let Some(message) = view.message.take().filter(|_| is_failure(event)) {
+            view.set_first(names::EXCEPTION_MESSAGE, message);
         }
         // A log record of the SDK has no count of what was removed.
         limit(&mut view.attributes, self.limits);

@@ -1,13 +1,12 @@
 use std::{
     borrow::Cow,
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
 use opentelemetry::{Key, KeyValue, Value, trace::Event as SpanEvent};
 
-use crate::{event::Event, otlp::config::Signal};
+use crate::{error::catch_panic, event::Event, otlp::config::Signal};
 
 /// What becomes of a record: what a processor returns.
 ///
@@ -70,7 +69,8 @@ impl RecordView<'_> {
         }
     }
 
-    /// Returns the text of the error, to be changed or removed. `None` if the call has not failed.
+    /// Returns the text of the error, to be changed or removed. `None` if the call has not failed, and a text for
+    /// such a call is ignored.
     ///
     /// A span has it as the description of its status, and as `exception.message` of its event `exception`. A
     /// log record has it as the attribute `exception.message`.
@@ -113,6 +113,12 @@ impl RecordView<'_> {
         }
     }
 
+    /// Sets an attribute as the first one: the limit leaves out the last ones.
+    pub(super) fn set_first(&mut self, key: &'static str, value: impl Into<Value>) {
+        self.remove_attribute(key);
+        self.attributes.insert(0, KeyValue::new(key, value));
+    }
+
     /// Removes an attribute, and returns its value.
     pub fn remove_attribute(&mut self, key: &str) -> Option<Value> {
         let mut attributes = self.attributes.iter();
@@ -150,7 +156,7 @@ impl Processors {
     /// Lets every processor change a record, until one drops it. Returns whether to export the record.
     pub(super) fn keep(&self, record: &mut RecordView<'_>) -> bool {
         self.hooks.iter().all(|hook| {
-            let decision = catch_unwind(AssertUnwindSafe(|| hook(record)));
+            let decision = catch_panic(|| hook(record));
             // A processor that panics may not have removed a secret yet.
             let decision = decision.unwrap_or_else(|_| {
                 self.warn_of_panic();

@@ -8,6 +8,7 @@ mod handle;
 mod health;
 mod pipeline;
 mod queue;
+mod recent;
 mod request;
 mod self_metrics;
 mod shared;

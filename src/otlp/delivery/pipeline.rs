@@ -1,8 +1,6 @@
 use std::{
-    any::Any,
     cell::{Cell, RefCell},
     future::{Future, poll_fn},
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     rc::{Rc, Weak},
     sync::{Arc, MutexGuard},
@@ -23,6 +21,7 @@ use super::{
     totals::Requests,
 };
 use crate::{
+    error::catch_panic,
     event::Event,
     otlp::{
         config::{Limits, Signal},
@@ -202,7 +201,7 @@ impl Pipeline {
         export: impl Future<Output = ExportOutcome>,
     ) -> ExportOutcome {
         let started = Instant::now();
-        let outcome = timeout(limit, catch_panic(export)).await;
+        let outcome = timeout(limit, reject_panic(export)).await;
         let outcome = outcome.unwrap_or_else(|_| ExportOutcome::Retryable {
             problem: Problem {
                 text: format!("the exporter did not finish within {limit:?}"),
@@ -333,21 +332,14 @@ impl Checkpoint {
 }
 
 /// Runs an export. A panic is a rejection.
-async fn catch_panic(export: impl Future<Output = ExportOutcome>) -> ExportOutcome {
+async fn reject_panic(export: impl Future<Output = ExportOutcome>) -> ExportOutcome {
     let mut export = pin!(export);
     poll_fn(|context| {
-        let polled = catch_unwind(AssertUnwindSafe(|| export.as_mut().poll(context)));
-        polled.unwrap_or_else(|panic| {
-            let problem = format!("the exporter panicked: {}", panic_message(&*panic));
+        let polled = catch_panic(|| export.as_mut().poll(context));
+        polled.unwrap_or_else(|message| {
+            let problem = format!("the exporter panicked: {message}");
             Poll::Ready(ExportOutcome::Rejected(problem.into()))
         })
     })
     .await
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    let message = panic.downcast_ref::<String>().map(String::as_str);
-    message
-        .or_else(|| panic.downcast_ref().copied())
-        .unwrap_or("no message")
 }

@@ -7,10 +7,11 @@ use std::{
     thread,
 };
 
+use opentelemetry::TraceId;
 use tokio::sync::Notify;
 
 use crate::{
-    event::{Event, Operation},
+    event::{Event, Operation, Outcome},
     otlp::{config::Signal, convert::active_delta},
 };
 
@@ -61,7 +62,12 @@ struct State {
     /// By how much dropped events would have changed the number of active calls, by operation. That
     /// number is a running sum, so a lost event would make it wrong for ever.
     dropped_deltas: HashMap<Operation, i64>,
+    /// The dropped events of traces that are not sampled; at most as many as the shard has room for.
+    dropped_calls: Vec<DroppedCall>,
 }
+
+/// The trace of a dropped event, and the outcome of its call; `None` for a start event.
+pub(crate) type DroppedCall = (TraceId, Option<Outcome>);
 
 /// What the export thread takes out of the queue at one moment.
 #[derive(Default)]
@@ -70,6 +76,8 @@ pub(crate) struct Cut {
     pub(crate) events: Vec<Event>,
     /// By how much dropped events would have changed the number of active calls.
     pub(crate) dropped_deltas: Vec<(Operation, i64)>,
+    /// The dropped events of traces that are not sampled: when a trace is complete depends on them.
+    pub(crate) dropped_calls: Vec<DroppedCall>,
     /// The events that the queue has dropped since its start.
     pub(crate) dropped: u64,
     /// Empty vectors, whose capacity goes back to the shards.
@@ -124,7 +132,7 @@ impl Queue {
         let mut state = self.shards[home].lock();
         if state.is_closed || !state.has_room(self.shard_limits, size) {
             if state.is_closed || self.is_full.load(Relaxed) {
-                state.drop_event(&event);
+                state.drop_event(self.shard_limits, &event);
                 return;
             }
             drop(state);
@@ -161,7 +169,7 @@ impl Queue {
         if is_full && !state.is_closed {
             self.is_full.store(true, Relaxed);
         }
-        state.drop_event(&event);
+        state.drop_event(self.shard_limits, &event);
     }
 
     /// Closes the queue: it drops further events and counts them.
@@ -178,6 +186,7 @@ impl Queue {
     pub(crate) fn take(&self, cut: &mut Cut) {
         cut.spare.resize_with(self.shards.len(), Vec::new);
         cut.dropped_deltas.clear();
+        cut.dropped_calls.clear();
         cut.dropped = 0;
         let mut has_others = false;
         // In the order of the shards. A push holds one lock at a time, so this cannot deadlock.
@@ -188,6 +197,7 @@ impl Queue {
             has_others |= std::mem::take(&mut state.has_others);
             cut.dropped += state.dropped.events;
             cut.dropped_deltas.extend(state.dropped_deltas.drain());
+            cut.dropped_calls.append(&mut state.dropped_calls);
         }
         self.is_full.store(false, Relaxed);
         drop(states);
@@ -243,10 +253,13 @@ impl State {
     }
 
     #[cold]
-    fn drop_event(&mut self, event: &Event) {
+    fn drop_event(&mut self, limits: ShardLimits, event: &Event) {
         self.dropped.add_event(event);
         let sum = self.dropped_deltas.entry(event.operation()).or_default();
         *sum += active_delta(event);
+        if !event.is_sampled() && self.dropped_calls.len() < limits.events {
+            self.dropped_calls.push((event.trace_id(), event.outcome()));
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! Keeps the spans of failed traces that were not sampled: a tail decision.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use opentelemetry::TraceId;
 
+use super::{queue::DroppedCall, recent::Recent};
 use crate::event::{Event, Outcome};
 
 /// Holds the ended calls of traces that were not sampled, until none of a trace's calls is open.
@@ -18,7 +19,7 @@ pub(crate) struct Tail {
     next: u64,
     held: usize,
     held_bytes: usize,
-    /// Traces of which a part was exported before their end. What follows is exported as well.
+    /// Failed traces that were decided before their end. What follows is exported as well.
     exported: Recent,
 }
 
@@ -39,13 +40,6 @@ struct Trace {
     bytes: usize,
 }
 
-/// A set of the latest ids.
-#[derive(Default)]
-struct Recent {
-    set: HashSet<TraceId>,
-    order: VecDeque<TraceId>,
-}
-
 // === impl Tail ===
 
 impl Tail {
@@ -64,8 +58,8 @@ impl Tail {
     /// Takes the events that came since the last time, and returns those that become spans.
     ///
     /// The events may be in any order. But an event has to be among them if one is that came after it, such
-    /// as the end of its parent.
-    pub(crate) fn decide(&mut self, events: &[Event]) -> Vec<Event> {
+    /// as the end of its parent. The queue has dropped those of `dropped`.
+    pub(crate) fn decide(&mut self, events: &[Event], dropped: &[DroppedCall]) -> Vec<Event> {
         let mut spans = Vec::new();
         let mut touched = HashSet::new();
         let is_unsampled = |event: &&Event| !event.is_sampled();
@@ -74,13 +68,20 @@ impl Tail {
             .filter(is_unsampled)
             .partition(|event| event.kind().is_terminal());
         // All starts first: a call may have begun on another thread than the one before it ended on.
-        for event in starts {
-            if !self.exported.set.contains(&event.trace_id()) {
-                self.trace(event.trace_id()).open_calls += 1;
+        let starts = starts.into_iter().map(|event| (event.trace_id(), None));
+        for (id, outcome) in starts.chain(dropped.iter().copied()) {
+            if outcome.is_none() && !self.exported.contains(id) {
+                self.trace(id).open_calls += 1;
+            }
+        }
+        for (id, outcome) in dropped {
+            if let (Some(outcome), Some(trace)) = (outcome, self.traces.get_mut(id)) {
+                trace.end_call(*outcome);
+                touched.insert(*id);
             }
         }
         for event in ends {
-            if self.exported.set.contains(&event.trace_id()) {
+            if self.exported.contains(event.trace_id()) {
                 spans.push(event.clone());
                 continue;
             }
@@ -97,11 +98,14 @@ impl Tail {
             && let Some((_, oldest)) = self.by_age.first_key_value()
         {
             let oldest = *oldest;
-            let kept = self.remove(oldest);
-            if !kept.is_empty() {
+            if self
+                .traces
+                .get(&oldest)
+                .is_some_and(|trace| trace.has_failed)
+            {
                 self.exported.insert(oldest, self.limits.traces);
             }
-            spans.extend(kept);
+            spans.extend(self.remove(oldest));
         }
         spans
     }
@@ -135,11 +139,11 @@ impl Tail {
         self.held += 1;
         self.held_bytes += size;
         let trace = self.trace(event.trace_id());
-        // The start may have been dropped, or decided before.
-        trace.open_calls = trace.open_calls.saturating_sub(1);
-        trace.has_failed |= matches!(event.outcome(), Some(Outcome::Error | Outcome::Panic));
         trace.bytes += size;
         trace.ended.push(event.clone());
+        if let Some(outcome) = event.outcome() {
+            trace.end_call(outcome);
+        }
     }
 
     /// Removes a trace, and returns its events if one of its calls failed.
@@ -158,18 +162,13 @@ impl Tail {
     }
 }
 
-// === impl Recent ===
+// === impl Trace ===
 
-impl Recent {
-    fn insert(&mut self, id: TraceId, capacity: usize) {
-        if self.set.insert(id) {
-            self.order.push_back(id);
-        }
-        if self.order.len() > capacity
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.set.remove(&oldest);
-        }
+impl Trace {
+    fn end_call(&mut self, outcome: Outcome) {
+        // Its start may have been decided before.
+        self.open_calls = self.open_calls.saturating_sub(1);
+        self.has_failed |= matches!(outcome, Outcome::Error | Outcome::Panic);
     }
 }
 
@@ -177,7 +176,10 @@ impl Recent {
 mod tests {
     use tower::{Layer, Service, service_fn};
 
-    use super::*;
+    use super::{
+        super::queue::{Cut, Queue},
+        *,
+    };
     use crate::{Call, CallContext, ErrorClass, MemorySink, Operation, Sink, TimingLayer};
 
     const LIMITS: TailLimits = TailLimits {
@@ -197,8 +199,8 @@ mod tests {
             Some(false)
         }
 
-        fn captures_content(&self) -> bool {
-            self.0.captures_content()
+        fn captures_content(&self, is_sampled: bool) -> bool {
+            self.0.captures_content(is_sampled)
         }
     }
 
@@ -236,9 +238,9 @@ mod tests {
         let events = turn_of(2, true);
         let (root_end, before) = events.split_last().unwrap();
         for event in before {
-            assert!(tail.decide(std::slice::from_ref(event)).is_empty());
+            assert!(tail.decide(std::slice::from_ref(event), &[]).is_empty());
         }
-        assert_eq!(tail.decide(std::slice::from_ref(root_end)).len(), 4);
+        assert_eq!(tail.decide(std::slice::from_ref(root_end), &[]).len(), 4);
         assert!(tail.traces.is_empty() && tail.by_age.is_empty());
         assert_eq!((tail.held, tail.held_bytes), (0, 0));
     }
@@ -246,7 +248,7 @@ mod tests {
     #[test]
     fn a_trace_without_a_failure_is_forgotten() {
         let mut tail = Tail::new(LIMITS);
-        assert!(tail.decide(&turn_of(3, false)).is_empty());
+        assert!(tail.decide(&turn_of(3, false), &[]).is_empty());
         assert!(tail.traces.is_empty() && tail.decide_all().is_empty());
     }
 
@@ -255,7 +257,7 @@ mod tests {
         let mut events = turn_of(3, true);
         for round in 0..50 {
             fastrand::Rng::with_seed(round).shuffle(&mut events);
-            assert_eq!(Tail::new(LIMITS).decide(&events).len(), 5);
+            assert_eq!(Tail::new(LIMITS).decide(&events, &[]).len(), 5);
         }
     }
 
@@ -263,8 +265,33 @@ mod tests {
     fn an_end_whose_start_was_dropped_is_decided() {
         let mut tail = Tail::new(LIMITS);
         let events = turn_of(0, true);
-        assert_eq!(tail.decide(&events[2..]).len(), 2);
+        assert_eq!(tail.decide(&events[2..], &[]).len(), 2);
         assert!(tail.traces.is_empty());
+    }
+
+    #[test]
+    fn calls_of_which_a_full_queue_dropped_an_event_neither_hold_a_trace_nor_decide_it_early() {
+        for dropped in 0..4 {
+            let (mut tail, mut cut) = (Tail::new(LIMITS), Cut::default());
+            let queue = Queue::new(1, 1 << 20, 1);
+            let mut spans = Vec::new();
+            for (number, event) in turn_of(0, true).into_iter().enumerate() {
+                if number == dropped {
+                    queue.push(event.clone());
+                }
+                queue.push(event);
+                queue.take(&mut cut);
+                if number == dropped {
+                    cut.events.clear();
+                }
+                spans.extend(tail.decide(&cut.events, &cut.dropped_calls));
+                cut.events.clear();
+                assert!(number == 3 || spans.is_empty(), "decided early");
+            }
+            // The start of the turn, of the tool, the end of the tool, which has failed, of the turn.
+            assert_eq!(spans.len(), [2, 2, 1, 1][dropped], "{dropped}");
+            assert!(tail.traces.is_empty(), "{dropped}");
+        }
     }
 
     #[test]
@@ -281,16 +308,30 @@ mod tests {
             turn_of(0, true),
         ];
         let open = |events: &[Event]| events[..events.len() - 1].to_vec();
-        assert!(tail.decide(&open(&traces[0])).is_empty());
-        assert!(tail.decide(&open(&traces[1])).is_empty());
+        assert!(tail.decide(&open(&traces[0]), &[]).is_empty());
+        assert!(tail.decide(&open(&traces[1]), &[]).is_empty());
         // The first one had a failure, the second had none.
-        assert_eq!(tail.decide(&open(&traces[2])).len(), 1);
-        assert!(tail.decide(&open(&traces[3])).is_empty());
+        assert_eq!(tail.decide(&open(&traces[2]), &[]).len(), 1);
+        assert!(tail.decide(&open(&traces[3]), &[]).is_empty());
         assert_eq!(tail.traces.len(), 2);
         // What follows of the first one is exported, too; of the second, only what fails.
-        assert_eq!(tail.decide(&traces[0][3..]).len(), 1);
-        assert!(tail.decide(&traces[1][3..]).is_empty());
+        assert_eq!(tail.decide(&traces[0][3..], &[]).len(), 1);
+        assert!(tail.decide(&traces[1][3..], &[]).is_empty());
         assert_eq!(tail.decide_all().len(), 2);
+    }
+
+    #[test]
+    fn a_trace_whose_failure_was_dropped_is_exported_after_it_was_decided() {
+        let limits = TailLimits {
+            traces: 1,
+            ..LIMITS
+        };
+        let mut tail = Tail::new(limits);
+        let (failed, other) = (turn_of(0, true), turn_of(0, false));
+        let dropped = (failed[2].trace_id(), failed[2].outcome());
+        assert!(tail.decide(&failed[..2], &[dropped]).is_empty());
+        assert!(tail.decide(&other[..1], &[]).is_empty());
+        assert_eq!(tail.decide(&failed[3..], &[]).len(), 1);
     }
 
     #[test]
@@ -308,7 +349,7 @@ mod tests {
             let mut tail = Tail::new(limits);
             for _ in 0..20 {
                 let events = turn_of(4, false);
-                tail.decide(&events[..events.len() - 1]);
+                tail.decide(&events[..events.len() - 1], &[]);
                 assert!(tail.held <= limits.events && tail.held_bytes <= limits.bytes);
             }
             assert!(!tail.traces.is_empty());
@@ -323,7 +364,7 @@ mod tests {
             tool.record_content("key", || "x".repeat(10_000));
             tool.finish();
         });
-        tail.decide(&events[..events.len() - 1]);
+        tail.decide(&events[..events.len() - 1], &[]);
         assert!(tail.held_bytes > 10_000, "{}", tail.held_bytes);
     }
 
@@ -336,8 +377,8 @@ mod tests {
         let mut tail = Tail::new(limits);
         for _ in 0..20 {
             let events = turn_of(0, true);
-            tail.decide(&events[..events.len() - 1]);
+            tail.decide(&events[..events.len() - 1], &[]);
         }
-        assert_eq!((tail.exported.set.len(), tail.exported.order.len()), (3, 3));
+        assert_eq!(tail.exported.len(), 3);
     }
 }

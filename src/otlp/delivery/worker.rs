@@ -303,7 +303,7 @@ impl Worker {
             }
         }
         if let Some(tail) = &mut self.tail {
-            let kept = tail.decide(&self.cut.events);
+            let kept = tail.decide(&self.cut.events, &self.cut.dropped_calls);
             self.keep(kept);
         }
         let selection = self.config.log_selection();

@@ -1,5 +1,3 @@
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use opentelemetry_otlp::{
     ExporterBuildError, LogExporter, MetricExporter, Protocol as OtlpProtocol, RetryPolicy,
     SpanExporter, WithExportConfig, WithHttpConfig,
@@ -10,7 +8,10 @@ use super::{
     client::{Answer, Client},
     outcome::{ExportOutcome, Problem},
 };
-use crate::otlp::config::{OtlpConfig, Protocol, Signal, SignalConfig};
+use crate::{
+    error::catch_panic,
+    otlp::config::{OtlpConfig, Protocol, Signal, SignalConfig},
+};
 
 /// The destination of a custom exporter, in problems.
 pub(crate) const CUSTOM: &str = "the custom exporter";
@@ -115,7 +116,7 @@ impl<E> Exporter<E> {
         let Ok(exporter) = &self.inner else {
             return Ok(());
         };
-        match catch_unwind(AssertUnwindSafe(|| (self.shutdown)(exporter))) {
+        match catch_panic(|| (self.shutdown)(exporter)) {
             Ok(result) => result.map_err(|error| error.to_string()),
             Err(_) => Err("the shutdown panicked".to_owned()),
         }

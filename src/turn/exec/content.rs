@@ -55,7 +55,7 @@ pub(super) fn record_prompt(request: &TurnRequest) {
     });
 }
 
-/// Records the last message of the agent; `is_completed` is false if the turn failed after it.
+/// Records the last message of the agent; `is_completed` is false if the turn did not complete.
 pub(super) fn record_answer(context: &CallContext, text: &str, is_completed: bool) {
     context.record_content(names::OUTPUT_MESSAGES, || {
         to_json(&[Message {

@@ -140,18 +140,21 @@ impl TurnState {
     }
 
     fn result(mut self, ending: Ending) -> Result<Turn, TurnError> {
-        if let Some(text) = &self.turn.final_message {
-            let is_completed = matches!(ending, Ending::Completed);
-            content::record_answer(&self.context, text, is_completed);
-        }
         match ending {
             Ending::Completed => {
+                self.record_answer(true);
                 self.stats.completed = true;
                 self.turn.retries = self.stats.retries;
                 self.turn.unknown_events = self.stats.unknown_events;
                 Ok(std::mem::take(&mut self.turn))
             }
             Ending::Failed(message) => Err(TurnError::Failed { message }),
+        }
+    }
+
+    fn record_answer(&self, is_completed: bool) {
+        if let Some(text) = &self.turn.final_message {
+            content::record_answer(&self.context, text, is_completed);
         }
     }
 
@@ -239,6 +242,14 @@ impl TurnState {
     /// Returns progress if the caller wants it: an item may be large, and is not copied for nobody.
     fn watched(&self, progress: impl FnOnce() -> Progress) -> Option<Progress> {
         self.is_watched.then(progress)
+    }
+}
+
+/// However a turn ends: also when its future is dropped.
+impl Drop for TurnState {
+    fn drop(&mut self) {
+        // A turn that completed has handed the message out.
+        self.record_answer(false);
     }
 }
 

@@ -3,7 +3,7 @@
 use codex_telemetry::{
     CallContext, Operation,
     event::names,
-    otlp::{Decision, RecordView, Signal},
+    otlp::{Decision, RecordView, Signal, config::Sampler},
 };
 
 use super::support::Rig;
@@ -103,6 +103,30 @@ fn no_content_is_collected_if_no_spans_are_exported() {
         .calls
         .run(Operation::Turn, "x", CallContext::new(), work);
     call.unwrap();
+}
+
+#[test]
+fn the_content_of_a_trace_that_was_not_sampled_is_collected_only_if_failures_are_kept() {
+    for keeps_failures in [false, true] {
+        let rig = Rig::with(|config| {
+            let config = config.capture_content(true).sampler(Sampler::AlwaysOff);
+            config.keep_failures(keeps_failures)
+        });
+        let work = |context: CallContext| {
+            assert_eq!(context.captures_content(), keeps_failures);
+            context.record_content(names::INPUT_MESSAGES, || {
+                assert!(keeps_failures, "the content was collected");
+                SECRET.to_owned()
+            });
+            Err("no")
+        };
+        let call = rig
+            .calls
+            .run(Operation::Turn, "x", CallContext::new(), work);
+        call.unwrap_err();
+        let spans = rig.flush().spans();
+        assert_eq!(format!("{spans:?}").contains(SECRET), keeps_failures);
+    }
 }
 
 #[test]

@@ -62,6 +62,23 @@ fn spans_and_log_records_have_limits_of_their_own() {
 }
 
 #[test]
+fn the_class_and_the_reason_of_a_failure_are_the_last_attributes_to_be_left_out() {
+    let (span, log) = failed(|limits| {
+        limits.spans.attributes.count = 1;
+        limits.logs.attributes.count = 3;
+    });
+    assert_eq!(span.attributes["error.type"], "io");
+    let reason = [
+        ("error.type", "io"),
+        ("exception.message", "disk on fire"),
+        ("exception.type", "io"),
+    ];
+    for (key, value) in reason {
+        assert_eq!(log.attribute(key), Some(&value.into()), "{key}");
+    }
+}
+
+#[test]
 fn texts_are_cut_to_a_number_of_characters() {
     let (span, log) = failed(|limits| {
         limits.spans.attributes.value_length = Some(4);

@@ -159,6 +159,23 @@ fn a_processor_removes_the_text_of_an_error_and_leaves_the_error() {
 }
 
 #[test]
+fn the_text_of_an_error_on_a_call_that_has_not_failed_is_ignored() {
+    let rig = Rig::build(|sink| {
+        sink.processor(|record: &mut RecordView<'_>| {
+            *record.message_mut() = Some("an error".to_owned());
+        })
+    });
+    rig.calls.ok(Operation::Tool, "ls", 1);
+    let receiver = rig.flush();
+    let span = receiver.spans().remove(0);
+    assert_eq!(span.status_message, "");
+    assert_eq!(span.events, []);
+    for log in receiver.logs() {
+        assert_eq!(log.attribute("exception.message"), None);
+    }
+}
+
+#[test]
 fn a_processor_renames_spans_and_changes_their_events() {
     let rig = Rig::build(|sink| {
         sink.processor(|record: &mut RecordView<'_>| {
@@ -241,6 +258,28 @@ fn a_record_whose_processor_panics_is_not_exported_and_the_others_are() {
             "codex.tool.start"
         ]
     );
+}
+
+#[test]
+fn a_processor_whose_panic_panics_again_when_it_is_dropped_does_not_end_the_export() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("a second panic that the test expects");
+        }
+    }
+
+    let rig = Rig::build(|sink| {
+        sink.processor(|record: &mut RecordView<'_>| {
+            if record.event().error_class().is_some() {
+                std::panic::panic_any(Bomb);
+            }
+        })
+    });
+    fail(&rig);
+    rig.calls.ok(Operation::Tool, "cat", 1);
+    let spans = rig.flush().spans().into_iter().map(|span| span.name);
+    assert_eq!(spans.collect::<Vec<_>>(), ["execute_tool cat"]);
 }
 
 #[test]

@@ -69,8 +69,8 @@ impl<S: Sink> Sink for Checked<S> {
         self.sink.sample(trace_id, parent_sampled)
     }
 
-    fn captures_content(&self) -> bool {
-        self.sink.captures_content()
+    fn captures_content(&self, is_sampled: bool) -> bool {
+        self.sink.captures_content(is_sampled)
     }
 }
 
