@@ -1,13 +1,11 @@
-use std::{
-    fmt, fs,
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use http::HeaderMap;
 
-use super::value::{insert_header, parse_headers};
+use super::{
+    file::read_file,
+    value::{insert_header, parse_headers},
+};
 
 /// Where headers that expire come from. They are read before each request.
 #[derive(Clone)]
@@ -39,21 +37,28 @@ impl HeaderSource {
         }))
     }
 
-    /// Returns the current headers, or why there are none. The error contains no value of a header.
+    /// Returns the current headers, or why there are none. The error contains no value of a header. It may
+    /// block the thread, and runs code of the application, which may panic.
     pub(crate) fn read(&self) -> Result<HeaderMap, String> {
         match self {
             Self::File(path) => {
-                let invalid =
-                    |reason: &dyn fmt::Display| format!("headers of {}: {reason}", path.display());
-                let text = fs::read_to_string(path).map_err(|error| invalid(&error))?;
-                match parse_headers(&text) {
+                let content = read_file(path).map_err(|error| error.to_string())?;
+                let text = str::from_utf8(&content).map_err(|_| "invalid UTF-8")?;
+                match parse_headers(text) {
                     (headers, None) => Ok(headers),
-                    (_, Some(reason)) => Err(invalid(&reason)),
+                    (_, Some(reason)) => Err(reason.into_owned()),
                 }
             }
-            Self::Callback(callback) => catch_unwind(AssertUnwindSafe(|| callback()))
-                .unwrap_or_else(|_| Err("it panicked".to_owned()))
-                .map_err(|reason| format!("callback of headers: {reason}")),
+            Self::Callback(callback) => callback(),
+        }
+    }
+}
+
+impl fmt::Display for HeaderSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "headers of {}", path.display()),
+            Self::Callback(_) => f.write_str("callback of headers"),
         }
     }
 }

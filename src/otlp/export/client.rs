@@ -3,6 +3,7 @@ use std::{
     io::{Read as _, Write as _},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -33,6 +34,7 @@ pub(super) struct Client {
     url: Url,
     gzip: bool,
     message_bytes: usize,
+    timeout: Duration,
     headers: Headers,
     connection: Connection,
     answer: Answer,
@@ -77,6 +79,7 @@ impl Client {
             url: Url::parse(config.endpoint.as_str()).map_err(|error| error.to_string())?,
             gzip: config.gzip,
             message_bytes: limits.message_bytes,
+            timeout,
             headers: Headers::new(config),
             connection: Connection::new(config, timeout)?,
             answer,
@@ -97,14 +100,14 @@ impl Client {
             );
             return ExportOutcome::TooLarge(Problem::new("message_too_large", text));
         }
-        let (headers, outdated_headers) = match self.headers.current() {
+        let (headers, outdated_headers) = match self.headers.current(self.timeout).await {
             Ok(current) => current,
             Err(error) => {
                 let text = format!("{error}; the request waits for them");
                 return ExportOutcome::retryable(Problem::new("missing_headers", text));
             }
         };
-        let (client, outdated_files) = self.connection.client();
+        let (client, outdated_files) = self.connection.client().await;
         let outcome = self.send(client, headers, content_type, message).await;
         self.explain(outcome, outdated_headers.or(outdated_files))
     }

@@ -20,6 +20,7 @@ mod headers;
 mod http;
 mod outcome;
 mod probe;
+mod renewed;
 mod response;
 mod tls;
 mod transport;

@@ -1,6 +1,5 @@
 use std::{
     fmt::{self, Display},
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -11,7 +10,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 
-use crate::otlp::config::Tls;
+use crate::otlp::config::{Tls, read_file};
 
 /// The contents of the files of a TLS connection.
 #[derive(PartialEq, Eq)]
@@ -118,7 +117,7 @@ impl fmt::Debug for TlsFiles {
 
 impl File {
     fn read(path: &Path) -> Result<Self, String> {
-        let content = fs::read(path).map_err(|error| unreadable(path, &error))?;
+        let content = read_file(path).map_err(|error| unreadable(path, &error))?;
         let path = path.to_owned();
         Ok(Self { path, content })
     }

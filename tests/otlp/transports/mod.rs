@@ -1,5 +1,7 @@
 //! Protocols, TLS, headers, endpoints, and the probe.
 
+#[cfg(unix)]
+mod blocked;
 mod content;
 mod endpoints;
 mod environment;
