@@ -1,4 +1,5 @@
 use std::{
+    fmt,
     future::Future,
     io::{Read as _, Write as _},
     pin::Pin,
@@ -8,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 use opentelemetry_http::{HttpClient, HttpError};
 use reqwest::Url;
 
@@ -19,6 +20,7 @@ use super::{
     headers::Headers,
     http as otlp_http,
     outcome::{ExportOutcome, Problem},
+    secrets::Secrets,
     transport,
 };
 use crate::otlp::config::{OtlpConfig, Protocol, Signal, SignalConfig};
@@ -27,7 +29,6 @@ use crate::otlp::config::{OtlpConfig, Protocol, Signal, SignalConfig};
 ///
 /// The exporter serializes, and learns nothing of the receiver: it would log URLs and responses, and return
 /// little more than whether it succeeded. The outcome goes past it, through an [`Answer`].
-#[derive(Debug)]
 pub(super) struct Client {
     signal: Signal,
     protocol: Protocol,
@@ -37,6 +38,7 @@ pub(super) struct Client {
     timeout: Duration,
     headers: Headers,
     connection: Connection,
+    secrets: Secrets,
     answer: Answer,
 }
 
@@ -82,6 +84,7 @@ impl Client {
             timeout,
             headers: Headers::new(config),
             connection: Connection::new(config, timeout)?,
+            secrets: Secrets::new(config),
             answer,
         })
     }
@@ -104,18 +107,21 @@ impl Client {
             Ok(current) => current,
             Err(error) => {
                 let text = format!("{error}; the request waits for them");
-                return ExportOutcome::retryable(Problem::new("missing_headers", text));
+                let outcome = ExportOutcome::retryable(Problem::new("missing_headers", text));
+                return self.explain(outcome, &HeaderMap::new(), None);
             }
         };
         let (client, outdated_files) = self.connection.client().await;
-        let outcome = self.send(client, headers, content_type, message).await;
-        self.explain(outcome, outdated_headers.or(outdated_files))
+        let outcome = self
+            .send(client, headers.clone(), content_type, message)
+            .await;
+        self.explain(outcome, &headers, outdated_headers.or(outdated_files))
     }
 
     async fn send(
         &self,
         client: reqwest::Client,
-        mut headers: http::HeaderMap,
+        mut headers: HeaderMap,
         content_type: Option<HeaderValue>,
         message: Bytes,
     ) -> ExportOutcome {
@@ -140,38 +146,48 @@ impl Client {
         posted.unwrap_or_else(|error| transport::failure(&error.without_url()))
     }
 
-    /// Adds to an outcome what only this client knows: why it may be, and what to do.
-    fn explain(&self, outcome: ExportOutcome, warning: Option<String>) -> ExportOutcome {
-        match outcome {
-            ExportOutcome::Accepted {
-                rejected: 0,
-                problem: None,
-            } => ExportOutcome::Accepted {
-                rejected: 0,
-                problem: warning,
-            },
-            ExportOutcome::Rejected(mut problem) => match &*problem.error_type {
-                // The next request may have a new token.
-                "401" | "403" | "UNAUTHENTICATED" | "PERMISSION_DENIED"
-                    if self.headers.can_change() =>
-                {
-                    problem
-                        .text
-                        .extend(warning.map(|warning| format!("; {warning}")));
-                    ExportOutcome::retryable(problem)
-                }
-                "404" | "405" | "UNIMPLEMENTED" => {
-                    let signal = self.signal;
-                    problem.text += &format!(
-                        "; if the receiver does not take {signal}, leave them out of the signals, \
-                         otherwise correct the endpoint"
-                    );
-                    ExportOutcome::Rejected(problem)
-                }
-                _ => ExportOutcome::Rejected(problem),
-            },
-            outcome => outcome,
+    /// Hides the secrets of an outcome, and adds what only this client knows: why it may be, and what to do.
+    fn explain(
+        &self,
+        mut outcome: ExportOutcome,
+        headers: &HeaderMap,
+        warning: Option<String>,
+    ) -> ExportOutcome {
+        let warning = warning.map(|warning| self.secrets.redact(&warning, headers));
+        match (outcome.text_mut(), warning) {
+            (Some(text), warning) => {
+                *text = self.secrets.redact(text, headers);
+                text.extend(warning.map(|warning| format!("; {warning}")));
+            }
+            (None, warning) => outcome = ExportOutcome::accepted(warning),
         }
+        let ExportOutcome::Rejected(mut problem) = outcome else {
+            return outcome;
+        };
+        match &*problem.error_type {
+            // The next request may have a new token.
+            "401" | "403" | "UNAUTHENTICATED" | "PERMISSION_DENIED"
+                if self.headers.can_change() =>
+            {
+                return ExportOutcome::retryable(problem);
+            }
+            "404" | "405" | "UNIMPLEMENTED" => {
+                let signal = self.signal;
+                problem.text += &format!(
+                    "; if the receiver does not take {signal}, leave them out of the signals, \
+                     otherwise correct the endpoint"
+                );
+            }
+            _ => {}
+        }
+        ExportOutcome::Rejected(problem)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL is a secret.
+        f.write_str("Client")
     }
 }
 

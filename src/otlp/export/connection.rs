@@ -14,7 +14,6 @@ use crate::{
 
 /// The HTTP client of one signal. It is built again when the files of certificates change, so that it does
 /// not outlast them.
-#[derive(Debug)]
 pub(super) struct Connection {
     config: SignalConfig,
     timeout: Duration,

@@ -144,10 +144,7 @@ impl<E> Exporter<E> {
 /// Returns the outcome of an export without a request: that of a custom exporter.
 fn outcome(result: OTelSdkResult) -> ExportOutcome {
     match result {
-        Ok(()) => ExportOutcome::Accepted {
-            rejected: 0,
-            problem: None,
-        },
+        Ok(()) => ExportOutcome::accepted(None),
         Err(OTelSdkError::Timeout(after)) => {
             let text = format!("no response within {after:?}");
             ExportOutcome::retryable(Problem::new("timeout", text))

@@ -21,7 +21,7 @@ use tower::service_fn;
 
 use super::{
     http as otlp_http,
-    outcome::{ExportOutcome, Problem, truncate},
+    outcome::{ExportOutcome, Problem},
     response,
 };
 use crate::{error::BoxError, otlp::config::Signal};
@@ -121,7 +121,7 @@ fn failure(status: Status) -> Result<ExportOutcome, Unanswered> {
     let name = name(code);
     let message = match status.message() {
         "" => String::new(),
-        message => format!(": {}", truncate(message)),
+        message => format!(": {message}"),
     };
     let text = format!("the receiver responded with gRPC status {name}{message}");
     let problem = Problem::new(name, text);

@@ -9,7 +9,6 @@ use super::renewed::Renewed;
 use crate::otlp::config::SignalConfig;
 
 /// The headers of the requests of one signal.
-#[derive(Debug)]
 pub(super) struct Headers {
     /// Those of the configuration, which marks their values as sensitive.
     fixed: HeaderMap,

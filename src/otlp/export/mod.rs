@@ -22,6 +22,7 @@ mod outcome;
 mod probe;
 mod renewed;
 mod response;
+mod secrets;
 mod tls;
 mod transport;
 

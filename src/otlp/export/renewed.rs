@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use opentelemetry::Context;
 use tokio::{
@@ -59,11 +59,5 @@ impl<T: Send + 'static> Renewed<T> {
             Err(_) => Err("it blocks".to_owned()),
         };
         read.map_err(|reason| format!("{}: {reason}", self.name))
-    }
-}
-
-impl<T> fmt::Debug for Renewed<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Renewed({})", self.name)
     }
 }

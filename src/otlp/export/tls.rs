@@ -1,5 +1,5 @@
 use std::{
-    fmt::{self, Display},
+    fmt::Display,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -104,12 +104,6 @@ impl TlsFiles {
             ca,
             client: client.transpose()?,
         })
-    }
-}
-
-impl fmt::Debug for TlsFiles {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TlsFiles")
     }
 }
 

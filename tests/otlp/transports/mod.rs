@@ -3,6 +3,7 @@
 #[cfg(unix)]
 mod blocked;
 mod content;
+mod echoes;
 mod endpoints;
 mod environment;
 mod headers;
