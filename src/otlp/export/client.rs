@@ -130,7 +130,10 @@ impl Client {
         if self.protocol == Protocol::Grpc {
             let path = grpc::path(self.signal);
             let called = grpc::call(client, url, path, headers, self.gzip, message).await;
-            return called.unwrap_or_else(|unanswered| transport::failure(unanswered.error()));
+            return called.unwrap_or_else(|unanswered| {
+                self.connection.reconnect();
+                transport::failure(unanswered.error())
+            });
         }
         let mut body = message;
         // A configured header does not replace these: they describe the body.

@@ -62,6 +62,16 @@ impl Connection {
         (built.1.clone(), renewed.err().map(warning))
     }
 
+    /// Opens a new connection for the next request. Over gRPC, requests share one, which outlives a request
+    /// without a response: whatever is behind it may be stuck or gone.
+    pub(super) fn reconnect(&self) {
+        let mut built = self.built();
+        // It was built from these files before.
+        if let Ok(client) = client(&self.config, self.timeout, &built.0) {
+            built.1 = client;
+        }
+    }
+
     fn built(&self) -> MutexGuard<'_, (TlsFiles, reqwest::Client)> {
         self.built.lock().unwrap_or_else(PoisonError::into_inner)
     }
