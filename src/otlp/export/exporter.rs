@@ -98,7 +98,10 @@ impl<E> Exporter<E> {
                 .with_retry_policy(RetryPolicy::disabled());
             build(builder).map_err(|error| error.to_string())
         });
-        let destination = config.endpoint.to_string();
+        let mut destination = config.endpoint.to_string();
+        if let Some(proxy) = &config.proxy {
+            destination += &format!(" through the proxy {proxy}");
+        }
         Self {
             inner: inner.map_err(|error| format!("{destination}: {error}")),
             answer,
