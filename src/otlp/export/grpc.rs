@@ -65,9 +65,11 @@ pub(super) async fn call(
 ) -> Result<ExportOutcome, Unanswered> {
     url.set_query(None);
     url.set_path(path.path());
-    let mut grpc = Grpc::new(service_fn(|request: http::Request<Body>| {
+    let grpc = Grpc::new(service_fn(|request: http::Request<Body>| {
         send(client.clone(), url.clone(), request)
     }));
+    // Servers of grpc-go compress the response if the request is compressed, without being asked.
+    let mut grpc = grpc.accept_compressed(CompressionEncoding::Gzip);
     if gzip {
         grpc = grpc.send_compressed(CompressionEncoding::Gzip);
     }
