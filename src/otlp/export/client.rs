@@ -126,6 +126,9 @@ impl Client {
         message: Bytes,
     ) -> ExportOutcome {
         let url = self.url.clone();
+        // A configured header does not replace these: they describe the body.
+        headers.remove(header::CONTENT_ENCODING);
+        headers.remove(header::CONTENT_LENGTH);
         #[cfg(feature = "grpc")]
         if self.protocol == Protocol::Grpc {
             let path = grpc::path(self.signal);
@@ -136,8 +139,6 @@ impl Client {
             });
         }
         let mut body = message;
-        // A configured header does not replace these: they describe the body.
-        headers.remove(header::CONTENT_ENCODING);
         if self.gzip {
             body = compressed(&body);
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));

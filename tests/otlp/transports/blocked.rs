@@ -56,6 +56,27 @@ fn a_callback_of_headers_that_blocks_delays_no_other_signal() {
 }
 
 #[test]
+fn a_shutdown_does_not_wait_for_a_callback_of_headers_that_blocks() {
+    let receiver = Receiver::http();
+    let (_never, blocked) = channel();
+    let blocked = Mutex::new(blocked);
+    let config = Wire::Http
+        .config(&receiver.endpoint())
+        .headers_with(move || {
+            block(&blocked);
+            Ok([("authorization", "s3cret")])
+        });
+    let sink = only(Signal::Traces, config);
+    calls(sink.clone(), 1);
+    let undelivered = sink.shutdown(Duration::from_millis(300)).unwrap_err();
+    assert_eq!(undelivered.pending(Signal::Traces), 1);
+    // The export thread answered, and ended.
+    let text = undelivered.to_string();
+    assert!(!text.contains("did not respond"), "{text}");
+    assert_eq!(sink.stats().traces.failed, 1);
+}
+
+#[test]
 fn the_last_headers_are_sent_while_a_callback_blocks() {
     for (protocol, receiver) in receivers() {
         let (release, blocked) = channel();
