@@ -64,6 +64,7 @@ impl Connection {
 
     /// Opens a new connection for the next request. Over gRPC, requests share one, which outlives a request
     /// without a response: whatever is behind it may be stuck or gone.
+    #[cfg(feature = "grpc")]
     pub(super) fn reconnect(&self) {
         let mut built = self.built();
         // It was built from these files before.
