@@ -90,8 +90,8 @@ impl Client {
     }
 
     async fn export(&self, request: Request<Bytes>) -> ExportOutcome {
-        let content_type = request.headers().get(header::CONTENT_TYPE).cloned();
-        let message = match uncompressed(request) {
+        // Not its headers: the exporter adds those of the environment.
+        let message = match uncompressed(request.into_body()) {
             Ok(message) => message,
             Err(problem) => return ExportOutcome::Rejected(problem.into()),
         };
@@ -112,9 +112,7 @@ impl Client {
             }
         };
         let (client, outdated_files) = self.connection.client().await;
-        let outcome = self
-            .send(client, headers.clone(), content_type, message)
-            .await;
+        let outcome = self.send(client, headers.clone(), message).await;
         self.explain(outcome, &headers, outdated_headers.or(outdated_files))
     }
 
@@ -122,7 +120,6 @@ impl Client {
         &self,
         client: reqwest::Client,
         mut headers: HeaderMap,
-        content_type: Option<HeaderValue>,
         message: Bytes,
     ) -> ExportOutcome {
         let url = self.url.clone();
@@ -143,9 +140,11 @@ impl Client {
             body = compressed(&body);
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        if let Some(content_type) = content_type {
-            headers.insert(header::CONTENT_TYPE, content_type);
-        }
+        let content_type = HeaderValue::from_static(match self.protocol {
+            Protocol::HttpJson => "application/json",
+            _ => "application/x-protobuf",
+        });
+        headers.insert(header::CONTENT_TYPE, content_type);
         let posted = otlp_http::post(client.post(url).headers(headers), body).await;
         posted.unwrap_or_else(|error| transport::failure(&error.without_url()))
     }
@@ -224,20 +223,21 @@ fn compressed(body: &[u8]) -> Bytes {
 }
 
 /// Returns the body of the exporter's request. It is compressed only if the environment of the process asks
-/// for it and another crate enables that feature of the exporter; the configuration alone decides here.
-fn uncompressed(request: Request<Bytes>) -> Result<Bytes, String> {
-    let (parts, body) = request.into_parts();
-    match parts.headers.get(header::CONTENT_ENCODING) {
-        None => Ok(body),
-        Some(encoding) if encoding == "gzip" => {
+/// for it and another crate enables that feature of the exporter; the configuration alone decides here. The
+/// first bytes tell, as no request in protobuf or JSON begins with them.
+fn uncompressed(body: Bytes) -> Result<Bytes, String> {
+    match &*body {
+        [0x1f, 0x8b, ..] => {
             let mut uncompressed = Vec::new();
             let read = GzDecoder::new(&*body).read_to_end(&mut uncompressed);
             read.map_err(|error| format!("the request could not be decompressed: {error}"))?;
             Ok(uncompressed.into())
         }
-        Some(encoding) => Err(format!(
-            "the exporter compressed the request with {encoding:?}; unset OTEL_EXPORTER_OTLP_COMPRESSION, \
-             and use CODEX_OTLP_COMPRESSION"
-        )),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Err(
+            "the exporter compressed the request with zstd; unset OTEL_EXPORTER_OTLP_COMPRESSION, and use \
+             CODEX_OTLP_COMPRESSION"
+                .to_owned(),
+        ),
+        _ => Ok(body),
     }
 }

@@ -83,7 +83,7 @@ impl<E> Exporter<E> {
         let client = Client::new(signal, config, all, answer.clone());
         let inner = client.and_then(|client| {
             // Each of these would be read from the environment otherwise. Compression and headers are read
-            // nevertheless, and the client ignores them.
+            // nevertheless, and the client undoes them.
             let builder = builder
                 .with_http_client(client)
                 .with_endpoint(PLACEHOLDER)
