@@ -111,6 +111,21 @@ fn a_request_without_a_response_is_retried_until_the_receiver_recovers() {
 }
 
 #[test]
+fn a_response_without_its_body_is_a_timeout_and_is_retried() {
+    for &wire in Wire::TRANSPORTS {
+        let receiver = wire.receiver();
+        receiver.respond_next(1, MockResponse::StopMidway);
+        let config = wire.config(&receiver.endpoint());
+        let sink = only(Signal::Traces, config.timeout(Duration::from_millis(500)));
+        calls(sink.clone(), 2);
+        assert_eq!(sink.flush(PATIENCE), Ok(()), "{wire:?}");
+        let traces = sink.stats().traces;
+        assert_eq!((traces.exported, traces.failed), (2, 0), "{wire:?}");
+        assert_eq!(receiver.requests().len(), 2, "{wire:?}");
+    }
+}
+
+#[test]
 fn a_retry_after_no_response_uses_a_new_connection() {
     for &wire in Wire::TRANSPORTS {
         let receiver = wire.receiver();

@@ -86,6 +86,11 @@ pub(super) fn render(
             let status = Status::with_details(code, message, details);
             (status.into_http(), Some(code))
         }
+        Reply::Stopped => {
+            let mut response = ok(&[], &Encoding::Identity);
+            *response.body_mut() = ReplyBody::stopped();
+            (response, Some(Code::Ok))
+        }
         // As a proxy responds, without gRPC.
         Reply::Redirect(_) | Reply::Page => (http::render(reply, signal, Format::Protobuf), None),
     }

@@ -42,7 +42,7 @@ fn a_callback_of_headers_that_blocks_delays_no_other_signal() {
         .start();
     for round in 1..=2 {
         calls(sink.clone(), 3);
-        let undelivered = sink.flush(Duration::from_millis(300)).unwrap_err();
+        let undelivered = sink.flush(Duration::from_secs(1)).unwrap_err();
         let pending = [Signal::Traces, Signal::Logs].map(|signal| undelivered.pending(signal));
         assert_eq!(pending, [0, 6 * round], "{undelivered}");
     }
@@ -121,7 +121,7 @@ fn a_file_of_headers_that_blocks_or_does_not_end_is_invalid() {
         let config = Wire::Http.config(&receiver.endpoint()).headers_file(file);
         let sink = only(Signal::Traces, config);
         calls(sink.clone(), 1);
-        sink.flush(Duration::from_millis(300)).unwrap_err();
+        sink.flush(Duration::from_secs(1)).unwrap_err();
         let problem = sink.problem(Signal::Traces).unwrap_or_default();
         assert!(problem.contains(file.to_str().unwrap()), "{problem}");
         assert!(problem.contains(reason), "{problem}");

@@ -20,7 +20,7 @@ const SECRETS: [&str; 5] = [
 fn answers(message: &str) -> [MockResponse; 3] {
     [
         MockResponse::StatusWithMessage(400, message.to_owned()),
-        MockResponse::StatusWithMessage(401, message.to_owned()),
+        MockResponse::StatusWithMessage(404, message.to_owned()),
         MockResponse::PartialSuccess {
             rejected: 1,
             message: message.to_owned(),
@@ -50,7 +50,7 @@ fn a_secret_that_the_receiver_repeats_is_hidden() {
                 receiver.respond_with(answer);
                 let sink = only(Signal::Traces, config.clone());
                 calls(sink.clone(), 1);
-                let undelivered = sink.flush(std::time::Duration::from_millis(300));
+                let undelivered = sink.flush(PATIENCE);
                 let undelivered = undelivered.unwrap_err();
                 let problem = sink.problem(Signal::Traces).expect("a problem");
                 let probed = probe(&config.clone().build().unwrap(), PATIENCE).unwrap_err();
