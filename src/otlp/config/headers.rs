@@ -3,6 +3,7 @@ use std::{fmt, path::PathBuf, sync::Arc};
 use http::HeaderMap;
 
 use super::{
+    OtlpConfig,
     file::read_file,
     value::{insert_header, parse_headers},
 };
@@ -17,6 +18,41 @@ pub(crate) enum HeaderSource {
 }
 
 type Callback = dyn Fn() -> Result<HeaderMap, String> + Send + Sync;
+
+// === impl OtlpConfig ===
+
+impl OtlpConfig {
+    /// Sets a function that returns headers of all signals, as
+    /// [`headers_with`](super::OtlpConfigBuilder::headers_with) does. It replaces the file of
+    /// `CODEX_OTLP_HEADERS_FILE`.
+    ///
+    /// ```
+    /// use codex_telemetry::otlp::OtlpConfig;
+    ///
+    /// let with_warnings = OtlpConfig::from_variables([("CODEX_OTLP_ENDPOINT", "https://collector")]);
+    /// let config = with_warnings.config.expect("it is enabled");
+    /// let config = config.with_headers(|| Ok([("authorization", "Bearer s3cret")]));
+    /// # let _ = config;
+    /// ```
+    #[must_use]
+    pub fn with_headers<H, N, V>(
+        mut self,
+        callback: impl Fn() -> Result<H, String> + Send + Sync + 'static,
+    ) -> Self
+    where
+        H: IntoIterator<Item = (N, V)>,
+        N: AsRef<str>,
+        V: AsRef<str>,
+    {
+        let source = HeaderSource::callback(callback);
+        for signal in self.signals.iter_mut().flatten() {
+            signal.header_source = Some(source.clone());
+        }
+        self
+    }
+}
+
+// === impl HeaderSource ===
 
 impl HeaderSource {
     /// Returns the source that calls `callback`.
