@@ -146,7 +146,7 @@ fn the_log_of_an_exporter_of_the_application_arrives() {
 }
 
 #[test]
-fn the_exporters_of_a_sink_log_no_secret_and_no_answer() {
+fn the_log_of_a_sink_contains_no_secret_not_even_one_that_the_receiver_repeats() {
     let application = Application::install();
     let secret = "s3cret-of-the-receiver";
     for (protocol, receiver) in [
@@ -169,10 +169,11 @@ fn the_exporters_of_a_sink_log_no_secret_and_no_answer() {
             make_a_call(sink.clone());
             sink.blocking_flush(PATIENCE).unwrap_err();
         }
-        assert!(
-            !application.logged("opentelemetry-otlp", secret),
-            "{protocol}"
-        );
+        for target in ["opentelemetry-otlp", "codex_telemetry"] {
+            assert!(!application.logged(target, secret), "{protocol} {target}");
+        }
+        let warning = "traces are not delivered";
+        assert!(application.logged("codex_telemetry", warning));
     }
 }
 

@@ -93,8 +93,9 @@ impl OtlpConfigBuilder {
     /// syntax of `CODEX_OTLP_HEADERS`. Its headers replace those of [`header`](Self::header) with the same
     /// name.
     ///
-    /// While the file is missing or invalid, the headers that were read last are sent. If there are none
-    /// yet, requests wait for them. It replaces [`headers_with`](Self::headers_with).
+    /// It has to be a regular file of at most 1 MiB. While it is missing or invalid, the headers that were
+    /// read last are sent. If there are none yet, requests wait for them. It replaces
+    /// [`headers_with`](Self::headers_with).
     pub fn headers_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.header_source = Some(HeaderSource::File(path.into()));
         self
@@ -103,10 +104,10 @@ impl OtlpConfigBuilder {
     /// Sets a function that returns headers, such as credentials that expire. Its headers replace those of
     /// [`header`](Self::header) with the same name.
     ///
-    /// The export thread calls it before each request, so it should return quickly. Its panics are caught.
-    /// If it returns an error, which is shown and must not contain secrets, the headers of the last call
-    /// are sent. If there are none yet, requests wait for them. It replaces
-    /// [`headers_file`](Self::headers_file).
+    /// It is called before each request, on a thread of its own, so it may block. The request waits for it, but
+    /// not longer than the [`timeout`](Self::timeout). Its panics are caught. If it returns an error, which is
+    /// shown and must not contain secrets, or blocks for too long, the headers of the last call are sent. If
+    /// there are none yet, requests wait for them. It replaces [`headers_file`](Self::headers_file).
     ///
     /// ```
     /// use codex_telemetry::otlp::OtlpConfig;

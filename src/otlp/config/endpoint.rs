@@ -1,6 +1,8 @@
 use std::fmt;
 
 use http::{Uri, uri::Scheme};
+use hyper_util::client::proxy::matcher::Matcher;
+use percent_encoding::percent_decode_str;
 use reqwest::Url;
 
 use super::{Protocol, Signal, value::InvalidValue};
@@ -116,6 +118,31 @@ impl Endpoint {
         &self.url
     }
 
+    /// Returns the texts that `Display` hides, and the forms of them that requests have.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        let Ok(url) = Url::parse(&self.url) else {
+            return Vec::new();
+        };
+        let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let credentials = [url.username(), url.password().unwrap_or_default()];
+        let query = url.query_pairs().map(|(_, value)| value.into_owned());
+        let mut secrets: Vec<_> = credentials.map(decoded).into_iter().chain(query).collect();
+        secrets.extend(
+            credentials
+                .into_iter()
+                .chain(url.query())
+                .map(str::to_owned),
+        );
+        // Requests have the credentials as basic authentication, which this matcher encodes.
+        let matcher = Matcher::builder().all(&*self.url).build();
+        let proxy = matcher.intercept(&Uri::from_static("http://host"));
+        let basic = proxy
+            .as_ref()
+            .and_then(|proxy| proxy.basic_auth()?.to_str().ok());
+        secrets.extend(basic.and_then(|basic| Some(basic.split_once(' ')?.1.to_owned())));
+        secrets
+    }
+
     /// Returns whether the connection uses TLS.
     pub(crate) fn is_https(&self) -> bool {
         self.url.starts_with("https:")
@@ -165,6 +192,26 @@ mod tests {
             assert!(endpoint.as_str().parse::<Uri>().is_ok());
             assert_eq!(base.for_signal(Signal::Logs, Protocol::Grpc), base);
         }
+    }
+
+    #[test]
+    fn secrets_are_known_in_each_form_that_a_request_has() {
+        let endpoint = Endpoint::parse("http://me:pass%20word@h/p?key=a%2Fb&c").unwrap();
+        let mut secrets = endpoint.secrets();
+        secrets.retain(|secret| !secret.is_empty());
+        secrets.sort_unstable();
+        let expected = [
+            "a/b",
+            "bWU6cGFzcyB3b3Jk",
+            "key=a%2Fb&c",
+            "me",
+            "me",
+            "pass word",
+            "pass%20word",
+        ];
+        assert_eq!(secrets, expected);
+        let endpoint = Endpoint::parse("http://h/p").unwrap();
+        assert!(endpoint.secrets().iter().all(String::is_empty));
     }
 
     #[test]

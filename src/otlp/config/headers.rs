@@ -1,9 +1,12 @@
-use std::{fmt, fs, path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use http::HeaderMap;
 
-use super::value::{insert_header, parse_headers};
-use crate::error::catch_panic;
+use super::{
+    OtlpConfig,
+    file::read_file,
+    value::{insert_header, parse_headers},
+};
 
 /// Where headers that expire come from. They are read before each request.
 #[derive(Clone)]
@@ -15,6 +18,41 @@ pub(crate) enum HeaderSource {
 }
 
 type Callback = dyn Fn() -> Result<HeaderMap, String> + Send + Sync;
+
+// === impl OtlpConfig ===
+
+impl OtlpConfig {
+    /// Sets a function that returns headers of all signals, as
+    /// [`headers_with`](super::OtlpConfigBuilder::headers_with) does. It replaces the file of
+    /// `CODEX_OTLP_HEADERS_FILE`.
+    ///
+    /// ```
+    /// use codex_telemetry::otlp::OtlpConfig;
+    ///
+    /// let with_warnings = OtlpConfig::from_variables([("CODEX_OTLP_ENDPOINT", "https://collector")]);
+    /// let config = with_warnings.config.expect("it is enabled");
+    /// let config = config.with_headers(|| Ok([("authorization", "Bearer s3cret")]));
+    /// # let _ = config;
+    /// ```
+    #[must_use]
+    pub fn with_headers<H, N, V>(
+        mut self,
+        callback: impl Fn() -> Result<H, String> + Send + Sync + 'static,
+    ) -> Self
+    where
+        H: IntoIterator<Item = (N, V)>,
+        N: AsRef<str>,
+        V: AsRef<str>,
+    {
+        let source = HeaderSource::callback(callback);
+        for signal in self.signals.iter_mut().flatten() {
+            signal.header_source = Some(source.clone());
+        }
+        self
+    }
+}
+
+// === impl HeaderSource ===
 
 impl HeaderSource {
     /// Returns the source that calls `callback`.
@@ -35,21 +73,28 @@ impl HeaderSource {
         }))
     }
 
-    /// Returns the current headers, or why there are none. The error contains no value of a header.
+    /// Returns the current headers, or why there are none. The error contains no value of a header. It may
+    /// block the thread, and runs code of the application, which may panic.
     pub(crate) fn read(&self) -> Result<HeaderMap, String> {
         match self {
             Self::File(path) => {
-                let invalid =
-                    |reason: &dyn fmt::Display| format!("headers of {}: {reason}", path.display());
-                let text = fs::read_to_string(path).map_err(|error| invalid(&error))?;
-                match parse_headers(&text) {
+                let content = read_file(path).map_err(|error| error.to_string())?;
+                let text = str::from_utf8(&content).map_err(|_| "invalid UTF-8")?;
+                match parse_headers(text) {
                     (headers, None) => Ok(headers),
-                    (_, Some(reason)) => Err(invalid(&reason)),
+                    (_, Some(reason)) => Err(reason.into_owned()),
                 }
             }
-            Self::Callback(callback) => catch_panic(|| callback())
-                .unwrap_or_else(|_| Err("it panicked".to_owned()))
-                .map_err(|reason| format!("callback of headers: {reason}")),
+            Self::Callback(callback) => callback(),
+        }
+    }
+}
+
+impl fmt::Display for HeaderSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "headers of {}", path.display()),
+            Self::Callback(_) => f.write_str("callback of headers"),
         }
     }
 }

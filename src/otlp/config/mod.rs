@@ -5,6 +5,7 @@ mod builder;
 mod config_error;
 mod endpoint;
 mod environment;
+mod file;
 mod headers;
 mod limits;
 mod log_selection;
@@ -28,4 +29,4 @@ pub use self::{
     sampler::Sampler,
     signal::{ClientCertificate, Protocol, Signal, SignalConfig, Tls},
 };
-pub(crate) use self::{headers::HeaderSource, resource::SCHEMA_URL};
+pub(crate) use self::{file::read_file, headers::HeaderSource, resource::SCHEMA_URL};

@@ -1,9 +1,12 @@
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use super::tls::{self, TlsFiles};
+use super::{
+    renewed::Renewed,
+    tls::{self, TlsFiles},
+};
 use crate::{
     event::error_text,
     otlp::config::{Endpoint, Protocol, SignalConfig, Tls},
@@ -11,30 +14,45 @@ use crate::{
 
 /// The HTTP client of one signal. It is built again when the files of certificates change, so that it does
 /// not outlast them.
-#[derive(Debug)]
 pub(super) struct Connection {
     config: SignalConfig,
     timeout: Duration,
+    /// `None` if no file is needed.
+    files: Option<Renewed<TlsFiles>>,
     /// The client, and the files that it was built with.
     built: Mutex<(TlsFiles, reqwest::Client)>,
 }
 
 impl Connection {
+    /// Reads the files on this thread: an invalid one is known at the start.
     pub(super) fn new(config: &SignalConfig, timeout: Duration) -> Result<Self, String> {
-        let files = read(config)?;
+        let tls = match uses_tls(config) {
+            true => config.tls.clone(),
+            false => Tls::default(),
+        };
+        let files = TlsFiles::read(&tls)?;
         let client = client(config, timeout, &files)?;
+        let renewed = (tls != Tls::default()).then(|| {
+            let name = "files of certificates".to_owned();
+            Renewed::new(name, move || TlsFiles::read(&tls))
+        });
         Ok(Self {
             config: config.clone(),
             timeout,
+            files: renewed,
             built: Mutex::new((files, client)),
         })
     }
 
     /// Returns the client, and a warning if the files of certificates were replaced by invalid ones.
-    pub(super) fn client(&self) -> (reqwest::Client, Option<String>) {
-        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
-        let renewed = read(&self.config).and_then(|files| {
-            if files != built.0 {
+    pub(super) async fn client(&self) -> (reqwest::Client, Option<String>) {
+        let read = match &self.files {
+            Some(files) => files.read(self.timeout, true).await.map(Some),
+            None => Ok(None),
+        };
+        let mut built = self.built();
+        let renewed = read.and_then(|files| {
+            if let Some(files) = files.filter(|files| *files != built.0) {
                 let client = client(&self.config, self.timeout, &files)?;
                 *built = (files, client);
             }
@@ -43,21 +61,27 @@ impl Connection {
         let warning = |error| format!("{error}; the last files of certificates are used");
         (built.1.clone(), renewed.err().map(warning))
     }
+
+    /// Opens a new connection for the next request. Over gRPC, requests share one, which outlives a request
+    /// without a response: whatever is behind it may be stuck or gone.
+    #[cfg(feature = "grpc")]
+    pub(super) fn reconnect(&self) {
+        let mut built = self.built();
+        // It was built from these files before.
+        if let Ok(client) = client(&self.config, self.timeout, &built.0) {
+            built.1 = client;
+        }
+    }
+
+    fn built(&self) -> MutexGuard<'_, (TlsFiles, reqwest::Client)> {
+        self.built.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Returns whether a connection to the endpoint or to its proxy uses TLS.
 fn uses_tls(config: &SignalConfig) -> bool {
     let proxy = config.proxy.as_ref();
     config.endpoint.is_https() || proxy.is_some_and(Endpoint::is_https)
-}
-
-/// Reads the files of certificates, if they are needed.
-fn read(config: &SignalConfig) -> Result<TlsFiles, String> {
-    if uses_tls(config) {
-        TlsFiles::read(&config.tls)
-    } else {
-        TlsFiles::read(&Tls::default())
-    }
 }
 
 fn client(

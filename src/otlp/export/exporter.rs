@@ -84,7 +84,7 @@ impl<E> Exporter<E> {
         let client = Client::new(signal, config, all, answer.clone());
         let inner = client.and_then(|client| {
             // Each of these would be read from the environment otherwise. Compression and headers are read
-            // nevertheless, and the client ignores them.
+            // nevertheless, and the client undoes them.
             let builder = builder
                 .with_http_client(client)
                 .with_endpoint(PLACEHOLDER)
@@ -99,7 +99,10 @@ impl<E> Exporter<E> {
                 .with_retry_policy(RetryPolicy::disabled());
             build(builder).map_err(|error| error.to_string())
         });
-        let destination = config.endpoint.to_string();
+        let mut destination = config.endpoint.to_string();
+        if let Some(proxy) = &config.proxy {
+            destination += &format!(" through the proxy {proxy}");
+        }
         Self {
             inner: inner.map_err(|error| format!("{destination}: {error}")),
             answer,
@@ -145,10 +148,7 @@ impl<E> Exporter<E> {
 /// Returns the outcome of an export without a request: that of a custom exporter.
 fn outcome(result: OTelSdkResult) -> ExportOutcome {
     match result {
-        Ok(()) => ExportOutcome::Accepted {
-            rejected: 0,
-            problem: None,
-        },
+        Ok(()) => ExportOutcome::accepted(None),
         Err(OTelSdkError::Timeout(after)) => {
             let text = format!("no response within {after:?}");
             ExportOutcome::retryable(Problem::new("timeout", text))

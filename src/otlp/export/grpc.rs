@@ -21,7 +21,7 @@ use tower::service_fn;
 
 use super::{
     http as otlp_http,
-    outcome::{ExportOutcome, Problem, truncate},
+    outcome::{ExportOutcome, Problem},
     response,
 };
 use crate::{error::BoxError, otlp::config::Signal};
@@ -65,9 +65,11 @@ pub(super) async fn call(
 ) -> Result<ExportOutcome, Unanswered> {
     url.set_query(None);
     url.set_path(path.path());
-    let mut grpc = Grpc::new(service_fn(|request: http::Request<Body>| {
+    let grpc = Grpc::new(service_fn(|request: http::Request<Body>| {
         send(client.clone(), url.clone(), request)
     }));
+    // Servers of grpc-go compress the response if the request is compressed, without being asked.
+    let mut grpc = grpc.accept_compressed(CompressionEncoding::Gzip);
     if gzip {
         grpc = grpc.send_compressed(CompressionEncoding::Gzip);
     }
@@ -121,7 +123,7 @@ fn failure(status: Status) -> Result<ExportOutcome, Unanswered> {
     let name = name(code);
     let message = match status.message() {
         "" => String::new(),
-        message => format!(": {}", truncate(message)),
+        message => format!(": {message}"),
     };
     let text = format!("the receiver responded with gRPC status {name}{message}");
     let problem = Problem::new(name, text);

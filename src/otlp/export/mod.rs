@@ -20,7 +20,9 @@ mod headers;
 mod http;
 mod outcome;
 mod probe;
+mod renewed;
 mod response;
+mod secrets;
 mod tls;
 mod transport;
 

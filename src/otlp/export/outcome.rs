@@ -1,8 +1,5 @@
 use std::{borrow::Cow, time::Duration};
 
-/// How many characters of a receiver's message are kept.
-const MAX_MESSAGE: usize = 300;
-
 /// The `error.type` of records that a receiver rejected while it accepted others.
 pub(crate) const REJECTED: &str = "rejected";
 
@@ -37,6 +34,14 @@ pub(crate) struct Problem {
 // === impl ExportOutcome ===
 
 impl ExportOutcome {
+    /// Returns the outcome of a request whose records were all accepted.
+    pub(super) fn accepted(problem: Option<String>) -> Self {
+        Self::Accepted {
+            rejected: 0,
+            problem,
+        }
+    }
+
     pub(super) fn retryable(problem: Problem) -> Self {
         Self::Retryable {
             problem,
@@ -52,7 +57,7 @@ impl ExportOutcome {
         self
     }
 
-    fn text_mut(&mut self) -> Option<&mut String> {
+    pub(super) fn text_mut(&mut self) -> Option<&mut String> {
         match self {
             Self::Accepted { problem, .. } => problem.as_mut(),
             Self::Rejected(problem) | Self::TooLarge(problem) | Self::Retryable { problem, .. } => {
@@ -79,15 +84,6 @@ impl From<String> for Problem {
     }
 }
 
-/// Cuts a message of a receiver or of a library.
-pub(super) fn truncate(message: &str) -> String {
-    let message = message.trim();
-    match message.char_indices().nth(MAX_MESSAGE) {
-        Some((end, _)) => format!("{}…", &message[..end]),
-        None => message.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,11 +93,5 @@ mod tests {
         let outcome = ExportOutcome::Rejected("no".to_owned().into());
         let expected = ExportOutcome::Rejected("e: no".to_owned().into());
         assert_eq!(outcome.at("e"), expected);
-    }
-
-    #[test]
-    fn a_long_message_is_truncated() {
-        let truncated = truncate(&"ä".repeat(1000));
-        assert_eq!(truncated.chars().count(), MAX_MESSAGE + 1);
     }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message as _;
 
-use super::outcome::{ExportOutcome, Problem, truncate};
+use super::outcome::{ExportOutcome, Problem};
 
 /// Returns the outcome of a response that reports a success. An empty body is one without a partial
 /// success. A body that is not OTLP is a failure: it may be the page of a proxy or of another program.
@@ -19,10 +19,10 @@ pub(super) fn success(body: Bytes) -> ExportOutcome {
                        that it is a collector";
         return ExportOutcome::Rejected(Problem::new("garbled_response", problem));
     };
-    let problem = match &*message {
+    let problem = match message.trim() {
         "" if rejected > 0 => Some("the receiver rejected records without a message".to_owned()),
         "" => None,
-        message => Some(truncate(message)),
+        _ => Some(message),
     };
     ExportOutcome::Accepted { rejected, problem }
 }
@@ -69,7 +69,7 @@ pub(super) fn failure_message(body: &[u8]) -> String {
         .max_by_key(|part| part.len());
     match readable.unwrap_or_default().trim() {
         "" => String::new(),
-        message => format!(": {}", truncate(message)),
+        message => format!(": {message}"),
     }
 }
 

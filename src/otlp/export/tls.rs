@@ -1,6 +1,5 @@
 use std::{
-    fmt::{self, Display},
-    fs,
+    fmt::Display,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -11,7 +10,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 
-use crate::otlp::config::Tls;
+use crate::otlp::config::{Tls, read_file};
 
 /// The contents of the files of a TLS connection.
 #[derive(PartialEq, Eq)]
@@ -108,17 +107,11 @@ impl TlsFiles {
     }
 }
 
-impl fmt::Debug for TlsFiles {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TlsFiles")
-    }
-}
-
 // === impl File ===
 
 impl File {
     fn read(path: &Path) -> Result<Self, String> {
-        let content = fs::read(path).map_err(|error| unreadable(path, &error))?;
+        let content = read_file(path).map_err(|error| unreadable(path, &error))?;
         let path = path.to_owned();
         Ok(Self { path, content })
     }

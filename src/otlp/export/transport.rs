@@ -5,7 +5,7 @@ use std::{
     io::{self, ErrorKind},
 };
 
-use super::outcome::{ExportOutcome, Problem, truncate};
+use super::outcome::{ExportOutcome, Problem};
 use crate::event::error_text;
 
 /// Parts of errors in lower case, with the value of `error.type`. Their types are private to the libraries,
@@ -22,7 +22,7 @@ const TEXTS: &[(&str, &str)] = &[
 
 /// Returns the outcome of a request without a response. The error has no URL, which may contain a password.
 pub(super) fn failure(error: &(dyn Error + 'static)) -> ExportOutcome {
-    let text = truncate(&error_text(error));
+    let text = error_text(error);
     ExportOutcome::retryable(Problem::new(kind(error, &text), text))
 }
 

@@ -111,6 +111,38 @@ fn a_request_without_a_response_is_retried_until_the_receiver_recovers() {
 }
 
 #[test]
+fn a_response_without_its_body_is_a_timeout_and_is_retried() {
+    for &wire in Wire::TRANSPORTS {
+        let receiver = wire.receiver();
+        receiver.respond_next(1, MockResponse::StopMidway);
+        let config = wire.config(&receiver.endpoint());
+        let sink = only(Signal::Traces, config.timeout(Duration::from_millis(500)));
+        calls(sink.clone(), 2);
+        assert_eq!(sink.flush(PATIENCE), Ok(()), "{wire:?}");
+        let traces = sink.stats().traces;
+        assert_eq!((traces.exported, traces.failed), (2, 0), "{wire:?}");
+        assert_eq!(receiver.requests().len(), 2, "{wire:?}");
+    }
+}
+
+#[test]
+fn a_retry_after_no_response_uses_a_new_connection() {
+    for &wire in Wire::TRANSPORTS {
+        let receiver = wire.receiver();
+        receiver.respond_next(1, MockResponse::Hang);
+        let config = wire.config(&receiver.endpoint());
+        let config = config.timeout(Duration::from_secs(1));
+        let sink = only(Signal::Traces, config);
+        for _ in 0..2 {
+            calls(sink.clone(), 1);
+            assert_eq!(sink.flush(PATIENCE), Ok(()), "{wire:?}");
+        }
+        // The process behind the first one may be gone, or stuck.
+        assert_eq!(receiver.connections(), 2, "{wire:?}");
+    }
+}
+
+#[test]
 fn a_hanging_receiver_of_one_signal_does_not_delay_the_others() {
     let (good, bad) = (Wire::Http.receiver(), Wire::Http.receiver());
     bad.respond_with(MockResponse::Hang);

@@ -62,6 +62,21 @@ fn rejected_log_records_fail() {
     }
 }
 
+#[cfg(feature = "grpc")]
+#[test]
+fn a_compressed_partial_success_is_understood() {
+    let receiver = Wire::Grpc.receiver();
+    receiver.respond_next(1, partial(1, "too long"));
+    let config = Wire::Grpc.config(&receiver.endpoint());
+    let sink = only(Signal::Logs, config.gzip(true));
+    calls(sink.clone(), 2);
+    let undelivered = sink.flush(PATIENCE).unwrap_err();
+    assert_eq!(undelivered.failed(Signal::Logs), 1, "{undelivered}");
+    assert_eq!(sink.stats().logs.exported, 3);
+    let problem = sink.problem(Signal::Logs).expect("a problem");
+    assert!(problem.contains("too long"), "{problem}");
+}
+
 #[test]
 fn a_partial_success_without_rejected_records_is_a_problem_and_fails_nothing() {
     for &wire in Wire::ALL {

@@ -14,13 +14,23 @@ use hyper::{
 pub(super) struct ReplyBody {
     data: Option<Bytes>,
     trailers: Option<HeaderMap>,
+    /// Never ends.
+    is_stopped: bool,
 }
 
 impl ReplyBody {
     pub(super) fn new(data: impl Into<Bytes>) -> Self {
         Self {
             data: Some(data.into()).filter(|data: &Bytes| !data.is_empty()),
-            trailers: None,
+            ..Self::default()
+        }
+    }
+
+    /// Returns a body that never comes.
+    pub(super) fn stopped() -> Self {
+        Self {
+            is_stopped: true,
+            ..Self::default()
         }
     }
 
@@ -38,12 +48,15 @@ impl Body for ReplyBody {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.is_stopped {
+            return Poll::Pending;
+        }
         let data = self.data.take().map(Frame::data);
         let frame = data.or_else(|| self.trailers.take().map(Frame::trailers));
         Poll::Ready(frame.map(Ok))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.data.is_none() && self.trailers.is_none()
+        self.data.is_none() && self.trailers.is_none() && !self.is_stopped
     }
 }

@@ -1,6 +1,9 @@
 //! OTLP over gRPC, framed by hand. A server framework would respond to an unknown method or an invalid body
 //! by itself, and would hide the connection, which has to be closed.
 
+use std::io::Write as _;
+
+use flate2::{Compression, write::GzEncoder};
 use hyper::{HeaderMap, Response, header::CONTENT_TYPE, header::HeaderValue};
 use prost::Message as _;
 use tonic::{Code, Status};
@@ -43,19 +46,29 @@ fn unframe(body: &[u8], encoding: &Encoding) -> Result<Vec<u8>, String> {
     }
 }
 
-fn frame(message: &[u8]) -> Vec<u8> {
+fn frame(flag: u8, message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).expect("a message of less than 4 GiB");
-    [&[0], &length.to_be_bytes()[..], message].concat()
+    [&[flag], &length.to_be_bytes()[..], message].concat()
+}
+
+fn compress(message: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(message).expect("to write to memory");
+    encoder.finish().expect("to write to memory")
 }
 
 /// Returns the response, and its code if it is a gRPC response.
-pub(super) fn render(reply: Reply, signal: Signal) -> (Response<ReplyBody>, Option<Code>) {
+pub(super) fn render(
+    reply: Reply,
+    signal: Signal,
+    encoding: &Encoding,
+) -> (Response<ReplyBody>, Option<Code>) {
     match reply {
-        Reply::Success { partial } => (
-            ok(&partial_success(partial).encode_to_vec()),
-            Some(Code::Ok),
-        ),
-        Reply::Malformed(body) => (ok(&body), Some(Code::Ok)),
+        Reply::Success { partial } => {
+            let message = partial_success(partial).encode_to_vec();
+            (ok(&message, encoding), Some(Code::Ok))
+        }
+        Reply::Malformed(body) => (ok(&body, encoding), Some(Code::Ok)),
         Reply::Status {
             status,
             message,
@@ -73,17 +86,33 @@ pub(super) fn render(reply: Reply, signal: Signal) -> (Response<ReplyBody>, Opti
             let status = Status::with_details(code, message, details);
             (status.into_http(), Some(code))
         }
+        Reply::Stopped => {
+            let mut response = ok(&[], &Encoding::Identity);
+            *response.body_mut() = ReplyBody::stopped();
+            (response, Some(Code::Ok))
+        }
         // As a proxy responds, without gRPC.
         Reply::Redirect(_) | Reply::Page => (http::render(reply, signal, Format::Protobuf), None),
     }
 }
 
-fn ok(message: &[u8]) -> Response<ReplyBody> {
+/// Responds with the encoding of the request, whatever the client accepts, as the servers of grpc-go do. Like
+/// theirs, the message is not compressed if it is empty.
+fn ok(message: &[u8], encoding: &Encoding) -> Response<ReplyBody> {
+    let is_gzip = *encoding == Encoding::Gzip;
+    let frame = match is_gzip && !message.is_empty() {
+        true => frame(1, &compress(message)),
+        false => frame(0, message),
+    };
     let trailers = HeaderMap::from_iter([(Status::GRPC_STATUS, HeaderValue::from_static("0"))]);
-    let body = ReplyBody::new(frame(message)).with_trailers(trailers);
+    let body = ReplyBody::new(frame).with_trailers(trailers);
     let mut response = Response::new(body);
     let content_type = HeaderValue::from_static("application/grpc");
     response.headers_mut().insert(CONTENT_TYPE, content_type);
+    if is_gzip {
+        let encoding = HeaderValue::from_static("gzip");
+        response.headers_mut().insert("grpc-encoding", encoding);
+    }
     response
 }
 

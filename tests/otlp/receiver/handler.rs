@@ -110,7 +110,7 @@ impl Incoming {
                 (response, Replied::Http(status))
             }
             Protocol::Grpc => {
-                let (response, code) = grpc::render(reply, signal);
+                let (response, code) = grpc::render(reply, signal, &self.encoding());
                 let status = response.status().as_u16();
                 (response, code.map_or(Replied::Http(status), Replied::Grpc))
             }

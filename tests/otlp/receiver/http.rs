@@ -47,6 +47,7 @@ pub(super) fn render(reply: Reply, signal: Signal, format: Format) -> Response<R
         }
         Reply::Malformed(body) => response.body(ReplyBody::new(body)),
         Reply::Page => response.body(ReplyBody::new(PAGE)),
+        Reply::Stopped => response.body(ReplyBody::stopped()),
         Reply::Redirect(location) => response
             .status(StatusCode::TEMPORARY_REDIRECT)
             .header(LOCATION, location)

@@ -28,6 +28,8 @@ pub(crate) enum MockResponse {
     Redirect(String),
     /// Reads the request and never responds.
     Hang,
+    /// Responds with status 200 and the headers of OTLP, and never with a body.
+    StopMidway,
     /// Reads the request and closes the connection without a response.
     CloseMidway,
 }
@@ -41,7 +43,9 @@ impl MockResponse {
             | Self::StatusWithRetryAfter(status, _)
             | Self::StatusWithRetryDate(status, _)
             | Self::StatusWithMessage(status, _) => (200..300).contains(status),
-            Self::Page | Self::Redirect(_) | Self::Hang | Self::CloseMidway => false,
+            Self::Page | Self::Redirect(_) | Self::Hang | Self::StopMidway | Self::CloseMidway => {
+                false
+            }
         }
     }
 }

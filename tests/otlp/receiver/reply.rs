@@ -23,6 +23,8 @@ pub(super) enum Reply {
         date: Option<SystemTime>,
     },
     Redirect(String),
+    /// A success without its body.
+    Stopped,
 }
 
 impl Reply {
@@ -60,6 +62,7 @@ impl Reply {
             MockResponse::Body200(body) => Self::Malformed(body),
             MockResponse::Page => Self::Page,
             MockResponse::Redirect(location) => Self::Redirect(location),
+            MockResponse::StopMidway => Self::Stopped,
             MockResponse::Hang | MockResponse::CloseMidway => return None,
         })
     }

@@ -27,7 +27,8 @@ async fn a_request_is_recorded_with_its_metadata_and_its_response() {
     sent.metadata_mut()
         .insert("x-name", "value".parse().unwrap());
     let client = client(&receiver).await;
-    let mut client = client.send_compressed(CompressionEncoding::Gzip);
+    let client = client.send_compressed(CompressionEncoding::Gzip);
+    let mut client = client.accept_compressed(CompressionEncoding::Gzip);
     let response = client.export(sent).await.unwrap().into_inner();
     assert_eq!(response.partial_success, None);
     let requests = receiver.requests();

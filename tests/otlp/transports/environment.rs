@@ -31,6 +31,18 @@ fn configured_headers_replace_those_of_the_environment() {
 }
 
 #[test]
+fn headers_of_the_environment_do_not_describe_the_body() {
+    let name = "environment::headers_of_the_environment_do_not_describe_the_body";
+    let headers = "content-type=text/plain,content-encoding=gzip,content-length=5";
+    if in_subprocess(name, &[("OTEL_EXPORTER_OTLP_HEADERS", headers)]).is_some() {
+        return;
+    }
+    for (protocol, receiver) in receivers() {
+        exported(&receiver, |config| config.protocol(protocol)).assert_complete();
+    }
+}
+
+#[test]
 fn the_configuration_takes_precedence_over_the_environment_of_the_process() {
     let name = "environment::\
         the_configuration_takes_precedence_over_the_environment_of_the_process";

@@ -66,11 +66,13 @@ fn a_configured_user_agent_replaces_the_default() {
 }
 
 #[test]
-fn a_configured_content_type_is_ignored() {
+fn configured_headers_that_describe_the_body_are_ignored() {
     for (protocol, receiver) in receivers() {
         let content = exported(&receiver, |config| {
             let config = config.protocol(protocol).gzip(true);
-            config.header("content-type", "text/plain")
+            let config = config.header("content-type", "text/plain");
+            let config = config.header("content-encoding", "br");
+            config.header("content-length", "5")
         });
         content.assert_complete();
     }

@@ -1,6 +1,9 @@
 //! Protocols, TLS, headers, endpoints, and the probe.
 
+#[cfg(unix)]
+mod blocked;
 mod content;
+mod echoes;
 mod endpoints;
 mod environment;
 mod headers;

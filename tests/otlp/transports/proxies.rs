@@ -214,6 +214,17 @@ fn a_configuration_from_code_uses_the_proxy_that_it_is_given() {
 }
 
 #[test]
+fn a_failure_names_the_proxy() {
+    let proxy = closed_port();
+    for endpoint in ["http://collector.example:4318", "https://collector.example"] {
+        let config = OtlpConfig::builder().endpoint(endpoint).proxy(&proxy);
+        let error = codex_telemetry::otlp::probe(&config.build().unwrap(), PATIENCE).unwrap_err();
+        let expected = format!("{endpoint}/v1/traces through the proxy {proxy}: ");
+        assert!(error.to_string().starts_with(&expected), "{error}");
+    }
+}
+
+#[test]
 fn no_text_contains_the_password_of_a_proxy() {
     let dead = closed_port();
     let (_, address) = dead.split_at("http://".len());

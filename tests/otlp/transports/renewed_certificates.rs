@@ -88,3 +88,57 @@ fn the_last_files_are_used_while_the_renewed_ones_are_invalid_which_is_shown() {
         }
     }
 }
+
+#[test]
+fn the_last_files_are_used_while_certificate_and_key_do_not_match() {
+    let pki = Pki::new();
+    for (protocol, receiver) in receivers(|| Tls::mutual(&pki)) {
+        let read = |path| fs::read_to_string(path).unwrap();
+        let certificate = pki.write("half.pem", &read(&pki.client_cert));
+        let key = pki.write("half.key", &read(&pki.client_key));
+        let config = Wire::Http
+            .config(&receiver.endpoint())
+            .protocol(protocol)
+            .ca_file(&pki.ca)
+            .client_certificate_file(&certificate, &key);
+        let sink = only(Signal::Traces, config);
+        calls(sink.clone(), 1);
+        assert_eq!(sink.flush(PATIENCE), Ok(()), "{protocol}");
+        // As if both were renewed and one is written: the pair does not belong together.
+        for (file, other) in [(&key, &pki.untrusted_key), (&key, &pki.client_key)] {
+            fs::write(file, read(other)).unwrap();
+            calls(sink.clone(), 1);
+            assert_eq!(sink.flush(PATIENCE), Ok(()), "{protocol}");
+            let problem = sink.problem(Signal::Traces).unwrap_or_default();
+            let is_half = other == &pki.untrusted_key;
+            assert_eq!(problem.contains("half.pem"), is_half, "{problem}");
+        }
+        assert_eq!(receiver.spans().len(), 3, "{protocol}");
+    }
+}
+
+#[test]
+fn a_failure_with_outdated_files_names_the_invalid_one() {
+    let pki = Pki::new();
+    for (protocol, receiver) in receivers(|| Tls::mutual(&pki)) {
+        let key = pki.write("late.key", &fs::read_to_string(&pki.client_key).unwrap());
+        let config = Wire::Http
+            .config(&receiver.endpoint())
+            .protocol(protocol)
+            .ca_file(&pki.ca)
+            .client_certificate_file(&pki.client_cert, &key);
+        let sink = only(Signal::Traces, config);
+        calls(sink.clone(), 1);
+        assert_eq!(sink.flush(PATIENCE), Ok(()), "{protocol}");
+        fs::write(&key, "").unwrap();
+        for status in [400, 503] {
+            receiver.respond_with(crate::receiver::MockResponse::Status(status));
+            calls(sink.clone(), 1);
+            sink.flush(std::time::Duration::from_millis(300))
+                .unwrap_err();
+            let problem = sink.problem(Signal::Traces).expect("a problem");
+            assert!(problem.contains("the configured message"), "{problem}");
+            assert!(problem.contains("late.key"), "{protocol}: {problem}");
+        }
+    }
+}

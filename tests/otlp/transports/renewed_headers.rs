@@ -183,3 +183,20 @@ fn the_file_of_headers_is_a_variable() {
     assert_eq!(tokens(&receiver), ["from file"; 3]);
     assert_eq!(receiver.requests()[0].header("x-tenant"), Some("blue"));
 }
+
+#[test]
+fn a_configuration_from_the_environment_can_have_a_callback_instead_of_the_file() {
+    let receiver = Receiver::http();
+    let with_warnings = OtlpConfig::from_variables([
+        ("CODEX_OTLP_ENDPOINT", &*receiver.endpoint()),
+        ("CODEX_OTLP_HEADERS", "authorization=fixed,x-tenant=blue"),
+        ("CODEX_OTLP_HEADERS_FILE", "/missing"),
+    ]);
+    let config = with_warnings.config.unwrap();
+    let config = config.with_headers(|| Ok([("authorization", "from callback")]));
+    let sink = OtlpSink::start(config);
+    calls(sink.clone(), 1);
+    assert_eq!(sink.shutdown(PATIENCE), Ok(()));
+    assert_eq!(tokens(&receiver), ["from callback"; 3]);
+    assert_eq!(receiver.requests()[0].header("x-tenant"), Some("blue"));
+}
