@@ -118,7 +118,7 @@ fn a_response_without_its_body_is_a_timeout_and_is_retried() {
         let config = wire.config(&receiver.endpoint());
         let sink = only(Signal::Traces, config.timeout(Duration::from_millis(500)));
         calls(sink.clone(), 2);
-        assert_eq!(sink.flush(PATIENCE), Ok(()), "{wire:?}");
+        assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{wire:?}");
         let traces = sink.stats().traces;
         assert_eq!((traces.exported, traces.failed), (2, 0), "{wire:?}");
         assert_eq!(receiver.requests().len(), 2, "{wire:?}");
@@ -135,7 +135,7 @@ fn a_retry_after_no_response_uses_a_new_connection() {
         let sink = only(Signal::Traces, config);
         for _ in 0..2 {
             calls(sink.clone(), 1);
-            assert_eq!(sink.flush(PATIENCE), Ok(()), "{wire:?}");
+            assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{wire:?}");
         }
         // The process behind the first one may be gone, or stuck.
         assert_eq!(receiver.connections(), 2, "{wire:?}");

@@ -70,7 +70,7 @@ fn a_compressed_partial_success_is_understood() {
     let config = Wire::Grpc.config(&receiver.endpoint());
     let sink = only(Signal::Logs, config.gzip(true));
     calls(sink.clone(), 2);
-    let undelivered = sink.flush(PATIENCE).unwrap_err();
+    let undelivered = sink.blocking_flush(PATIENCE).unwrap_err();
     assert_eq!(undelivered.failed(Signal::Logs), 1, "{undelivered}");
     assert_eq!(sink.stats().logs.exported, 3);
     let problem = sink.problem(Signal::Logs).expect("a problem");

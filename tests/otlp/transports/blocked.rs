@@ -42,13 +42,13 @@ fn a_callback_of_headers_that_blocks_delays_no_other_signal() {
         .start();
     for round in 1..=2 {
         calls(sink.clone(), 3);
-        let undelivered = sink.flush(Duration::from_secs(1)).unwrap_err();
+        let undelivered = sink.blocking_flush(Duration::from_secs(1)).unwrap_err();
         let pending = [Signal::Traces, Signal::Logs].map(|signal| undelivered.pending(signal));
         assert_eq!(pending, [0, 6 * round], "{undelivered}");
     }
     assert_eq!(spans.spans().len(), 6);
     drop(release);
-    assert_eq!(sink.shutdown(PATIENCE), Ok(()));
+    assert_eq!(sink.blocking_shutdown(PATIENCE), Ok(()));
     assert_eq!(
         receiver.requests()[0].header("authorization"),
         Some("s3cret")
@@ -68,7 +68,9 @@ fn a_shutdown_does_not_wait_for_a_callback_of_headers_that_blocks() {
         });
     let sink = only(Signal::Traces, config);
     calls(sink.clone(), 1);
-    let undelivered = sink.shutdown(Duration::from_millis(300)).unwrap_err();
+    let undelivered = sink
+        .blocking_shutdown(Duration::from_millis(300))
+        .unwrap_err();
     assert_eq!(undelivered.pending(Signal::Traces), 1);
     // The export thread answered, and ended.
     let text = undelivered.to_string();
@@ -94,7 +96,7 @@ fn the_last_headers_are_sent_while_a_callback_blocks() {
         let sink = only(Signal::Traces, config);
         for _ in 0..3 {
             calls(sink.clone(), 1);
-            assert_eq!(sink.flush(PATIENCE), Ok(()), "{protocol}");
+            assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{protocol}");
         }
         let problem = sink.problem(Signal::Traces).expect("a problem");
         assert!(problem.contains("the last headers are sent"), "{problem}");
@@ -121,7 +123,7 @@ fn a_file_of_headers_that_blocks_or_does_not_end_is_invalid() {
         let config = Wire::Http.config(&receiver.endpoint()).headers_file(file);
         let sink = only(Signal::Traces, config);
         calls(sink.clone(), 1);
-        sink.flush(Duration::from_secs(1)).unwrap_err();
+        sink.blocking_flush(Duration::from_secs(1)).unwrap_err();
         let problem = sink.problem(Signal::Traces).unwrap_or_default();
         assert!(problem.contains(file.to_str().unwrap()), "{problem}");
         assert!(problem.contains(reason), "{problem}");
@@ -142,7 +144,7 @@ fn a_file_of_certificates_that_blocks_is_invalid() {
             config.client_certificate_file(&pki.client_cert, &fifo),
         );
         calls(sink.clone(), 1);
-        let undelivered = sink.shutdown(PATIENCE).unwrap_err();
+        let undelivered = sink.blocking_shutdown(PATIENCE).unwrap_err();
         assert_eq!(undelivered.failed(Signal::Traces), 1, "{undelivered}");
         let problem = undelivered.problem(Signal::Traces).unwrap_or_default();
         assert!(problem.contains("not a regular file"), "{problem}");
@@ -158,5 +160,5 @@ fn a_callback_of_headers_runs_with_telemetry_suppressed() {
     });
     let sink = only(Signal::Traces, config.protocol(Protocol::HttpJson));
     calls(sink.clone(), 1);
-    assert_eq!(sink.shutdown(PATIENCE), Ok(()));
+    assert_eq!(sink.blocking_shutdown(PATIENCE), Ok(()));
 }

@@ -50,7 +50,7 @@ fn a_secret_that_the_receiver_repeats_is_hidden() {
                 receiver.respond_with(answer);
                 let sink = only(Signal::Traces, config.clone());
                 calls(sink.clone(), 1);
-                let undelivered = sink.flush(PATIENCE);
+                let undelivered = sink.blocking_flush(PATIENCE);
                 let undelivered = undelivered.unwrap_err();
                 let problem = sink.problem(Signal::Traces).expect("a problem");
                 let probed = probe(&config.clone().build().unwrap(), PATIENCE).unwrap_err();
@@ -72,7 +72,7 @@ fn a_message_of_a_receiver_is_one_line_without_control_characters() {
             let config = Wire::Http.config(&receiver.endpoint());
             let sink = only(Signal::Traces, config.protocol(protocol));
             calls(sink.clone(), 1);
-            sink.shutdown(PATIENCE).unwrap_err();
+            sink.blocking_shutdown(PATIENCE).unwrap_err();
             let problem = sink.problem(Signal::Traces).expect("a problem");
             assert!(
                 !problem.contains(char::is_control),
@@ -94,7 +94,7 @@ fn a_header_that_is_no_secret_does_not_mangle_the_message() {
         .header("x-version", "a");
     let sink = only(Signal::Traces, config);
     calls(sink.clone(), 1);
-    sink.shutdown(PATIENCE).unwrap_err();
+    sink.blocking_shutdown(PATIENCE).unwrap_err();
     let problem = sink.problem(Signal::Traces).expect("a problem");
     assert!(problem.contains("an invalid a"), "{problem}");
 }

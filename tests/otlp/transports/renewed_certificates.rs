@@ -103,12 +103,12 @@ fn the_last_files_are_used_while_certificate_and_key_do_not_match() {
             .client_certificate_file(&certificate, &key);
         let sink = only(Signal::Traces, config);
         calls(sink.clone(), 1);
-        assert_eq!(sink.flush(PATIENCE), Ok(()), "{protocol}");
+        assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{protocol}");
         // As if both were renewed and one is written: the pair does not belong together.
         for (file, other) in [(&key, &pki.untrusted_key), (&key, &pki.client_key)] {
             fs::write(file, read(other)).unwrap();
             calls(sink.clone(), 1);
-            assert_eq!(sink.flush(PATIENCE), Ok(()), "{protocol}");
+            assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{protocol}");
             let problem = sink.problem(Signal::Traces).unwrap_or_default();
             let is_half = other == &pki.untrusted_key;
             assert_eq!(problem.contains("half.pem"), is_half, "{problem}");
@@ -129,12 +129,12 @@ fn a_failure_with_outdated_files_names_the_invalid_one() {
             .client_certificate_file(&pki.client_cert, &key);
         let sink = only(Signal::Traces, config);
         calls(sink.clone(), 1);
-        assert_eq!(sink.flush(PATIENCE), Ok(()), "{protocol}");
+        assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{protocol}");
         fs::write(&key, "").unwrap();
         for status in [400, 503] {
             receiver.respond_with(crate::receiver::MockResponse::Status(status));
             calls(sink.clone(), 1);
-            sink.flush(std::time::Duration::from_millis(300))
+            sink.blocking_flush(std::time::Duration::from_millis(300))
                 .unwrap_err();
             let problem = sink.problem(Signal::Traces).expect("a problem");
             assert!(problem.contains("the configured message"), "{problem}");

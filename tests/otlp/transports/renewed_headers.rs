@@ -196,7 +196,7 @@ fn a_configuration_from_the_environment_can_have_a_callback_instead_of_the_file(
     let config = config.with_headers(|| Ok([("authorization", "from callback")]));
     let sink = OtlpSink::start(config);
     calls(sink.clone(), 1);
-    assert_eq!(sink.shutdown(PATIENCE), Ok(()));
+    assert_eq!(sink.blocking_shutdown(PATIENCE), Ok(()));
     assert_eq!(tokens(&receiver), ["from callback"; 3]);
     assert_eq!(receiver.requests()[0].header("x-tenant"), Some("blue"));
 }
