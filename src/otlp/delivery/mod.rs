@@ -9,6 +9,7 @@ mod health;
 mod pipeline;
 mod queue;
 mod request;
+mod schedule;
 mod self_metrics;
 mod shared;
 mod stats;

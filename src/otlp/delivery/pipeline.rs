@@ -30,6 +30,8 @@ use crate::{
     },
 };
 
+const BUFFER_FULL: &str = "the buffer is full: the receiver is slower than the calls";
+
 /// The pipeline of one signal: the records that wait for their export, and its progress. Only the export
 /// thread uses it.
 ///
@@ -107,13 +109,11 @@ impl Pipeline {
         }
         // Not acknowledged: that would acknowledge an older record instead.
         self.unreported.update(|unreported| unreported + 1);
-        self.fail(
-            1,
-            Problem {
-                text: "the buffer is full: the receiver is slower than the calls".to_owned(),
-                error_type: "queue_full".into(),
-            },
-        );
+        // The problem of the receiver, if there is one, is why the buffer is full.
+        let problem = self.counters().problem.clone();
+        let text = problem.as_deref().unwrap_or(BUFFER_FULL).to_owned();
+        let error_type = "queue_full".into();
+        self.fail(1, Problem { text, error_type });
     }
 
     /// Counts a record that is not in the buffer: metrics are in their instruments.
@@ -133,6 +133,11 @@ impl Pipeline {
             buffer.make_due();
             self.is_due.notify_one();
         }
+    }
+
+    /// Returns whether no records wait for a batch to fill.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.buffer.borrow().is_due()
     }
 
     /// Asks for an early export or retry of everything, if there are pending records.
@@ -256,19 +261,19 @@ impl Pipeline {
     /// Keeps the problem of an attempt that will be retried.
     pub(super) fn on_retry(&self, problem: &Problem) {
         self.counters().problem = Some(problem.text.as_str().into());
-        self.on_failure(&problem.text);
+        self.on_failure(&problem.text, 0);
     }
 
-    /// Logs that the records are not delivered, if that is new.
-    pub(super) fn on_failure(&self, problem: &str) {
+    /// Logs that the records are not delivered, if that is new. `failed` of them were just counted as failed.
+    pub(super) fn on_failure(&self, problem: &str, failed: u64) {
         let mut health = self.health.borrow_mut();
-        health.on_failure(problem, || self.stats());
+        health.on_failure(problem, failed, || self.stats());
     }
 
     fn fail(&self, count: u64, problem: Problem) {
         let text = problem.text.clone();
         self.counters().fail(count, problem);
-        self.on_failure(&text);
+        self.on_failure(&text, count);
     }
 
     fn acknowledge(&self, count: u64, failed: u64) {
@@ -314,6 +319,8 @@ impl Checkpoint {
             failed: Cell::default(),
         });
         let mut checkpoints = pipeline.checkpoints.borrow_mut();
+        // Those of ended requests: an idle sink acknowledges nothing, and may be flushed for ever.
+        checkpoints.retain(|checkpoint| checkpoint.strong_count() > 0);
         checkpoints.push(Rc::downgrade(&checkpoint));
         checkpoint
     }
@@ -350,4 +357,34 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
     message
         .or_else(|| panic.downcast_ref().copied())
         .unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::otlp::delivery::testing::{ends, pipeline, problem};
+
+    #[test]
+    fn ended_requests_leave_nothing_behind_in_an_idle_pipeline() {
+        let pipeline = pipeline(Signal::Traces, Limits::default(), &[]);
+        for _ in 0..1000 {
+            drop(Checkpoint::new(&pipeline));
+        }
+        assert_eq!(pipeline.checkpoints.borrow().len(), 1);
+    }
+
+    #[test]
+    fn a_full_buffer_does_not_hide_the_problem_of_the_receiver() {
+        let mut limits = Limits::default();
+        limits.spans.queue_capacity = 2;
+        let pipeline = pipeline(Signal::Traces, limits, &ends(3));
+        let latest = || pipeline.counters().problem.clone();
+        assert_eq!(latest().as_deref(), Some(BUFFER_FULL));
+        pipeline.on_retry(&problem("connection_error"));
+        pipeline.push(ends(1).remove(0));
+        let latest = latest();
+        assert_eq!(latest.as_deref(), Some("the receiver: connection_error"));
+        let counters = pipeline.counters();
+        assert_eq!(counters.failed_by_type()["queue_full"], 2);
+    }
 }

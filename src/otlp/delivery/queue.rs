@@ -31,6 +31,8 @@ pub(crate) struct Queue {
     shard_limits: ShardLimits,
     /// A push has found all shards full since the last [`take`](Self::take). Further ones need not look.
     is_full: AtomicBool,
+    /// The last [`take`](Self::take) found nothing, so the next event wakes the export thread.
+    is_idle: AtomicBool,
     wake: Notify,
 }
 
@@ -109,6 +111,7 @@ impl Queue {
                 wake_at: wake_at.clamp(1, (events / 2).max(1)),
             },
             is_full: AtomicBool::new(false),
+            is_idle: AtomicBool::new(true),
             wake: Notify::new(),
         }
     }
@@ -131,12 +134,18 @@ impl Queue {
             self.push_elsewhere(home, event, size);
             return;
         }
-        let wake = state.push(self.shard_limits, event, size);
+        let is_batch = state.push(self.shard_limits, event, size);
         drop(state);
         // Once for each batch: waking a thread is a system call.
-        if wake {
-            self.wake.notify_one();
+        if is_batch || self.is_idle.load(Relaxed) {
+            self.wake();
         }
+    }
+
+    #[cold]
+    fn wake(&self) {
+        self.is_idle.store(false, Relaxed);
+        self.wake.notify_one();
     }
 
     /// Pushes into the next shard that has room, or drops the event.
@@ -146,10 +155,10 @@ impl Queue {
             let mut state = self.shards[(home + offset) % self.shards.len()].lock();
             if !state.is_closed && state.has_room(self.shard_limits, size) {
                 state.has_others = true;
-                let wake = state.push(self.shard_limits, event, size);
+                let is_batch = state.push(self.shard_limits, event, size);
                 drop(state);
-                if wake {
-                    self.wake.notify_one();
+                if is_batch {
+                    self.wake();
                 }
                 return;
             }
@@ -182,6 +191,7 @@ impl Queue {
         let mut has_others = false;
         // In the order of the shards. A push holds one lock at a time, so this cannot deadlock.
         let mut states: Vec<_> = self.shards.iter().map(Shard::lock).collect();
+        let is_idle = states.iter().all(|state| state.events.is_empty());
         for (state, spare) in states.iter_mut().zip(&mut cut.spare) {
             std::mem::swap(&mut state.events, spare);
             state.bytes = 0;
@@ -190,6 +200,8 @@ impl Queue {
             cut.dropped_deltas.extend(state.dropped_deltas.drain());
         }
         self.is_full.store(false, Relaxed);
+        // Under the locks: each later push sees it.
+        self.is_idle.store(is_idle, Relaxed);
         drop(states);
         for spare in &mut cut.spare {
             cut.events.append(spare);
@@ -200,9 +212,14 @@ impl Queue {
         }
     }
 
-    /// Waits until a shard contains a batch.
-    pub(crate) async fn batch_ready(&self) {
+    /// Waits until a shard contains a batch, or an idle queue an event.
+    pub(crate) async fn is_ready(&self) {
         self.wake.notified().await;
+    }
+
+    /// Returns whether the last [`take`](Self::take) found nothing, and nothing has come since.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.is_idle.load(Relaxed)
     }
 
     /// Returns the numbers of accepted and of dropped events.
@@ -288,6 +305,7 @@ fn current_thread_index() -> usize {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
     use tower::{Layer, Service, service_fn};
 
     use super::*;
@@ -371,6 +389,27 @@ mod tests {
                 cut.events.clear();
             }
         });
+    }
+
+    #[test]
+    fn an_idle_queue_is_ready_at_its_first_event_alone() {
+        let queue = Queue::with_shards(2, 1000, NO_LIMIT, 1000);
+        let mut cut = Cut::default();
+        let mut ready_at = |count: usize| {
+            let pushes = (0..count).map(|index| {
+                queue.push_into(index % 2, events(Operation::Tool).swap_remove(0));
+                queue.is_ready().now_or_never().is_some()
+            });
+            let ready = pushes.collect::<Vec<_>>();
+            queue.take(&mut cut);
+            cut.events.clear();
+            ready
+        };
+        assert_eq!(ready_at(3), [true, false, false]);
+        assert_eq!(ready_at(2), [false, false], "the export thread looks again");
+        assert!(ready_at(0).is_empty());
+        assert!(queue.is_idle());
+        assert_eq!(ready_at(2), [true, false]);
     }
 
     #[test]

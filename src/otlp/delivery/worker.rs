@@ -13,15 +13,14 @@ use tokio::{
     runtime,
     sync::mpsc::UnboundedReceiver,
     task::{LocalSet, spawn_local},
-    time::{Instant, timeout_at},
 };
 
 use super::{
-    handle::FOR_EVER,
     health::DropLog,
     pipeline::Pipeline,
     queue::{Cut, is_span},
     request::{Command, Purpose, Request},
+    schedule::Schedule,
     self_metrics::SelfMetrics,
     shared::Shared,
     tail::{Tail, TailLimits},
@@ -255,8 +254,17 @@ impl Worker {
         let shared = Arc::clone(&self.shared);
         let mut schedule = Schedule::new(&self.pipelines);
         loop {
+            let is_idle = self.is_idle();
             let command = tokio::select! {
-                _ = timeout_at(schedule.next(), shared.queue.batch_ready()) => {
+                () = schedule.next(), if !is_idle => {
+                    self.distribute();
+                    schedule.wake();
+                    continue;
+                }
+                () = shared.queue.is_ready() => {
+                    if is_idle {
+                        schedule = Schedule::new(&self.pipelines);
+                    }
                     self.distribute();
                     schedule.wake();
                     continue;
@@ -290,6 +298,11 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Returns whether nothing is to be done until the queue gets an event.
+    fn is_idle(&self) -> bool {
+        self.shared.queue.is_idle() && self.pipelines.iter().all(|pipeline| pipeline.is_idle())
     }
 
     /// Hands the events of the queue to the pipelines.
@@ -359,43 +372,6 @@ impl Worker {
     }
 }
 
-/// When the records of each pipeline are exported at the latest.
-struct Schedule(Vec<(Rc<Pipeline>, Instant)>);
-
-// === impl Schedule ===
-
-impl Schedule {
-    fn new(pipelines: &[Rc<Pipeline>]) -> Self {
-        let due = |pipeline: &Rc<Pipeline>| (Rc::clone(pipeline), due(pipeline));
-        Self(pipelines.iter().map(due).collect())
-    }
-
-    /// Returns when the next pipeline is due.
-    fn next(&self) -> Instant {
-        let next = self.0.iter().map(|(_, due)| *due).min();
-        next.unwrap_or_else(|| Instant::now() + FOR_EVER)
-    }
-
-    /// Wakes the pipelines that are due, and those with a full batch.
-    fn wake(&mut self) {
-        let now = Instant::now();
-        for (pipeline, due_at) in &mut self.0 {
-            let is_due = now >= *due_at;
-            pipeline.wake(is_due);
-            if is_due {
-                *due_at = due(pipeline);
-            }
-        }
-    }
-}
-
-/// Returns when records that come now are due.
-fn due(pipeline: &Pipeline) -> Instant {
-    let now = Instant::now();
-    now.checked_add(pipeline.schedule_delay())
-        .unwrap_or(now + FOR_EVER)
-}
-
 /// Prepares an exporter. If it could not be built, logs a warning.
 fn prepare<E, T>(
     pipeline: &Pipeline,
@@ -405,8 +381,58 @@ fn prepare<E, T>(
     match &mut exporter.inner {
         Ok(exporter) => Some(prepare(exporter)),
         Err(problem) => {
-            pipeline.on_failure(problem);
+            pipeline.on_failure(problem, 0);
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::poll_fn,
+        pin::pin,
+        sync::atomic::{AtomicUsize, Ordering::Relaxed},
+        time::Duration,
+    };
+
+    use tokio::{sync::mpsc::unbounded_channel, time::timeout};
+
+    use super::*;
+    use crate::otlp::delivery::testing::ends;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_export_thread_is_not_woken() {
+        let config = OtlpConfig::builder().signals([Signal::Logs]);
+        let config = config.build().unwrap();
+        let shared = Shared::new(config.limits(), |_| Some("the receiver".to_owned()));
+        let shared = Arc::new(shared);
+        let (_commands, received) = unbounded_channel();
+        let wakes = AtomicUsize::new(0);
+        let pushing = Arc::clone(&shared);
+        LocalSet::new()
+            .run_until(async {
+                let mut worker =
+                    Worker::start(shared, config, Processors::default(), BTreeMap::new());
+                // One that nobody exports: only the export thread itself is looked at.
+                let limits = worker.config.limits();
+                worker.pipelines = vec![Pipeline::new(Signal::Logs, &worker.shared, limits)];
+                let mut process = pin!(worker.process(received));
+                let mut hour = async || {
+                    let process = poll_fn(|context| {
+                        wakes.fetch_add(1, Relaxed);
+                        process.as_mut().poll(context)
+                    });
+                    timeout(Duration::from_secs(3600), process)
+                        .await
+                        .unwrap_err();
+                    wakes.swap(0, Relaxed)
+                };
+                assert!(hour().await <= 2, "before the first event");
+                pushing.queue.push(ends(1).remove(0));
+                assert!(hour().await <= 20, "after an event");
+                assert!(hour().await <= 2, "after an hour");
+            })
+            .await;
     }
 }
