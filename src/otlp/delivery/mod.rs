@@ -16,6 +16,7 @@ mod stats;
 mod tail;
 #[cfg(test)]
 mod testing;
+mod timer;
 mod totals;
 mod undelivered;
 pub(crate) mod worker;

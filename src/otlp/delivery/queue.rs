@@ -31,7 +31,7 @@ pub(crate) struct Queue {
     shard_limits: ShardLimits,
     /// A push has found all shards full since the last [`take`](Self::take). Further ones need not look.
     is_full: AtomicBool,
-    /// The last [`take`](Self::take) found nothing, so the next event wakes the export thread.
+    /// The export thread [rests](Self::rest), so the next event wakes it.
     is_idle: AtomicBool,
     wake: Notify,
 }
@@ -111,7 +111,7 @@ impl Queue {
                 wake_at: wake_at.clamp(1, (events / 2).max(1)),
             },
             is_full: AtomicBool::new(false),
-            is_idle: AtomicBool::new(true),
+            is_idle: AtomicBool::new(false),
             wake: Notify::new(),
         }
     }
@@ -191,7 +191,6 @@ impl Queue {
         let mut has_others = false;
         // In the order of the shards. A push holds one lock at a time, so this cannot deadlock.
         let mut states: Vec<_> = self.shards.iter().map(Shard::lock).collect();
-        let is_idle = states.iter().all(|state| state.events.is_empty());
         for (state, spare) in states.iter_mut().zip(&mut cut.spare) {
             std::mem::swap(&mut state.events, spare);
             state.bytes = 0;
@@ -200,8 +199,6 @@ impl Queue {
             cut.dropped_deltas.extend(state.dropped_deltas.drain());
         }
         self.is_full.store(false, Relaxed);
-        // Under the locks: each later push sees it.
-        self.is_idle.store(is_idle, Relaxed);
         drop(states);
         for spare in &mut cut.spare {
             cut.events.append(spare);
@@ -212,12 +209,20 @@ impl Queue {
         }
     }
 
+    /// Lets the next event wake the export thread, if there is none in the queue.
+    pub(crate) fn rest(&self) {
+        let states: Vec<_> = self.shards.iter().map(Shard::lock).collect();
+        let is_idle = states.iter().all(|state| state.events.is_empty());
+        // Under the locks: each later push sees it.
+        self.is_idle.store(is_idle, Relaxed);
+    }
+
     /// Waits until a shard contains a batch, or an idle queue an event.
     pub(crate) async fn is_ready(&self) {
         self.wake.notified().await;
     }
 
-    /// Returns whether the last [`take`](Self::take) found nothing, and nothing has come since.
+    /// Returns whether the export thread rests, and nothing has come since.
     pub(crate) fn is_idle(&self) -> bool {
         self.is_idle.load(Relaxed)
     }
@@ -405,11 +410,14 @@ mod tests {
             cut.events.clear();
             ready
         };
-        assert_eq!(ready_at(3), [true, false, false]);
-        assert_eq!(ready_at(2), [false, false], "the export thread looks again");
-        assert!(ready_at(0).is_empty());
+        assert_eq!(ready_at(2), [false, false]);
+        queue.rest();
         assert!(queue.is_idle());
-        assert_eq!(ready_at(2), [true, false]);
+        assert_eq!(ready_at(3), [true, false, false]);
+        assert!(!queue.is_idle());
+        queue.push(events(Operation::Tool).swap_remove(0));
+        queue.rest();
+        assert!(!queue.is_idle(), "there is an event");
     }
 
     #[test]
