@@ -3,7 +3,6 @@ use std::{
     cell::{Cell, RefCell},
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
     rc::{Rc, Weak},
     sync::{Arc, MutexGuard},
     task::Poll,
@@ -207,14 +206,17 @@ impl Pipeline {
         export: impl Future<Output = ExportOutcome>,
     ) -> ExportOutcome {
         let started = Instant::now();
-        let outcome = timeout(limit, catch_panic(export)).await;
-        let outcome = outcome.unwrap_or_else(|_| ExportOutcome::Retryable {
-            problem: Problem {
-                text: format!("the exporter did not finish within {limit:?}"),
-                error_type: "timeout".into(),
-            },
-            retry_after: None,
+        let outcome = catch_panic(async {
+            let outcome = timeout(limit, export).await;
+            outcome.unwrap_or_else(|_| ExportOutcome::Retryable {
+                problem: Problem {
+                    text: format!("the exporter did not finish within {limit:?}"),
+                    error_type: "timeout".into(),
+                },
+                retry_after: None,
+            })
         });
+        let outcome = outcome.await;
         let error_type = match &outcome {
             ExportOutcome::Accepted { rejected: 0, .. } => None,
             ExportOutcome::Accepted { .. } => Some(REJECTED),
@@ -339,11 +341,18 @@ impl Checkpoint {
     }
 }
 
-/// Runs an export. A panic is a rejection.
+/// Runs an export. A panic is a rejection, also one of the drop of the export.
 async fn catch_panic(export: impl Future<Output = ExportOutcome>) -> ExportOutcome {
-    let mut export = pin!(export);
+    let mut export = Some(Box::pin(export));
     poll_fn(|context| {
-        let polled = catch_unwind(AssertUnwindSafe(|| export.as_mut().poll(context)));
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let outcome = export.as_mut().map(|export| export.as_mut().poll(context));
+            let outcome = outcome.unwrap_or(Poll::Pending);
+            if outcome.is_ready() {
+                export = None;
+            }
+            outcome
+        }));
         polled.unwrap_or_else(|panic| {
             let problem = format!("the exporter panicked: {}", panic_message(&*panic));
             Poll::Ready(ExportOutcome::Rejected(problem.into()))

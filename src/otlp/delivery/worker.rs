@@ -1,6 +1,6 @@
 //! The export thread: takes events out of the queue and hands them to the pipelines of the signals.
 
-use std::{collections::BTreeMap, rc::Rc, sync::Arc, thread};
+use std::{collections::BTreeMap, panic::resume_unwind, rc::Rc, sync::Arc, thread};
 
 use opentelemetry::{Context, InstrumentationScope};
 use opentelemetry_sdk::{
@@ -12,7 +12,7 @@ use opentelemetry_sdk::{
 use tokio::{
     runtime,
     sync::mpsc::UnboundedReceiver,
-    task::{LocalSet, spawn_local},
+    task::{JoinSet, LocalSet, spawn_local},
 };
 
 use super::{
@@ -50,6 +50,8 @@ pub(crate) struct Worker {
     processors: Arc<Processors>,
     /// One for each exported signal, in the order of [`Signal::ALL`].
     pipelines: Vec<Rc<Pipeline>>,
+    /// Their exports, which do not end.
+    exports: JoinSet<()>,
     metrics: Option<Rc<Metrics>>,
     /// What was taken out of the queue.
     cut: Cut,
@@ -129,6 +131,7 @@ impl Worker {
             config,
             custom: Vec::new(),
             pipelines: Vec::new(),
+            exports: JoinSet::new(),
             metrics: None,
             cut: Cut::default(),
             tail: None,
@@ -169,7 +172,7 @@ impl Worker {
         let exporter = self.shut_down_at_the_end(exporter);
         let limits = self.config.limits();
         let spans = Spans::new(self.scope.clone(), &limits, Arc::clone(&self.processors));
-        spawn_local(async move {
+        self.exports.spawn_local(async move {
             let convert = |event: &_| spans.span(event);
             let export = async |batch: &[SpanData]| {
                 // A copy for each attempt: the exporter takes the spans.
@@ -191,7 +194,7 @@ impl Worker {
         let exporter = self.shut_down_at_the_end(exporter);
         let scope = self.scope.clone();
         let records = LogRecords::new(&self.config.limits(), Arc::clone(&self.processors));
-        spawn_local(async move {
+        self.exports.spawn_local(async move {
             let convert = |event: &_| records.record(event);
             let export = async |batch: &[SdkLogRecord]| {
                 let batch: Vec<_> = batch.iter().map(|record| (record, &scope)).collect();
@@ -220,7 +223,7 @@ impl Worker {
         let own = SelfMetrics::new(metrics.meter(), &self.shared, &self.config, &self.custom);
         self.metrics = Some(Rc::clone(&metrics));
         let is_delta = temporality != Temporality::Cumulative;
-        spawn_local(async move {
+        self.exports.spawn_local(async move {
             let collect = || {
                 own.record_exports();
                 metrics.collect()
@@ -273,6 +276,11 @@ impl Worker {
                     continue;
                 }
                 command = commands.recv() => command,
+                // A pipeline that nobody exports would be silent. So the thread ends, and says so.
+                Some(Err(error)) = self.exports.join_next() => match error.try_into_panic() {
+                    Ok(panic) => resume_unwind(panic),
+                    Err(_) => continue,
+                },
             };
             let Some(command) = command else { return };
             let purpose = command.purpose;
@@ -396,15 +404,36 @@ fn prepare<E, T>(
 mod tests {
     use std::{
         future::poll_fn,
+        panic::AssertUnwindSafe,
         pin::pin,
         sync::atomic::{AtomicUsize, Ordering::Relaxed},
         time::Duration,
     };
 
+    use futures_util::FutureExt as _;
     use tokio::{sync::mpsc::unbounded_channel, time::timeout};
 
     use super::*;
     use crate::otlp::delivery::testing::ends;
+
+    #[tokio::test]
+    async fn a_panic_of_an_export_ends_the_thread_and_is_not_silent() {
+        let config = OtlpConfig::builder().signals([Signal::Logs]).build();
+        let config = config.unwrap();
+        let shared = Arc::new(Shared::new(config.limits(), |_| None));
+        let (_commands, received) = unbounded_channel();
+        LocalSet::new()
+            .run_until(async {
+                let mut worker =
+                    Worker::start(shared, config, Processors::default(), BTreeMap::new());
+                let panicking = async { panic!("a panic that the test expects") };
+                worker.exports.spawn_local(panicking);
+                let process = AssertUnwindSafe(worker.process(received)).catch_unwind();
+                let ended = timeout(Duration::from_secs(30), process).await;
+                assert!(ended.is_ok_and(|ended| ended.is_err()));
+            })
+            .await;
+    }
 
     #[tokio::test(start_paused = true)]
     async fn an_idle_export_thread_is_not_woken() {

@@ -4,6 +4,7 @@ use std::{
     future::Future,
     pin::{Pin, pin},
     task::{Context, Waker},
+    thread,
     time::Duration,
 };
 
@@ -126,6 +127,9 @@ fn a_shutdown_reports_the_failures_of_a_flush_that_was_dropped() {
         let mut flush = pin!(sink.flush(PATIENCE));
         let mut context = Context::from_waker(Waker::noop());
         assert!(flush.as_mut().poll(&mut context).is_pending());
+    }
+    while sink.stats().traces.failed < 3 {
+        thread::yield_now();
     }
     let undelivered = block_on(sink.shutdown(PATIENCE)).unwrap_err();
     assert_eq!(undelivered.failed(Signal::Traces), 3, "{undelivered}");
