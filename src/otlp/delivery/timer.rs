@@ -1,4 +1,4 @@
-use std::{convert::Infallible, thread, time::Duration};
+use std::{convert::Infallible, mem::ManuallyDrop, thread, time::Duration};
 
 use tokio::{
     runtime::{Builder, Handle},
@@ -26,8 +26,10 @@ impl Timer {
             _stop: stop,
         };
         let thread = thread::Builder::new().name("codex-telemetry-timer".to_owned());
+        // Not dropped if there is no thread: the drop of a runtime panics in async code.
+        let runtime = ManuallyDrop::new(runtime);
         let run = move || {
-            let _ = runtime.block_on(stopped);
+            let _ = ManuallyDrop::into_inner(runtime).block_on(stopped);
         };
         thread.spawn(run).ok().map(|_| timer)
     }
