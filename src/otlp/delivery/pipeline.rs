@@ -120,11 +120,6 @@ impl Pipeline {
         self.received.update(|received| received + 1);
     }
 
-    /// Counts records that are not to be exported.
-    pub(crate) fn filter(&self, count: u64) {
-        self.counters().filtered += count;
-    }
-
     /// Exports the full batches of the buffer, or everything if it is time to.
     pub(crate) fn wake(&self, is_time: bool) {
         let mut buffer = self.buffer.borrow_mut();
@@ -256,7 +251,7 @@ impl Pipeline {
 
     /// Acknowledges records that were left out of their batch.
     pub(super) fn settle_filtered(&self, count: u64) {
-        self.filter(count);
+        self.counters().filtered += count;
         self.acknowledge(count, 0);
     }
 

@@ -162,14 +162,11 @@ impl Worker {
         worker
     }
 
-    pub(crate) fn start_traces<E>(&mut self, mut exporter: Exporter<E>)
+    pub(crate) fn start_traces<E>(&mut self, exporter: Exporter<E>)
     where
         E: SpanExporter + 'static,
     {
-        let pipeline = self.add_pipeline(Signal::Traces);
-        let set_resource = |exporter: &mut E| exporter.set_resource(&self.resource);
-        prepare(&pipeline, &mut exporter, set_resource);
-        let exporter = self.shut_down_at_the_end(exporter);
+        let (pipeline, exporter, _) = self.add_pipeline(Signal::Traces, exporter, E::set_resource);
         let limits = self.config.limits();
         let spans = Spans::new(self.scope.clone(), &limits, Arc::clone(&self.processors));
         self.exports.spawn_local(async move {
@@ -184,14 +181,11 @@ impl Worker {
         });
     }
 
-    pub(crate) fn start_logs<E>(&mut self, mut exporter: Exporter<E>)
+    pub(crate) fn start_logs<E>(&mut self, exporter: Exporter<E>)
     where
         E: LogExporter + 'static,
     {
-        let pipeline = self.add_pipeline(Signal::Logs);
-        let set_resource = |exporter: &mut E| exporter.set_resource(&self.resource);
-        prepare(&pipeline, &mut exporter, set_resource);
-        let exporter = self.shut_down_at_the_end(exporter);
+        let (pipeline, exporter, _) = self.add_pipeline(Signal::Logs, exporter, E::set_resource);
         let scope = self.scope.clone();
         let records = LogRecords::new(&self.config.limits(), Arc::clone(&self.processors));
         self.exports.spawn_local(async move {
@@ -206,14 +200,15 @@ impl Worker {
         });
     }
 
-    pub(crate) fn start_metrics<E>(&mut self, mut exporter: Exporter<E>)
+    pub(crate) fn start_metrics<E>(&mut self, exporter: Exporter<E>)
     where
         E: PushMetricExporter,
     {
-        let pipeline = self.add_pipeline(Signal::Metrics);
-        let temporality = prepare(&pipeline, &mut exporter, |inner| inner.temporality());
+        let (pipeline, exporter, temporality) =
+            self.add_pipeline(Signal::Metrics, exporter, |exporter, _| {
+                exporter.temporality()
+            });
         let temporality = temporality.unwrap_or(Temporality::Cumulative);
-        let exporter = self.shut_down_at_the_end(exporter);
         let metrics = Rc::new(Metrics::new(
             &self.config,
             self.resource.clone(),
@@ -239,17 +234,26 @@ impl Worker {
         });
     }
 
-    fn add_pipeline(&mut self, signal: Signal) -> Rc<Pipeline> {
+    /// Adds a pipeline, and prepares its exporter. If that could not be built, logs a warning.
+    fn add_pipeline<E: 'static, T>(
+        &mut self,
+        signal: Signal,
+        mut exporter: Exporter<E>,
+        prepare: impl FnOnce(&mut E, &Resource) -> T,
+    ) -> (Rc<Pipeline>, Rc<Exporter<E>>, Option<T>) {
         let pipeline = Pipeline::new(signal, &self.shared, self.config.limits());
         self.pipelines.push(Rc::clone(&pipeline));
-        pipeline
-    }
-
-    fn shut_down_at_the_end<E: 'static>(&mut self, exporter: Exporter<E>) -> Rc<Exporter<E>> {
+        let prepared = match &mut exporter.inner {
+            Ok(exporter) => Some(prepare(exporter, &self.resource)),
+            Err(problem) => {
+                pipeline.on_failure(problem, 0);
+                None
+            }
+        };
         let exporter = Rc::new(exporter);
         let ending = Rc::clone(&exporter);
         self.shutdowns.push(Box::new(move || ending.shutdown()));
-        exporter
+        (pipeline, exporter, prepared)
     }
 
     /// Processes events and commands until a shutdown.
@@ -381,21 +385,6 @@ impl Worker {
             if let Err(problem) = shutdown() {
                 tracing::warn!(target: "codex_telemetry", "an OTLP exporter was not shut down: {problem}");
             }
-        }
-    }
-}
-
-/// Prepares an exporter. If it could not be built, logs a warning.
-fn prepare<E, T>(
-    pipeline: &Pipeline,
-    exporter: &mut Exporter<E>,
-    prepare: impl FnOnce(&mut E) -> T,
-) -> Option<T> {
-    match &mut exporter.inner {
-        Ok(exporter) => Some(prepare(exporter)),
-        Err(problem) => {
-            pipeline.on_failure(problem, 0);
-            None
         }
     }
 }
