@@ -140,7 +140,8 @@ impl OtlpSink {
     /// Exports all records that were accepted so far.
     ///
     /// Blocks the thread for at most `timeout`, and half a second more if an exporter blocks the export
-    /// thread. In async code, use [`flush`](Self::flush).
+    /// thread. In async code, use [`flush`](Self::flush). Exporters and processors, which run on the export
+    /// thread, get an error at once.
     ///
     /// # Errors
     ///
@@ -152,7 +153,7 @@ impl OtlpSink {
 
     /// Exports all records that were accepted so far, without blocking the thread.
     ///
-    /// Works with any executor. Its own thread waits for the export, so each flush starts one.
+    /// Works with any executor. The first flush starts a thread that is the clock of all.
     ///
     /// # Errors
     ///
@@ -160,11 +161,9 @@ impl OtlpSink {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, the flush goes on in the background. Nobody gets its result: the failures
-    /// that it reports are in [`stats`](Self::stats) alone.
+    /// If the future is dropped, the flush goes on in the background. A shutdown reports its failures.
     pub async fn flush(&self, timeout: Duration) -> Result<(), Undelivered> {
-        self.in_background("flush", move |sink| sink.blocking_flush(timeout))
-            .await
+        self.0.handle.flush(timeout).await
     }
 
     /// Closes the queue, exports all accepted records, shuts custom exporters down and ends the export
@@ -183,7 +182,7 @@ impl OtlpSink {
         self.0.handle.shutdown(timeout)
     }
 
-    /// Shuts the sink down, without blocking the thread. Works with any executor.
+    /// Shuts the sink down, without blocking the thread. Works with any executor: a thread of its own waits.
     ///
     /// # Errors
     ///
@@ -194,30 +193,20 @@ impl OtlpSink {
     /// If the future is dropped, the shutdown goes on in the background. A second shutdown waits for it and
     /// returns its result.
     pub async fn shutdown(&self, timeout: Duration) -> Result<(), Undelivered> {
-        self.in_background("shutdown", move |sink| sink.blocking_shutdown(timeout))
-            .await
-    }
-
-    /// Runs a blocking method on a thread of its own. The export thread cannot do it: an exporter may block
-    /// it past the deadline. Nor can a timer: the executor of the caller is unknown.
-    async fn in_background(
-        &self,
-        name: &str,
-        run: impl FnOnce(Self) -> Result<(), Undelivered> + Send + 'static,
-    ) -> Result<(), Undelivered> {
+        let before = self.stats();
         let (response, delivered) = oneshot::channel();
         let sink = self.clone();
-        let thread = thread::Builder::new().name(format!("codex-telemetry-{name}"));
+        let thread = thread::Builder::new().name("codex-telemetry-shutdown".to_owned());
         let started = thread.spawn(move || {
             // The caller may have stopped waiting.
-            let _ = response.send(run(sink));
+            let _ = response.send(sink.blocking_shutdown(timeout));
         });
-        match started {
-            Ok(_) => delivered
-                .await
-                .unwrap_or_else(|_| self.0.handle.no_response()),
-            Err(_) => self.0.handle.no_response(),
+        if started.is_ok()
+            && let Ok(delivered) = delivered.await
+        {
+            return delivered;
         }
+        self.0.handle.unanswered(before, true)
     }
 }
 

@@ -47,7 +47,8 @@ fn otlp(peers: &mut Peers<'_>, counts: &mut RecordCounts) {
     let made = peers.call(name, three_layers(sink.clone(), Bare), || {
         sink.blocking_flush(TIMEOUT).expect("the flush succeeds");
     });
-    sink.blocking_shutdown(TIMEOUT).expect("the shutdown succeeds");
+    sink.blocking_shutdown(TIMEOUT)
+        .expect("the shutdown succeeds");
     counts.add(name, "spans", made, exporter.spans());
     counts.add(name, "durations", made, exporter.durations());
     // One for the start and one for the end of each call.

@@ -50,6 +50,11 @@ impl Buffer {
         self.due = self.events.len();
     }
 
+    /// Returns whether all events are due.
+    pub(super) fn is_due(&self) -> bool {
+        self.due == self.events.len()
+    }
+
     /// Returns whether the events that are not due are a batch.
     pub(super) fn has_batch(&self) -> bool {
         self.events.len() - self.due >= self.limits.batch_size

@@ -1,19 +1,24 @@
 use std::{
     convert::Infallible,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
         mpsc::{self, Receiver, RecvTimeoutError},
     },
-    thread::{self, JoinHandle},
+    thread::{self, JoinHandle, ThreadId},
     time::{Duration, Instant},
 };
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{
+    mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    oneshot,
+};
 
 use super::{
-    request::{Command, Purpose},
+    request::{Command, Purpose, Respond},
     shared::Shared,
+    stats::Stats,
+    timer::Timer,
     undelivered::Undelivered,
 };
 use crate::otlp::config::Signal;
@@ -32,6 +37,9 @@ pub(crate) struct Handle {
     is_enabled: AtomicBool,
     commands: UnboundedSender<Command>,
     thread: Mutex<Option<ExportThread>>,
+    thread_id: Option<ThreadId>,
+    /// For async callers; `None` if it could not be started.
+    timer: OnceLock<Option<Timer>>,
     /// What the shutdown returned.
     delivered: Mutex<Option<Result<(), Undelivered>>>,
     is_delivered: Condvar,
@@ -78,6 +86,8 @@ impl Handle {
             // Without a thread there is nothing to shut down.
             delivered: Mutex::new(thread.is_none().then_some(Ok(()))),
             is_delivered: Condvar::new(),
+            thread_id: thread.as_ref().map(|handle| handle.thread().id()),
+            timer: OnceLock::new(),
             thread: Mutex::new(thread.map(|handle| ExportThread { handle, ended })),
         }
     }
@@ -128,50 +138,69 @@ impl Handle {
             .wait_timeout_while(delivered, timeout, |delivered| delivered.is_none());
         let (delivered, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let delivered = delivered.clone();
-        delivered.unwrap_or_else(|| self.no_response())
+        delivered.unwrap_or_else(|| self.unanswered(self.shared.stats(), true))
     }
 
-    /// Returns the error of an export thread that did not respond.
-    pub(crate) fn no_response(&self) -> Result<(), Undelivered> {
-        let mut undelivered = Undelivered::timed_out();
-        let stats = self.shared.stats();
-        for signal in Signal::ALL {
-            undelivered.add(&self.shared, signal, 0, stats.of(signal).pending);
-        }
-        undelivered.into_result()
-    }
-
-    /// Sends a command, and waits for its answer.
+    /// Sends a command, and blocks until its answer.
     pub(crate) fn request(&self, timeout: Duration, purpose: Purpose) -> Result<(), Undelivered> {
         let before = self.shared.stats();
         let (response, delivered) = mpsc::channel();
+        let respond = move |delivered| response.send(delivered).is_ok();
+        self.send(timeout, purpose, Box::new(respond));
+        // The export thread cannot wait for itself.
+        let limit = if self.thread_id == Some(thread::current().id()) {
+            Duration::ZERO
+        } else {
+            timeout.saturating_add(GRACE)
+        };
+        let delivered = delivered.recv_timeout(limit);
+        delivered.unwrap_or_else(|error| {
+            let is_timed_out = error == RecvTimeoutError::Timeout;
+            self.unanswered(before, is_timed_out)
+        })
+    }
+
+    /// Flushes, without blocking the thread.
+    pub(crate) async fn flush(&self, timeout: Duration) -> Result<(), Undelivered> {
+        let before = self.shared.stats();
+        let Some(timer) = self.timer.get_or_init(Timer::start) else {
+            return self.unanswered(before, true);
+        };
+        let (response, delivered) = oneshot::channel();
+        let respond = move |delivered| response.send(delivered).is_ok();
+        self.send(timeout, Purpose::Flush, Box::new(respond));
+        match timer.limit(timeout.saturating_add(GRACE), delivered).await {
+            Ok(Ok(delivered)) => delivered,
+            Ok(Err(_)) => self.unanswered(before, false),
+            Err(_) => self.unanswered(before, true),
+        }
+    }
+
+    /// Sends a command. If the export thread has ended, drops it.
+    fn send(&self, timeout: Duration, purpose: Purpose, respond: Respond) {
         let now = Instant::now();
-        let command = Command {
+        let _ = self.commands.send(Command {
             purpose,
             deadline: now.checked_add(timeout).unwrap_or(now + FOR_EVER),
-            response,
-        };
-        let delivered = match self.commands.send(command) {
-            Ok(()) => delivered.recv_timeout(timeout.saturating_add(GRACE)),
-            // The thread has ended, or was never started.
-            Err(_) => Err(RecvTimeoutError::Disconnected),
-        };
-        delivered.unwrap_or_else(|error| {
-            let mut undelivered = match error {
-                RecvTimeoutError::Timeout => Undelivered::timed_out(),
-                RecvTimeoutError::Disconnected => {
-                    self.shared.fail_pending("the export thread has ended");
-                    Undelivered::default()
-                }
-            };
-            // Without a response, the counters show what was not delivered.
-            let after = self.shared.stats();
-            for signal in Signal::ALL {
-                let failed = after.of(signal).failed - before.of(signal).failed;
-                undelivered.add(&self.shared, signal, failed, after.of(signal).pending);
-            }
-            undelivered.into_result()
-        })
+            respond,
+        });
+    }
+
+    /// Returns the result of a command that was not answered: the counters show what was not delivered. The
+    /// export thread was too late, or has ended.
+    pub(crate) fn unanswered(&self, before: Stats, is_timed_out: bool) -> Result<(), Undelivered> {
+        let mut undelivered = Undelivered::default();
+        if is_timed_out {
+            undelivered = Undelivered::timed_out();
+        } else {
+            self.shared.fail_pending("the export thread has ended");
+        }
+        let after = self.shared.stats();
+        for signal in Signal::ALL {
+            let failed = after.of(signal).failed - before.of(signal).failed;
+            undelivered.add(&self.shared, signal, failed, after.of(signal).pending);
+        }
+        undelivered.into_result()
     }
 }
 

@@ -26,7 +26,7 @@ enum State {
     /// The records are not delivered.
     Bad {
         since: Instant,
-        /// The failed and the dropped records until then.
+        /// The failed and the dropped records before.
         lost: (u64, u64),
         is_logged: bool,
     },
@@ -52,8 +52,13 @@ impl Health {
         }
     }
 
-    /// Notes a failed attempt, or records that are lost.
-    pub(super) fn on_failure(&mut self, problem: &str, stats: impl FnOnce() -> SignalStats) {
+    /// Notes a failed attempt, after which `failed` records are lost and counted.
+    pub(super) fn on_failure(
+        &mut self,
+        problem: &str,
+        failed: u64,
+        stats: impl FnOnce() -> SignalStats,
+    ) {
         if let State::Bad {
             is_logged: true, ..
         } = self.state
@@ -65,7 +70,7 @@ impl Health {
             State::Bad { since, lost, .. } => (since, lost),
             State::Good => {
                 self.failures += 1;
-                (now, (stats.failed, stats.dropped))
+                (now, (stats.failed - failed, stats.dropped))
             }
         };
         let is_logged = may_warn(&mut self.last_warning, now);
@@ -77,7 +82,7 @@ impl Health {
         if is_logged {
             let times = match std::mem::take(&mut self.failures) {
                 0 | 1 => String::new(),
-                times => format!("; the {times}th failure since the last warning"),
+                times => format!("; {times} failures since the last warning"),
             };
             let SignalStats {
                 pending,
@@ -205,7 +210,7 @@ mod tests {
         health.on_success(stats(0));
         assert!(log.take().is_empty(), "it was good");
         for _ in 0..100 {
-            health.on_failure("h: no route", stats(2));
+            health.on_failure("h: no route", 2, stats(2));
             advance(Duration::from_secs(30)).await;
         }
         let warning =
@@ -213,7 +218,7 @@ mod tests {
         assert_eq!(log.take(), [warning]);
         health.on_success(stats(9));
         health.on_success(stats(9));
-        let message = "INFO OTLP logs are delivered again, after 3000.0s; lost meanwhile: 7 failed, \
+        let message = "INFO OTLP logs are delivered again, after 3000.0s; lost meanwhile: 9 failed, \
                        0 dropped";
         assert_eq!(log.take(), [message]);
     }
@@ -223,7 +228,7 @@ mod tests {
         let (log, _guard) = Log::start();
         let mut health = Health::new(Signal::Traces);
         for _ in 0..300 {
-            health.on_failure("no", stats(0));
+            health.on_failure("no", 0, stats(0));
             health.on_success(stats(0));
             advance(Duration::from_secs(1)).await;
         }
@@ -233,7 +238,7 @@ mod tests {
             10,
             "a warning and a message each minute: {lines:?}"
         );
-        let summed_up = "60th failure since the last warning";
+        let summed_up = "60 failures since the last warning";
         assert!(lines[2].contains(summed_up), "{lines:?}");
     }
 
@@ -241,13 +246,13 @@ mod tests {
     async fn a_failure_within_the_minute_is_logged_when_it_lasts() {
         let (log, _guard) = Log::start();
         let mut health = Health::new(Signal::Traces);
-        health.on_failure("first", stats(0));
+        health.on_failure("first", 0, stats(0));
         health.on_success(stats(0));
         assert_eq!(log.take().len(), 2);
-        health.on_failure("second", stats(0));
+        health.on_failure("second", 0, stats(0));
         assert!(log.take().is_empty());
         advance(MIN_INTERVAL).await;
-        health.on_failure("second", stats(0));
+        health.on_failure("second", 0, stats(0));
         assert_eq!(log.take().len(), 1);
     }
 

@@ -10,12 +10,14 @@ mod pipeline;
 mod queue;
 mod recent;
 mod request;
+mod schedule;
 mod self_metrics;
 mod shared;
 mod stats;
 mod tail;
 #[cfg(test)]
 mod testing;
+mod timer;
 mod totals;
 mod undelivered;
 pub(crate) mod worker;

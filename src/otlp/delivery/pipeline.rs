@@ -1,7 +1,6 @@
 use std::{
     cell::{Cell, RefCell},
     future::{Future, poll_fn},
-    pin::pin,
     rc::{Rc, Weak},
     sync::{Arc, MutexGuard},
     task::Poll,
@@ -28,6 +27,8 @@ use crate::{
         export::{ExportOutcome, Problem, REJECTED},
     },
 };
+
+const BUFFER_FULL: &str = "the buffer is full: the receiver is slower than the calls";
 
 /// The pipeline of one signal: the records that wait for their export, and its progress. Only the export
 /// thread uses it.
@@ -106,23 +107,16 @@ impl Pipeline {
         }
         // Not acknowledged: that would acknowledge an older record instead.
         self.unreported.update(|unreported| unreported + 1);
-        self.fail(
-            1,
-            Problem {
-                text: "the buffer is full: the receiver is slower than the calls".to_owned(),
-                error_type: "queue_full".into(),
-            },
-        );
+        // The problem of the receiver, if there is one, is why the buffer is full.
+        let problem = self.counters().problem.clone();
+        let text = problem.as_deref().unwrap_or(BUFFER_FULL).to_owned();
+        let error_type = "queue_full".into();
+        self.fail(1, Problem { text, error_type });
     }
 
     /// Counts a record that is not in the buffer: metrics are in their instruments.
     pub(crate) fn receive(&self) {
         self.received.update(|received| received + 1);
-    }
-
-    /// Counts records that are not to be exported.
-    pub(crate) fn filter(&self, count: u64) {
-        self.counters().filtered += count;
     }
 
     /// Exports the full batches of the buffer, or everything if it is time to.
@@ -132,6 +126,11 @@ impl Pipeline {
             buffer.make_due();
             self.is_due.notify_one();
         }
+    }
+
+    /// Returns whether no records wait for a batch to fill.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.buffer.borrow().is_due()
     }
 
     /// Asks for an early export or retry of everything, if there are pending records.
@@ -201,14 +200,17 @@ impl Pipeline {
         export: impl Future<Output = ExportOutcome>,
     ) -> ExportOutcome {
         let started = Instant::now();
-        let outcome = timeout(limit, reject_panic(export)).await;
-        let outcome = outcome.unwrap_or_else(|_| ExportOutcome::Retryable {
-            problem: Problem {
-                text: format!("the exporter did not finish within {limit:?}"),
-                error_type: "timeout".into(),
-            },
-            retry_after: None,
+        let outcome = reject_panic(async {
+            let outcome = timeout(limit, export).await;
+            outcome.unwrap_or_else(|_| ExportOutcome::Retryable {
+                problem: Problem {
+                    text: format!("the exporter did not finish within {limit:?}"),
+                    error_type: "timeout".into(),
+                },
+                retry_after: None,
+            })
         });
+        let outcome = outcome.await;
         let error_type = match &outcome {
             ExportOutcome::Accepted { rejected: 0, .. } => None,
             ExportOutcome::Accepted { .. } => Some(REJECTED),
@@ -248,26 +250,26 @@ impl Pipeline {
 
     /// Acknowledges records that were left out of their batch.
     pub(super) fn settle_filtered(&self, count: u64) {
-        self.filter(count);
+        self.counters().filtered += count;
         self.acknowledge(count, 0);
     }
 
     /// Keeps the problem of an attempt that will be retried.
     pub(super) fn on_retry(&self, problem: &Problem) {
         self.counters().problem = Some(problem.text.as_str().into());
-        self.on_failure(&problem.text);
+        self.on_failure(&problem.text, 0);
     }
 
-    /// Logs that the records are not delivered, if that is new.
-    pub(super) fn on_failure(&self, problem: &str) {
+    /// Logs that the records are not delivered, if that is new. `failed` of them were just counted as failed.
+    pub(super) fn on_failure(&self, problem: &str, failed: u64) {
         let mut health = self.health.borrow_mut();
-        health.on_failure(problem, || self.stats());
+        health.on_failure(problem, failed, || self.stats());
     }
 
     fn fail(&self, count: u64, problem: Problem) {
         let text = problem.text.clone();
         self.counters().fail(count, problem);
-        self.on_failure(&text);
+        self.on_failure(&text, count);
     }
 
     fn acknowledge(&self, count: u64, failed: u64) {
@@ -313,6 +315,8 @@ impl Checkpoint {
             failed: Cell::default(),
         });
         let mut checkpoints = pipeline.checkpoints.borrow_mut();
+        // Those of ended requests: an idle sink acknowledges nothing, and may be flushed for ever.
+        checkpoints.retain(|checkpoint| checkpoint.strong_count() > 0);
         checkpoints.push(Rc::downgrade(&checkpoint));
         checkpoint
     }
@@ -331,15 +335,52 @@ impl Checkpoint {
     }
 }
 
-/// Runs an export. A panic is a rejection.
+/// Runs an export. A panic is a rejection, also one of the drop of the export.
 async fn reject_panic(export: impl Future<Output = ExportOutcome>) -> ExportOutcome {
-    let mut export = pin!(export);
+    let mut export = Some(Box::pin(export));
     poll_fn(|context| {
-        let polled = catch_panic(|| export.as_mut().poll(context));
+        let polled = catch_panic(|| {
+            let outcome = export.as_mut().map(|export| export.as_mut().poll(context));
+            let outcome = outcome.unwrap_or(Poll::Pending);
+            if outcome.is_ready() {
+                export = None;
+            }
+            outcome
+        });
         polled.unwrap_or_else(|message| {
             let problem = format!("the exporter panicked: {message}");
             Poll::Ready(ExportOutcome::Rejected(problem.into()))
         })
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::otlp::delivery::testing::{ends, pipeline, problem};
+
+    #[test]
+    fn ended_requests_leave_nothing_behind_in_an_idle_pipeline() {
+        let pipeline = pipeline(Signal::Traces, Limits::default(), &[]);
+        for _ in 0..1000 {
+            drop(Checkpoint::new(&pipeline));
+        }
+        assert_eq!(pipeline.checkpoints.borrow().len(), 1);
+    }
+
+    #[test]
+    fn a_full_buffer_does_not_hide_the_problem_of_the_receiver() {
+        let mut limits = Limits::default();
+        limits.spans.queue_capacity = 2;
+        let pipeline = pipeline(Signal::Traces, limits, &ends(3));
+        let latest = || pipeline.counters().problem.clone();
+        assert_eq!(latest().as_deref(), Some(BUFFER_FULL));
+        pipeline.on_retry(&problem("connection_error"));
+        pipeline.push(ends(1).remove(0));
+        let latest = latest();
+        assert_eq!(latest.as_deref(), Some("the receiver: connection_error"));
+        let counters = pipeline.counters();
+        assert_eq!(counters.failed_by_type()["queue_full"], 2);
+    }
 }

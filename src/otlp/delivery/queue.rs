@@ -2,7 +2,7 @@ use std::{
     collections::HashMap,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     thread,
 };
@@ -32,6 +32,12 @@ pub(crate) struct Queue {
     shard_limits: ShardLimits,
     /// A push has found all shards full since the last [`take`](Self::take). Further ones need not look.
     is_full: AtomicBool,
+    /// The export thread [rests](Self::rest), so the next event wakes it.
+    is_idle: AtomicBool,
+    /// How often the queue was emptied.
+    cuts: AtomicU64,
+    /// The number of events that had no room in the shard of their thread.
+    overflowed: AtomicU64,
     wake: Notify,
 }
 
@@ -52,10 +58,12 @@ struct Shard(Mutex<State>);
 #[derive(Default)]
 struct State {
     events: Vec<Event>,
+    /// Those of threads whose shard had no room, with their number among all such events of the queue.
+    overflowed: Vec<(u64, Event)>,
     /// The estimated size of the events.
     bytes: usize,
-    /// Some of the events come from threads with another shard.
-    has_others: bool,
+    /// An event of a thread of this shard went elsewhere, and so do the next ones.
+    overflows: bool,
     is_closed: bool,
     accepted: Counts,
     dropped: Counts,
@@ -80,6 +88,8 @@ pub(crate) struct Cut {
     pub(crate) dropped_calls: Vec<DroppedCall>,
     /// The events that the queue has dropped since its start.
     pub(crate) dropped: u64,
+    /// Those that went into another shard, with their numbers.
+    overflowed: Vec<(u64, Event)>,
     /// Empty vectors, whose capacity goes back to the shards.
     spare: Vec<Vec<Event>>,
 }
@@ -117,6 +127,9 @@ impl Queue {
                 wake_at: wake_at.clamp(1, (events / 2).max(1)),
             },
             is_full: AtomicBool::new(false),
+            is_idle: AtomicBool::new(false),
+            cuts: AtomicU64::new(0),
+            overflowed: AtomicU64::new(0),
             wake: Notify::new(),
         }
     }
@@ -130,46 +143,64 @@ impl Queue {
     fn push_into(&self, home: usize, event: Event) {
         let size = event.estimated_size();
         let mut state = self.shards[home].lock();
-        if state.is_closed || !state.has_room(self.shard_limits, size) {
+        if state.is_closed || state.overflows || !state.has_room(self.shard_limits, size) {
             if state.is_closed || self.is_full.load(Relaxed) {
                 state.drop_event(self.shard_limits, &event);
                 return;
             }
+            // Until it is emptied, so that the events of a thread stay in order.
+            state.overflows = true;
+            let cuts = self.cuts.load(Relaxed);
             drop(state);
-            self.push_elsewhere(home, event, size);
+            self.push_elsewhere(home, event, size, cuts);
             return;
         }
-        let wake = state.push(self.shard_limits, event, size);
+        let is_batch = state.accept(self.shard_limits, &event, size);
+        state.events.push(event);
         drop(state);
         // Once for each batch: waking a thread is a system call.
-        if wake {
-            self.wake.notify_one();
+        if is_batch || self.is_idle.load(Relaxed) {
+            self.wake();
         }
     }
 
-    /// Pushes into the next shard that has room, or drops the event.
     #[cold]
-    fn push_elsewhere(&self, home: usize, event: Event, size: usize) {
-        for offset in 1..self.shards.len() {
+    fn wake(&self) {
+        self.is_idle.store(false, Relaxed);
+        self.wake.notify_one();
+    }
+
+    /// Pushes into the next shard that has room, or drops the event. `cuts` is how often the queue had been
+    /// emptied when the home shard had no room.
+    #[cold]
+    fn push_elsewhere(&self, home: usize, event: Event, size: usize, cuts: u64) {
+        // The last one is the home shard, which may have room for a smaller event.
+        for offset in 1..=self.shards.len() {
             let mut state = self.shards[(home + offset) % self.shards.len()].lock();
-            if !state.is_closed && state.has_room(self.shard_limits, size) {
-                state.has_others = true;
-                let wake = state.push(self.shard_limits, event, size);
+            if self.cuts.load(Relaxed) != cuts {
                 drop(state);
-                if wake {
-                    self.wake.notify_one();
+                return self.push_into(home, event);
+            }
+            if !state.is_closed && state.has_room(self.shard_limits, size) {
+                let is_batch = state.accept(self.shard_limits, &event, size);
+                let number = self.overflowed.fetch_add(1, Relaxed);
+                state.overflowed.push((number, event));
+                drop(state);
+                if is_batch {
+                    self.wake();
                 }
                 return;
             }
+            if offset == self.shards.len() {
+                // A closed queue, or one without room for a large event, is not full.
+                let is_full = state.len() == self.shard_limits.events;
+                if is_full && !state.is_closed {
+                    self.is_full.store(true, Relaxed);
+                }
+                state.drop_event(self.shard_limits, &event);
+                return;
+            }
         }
-        let mut state = self.shards[home].lock();
-        // The export thread may have emptied the shard meanwhile. The event is dropped all the same, and
-        // the next one is not. A closed queue, or one without room for a large event, is not full.
-        let is_full = state.events.len() == self.shard_limits.events;
-        if is_full && !state.is_closed {
-            self.is_full.store(true, Relaxed);
-        }
-        state.drop_event(self.shard_limits, &event);
     }
 
     /// Closes the queue: it drops further events and counts them.
@@ -188,31 +219,45 @@ impl Queue {
         cut.dropped_deltas.clear();
         cut.dropped_calls.clear();
         cut.dropped = 0;
-        let mut has_others = false;
         // In the order of the shards. A push holds one lock at a time, so this cannot deadlock.
         let mut states: Vec<_> = self.shards.iter().map(Shard::lock).collect();
         for (state, spare) in states.iter_mut().zip(&mut cut.spare) {
             std::mem::swap(&mut state.events, spare);
             state.bytes = 0;
-            has_others |= std::mem::take(&mut state.has_others);
+            state.overflows = false;
+            cut.overflowed.append(&mut state.overflowed);
             cut.dropped += state.dropped.events;
             cut.dropped_deltas.extend(state.dropped_deltas.drain());
             cut.dropped_calls.append(&mut state.dropped_calls);
         }
         self.is_full.store(false, Relaxed);
+        self.cuts.fetch_add(1, Relaxed);
         drop(states);
         for spare in &mut cut.spare {
             cut.events.append(spare);
         }
-        if has_others {
-            // Restores the order of the threads whose events are in several shards.
-            cut.events.sort_by_key(Event::time);
-        }
+        // A thread pushed these after its others, and in the order of their numbers.
+        cut.overflowed.sort_unstable_by_key(|(number, _)| *number);
+        let overflowed = cut.overflowed.drain(..);
+        cut.events.extend(overflowed.map(|(_, event)| event));
     }
 
-    /// Waits until a shard contains a batch.
-    pub(crate) async fn batch_ready(&self) {
+    /// Lets the next event wake the export thread, if there is none in the queue.
+    pub(crate) fn rest(&self) {
+        let states: Vec<_> = self.shards.iter().map(Shard::lock).collect();
+        let is_idle = states.iter().all(|state| state.len() == 0);
+        // Under the locks: each later push sees it.
+        self.is_idle.store(is_idle, Relaxed);
+    }
+
+    /// Waits until a shard contains a batch, or an idle queue an event.
+    pub(crate) async fn is_ready(&self) {
         self.wake.notified().await;
+    }
+
+    /// Returns whether the export thread rests, and nothing has come since.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.is_idle.load(Relaxed)
     }
 
     /// Returns the numbers of accepted and of dropped events.
@@ -237,19 +282,24 @@ impl State {
     #[inline]
     fn has_room(&self, limits: ShardLimits, size: usize) -> bool {
         // An empty shard takes any event: what a call keeps is bounded.
-        let has_bytes = self.bytes + size <= limits.bytes || self.events.is_empty();
-        has_bytes && self.events.len() < limits.events
+        let has_bytes = self.bytes + size <= limits.bytes || self.len() == 0;
+        has_bytes && self.len() < limits.events
     }
 
-    /// Adds an event, for which there is room. Returns whether to wake the export thread.
+    /// Counts an event that is then added, and for which there is room. Returns whether to wake the export
+    /// thread.
     #[inline]
-    fn push(&mut self, limits: ShardLimits, event: Event, size: usize) -> bool {
-        self.accepted.add_event(&event);
-        self.events.push(event);
+    fn accept(&mut self, limits: ShardLimits, event: &Event, size: usize) -> bool {
+        self.accepted.add_event(event);
         let before = self.bytes;
         self.bytes += size;
         let half = limits.bytes / 2;
-        self.events.len() == limits.wake_at || (before < half && self.bytes >= half)
+        self.len() + 1 == limits.wake_at || (before < half && self.bytes >= half)
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        self.events.len() + self.overflowed.len()
     }
 
     #[cold]
@@ -301,6 +351,7 @@ fn current_thread_index() -> usize {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
     use tower::{Layer, Service, service_fn};
 
     use super::*;
@@ -355,11 +406,25 @@ mod tests {
         let mut cut = Cut::default();
         queue.take(&mut cut);
         assert_eq!((cut.events.len(), cut.dropped), (40, 20));
-        assert!(cut.events.is_sorted_by_key(Event::time), "out of order");
         cut.events.clear();
         queue.push(events(Operation::Tool).swap_remove(0));
         queue.take(&mut cut);
         assert_eq!((cut.events.len(), cut.dropped), (1, 20));
+    }
+
+    #[test]
+    fn the_events_of_a_thread_stay_in_order_in_other_shards_whatever_their_times() {
+        let queue = Queue::with_shards(4, 40, NO_LIMIT, 100);
+        let mut calls: Vec<_> = (0..40).map(|_| events(Operation::Tool).remove(0)).collect();
+        // As when the wall clock is set back.
+        calls.reverse();
+        let ids: Vec<_> = calls.iter().map(Event::span_id).collect();
+        calls
+            .into_iter()
+            .for_each(|event| queue.push_into(3, event));
+        let mut cut = Cut::default();
+        queue.take(&mut cut);
+        assert!(cut.events.iter().map(Event::span_id).eq(ids));
     }
 
     #[test]
@@ -384,6 +449,30 @@ mod tests {
                 cut.events.clear();
             }
         });
+    }
+
+    #[test]
+    fn an_idle_queue_is_ready_at_its_first_event_alone() {
+        let queue = Queue::with_shards(2, 1000, NO_LIMIT, 1000);
+        let mut cut = Cut::default();
+        let mut ready_at = |count: usize| {
+            let pushes = (0..count).map(|index| {
+                queue.push_into(index % 2, events(Operation::Tool).swap_remove(0));
+                queue.is_ready().now_or_never().is_some()
+            });
+            let ready = pushes.collect::<Vec<_>>();
+            queue.take(&mut cut);
+            cut.events.clear();
+            ready
+        };
+        assert_eq!(ready_at(2), [false, false]);
+        queue.rest();
+        assert!(queue.is_idle());
+        assert_eq!(ready_at(3), [true, false, false]);
+        assert!(!queue.is_idle());
+        queue.push(events(Operation::Tool).swap_remove(0));
+        queue.rest();
+        assert!(!queue.is_idle(), "there is an event");
     }
 
     #[test]

@@ -1,7 +1,4 @@
-use std::{
-    rc::Rc,
-    sync::{Arc, mpsc},
-};
+use std::{rc::Rc, sync::Arc};
 
 use tokio::time::{Instant, timeout_at};
 
@@ -16,8 +13,12 @@ use crate::otlp::config::Signal;
 pub(crate) struct Command {
     pub(crate) purpose: Purpose,
     pub(crate) deadline: std::time::Instant,
-    pub(crate) response: mpsc::Sender<Result<(), Undelivered>>,
+    /// Returns whether the caller still waited.
+    pub(crate) respond: Respond,
 }
+
+/// Answers a command.
+pub(crate) type Respond = Box<dyn FnOnce(Result<(), Undelivered>) -> bool + Send>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -119,7 +120,7 @@ impl Request {
 
     /// Answers the command. If the caller has stopped waiting, another answer will report the failures.
     pub(crate) fn answer(self, delivered: Result<(), Undelivered>) {
-        if self.command.response.send(delivered).is_err() {
+        if !(self.command.respond)(delivered) {
             for awaited in &self.awaited {
                 let pipeline = &awaited.checkpoint.pipeline;
                 pipeline.put_unreported(awaited.failed());

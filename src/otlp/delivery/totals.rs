@@ -35,10 +35,15 @@ impl Pipeline {
             completed,
             latest_counts,
         } = &self.requests;
+        // At a random time of its own: programs that start together do not export together.
+        let mut interval = self
+            .limits
+            .metric_interval
+            .mul_f64(0.5 + 0.5 * fastrand::f64());
         loop {
             if requested == completed {
                 tokio::select! {
-                    () = sleep(self.limits.metric_interval) => {}
+                    () = sleep(interval) => interval = self.limits.metric_interval,
                     () = self.flush_requested.notified() => continue,
                 }
             }
@@ -128,6 +133,8 @@ impl Pipeline {
 mod tests {
     use std::{cell::RefCell, rc::Rc, time::Duration};
 
+    use futures_util::future::join_all;
+
     use super::*;
     use crate::otlp::{
         config::Limits,
@@ -152,6 +159,38 @@ mod tests {
             () = pipeline.export_metrics(is_delta, collect, receiver) => unreachable!(),
             () = test(Rc::clone(&pipeline)) => {}
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn programs_that_start_together_do_not_export_together() {
+        let interval = Limits::default().metric_interval;
+        let start = tokio::time::Instant::now();
+        let exports = (0..50).map(|_| async {
+            let times = RefCell::new(Vec::new());
+            let receiver = async |_: &Vec<u64>| {
+                times.borrow_mut().push(start.elapsed());
+                ACCEPTED
+            };
+            run(false, receiver, async |pipeline| {
+                emit(&pipeline, &ends(1));
+                sleep(interval * 2).await;
+            })
+            .await;
+            times.into_inner()
+        });
+        let mut first = Vec::new();
+        for times in join_all(exports).await {
+            assert!(
+                times[0] >= interval / 2 && times[0] <= interval,
+                "{times:?}"
+            );
+            assert_eq!(times[1].as_secs(), (times[0] + interval).as_secs());
+            first.push(times[0].as_secs());
+        }
+        first.sort_unstable();
+        assert!(first[49] - first[0] > interval.as_secs() / 4, "{first:?}");
+        first.dedup();
+        assert!(first.len() > 10, "{first:?}");
     }
 
     #[tokio::test(start_paused = true)]

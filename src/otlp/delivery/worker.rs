@@ -1,6 +1,6 @@
 //! The export thread: takes events out of the queue and hands them to the pipelines of the signals.
 
-use std::{collections::BTreeMap, rc::Rc, sync::Arc, thread};
+use std::{collections::BTreeMap, panic::resume_unwind, rc::Rc, sync::Arc, thread};
 
 use opentelemetry::{Context, InstrumentationScope};
 use opentelemetry_sdk::{
@@ -12,16 +12,15 @@ use opentelemetry_sdk::{
 use tokio::{
     runtime,
     sync::mpsc::UnboundedReceiver,
-    task::{LocalSet, spawn_local},
-    time::{Instant, timeout_at},
+    task::{JoinSet, LocalSet, spawn_local},
 };
 
 use super::{
-    handle::FOR_EVER,
     health::DropLog,
     pipeline::Pipeline,
     queue::{Cut, is_span},
     request::{Command, Purpose, Request},
+    schedule::Schedule,
     self_metrics::SelfMetrics,
     shared::Shared,
     tail::{Tail, TailLimits},
@@ -51,6 +50,8 @@ pub(crate) struct Worker {
     processors: Arc<Processors>,
     /// One for each exported signal, in the order of [`Signal::ALL`].
     pipelines: Vec<Rc<Pipeline>>,
+    /// Their exports, which do not end.
+    exports: JoinSet<()>,
     metrics: Option<Rc<Metrics>>,
     /// What was taken out of the queue.
     cut: Cut,
@@ -130,6 +131,7 @@ impl Worker {
             config,
             custom: Vec::new(),
             pipelines: Vec::new(),
+            exports: JoinSet::new(),
             metrics: None,
             cut: Cut::default(),
             tail: None,
@@ -160,17 +162,14 @@ impl Worker {
         worker
     }
 
-    pub(crate) fn start_traces<E>(&mut self, mut exporter: Exporter<E>)
+    pub(crate) fn start_traces<E>(&mut self, exporter: Exporter<E>)
     where
         E: SpanExporter + 'static,
     {
-        let pipeline = self.add_pipeline(Signal::Traces);
-        let set_resource = |exporter: &mut E| exporter.set_resource(&self.resource);
-        prepare(&pipeline, &mut exporter, set_resource);
-        let exporter = self.shut_down_at_the_end(exporter);
+        let (pipeline, exporter, _) = self.add_pipeline(Signal::Traces, exporter, E::set_resource);
         let limits = self.config.limits();
         let spans = Spans::new(self.scope.clone(), &limits, Arc::clone(&self.processors));
-        spawn_local(async move {
+        self.exports.spawn_local(async move {
             let convert = |event: &_| spans.span(event);
             let export = async |batch: &[SpanData]| {
                 // A copy for each attempt: the exporter takes the spans.
@@ -182,17 +181,14 @@ impl Worker {
         });
     }
 
-    pub(crate) fn start_logs<E>(&mut self, mut exporter: Exporter<E>)
+    pub(crate) fn start_logs<E>(&mut self, exporter: Exporter<E>)
     where
         E: LogExporter + 'static,
     {
-        let pipeline = self.add_pipeline(Signal::Logs);
-        let set_resource = |exporter: &mut E| exporter.set_resource(&self.resource);
-        prepare(&pipeline, &mut exporter, set_resource);
-        let exporter = self.shut_down_at_the_end(exporter);
+        let (pipeline, exporter, _) = self.add_pipeline(Signal::Logs, exporter, E::set_resource);
         let scope = self.scope.clone();
         let records = LogRecords::new(&self.config.limits(), Arc::clone(&self.processors));
-        spawn_local(async move {
+        self.exports.spawn_local(async move {
             let convert = |event: &_| records.record(event);
             let export = async |batch: &[SdkLogRecord]| {
                 let batch: Vec<_> = batch.iter().map(|record| (record, &scope)).collect();
@@ -204,14 +200,15 @@ impl Worker {
         });
     }
 
-    pub(crate) fn start_metrics<E>(&mut self, mut exporter: Exporter<E>)
+    pub(crate) fn start_metrics<E>(&mut self, exporter: Exporter<E>)
     where
         E: PushMetricExporter,
     {
-        let pipeline = self.add_pipeline(Signal::Metrics);
-        let temporality = prepare(&pipeline, &mut exporter, |inner| inner.temporality());
+        let (pipeline, exporter, temporality) =
+            self.add_pipeline(Signal::Metrics, exporter, |exporter, _| {
+                exporter.temporality()
+            });
         let temporality = temporality.unwrap_or(Temporality::Cumulative);
-        let exporter = self.shut_down_at_the_end(exporter);
         let metrics = Rc::new(Metrics::new(
             &self.config,
             self.resource.clone(),
@@ -221,7 +218,7 @@ impl Worker {
         let own = SelfMetrics::new(metrics.meter(), &self.shared, &self.config, &self.custom);
         self.metrics = Some(Rc::clone(&metrics));
         let is_delta = temporality != Temporality::Cumulative;
-        spawn_local(async move {
+        self.exports.spawn_local(async move {
             let collect = || {
                 own.record_exports();
                 metrics.collect()
@@ -237,17 +234,26 @@ impl Worker {
         });
     }
 
-    fn add_pipeline(&mut self, signal: Signal) -> Rc<Pipeline> {
+    /// Adds a pipeline, and prepares its exporter. If that could not be built, logs a warning.
+    fn add_pipeline<E: 'static, T>(
+        &mut self,
+        signal: Signal,
+        mut exporter: Exporter<E>,
+        prepare: impl FnOnce(&mut E, &Resource) -> T,
+    ) -> (Rc<Pipeline>, Rc<Exporter<E>>, Option<T>) {
         let pipeline = Pipeline::new(signal, &self.shared, self.config.limits());
         self.pipelines.push(Rc::clone(&pipeline));
-        pipeline
-    }
-
-    fn shut_down_at_the_end<E: 'static>(&mut self, exporter: Exporter<E>) -> Rc<Exporter<E>> {
+        let prepared = match &mut exporter.inner {
+            Ok(exporter) => Some(prepare(exporter, &self.resource)),
+            Err(problem) => {
+                pipeline.on_failure(problem, 0);
+                None
+            }
+        };
         let exporter = Rc::new(exporter);
         let ending = Rc::clone(&exporter);
         self.shutdowns.push(Box::new(move || ending.shutdown()));
-        exporter
+        (pipeline, exporter, prepared)
     }
 
     /// Processes events and commands until a shutdown.
@@ -255,13 +261,30 @@ impl Worker {
         let shared = Arc::clone(&self.shared);
         let mut schedule = Schedule::new(&self.pipelines);
         loop {
+            let is_idle = self.is_idle();
             let command = tokio::select! {
-                _ = timeout_at(schedule.next(), shared.queue.batch_ready()) => {
+                () = schedule.next(), if !is_idle => {
+                    let has_events = self.distribute();
+                    schedule.wake();
+                    if !has_events {
+                        shared.queue.rest();
+                    }
+                    continue;
+                }
+                () = shared.queue.is_ready() => {
+                    if is_idle {
+                        schedule = Schedule::new(&self.pipelines);
+                    }
                     self.distribute();
                     schedule.wake();
                     continue;
                 }
                 command = commands.recv() => command,
+                // A pipeline that nobody exports would be silent. So the thread ends, and says so.
+                Some(Err(error)) = self.exports.join_next() => match error.try_into_panic() {
+                    Ok(panic) => resume_unwind(panic),
+                    Err(_) => continue,
+                },
             };
             let Some(command) = command else { return };
             let purpose = command.purpose;
@@ -292,10 +315,16 @@ impl Worker {
         }
     }
 
-    /// Hands the events of the queue to the pipelines.
-    fn distribute(&mut self) {
+    /// Returns whether nothing is to be done until the queue gets an event.
+    fn is_idle(&self) -> bool {
+        self.shared.queue.is_idle() && self.pipelines.iter().all(|pipeline| pipeline.is_idle())
+    }
+
+    /// Hands the events of the queue to the pipelines. Returns whether there were any.
+    fn distribute(&mut self) -> bool {
         let cut = &mut self.cut;
         self.shared.queue.take(cut);
+        let has_events = !cut.events.is_empty();
         self.drop_log.on_dropped(cut.dropped);
         if let Some(metrics) = &self.metrics {
             for (operation, delta) in cut.dropped_deltas.drain(..) {
@@ -324,6 +353,7 @@ impl Worker {
         if unselected > 0 {
             self.shared.counters(Signal::Logs).filtered += unselected;
         }
+        has_events
     }
 
     /// Decides the traces that are not complete: no more events will come.
@@ -359,54 +389,73 @@ impl Worker {
     }
 }
 
-/// When the records of each pipeline are exported at the latest.
-struct Schedule(Vec<(Rc<Pipeline>, Instant)>);
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::poll_fn,
+        panic::AssertUnwindSafe,
+        pin::pin,
+        sync::atomic::{AtomicUsize, Ordering::Relaxed},
+        time::Duration,
+    };
 
-// === impl Schedule ===
+    use futures_util::FutureExt as _;
+    use tokio::{sync::mpsc::unbounded_channel, time::timeout};
 
-impl Schedule {
-    fn new(pipelines: &[Rc<Pipeline>]) -> Self {
-        let due = |pipeline: &Rc<Pipeline>| (Rc::clone(pipeline), due(pipeline));
-        Self(pipelines.iter().map(due).collect())
+    use super::*;
+    use crate::otlp::delivery::testing::ends;
+
+    #[tokio::test]
+    async fn a_panic_of_an_export_ends_the_thread_and_is_not_silent() {
+        let config = OtlpConfig::builder().signals([Signal::Logs]).build();
+        let config = config.unwrap();
+        let shared = Arc::new(Shared::new(config.limits(), |_| None));
+        let (_commands, received) = unbounded_channel();
+        LocalSet::new()
+            .run_until(async {
+                let mut worker =
+                    Worker::start(shared, config, Processors::default(), BTreeMap::new());
+                let panicking = async { panic!("a panic that the test expects") };
+                worker.exports.spawn_local(panicking);
+                let process = AssertUnwindSafe(worker.process(received)).catch_unwind();
+                let ended = timeout(Duration::from_secs(30), process).await;
+                assert!(ended.is_ok_and(|ended| ended.is_err()));
+            })
+            .await;
     }
 
-    /// Returns when the next pipeline is due.
-    fn next(&self) -> Instant {
-        let next = self.0.iter().map(|(_, due)| *due).min();
-        next.unwrap_or_else(|| Instant::now() + FOR_EVER)
-    }
-
-    /// Wakes the pipelines that are due, and those with a full batch.
-    fn wake(&mut self) {
-        let now = Instant::now();
-        for (pipeline, due_at) in &mut self.0 {
-            let is_due = now >= *due_at;
-            pipeline.wake(is_due);
-            if is_due {
-                *due_at = due(pipeline);
-            }
-        }
-    }
-}
-
-/// Returns when records that come now are due.
-fn due(pipeline: &Pipeline) -> Instant {
-    let now = Instant::now();
-    now.checked_add(pipeline.schedule_delay())
-        .unwrap_or(now + FOR_EVER)
-}
-
-/// Prepares an exporter. If it could not be built, logs a warning.
-fn prepare<E, T>(
-    pipeline: &Pipeline,
-    exporter: &mut Exporter<E>,
-    prepare: impl FnOnce(&mut E) -> T,
-) -> Option<T> {
-    match &mut exporter.inner {
-        Ok(exporter) => Some(prepare(exporter)),
-        Err(problem) => {
-            pipeline.on_failure(problem);
-            None
-        }
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_export_thread_is_not_woken() {
+        let config = OtlpConfig::builder().signals([Signal::Logs]);
+        let config = config.build().unwrap();
+        let shared = Shared::new(config.limits(), |_| Some("the receiver".to_owned()));
+        let shared = Arc::new(shared);
+        let (_commands, received) = unbounded_channel();
+        let wakes = AtomicUsize::new(0);
+        let pushing = Arc::clone(&shared);
+        LocalSet::new()
+            .run_until(async {
+                let mut worker =
+                    Worker::start(shared, config, Processors::default(), BTreeMap::new());
+                // One that nobody exports: only the export thread itself is looked at.
+                let limits = worker.config.limits();
+                worker.pipelines = vec![Pipeline::new(Signal::Logs, &worker.shared, limits)];
+                let mut process = pin!(worker.process(received));
+                let mut hour = async || {
+                    let process = poll_fn(|context| {
+                        wakes.fetch_add(1, Relaxed);
+                        process.as_mut().poll(context)
+                    });
+                    timeout(Duration::from_secs(3600), process)
+                        .await
+                        .unwrap_err();
+                    wakes.swap(0, Relaxed)
+                };
+                assert!(hour().await <= 5, "before the first event");
+                pushing.queue.push(ends(1).remove(0));
+                assert!(hour().await <= 10, "after an event");
+                assert!(hour().await <= 5, "after an hour");
+            })
+            .await;
     }
 }

@@ -4,12 +4,20 @@ use std::{
     future::Future,
     pin::{Pin, pin},
     task::{Context, Waker},
+    thread,
+    time::Duration,
 };
 
 use codex_telemetry::otlp::{OtlpSink, Signal, Undelivered};
+use futures_util::future::join_all;
 use tokio::runtime::Builder;
 
-use crate::rig::{Gate, Gated, PATIENCE, block_on, calls, spans_only};
+use crate::{
+    receiver::{MockResponse, Receiver},
+    rig::{Gate, Gated, PATIENCE, Wire, block_on, calls, only, spans_only},
+};
+
+const SOON: Duration = Duration::from_millis(100);
 
 /// Runs a future on some executor.
 type Run<'a> = &'a dyn Fn(Pin<&mut dyn Future<Output = ()>>);
@@ -68,8 +76,61 @@ fn an_async_shutdown_goes_on_when_its_future_is_dropped() {
 fn an_async_flush_reports_what_is_pending_at_its_deadline() {
     let gate = Gate::closed();
     let sink = waiting(&gate);
-    let flush = sink.flush(std::time::Duration::from_millis(100));
+    let flush = sink.flush(SOON);
     let undelivered = block_on(flush).unwrap_err();
     assert_eq!(undelivered.pending(Signal::Traces), 1, "{undelivered}");
     gate.open();
+}
+
+#[test]
+fn an_async_flush_ends_at_its_deadline_while_an_exporter_blocks_the_export_thread() {
+    let gate = Gate::closed();
+    let sink = spans_only(|config| config.batch_size(1))
+        .span_exporter(Gated::blocking(&gate))
+        .start();
+    calls(sink.clone(), 1);
+    gate.wait_for_export();
+    for _ in 0..3 {
+        let undelivered = block_on(sink.flush(SOON)).unwrap_err();
+        assert_eq!(undelivered.pending(Signal::Traces), 1, "{undelivered}");
+        assert!(undelivered.to_string().contains("did not respond in time"));
+    }
+    gate.open();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_thousand_async_flushes_at_once_do_not_start_a_thread_each() {
+    let gate = Gate::closed();
+    let sink = waiting(&gate);
+    let flushes = join_all((0..1000).map(|_| sink.flush(PATIENCE)));
+    let threads = async {
+        gate.wait_for_export();
+        let threads = std::fs::read_dir("/proc/self/task").unwrap().count();
+        gate.open();
+        threads
+    };
+    let (delivered, threads) = block_on(async { futures_util::join!(flushes, threads) });
+    assert!(delivered.iter().all(Result::is_ok));
+    // Those of other tests are among them.
+    assert!(threads < 500, "{threads} threads");
+}
+
+#[test]
+fn a_shutdown_reports_the_failures_of_a_flush_that_was_dropped() {
+    let receiver = Receiver::http();
+    receiver.respond_with(MockResponse::Status(400));
+    let config = Wire::Http.config(&receiver.endpoint());
+    let sink = only(Signal::Traces, config);
+    calls(sink.clone(), 3);
+    {
+        let mut flush = pin!(sink.flush(PATIENCE));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(flush.as_mut().poll(&mut context).is_pending());
+    }
+    while sink.stats().traces.failed < 3 {
+        thread::yield_now();
+    }
+    let undelivered = block_on(sink.shutdown(PATIENCE)).unwrap_err();
+    assert_eq!(undelivered.failed(Signal::Traces), 3, "{undelivered}");
 }

@@ -1,17 +1,22 @@
 //! Dropping the last clone exports pending records, and does not panic or hang.
 
 use std::{
-    sync::mpsc,
+    fmt,
+    sync::{Arc, Mutex, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
-use codex_telemetry::OtlpSink;
+use codex_telemetry::{OtlpSink, Sink as _};
+use opentelemetry_sdk::{
+    error::OTelSdkResult,
+    trace::{SpanData, SpanExporter},
+};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     receiver::{MockResponse, Receiver},
-    rig::{PATIENCE, Wire, calls},
+    rig::{PATIENCE, Wire, calls, spans_only},
 };
 
 fn start(receiver: &Receiver, wire: Wire) -> OtlpSink {
@@ -144,4 +149,65 @@ fn dropping_one_clone_does_not_shut_down() {
     calls(sink.clone(), 1);
     assert_eq!(sink.blocking_flush(PATIENCE), Ok(()));
     assert_eq!(receiver.spans().len(), 1);
+}
+
+/// An exporter that does something with the sink of its spans.
+struct Owner<F> {
+    sink: Arc<Mutex<Option<OtlpSink>>>,
+    during_export: F,
+    ended: mpsc::Sender<()>,
+}
+
+impl<F> fmt::Debug for Owner<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Owner")
+    }
+}
+
+impl<F: Fn(OtlpSink) + Send + Sync> SpanExporter for Owner<F> {
+    async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
+        if let Some(sink) = self.sink.lock().unwrap().take() {
+            (self.during_export)(sink);
+        }
+        Ok(())
+    }
+
+    fn shutdown(&self) -> OTelSdkResult {
+        let _ = self.ended.send(());
+        Ok(())
+    }
+}
+
+/// Lets an exporter have the last clone of its sink while it exports, and waits for its shutdown.
+fn export_with_the_sink(during_export: impl Fn(OtlpSink) + Send + Sync + 'static) {
+    let holder = Arc::new(Mutex::new(None));
+    let (ended, is_ended) = mpsc::channel();
+    let sink = spans_only(|config| config.batch_size(1))
+        .span_exporter(Owner {
+            sink: Arc::clone(&holder),
+            during_export,
+            ended,
+        })
+        .start();
+    let mut events = crate::rig::events(2).into_iter();
+    // The lock holds the export back.
+    let mut held = holder.lock().unwrap();
+    events.by_ref().take(2).for_each(|event| sink.emit(event));
+    *held = Some(sink);
+    drop(held);
+    is_ended.recv_timeout(PATIENCE).unwrap();
+}
+
+#[test]
+fn dropping_the_last_clone_in_an_exporter_shuts_the_sink_down() {
+    export_with_the_sink(drop);
+}
+
+#[test]
+fn a_flush_in_an_exporter_does_not_wait_for_itself() {
+    export_with_the_sink(|sink| {
+        let began = Instant::now();
+        sink.blocking_flush(PATIENCE).unwrap_err();
+        assert!(began.elapsed() < PATIENCE);
+    });
 }

@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
-use codex_telemetry::{OtlpSink, otlp::Signal};
+use codex_telemetry::{
+    OtlpSink,
+    otlp::{Signal, config::Temporality},
+};
 
 use crate::{
     receiver::{MockResponse, Receiver},
-    rig::{PATIENCE, Wire, calls, emit},
+    rig::{PATIENCE, Wire, calls, emit, only},
 };
+
+const SOON: Duration = Duration::from_millis(200);
 
 /// Returns the sum of a metric over all points with an `error.type`, or over those without one.
 fn count(receiver: &Receiver, metric: &str, has_error: bool) -> Option<i64> {
@@ -102,5 +107,25 @@ fn the_last_export_of_metrics_has_the_final_counters_after_a_flush_too() {
             let metric = format!("otel.sdk.exporter.{kind}.exported");
             assert_eq!(count(&receiver, &metric, false), Some(exported), "{kind}");
         }
+    }
+}
+
+#[test]
+fn measurements_that_never_arrived_are_pending_and_fail_with_the_shutdown() {
+    for temporality in [Temporality::Cumulative, Temporality::Delta] {
+        let receiver = Receiver::http();
+        receiver.stop();
+        let config = Wire::Http.config(&receiver.endpoint());
+        let sink = only(Signal::Metrics, config.temporality(temporality));
+        calls(sink.clone(), 3);
+        // From here on, a delta is held.
+        let undelivered = sink.blocking_flush(SOON).unwrap_err();
+        assert_eq!(undelivered.pending(Signal::Metrics), 6, "{undelivered}");
+        calls(sink.clone(), 2);
+        let undelivered = sink.blocking_shutdown(SOON).unwrap_err();
+        assert_eq!(undelivered.pending(Signal::Metrics), 10, "{undelivered}");
+        let metrics = sink.stats().metrics;
+        assert_eq!((metrics.accepted, metrics.failed), (10, 10), "{metrics:?}");
+        assert_eq!((metrics.exported, metrics.pending), (0, 0), "{metrics:?}");
     }
 }

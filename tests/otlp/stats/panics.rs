@@ -1,11 +1,12 @@
 //! A custom exporter that panics fails its records and nothing else.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -64,6 +65,42 @@ fn a_panicking_exporter_fails_its_batch_and_gets_the_next_one() {
         let traces = sink.stats().traces;
         assert_eq!((traces.exported, traces.failed), (2, 3));
         assert_eq!(exporter.recorder.spans().len(), 2);
+    }
+}
+
+/// An exporter that never finishes, and whose future panics when it is dropped.
+#[derive(Debug)]
+struct PanicsWhenDropped;
+
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("a panic in a drop");
+    }
+}
+
+impl SpanExporter for PanicsWhenDropped {
+    fn export(&self, _: Vec<SpanData>) -> impl Future<Output = OTelSdkResult> + Send {
+        let bomb = Bomb;
+        poll_fn(move |_| {
+            let _ = &bomb;
+            Poll::Pending
+        })
+    }
+}
+
+#[test]
+fn an_exporter_that_panics_in_a_drop_fails_its_batch_and_no_flush_hangs() {
+    let sink = spans_only(|config| config.max_age(Duration::from_millis(50)))
+        .span_exporter(PanicsWhenDropped)
+        .start();
+    for _ in 0..2 {
+        calls(sink.clone(), 3);
+        let undelivered = sink.blocking_flush(PATIENCE).unwrap_err();
+        assert_eq!(undelivered.failed(Signal::Traces), 3, "{undelivered}");
+        let problem = undelivered.problem(Signal::Traces).unwrap_or_default();
+        assert!(problem.contains("a panic in a drop"), "{undelivered}");
     }
 }
 

@@ -54,7 +54,8 @@ fn the_sink_exports_without_a_runtime() {
     let sink = sink(&receiver.url(), Protocol::HttpProtobuf);
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     runtime.expect("a runtime").block_on(make_a_call(&sink));
-    sink.blocking_shutdown(DEADLINE).expect("everything is delivered");
+    sink.blocking_shutdown(DEADLINE)
+        .expect("everything is delivered");
     assert_delivered(&receiver);
 }
 
@@ -63,7 +64,8 @@ async fn the_sink_exports_and_is_dropped_in_a_current_thread_runtime() {
     let receiver = Receiver::start();
     let sink = sink(&receiver.url(), Protocol::HttpProtobuf);
     make_a_call(&sink).await;
-    sink.blocking_shutdown(DEADLINE).expect("everything is delivered");
+    sink.blocking_shutdown(DEADLINE)
+        .expect("everything is delivered");
     drop(sink);
     assert_delivered(&receiver);
 }
@@ -74,7 +76,8 @@ async fn the_sink_exports_and_is_dropped_in_a_multi_thread_runtime() {
     let sink = sink(&receiver.url(), Protocol::HttpProtobuf);
     let task = tokio::spawn(async move {
         make_a_call(&sink).await;
-        sink.blocking_shutdown(DEADLINE).expect("everything is delivered");
+        sink.blocking_shutdown(DEADLINE)
+            .expect("everything is delivered");
     });
     task.await.expect("the task does not panic");
     assert_delivered(&receiver);
@@ -86,7 +89,8 @@ fn a_blocking_client_of_the_application_works_with_the_sink() {
     let sink = sink(&receiver.url(), Protocol::HttpProtobuf);
     let response = reqwest::blocking::get(receiver.url());
     assert!(response.expect("a response").status().is_success());
-    sink.blocking_shutdown(DEADLINE).expect("nothing is pending");
+    sink.blocking_shutdown(DEADLINE)
+        .expect("nothing is pending");
 }
 
 #[test]
