@@ -12,7 +12,9 @@ mod recent;
 mod request;
 mod schedule;
 mod self_metrics;
+mod shard;
 mod shared;
+mod signals;
 mod stats;
 mod tail;
 #[cfg(test)]

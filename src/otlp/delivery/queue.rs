@@ -1,19 +1,12 @@
 use std::{
-    collections::HashMap,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     thread,
 };
 
-use opentelemetry::TraceId;
 use tokio::sync::Notify;
 
-use crate::{
-    event::{Event, Operation, Outcome},
-    otlp::{config::Signal, convert::active_delta},
-};
+use super::shard::{Counts, DroppedCall, Shard, ShardLimits};
+use crate::event::{Event, Operation};
 
 /// The maximum number of shards. More threads share them.
 const MAX_SHARDS: usize = 8;
@@ -41,42 +34,6 @@ pub(crate) struct Queue {
     wake: Notify,
 }
 
-/// The limits of each shard.
-#[derive(Clone, Copy, Debug)]
-struct ShardLimits {
-    events: usize,
-    bytes: usize,
-    /// The number of events that wakes the export thread.
-    wake_at: usize,
-}
-
-/// A shard on cache lines of its own.
-#[repr(align(128))]
-#[derive(Default)]
-struct Shard(Mutex<State>);
-
-#[derive(Default)]
-struct State {
-    events: Vec<Event>,
-    /// Those of threads whose shard had no room, with their number among all such events of the queue.
-    overflowed: Vec<(u64, Event)>,
-    /// The estimated size of the events.
-    bytes: usize,
-    /// An event of a thread of this shard went elsewhere, and so do the next ones.
-    overflows: bool,
-    is_closed: bool,
-    accepted: Counts,
-    dropped: Counts,
-    /// By how much dropped events would have changed the number of active calls, by operation. That
-    /// number is a running sum, so a lost event would make it wrong for ever.
-    dropped_deltas: HashMap<Operation, i64>,
-    /// The dropped events of traces that are not sampled; at most as many as the shard has room for.
-    dropped_calls: Vec<DroppedCall>,
-}
-
-/// The trace of a dropped event, and the outcome of its call; `None` for a start event.
-pub(crate) type DroppedCall = (TraceId, Option<Outcome>);
-
 /// What the export thread takes out of the queue at one moment.
 #[derive(Default)]
 pub(crate) struct Cut {
@@ -92,13 +49,6 @@ pub(crate) struct Cut {
     overflowed: Vec<(u64, Event)>,
     /// Empty vectors, whose capacity goes back to the shards.
     spare: Vec<Vec<Event>>,
-}
-
-/// The numbers of events and of the spans among them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    events: u64,
-    spans: u64,
 }
 
 // === impl Queue ===
@@ -272,75 +222,6 @@ impl Queue {
     }
 }
 
-impl Shard {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    #[inline]
-    fn has_room(&self, limits: ShardLimits, size: usize) -> bool {
-        // An empty shard takes any event: what a call keeps is bounded.
-        let has_bytes = self.bytes + size <= limits.bytes || self.len() == 0;
-        has_bytes && self.len() < limits.events
-    }
-
-    /// Counts an event that is then added, and for which there is room. Returns whether to wake the export
-    /// thread.
-    #[inline]
-    fn accept(&mut self, limits: ShardLimits, event: &Event, size: usize) -> bool {
-        self.accepted.add_event(event);
-        let before = self.bytes;
-        self.bytes += size;
-        let half = limits.bytes / 2;
-        self.len() + 1 == limits.wake_at || (before < half && self.bytes >= half)
-    }
-
-    #[inline]
-    fn len(&self) -> usize {
-        self.events.len() + self.overflowed.len()
-    }
-
-    #[cold]
-    fn drop_event(&mut self, limits: ShardLimits, event: &Event) {
-        self.dropped.add_event(event);
-        let sum = self.dropped_deltas.entry(event.operation()).or_default();
-        *sum += active_delta(event);
-        if !event.is_sampled() && self.dropped_calls.len() < limits.events {
-            self.dropped_calls.push((event.trace_id(), event.outcome()));
-        }
-    }
-}
-
-// === impl Counts ===
-
-impl Counts {
-    /// Returns the number of records of a signal. Each event is a log record and a measurement.
-    pub(crate) fn of(self, signal: Signal) -> u64 {
-        match signal {
-            Signal::Traces => self.spans,
-            Signal::Metrics | Signal::Logs => self.events,
-        }
-    }
-
-    #[inline]
-    fn add_event(&mut self, event: &Event) {
-        self.events += 1;
-        self.spans += u64::from(is_span(event));
-    }
-
-    fn add(&mut self, other: Self) {
-        self.events += other.events;
-        self.spans += other.spans;
-    }
-}
-
-/// Returns whether an event becomes a span: it ends its call, and the trace is sampled.
-pub(crate) fn is_span(event: &Event) -> bool {
-    event.kind().is_terminal() && event.is_sampled()
-}
-
 fn current_thread_index() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
@@ -355,7 +236,7 @@ mod tests {
     use tower::{Layer, Service, service_fn};
 
     use super::*;
-    use crate::{Call, MemorySink, TimingLayer};
+    use crate::{Call, MemorySink, TimingLayer, otlp::convert::active_delta};
 
     const NO_LIMIT: usize = 1 << 40;
 

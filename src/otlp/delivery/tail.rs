@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use opentelemetry::TraceId;
 
-use super::{queue::DroppedCall, recent::Recent};
+use super::{recent::Recent, shard::DroppedCall};
 use crate::event::{Event, Outcome};
 
 /// Holds the ended calls of traces that were not sampled, until none of a trace's calls is open.

@@ -3,12 +3,7 @@
 use std::{collections::BTreeMap, panic::resume_unwind, rc::Rc, sync::Arc, thread};
 
 use opentelemetry::{Context, InstrumentationScope};
-use opentelemetry_sdk::{
-    Resource,
-    logs::{LogBatch, LogExporter, SdkLogRecord},
-    metrics::{Temporality, data::ResourceMetrics, exporter::PushMetricExporter},
-    trace::{SpanData, SpanExporter},
-};
+use opentelemetry_sdk::Resource;
 use tokio::{
     runtime,
     sync::mpsc::UnboundedReceiver,
@@ -18,10 +13,10 @@ use tokio::{
 use super::{
     health::DropLog,
     pipeline::Pipeline,
-    queue::{Cut, is_span},
+    queue::Cut,
     request::{Command, Purpose, Request},
     schedule::Schedule,
-    self_metrics::SelfMetrics,
+    shard::is_span,
     shared::Shared,
     tail::{Tail, TailLimits},
 };
@@ -29,8 +24,8 @@ use crate::{
     event::Event,
     otlp::{
         config::{OtlpConfig, Signal},
-        convert::{LogRecords, Metrics, Processors, Spans, data_points, is_selected, scope},
-        export::{self, Exporter},
+        convert::{Metrics, Processors, is_selected, scope},
+        export,
     },
 };
 
@@ -41,25 +36,25 @@ const MAX_HELD_TRACES: usize = 1000;
 pub(crate) type StartPipeline = Box<dyn FnOnce(&mut Worker) + Send>;
 
 pub(crate) struct Worker {
-    shared: Arc<Shared>,
-    config: OtlpConfig,
-    resource: Resource,
-    scope: InstrumentationScope,
+    pub(super) shared: Arc<Shared>,
+    pub(super) config: OtlpConfig,
+    pub(super) resource: Resource,
+    pub(super) scope: InstrumentationScope,
     /// The signals of custom exporters.
-    custom: Vec<Signal>,
-    processors: Arc<Processors>,
+    pub(super) custom: Vec<Signal>,
+    pub(super) processors: Arc<Processors>,
     /// One for each exported signal, in the order of [`Signal::ALL`].
-    pipelines: Vec<Rc<Pipeline>>,
+    pub(super) pipelines: Vec<Rc<Pipeline>>,
     /// Their exports, which do not end.
-    exports: JoinSet<()>,
-    metrics: Option<Rc<Metrics>>,
+    pub(super) exports: JoinSet<()>,
+    pub(super) metrics: Option<Rc<Metrics>>,
     /// What was taken out of the queue.
     cut: Cut,
     /// The calls that may become spans although their trace was not sampled.
     tail: Option<Tail>,
     drop_log: DropLog,
     /// Shut the exporters down.
-    shutdowns: Vec<Box<dyn FnOnce() -> Result<(), String>>>,
+    pub(super) shutdowns: Vec<Box<dyn FnOnce() -> Result<(), String>>>,
 }
 
 /// Counts pending records as failed when the export thread ends, also by a panic.
@@ -160,100 +155,6 @@ impl Worker {
             }));
         }
         worker
-    }
-
-    pub(crate) fn start_traces<E>(&mut self, exporter: Exporter<E>)
-    where
-        E: SpanExporter + 'static,
-    {
-        let (pipeline, exporter, _) = self.add_pipeline(Signal::Traces, exporter, E::set_resource);
-        let limits = self.config.limits();
-        let spans = Spans::new(self.scope.clone(), &limits, Arc::clone(&self.processors));
-        self.exports.spawn_local(async move {
-            let convert = |event: &_| spans.span(event);
-            let export = async |batch: &[SpanData]| {
-                // A copy for each attempt: the exporter takes the spans.
-                let batch = batch.to_vec();
-                let export = async |exporter: &E| exporter.export(batch).await;
-                exporter.export(export).await
-            };
-            pipeline.export_events(convert, export).await;
-        });
-    }
-
-    pub(crate) fn start_logs<E>(&mut self, exporter: Exporter<E>)
-    where
-        E: LogExporter + 'static,
-    {
-        let (pipeline, exporter, _) = self.add_pipeline(Signal::Logs, exporter, E::set_resource);
-        let scope = self.scope.clone();
-        let records = LogRecords::new(&self.config.limits(), Arc::clone(&self.processors));
-        self.exports.spawn_local(async move {
-            let convert = |event: &_| records.record(event);
-            let export = async |batch: &[SdkLogRecord]| {
-                let batch: Vec<_> = batch.iter().map(|record| (record, &scope)).collect();
-                let batch = LogBatch::new(&batch);
-                let export = async |exporter: &E| exporter.export(batch).await;
-                exporter.export(export).await
-            };
-            pipeline.export_events(convert, export).await;
-        });
-    }
-
-    pub(crate) fn start_metrics<E>(&mut self, exporter: Exporter<E>)
-    where
-        E: PushMetricExporter,
-    {
-        let (pipeline, exporter, temporality) =
-            self.add_pipeline(Signal::Metrics, exporter, |exporter, _| {
-                exporter.temporality()
-            });
-        let temporality = temporality.unwrap_or(Temporality::Cumulative);
-        let metrics = Rc::new(Metrics::new(
-            &self.config,
-            self.resource.clone(),
-            self.scope.clone(),
-            temporality,
-        ));
-        let own = SelfMetrics::new(metrics.meter(), &self.shared, &self.config, &self.custom);
-        self.metrics = Some(Rc::clone(&metrics));
-        let is_delta = temporality != Temporality::Cumulative;
-        self.exports.spawn_local(async move {
-            let collect = || {
-                own.record_exports();
-                metrics.collect()
-            };
-            let export = async |collection: &ResourceMetrics| {
-                own.export_began(data_points(collection));
-                let export = async |exporter: &E| exporter.export(collection).await;
-                let outcome = exporter.export(export).await;
-                own.export_ended(&outcome);
-                outcome
-            };
-            pipeline.export_metrics(is_delta, collect, export).await;
-        });
-    }
-
-    /// Adds a pipeline, and prepares its exporter. If that could not be built, logs a warning.
-    fn add_pipeline<E: 'static, T>(
-        &mut self,
-        signal: Signal,
-        mut exporter: Exporter<E>,
-        prepare: impl FnOnce(&mut E, &Resource) -> T,
-    ) -> (Rc<Pipeline>, Rc<Exporter<E>>, Option<T>) {
-        let pipeline = Pipeline::new(signal, &self.shared, self.config.limits());
-        self.pipelines.push(Rc::clone(&pipeline));
-        let prepared = match &mut exporter.inner {
-            Ok(exporter) => Some(prepare(exporter, &self.resource)),
-            Err(problem) => {
-                pipeline.on_failure(problem, 0);
-                None
-            }
-        };
-        let exporter = Rc::new(exporter);
-        let ending = Rc::clone(&exporter);
-        self.shutdowns.push(Box::new(move || ending.shutdown()));
-        (pipeline, exporter, prepared)
     }
 
     /// Processes events and commands until a shutdown.
