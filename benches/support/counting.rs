@@ -97,9 +97,11 @@ impl PushMetricExporter for Counting {
     }
 }
 
-/// Returns the number of durations in a metric: for each peer, the only floating-point histogram.
+/// Returns the number of durations in a metric: for each peer, the only floating-point histogram beside those of
+/// the exporter itself.
 fn durations_in(metric: &Metric) -> u64 {
     match metric.data() {
+        _ if metric.name().starts_with("otel.sdk.") => 0,
         AggregatedMetrics::F64(MetricData::Histogram(histogram)) => {
             histogram.data_points().map(|point| point.count()).sum()
         }
