@@ -77,8 +77,8 @@ fn the_queue_and_what_was_processed_are_metrics_by_processor() {
     }
 }
 
-#[test]
-fn exports_are_metrics_by_exporter_and_error() {
+/// Returns a sink whose first export was rejected, and the next two accepted.
+fn after_a_rejection() -> Rig {
     let rig = Rig::new();
     rig.receiver.respond_with(MockResponse::Status(400));
     rig.calls.ok(Operation::Tool, "ls", 1);
@@ -88,6 +88,12 @@ fn exports_are_metrics_by_exporter_and_error() {
         rig.calls.ok(Operation::Tool, "ls", 1);
         rig.flush();
     }
+    rig
+}
+
+#[test]
+fn exports_are_metrics_by_exporter_and_error() {
+    let rig = after_a_rejection();
     let receiver = &rig.receiver;
     for (kind, name, unit, failed) in [
         ("span", "span", "{span}", Some(1)),
@@ -121,15 +127,7 @@ fn exports_are_metrics_by_exporter_and_error() {
 
 #[test]
 fn the_duration_of_exports_is_a_histogram_by_exporter_and_error() {
-    let rig = Rig::new();
-    rig.receiver.respond_with(MockResponse::Status(400));
-    rig.calls.ok(Operation::Tool, "ls", 1);
-    rig.sink.blocking_flush(PATIENCE).unwrap_err();
-    rig.receiver.respond_with(MockResponse::Accept);
-    for _ in 0..2 {
-        rig.calls.ok(Operation::Tool, "ls", 1);
-        rig.flush();
-    }
+    let rig = after_a_rejection();
     let name = "otel.sdk.exporter.operation.duration";
     let metric = rig.receiver.wait_for_metric(name);
     assert_eq!(metric.unit, "s");

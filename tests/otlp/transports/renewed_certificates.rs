@@ -1,14 +1,36 @@
 //! Certificates that are renewed while the sink runs.
 
-use std::fs;
+use std::{fs, path::Path};
 
-use codex_telemetry::otlp::Signal;
+use codex_telemetry::{
+    OtlpSink,
+    otlp::{Signal, config::Protocol},
+};
 
 use super::tls::receivers;
 use crate::{
     receiver::{Pki, Receiver, Tls},
     rig::{PATIENCE, Wire, calls, only},
 };
+
+/// Returns a sink that has exported a span with these files.
+fn connected(
+    receiver: &Receiver,
+    protocol: Protocol,
+    pki: &Pki,
+    certificate: &Path,
+    key: &Path,
+) -> OtlpSink {
+    let config = Wire::Http
+        .config(&receiver.endpoint())
+        .protocol(protocol)
+        .ca_file(&pki.ca)
+        .client_certificate_file(certificate, key);
+    let sink = only(Signal::Traces, config);
+    calls(sink.clone(), 1);
+    assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{protocol}");
+    sink
+}
 
 #[test]
 fn a_renewed_client_certificate_is_used_without_a_restart() {
@@ -63,14 +85,7 @@ fn the_last_files_are_used_while_the_renewed_ones_are_invalid_which_is_shown() {
     let pki = Pki::new();
     for (protocol, receiver) in receivers(|| Tls::mutual(&pki)) {
         let key = pki.write("current.key", &fs::read_to_string(&pki.client_key).unwrap());
-        let config = Wire::Http
-            .config(&receiver.endpoint())
-            .protocol(protocol)
-            .ca_file(&pki.ca)
-            .client_certificate_file(&pki.client_cert, &key);
-        let sink = only(Signal::Traces, config);
-        calls(sink.clone(), 1);
-        assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{protocol}");
+        let sink = connected(&receiver, protocol, &pki, &pki.client_cert, &key);
         for invalid in ["", "s3cret", "missing"] {
             match invalid {
                 "missing" => fs::remove_file(&key).unwrap(),
@@ -96,14 +111,7 @@ fn the_last_files_are_used_while_certificate_and_key_do_not_match() {
         let read = |path| fs::read_to_string(path).unwrap();
         let certificate = pki.write("half.pem", &read(&pki.client_cert));
         let key = pki.write("half.key", &read(&pki.client_key));
-        let config = Wire::Http
-            .config(&receiver.endpoint())
-            .protocol(protocol)
-            .ca_file(&pki.ca)
-            .client_certificate_file(&certificate, &key);
-        let sink = only(Signal::Traces, config);
-        calls(sink.clone(), 1);
-        assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{protocol}");
+        let sink = connected(&receiver, protocol, &pki, &certificate, &key);
         // As if both were renewed and one is written: the pair does not belong together.
         for (file, other) in [(&key, &pki.untrusted_key), (&key, &pki.client_key)] {
             fs::write(file, read(other)).unwrap();
@@ -122,14 +130,7 @@ fn a_failure_with_outdated_files_names_the_invalid_one() {
     let pki = Pki::new();
     for (protocol, receiver) in receivers(|| Tls::mutual(&pki)) {
         let key = pki.write("late.key", &fs::read_to_string(&pki.client_key).unwrap());
-        let config = Wire::Http
-            .config(&receiver.endpoint())
-            .protocol(protocol)
-            .ca_file(&pki.ca)
-            .client_certificate_file(&pki.client_cert, &key);
-        let sink = only(Signal::Traces, config);
-        calls(sink.clone(), 1);
-        assert_eq!(sink.blocking_flush(PATIENCE), Ok(()), "{protocol}");
+        let sink = connected(&receiver, protocol, &pki, &pki.client_cert, &key);
         fs::write(&key, "").unwrap();
         for status in [400, 503] {
             receiver.respond_with(crate::receiver::MockResponse::Status(status));
