@@ -1,18 +1,14 @@
 //! Contents, which are recorded only for a sink that captures them.
 
 use codex_telemetry::{
-    CallContext, Event, EventKind, FanOut, MemorySink, Operation, Sink, TimingLayer, event::names,
+    CallContext, Event, EventKind, FanOut, Operation, Sink, TimingLayer, event::names,
 };
 use opentelemetry::KeyValue;
 use tower::Layer;
 
-use crate::{checked::Checked, support::*};
+use crate::{checked::MemorySink, support::*};
 
 const SECRET: &str = "hunter2";
-
-fn capturing() -> Checked<MemorySink> {
-    Checked::over(MemorySink::capturing_content())
-}
 
 fn never() -> String {
     panic!("the content was collected")
@@ -33,13 +29,10 @@ fn a_content_is_not_collected_unless_a_sink_captures_it() {
         child.record_content(names::TOOL_CALL_ARGUMENTS, never);
         child.finish();
     }
-    look(crate::checked::MemorySink::new(), record);
+    look(MemorySink::new(), record);
     look(|_: Event| (), record);
     look((), record);
-    look(
-        FanOut::new().with(crate::checked::MemorySink::new()),
-        record,
-    );
+    look(FanOut::new().with(MemorySink::new()), record);
     // One that is disabled does not capture anything.
     struct Disabled;
     impl Sink for Disabled {
@@ -72,7 +65,7 @@ fn arc_option_and_fan_out_return_the_answer_of_the_inner_sink() {
 
 #[test]
 fn a_content_is_not_collected_after_the_end_of_its_call() {
-    let sink = capturing();
+    let sink = MemorySink::capturing_content();
     let mut kept = None;
     look(sink.clone(), |context| {
         assert!(context.captures_content());
@@ -85,7 +78,7 @@ fn a_content_is_not_collected_after_the_end_of_its_call() {
 
 #[test]
 fn only_the_terminal_event_has_the_content_and_it_is_no_attribute() {
-    let sink = capturing();
+    let sink = MemorySink::capturing_content();
     look(sink.clone(), |context| {
         context.record("rows", 12);
         context.record_content(names::INPUT_MESSAGES, || SECRET.to_owned());
@@ -106,7 +99,7 @@ fn only_the_terminal_event_has_the_content_and_it_is_no_attribute() {
 
 #[test]
 fn each_call_has_its_own_content_and_the_last_of_a_key_counts() {
-    let sink = capturing();
+    let sink = MemorySink::capturing_content();
     look(sink.clone(), |context| {
         let child = context.open_child(Operation::Tool, None, None);
         for text in ["first", "last"] {
@@ -123,7 +116,7 @@ fn each_call_has_its_own_content_and_the_last_of_a_key_counts() {
 #[test]
 fn a_content_over_64_kib_is_cut_at_a_character_boundary() {
     const LIMIT: usize = 64 * 1024;
-    let sink = capturing();
+    let sink = MemorySink::capturing_content();
     look(sink.clone(), |context| {
         context.record_content("whole", || "x".repeat(LIMIT));
         context.record_content("cut", || format!("x{}", "ä".repeat(LIMIT)));
@@ -148,7 +141,7 @@ fn a_sink_that_panics_when_it_is_asked_is_detached_and_the_call_goes_on() {
             panic!("asked")
         }
     }
-    let other = capturing();
+    let other = MemorySink::capturing_content();
     look(
         FanOut::new().with(Panicking).with(other.clone()),
         |context| {
@@ -174,7 +167,7 @@ fn json_lines_do_not_show_the_content_that_another_sink_captures() {
             Ok(())
         }
     }
-    let memory = capturing();
+    let memory = MemorySink::capturing_content();
     let json = JsonLinesSink::new(Shared(lines.clone()));
     look(FanOut::new().with(json).with(memory.clone()), |context| {
         context.record_content(names::INPUT_MESSAGES, || SECRET.to_owned());

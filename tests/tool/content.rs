@@ -1,19 +1,18 @@
 //! Arguments and results, which are recorded only for a sink that captures content.
 
 use codex_telemetry::{
-    CallContext, Event, MemorySink, TimingLayer, ToolCall, ToolError, event::names, tool_fn,
+    CallContext, Event, TimingLayer, ToolCall, ToolError, event::names, tool_fn,
 };
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt};
 
 use crate::{
-    checked::Checked,
+    checked::MemorySink,
     support::{every_way_to_fail, only},
 };
 
 /// Calls the tools, and returns the terminal event.
 async fn ended(sink: MemorySink, call: ToolCall) -> Event {
-    let sink = Checked::over(sink);
     let tools = every_way_to_fail().build();
     tools.set_enabled("switched_off", false).unwrap();
     let _ = TimingLayer::new(sink.clone())
@@ -87,7 +86,7 @@ async fn by_default_neither_is_recorded_nor_serialized() {
     const SIZE: usize = 1 << 20;
     let tool = tool_fn(|_: Value, _: CallContext| async { Ok::<_, ToolError>("y".repeat(SIZE)) });
     let serialized = |sink: MemorySink| {
-        let service = TimingLayer::new(Checked::over(sink)).layer(only("t", tool.clone()));
+        let service = TimingLayer::new(sink).layer(only("t", tool.clone()));
         let call = ToolCall::new("t", json!("x".repeat(SIZE)));
         let mut called = tokio_test::task::spawn(service.oneshot(call));
         let allocated = allocation_counter::measure(|| {

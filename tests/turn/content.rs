@@ -1,19 +1,16 @@
 //! Prompts, answers, commands and outputs, which are recorded only for a sink that captures content.
 
-use codex_telemetry::{
-    Event, MemorySink, Operation, ServiceBuilderExt, event::names, turn::TurnRequest,
-};
+use codex_telemetry::{Event, Operation, ServiceBuilderExt, event::names, turn::TurnRequest};
 use serde_json::{Value, json};
 use tower::{ServiceBuilder, ServiceExt};
 
 use crate::{
-    checked::Checked,
+    checked::MemorySink,
     support::{DEADLINE, fake_codex, prompt},
 };
 
 /// Runs a turn, and returns the terminal events of its calls.
 async fn run(sink: MemorySink, request: TurnRequest) -> Vec<Event> {
-    let sink = Checked::over(sink);
     let turns = ServiceBuilder::new().timing(sink.clone());
     let turn = turns.service(fake_codex().build()).oneshot(request);
     let _ = tokio::time::timeout(DEADLINE, turn)

@@ -31,6 +31,10 @@ impl MemorySink {
     pub(crate) fn new() -> Self {
         Self::default()
     }
+
+    pub(crate) fn capturing_content() -> Self {
+        Self::over(codex_telemetry::MemorySink::capturing_content())
+    }
 }
 
 impl<S> Checked<S> {
