@@ -1,12 +1,15 @@
 //! Environment variables, originator names and trace context: any input is accepted, rejected or warned about.
 #![no_main]
 
+#[path = "../../tests/otlp_config/variables.rs"]
+mod variables;
+
 use codex_telemetry::{CallContext, Originator, otlp::OtlpConfig};
 use libfuzzer_sys::fuzz_target;
 
-const NAMES: &[&str] = &[
-    "CODEX_OTLP_ENABLE",
-    "CODEX_OTLP_SIGNALS",
+use self::variables::VARIABLES;
+
+const OTHERS: &[&str] = &[
     "CODEX_OTLP_ENDPOINT",
     "CODEX_OTLP_HEADERS",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -17,39 +20,7 @@ const NAMES: &[&str] = &[
     "OTEL_EXPORTER_OTLP_COMPRESSION",
     "OTEL_RESOURCE_ATTRIBUTES",
     "OTEL_SERVICE_NAME",
-    "OTEL_TRACES_SAMPLER",
-    "OTEL_TRACES_SAMPLER_ARG",
-    "OTEL_BSP_MAX_QUEUE_SIZE",
-    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
-    "OTEL_BSP_SCHEDULE_DELAY",
-    "OTEL_METRIC_EXPORT_INTERVAL",
-    "OTEL_SDK_DISABLED",
     "OTEL_EXPORTER_OTLP_INSECURE",
-    "OTEL_TRACES_EXPORTER",
-    "OTEL_METRICS_EXPORTER",
-    "OTEL_LOGS_EXPORTER",
-    "OTEL_BSP_EXPORT_TIMEOUT",
-    "OTEL_BLRP_MAX_QUEUE_SIZE",
-    "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE",
-    "OTEL_BLRP_SCHEDULE_DELAY",
-    "OTEL_BLRP_EXPORT_TIMEOUT",
-    "OTEL_METRIC_EXPORT_TIMEOUT",
-    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
-    "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
-    "OTEL_ATTRIBUTE_COUNT_LIMIT",
-    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
-    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
-    "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
-    "OTEL_SPAN_EVENT_COUNT_LIMIT",
-    "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT",
-    "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT",
-    "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
-    "OTEL_SEMCONV_STABILITY_OPT_IN",
-    "CODEX_OTLP_LOG_RECORDS",
-    "CODEX_OTLP_KEEP_FAILURES",
-    "CODEX_OTLP_MAX_AGE",
-    "CODEX_OTLP_QUEUE_BYTES",
-    "CODEX_OTLP_MESSAGE_BYTES",
     "CODEX_OTLP_HEADERS_FILE",
     "HTTP_PROXY",
     "https_proxy",
@@ -64,8 +35,9 @@ const SECRET: &str = "Zq7XkPw2";
 fuzz_target!(|input: (Vec<(u8, String)>, String, String)| {
     let (mut variables, text, state) = input;
     variables.push((0, "1".to_owned()));
+    let names = [VARIABLES, OTHERS].concat();
     let named = variables.iter().map(|(index, value)| {
-        let name = NAMES[usize::from(*index) % NAMES.len()];
+        let name = names[usize::from(*index) % names.len()];
         // Every header contains the secret.
         if name.ends_with("HEADERS") {
             (name, format!("{value}{SECRET}"))

@@ -16,3 +16,4 @@ mod secrets;
 mod support;
 mod switch;
 mod valid_values;
+mod variables;

@@ -1,17 +1,9 @@
 //! The contents of a real turn, as a receiver of its spans sees them.
 
-use std::time::Duration;
-
-use codex_telemetry::{
-    OtlpConfig, OtlpSink, ServiceBuilderExt,
-    otlp::config::{Protocol, Signal},
-};
 use serde_json::{Value, json};
-use tower::{ServiceBuilder, ServiceExt};
 
 use crate::{
     bench::{Bench, until},
-    checked::Checked,
     reply::Reply,
 };
 
@@ -32,21 +24,11 @@ async fn the_spans_of_a_turn_have_its_contents_by_opting_in() {
     let Some(bench) = Bench::start(script) else {
         return;
     };
-    let config = OtlpConfig::builder()
-        .endpoint(&bench.model.url(""))
-        .protocol(Protocol::HttpJson)
-        .signals([Signal::Traces])
-        .capture_content(true)
-        .build()
-        .unwrap();
-    let sink = Checked::over(OtlpSink::start(config));
-    let turns = ServiceBuilder::new()
-        .timing(sink.clone())
-        .service(bench.turns().build());
-    turns.oneshot(bench.request("Say it")).await.unwrap();
-    let shutdown =
-        tokio::task::spawn_blocking(move || sink.blocking_shutdown(Duration::from_secs(30)));
-    shutdown.await.unwrap().unwrap();
+    bench
+        .run_with_otlp(bench.request("Say it"), |config| {
+            config.capture_content(true)
+        })
+        .await;
 
     let tool = "execute_tool command_execution";
     until("the export has come", || {

@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
-use codex_telemetry::{CallContext, turn::TurnRequest};
+use codex_telemetry::{
+    CallContext, OtlpConfig, OtlpSink, ServiceBuilderExt,
+    otlp::config::{OtlpConfigBuilder, Protocol, Signal},
+    turn::TurnRequest,
+};
 use serde_json::Value;
+use tower::{ServiceBuilder, ServiceExt};
 
 use crate::{
     bench::{Bench, until},
@@ -22,6 +27,25 @@ impl Bench {
         let (logs, traces) = (exporter("/v1/logs"), exporter("/v1/traces"));
         let otel = format!("{{exporter={logs},trace_exporter={traces},metrics_exporter=\"none\"}}");
         request.with_config("otel", otel)
+    }
+
+    /// Runs a turn that completes, with a sink that exports its spans to this bench's model.
+    pub(crate) async fn run_with_otlp(
+        &self,
+        request: TurnRequest,
+        configure: impl FnOnce(OtlpConfigBuilder) -> OtlpConfigBuilder,
+    ) {
+        let config = OtlpConfig::builder()
+            .endpoint(&self.model.url(""))
+            .protocol(Protocol::HttpJson)
+            .signals([Signal::Traces]);
+        let config = configure(config).build().unwrap();
+        let sink = Checked::over(OtlpSink::start(config));
+        let turns = ServiceBuilder::new()
+            .timing(sink.clone())
+            .service(self.turns().build());
+        turns.oneshot(request).await.unwrap();
+        sink.shutdown(Duration::from_secs(30)).await.unwrap();
     }
 
     /// Returns the exported spans with this name.
@@ -98,30 +122,12 @@ async fn a_turn_without_a_parent_is_the_root_of_codexs_trace_too() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn our_span_and_codexs_spans_are_one_trace_at_a_receiver() {
-    use codex_telemetry::{
-        OtlpConfig, OtlpSink, ServiceBuilderExt,
-        otlp::config::{Protocol, Signal},
-    };
-    use tower::{ServiceBuilder, ServiceExt};
-
     let Some(bench) = Bench::start([Reply::done()]) else {
         return;
     };
-    let config = OtlpConfig::builder()
-        .endpoint(&bench.model.url(""))
-        .protocol(Protocol::HttpJson)
-        .signals([Signal::Traces])
-        .build()
-        .unwrap();
-    let sink = Checked::over(OtlpSink::start(config));
-    let turns = ServiceBuilder::new()
-        .timing(sink.clone())
-        .service(bench.turns().build());
-    let turn = turns.oneshot(bench.exporting(bench.request("Go"))).await;
-    turn.unwrap();
-    let flush =
-        tokio::task::spawn_blocking(move || sink.blocking_shutdown(Duration::from_secs(30)));
-    flush.await.unwrap().unwrap();
+    bench
+        .run_with_otlp(bench.exporting(bench.request("Go")), |config| config)
+        .await;
 
     until("both exports have come", || {
         !bench.spans("codex.exec").is_empty() && !bench.spans("invoke_agent").is_empty()
