@@ -28,7 +28,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use codex_telemetry::turn::{TurnRequest, TurnService};
+use codex_telemetry::turn::{CodexExec, TurnRequest};
 use report::{Report, is_smoke};
 use rustix::fs::OFlags;
 use tempfile::TempDir;
@@ -92,7 +92,7 @@ fn main() {
         .build()
         .unwrap();
     let mut report = Report::new("turn_end", "The end of a turn");
-    let turns = TurnService::builder().codex(fake_codex()).build();
+    let turns = CodexExec::builder().codex(fake_codex()).build();
     for others in [0, load.others] {
         let _idle = Idle::start(others);
         runtime.block_on(ends(&mut report, &turns, others, load.pairs));
@@ -102,7 +102,7 @@ fn main() {
 }
 
 /// Measures the ends of turns beside `others` processes.
-async fn ends(report: &mut Report, turns: &TurnService, others: usize, pairs: usize) {
+async fn ends(report: &mut Report, turns: &CodexExec, others: usize, pairs: usize) {
     // Warm-up: starts the watchdog.
     end_of_turn(turns).await;
     let (mut bare, mut full) = (Vec::new(), Vec::new());
@@ -130,7 +130,7 @@ async fn ends(report: &mut Report, turns: &TurnService, others: usize, pairs: us
 }
 
 /// Measures the drops of running turns.
-async fn drops(report: &mut Report, turns: &TurnService, load: &Load) {
+async fn drops(report: &mut Report, turns: &CodexExec, load: &Load) {
     let (mut blocked, mut gone) = (Vec::new(), Vec::new());
     for _ in 0..load.drops {
         let mut link = Link::new();
@@ -159,7 +159,7 @@ async fn drops(report: &mut Report, turns: &TurnService, load: &Load) {
     }
 }
 
-async fn end_of_turn(turns: &TurnService) -> f64 {
+async fn end_of_turn(turns: &CodexExec) -> f64 {
     let link = Link::new();
     let turn = turns.clone().oneshot(request(END, &link));
     let turn = async { turn.await.map(drop).unwrap() };

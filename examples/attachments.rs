@@ -69,7 +69,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         "two hours later: {report}; a turn keeps {} of them",
         report.leased
     );
-    // A real program has a `TurnService` here.
+    // A real program has a `CodexExec` here.
     let turns = service_fn(|request: TurnRequest| async move {
         let mut turn = Turn::new();
         let image = std::fs::read_to_string(&request.images()[0]);

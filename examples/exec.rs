@@ -23,7 +23,7 @@ use codex_telemetry::{
     BoxError, CallContext, Classification, CodexClassifier, FanOut, JsonLinesSink, MemorySink,
     Originator, OtlpSink, ServiceBuilderExt, TracingSink, otlp,
     turn::{
-        ItemKind, ItemStatus, Progress, Sandbox, TurnRequest, TurnService, TurnUpdate, turn_stream,
+        CodexExec, ItemKind, ItemStatus, Progress, Sandbox, TurnRequest, TurnUpdate, turn_stream,
     },
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -88,7 +88,7 @@ async fn run(options: Options, export: Option<OtlpSink>) -> io::Result<u8> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
 
-    let mut codex = TurnService::builder().skip_git_repo_check(options.skip_git_repo_check);
+    let mut codex = CodexExec::builder().skip_git_repo_check(options.skip_git_repo_check);
     if let Some(path) = options.codex {
         codex = codex.codex(path);
     }

@@ -8,14 +8,14 @@ use crate::{
 /// Adds a method for each of the crate's layers to tower's [`ServiceBuilder`].
 ///
 /// ```
-/// use codex_telemetry::{MemorySink, Originator, ServiceBuilderExt, turn::{TurnError, TurnService}};
+/// use codex_telemetry::{MemorySink, Originator, ServiceBuilderExt, turn::{TurnError, CodexExec}};
 /// use tower::ServiceBuilder;
 ///
 /// let service = ServiceBuilder::new()
 ///     .originator(Originator::Sdk)
 ///     .timing(MemorySink::new())
 ///     .error_class(TurnError::classification)
-///     .service(TurnService::new());
+///     .service(CodexExec::new());
 /// # let _ = service;
 /// ```
 pub trait ServiceBuilderExt<L>: Sized {

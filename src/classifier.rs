@@ -247,9 +247,7 @@ mod tests {
     }
 
     fn failed() -> TurnError {
-        TurnError::Failed {
-            message: "rate limit exceeded, try again in 2s".to_owned(),
-        }
+        TurnError::failed("rate limit exceeded, try again in 2s")
     }
 
     #[test]

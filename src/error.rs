@@ -67,7 +67,7 @@ fn io_class(error: &io::Error) -> ErrorClass {
 }
 
 /// Runs foreign code and returns the message of its panic as an error.
-#[cfg(any(feature = "otlp", feature = "tool"))]
+#[cfg(any(feature = "otlp", feature = "tool", all(feature = "turn", unix)))]
 pub(crate) fn catch_panic<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -83,4 +83,28 @@ pub(crate) fn catch_panic<T>(run: impl FnOnce() -> T) -> Result<T, String> {
             "(no panic message)".to_owned()
         }
     })
+}
+
+/// Polls a future that can panic. Once it has completed or panicked, drops it, and returns its output
+/// or the message of the first panic, which may be one of the drop.
+///
+/// # Panics
+///
+/// Panics if the future has completed before.
+#[cfg(any(feature = "tool", all(feature = "turn", unix)))]
+pub(crate) fn poll_catching_panics<F: std::future::Future>(
+    mut future: std::pin::Pin<&mut Option<F>>,
+    cx: &mut std::task::Context<'_>,
+) -> std::task::Poll<Result<F::Output, String>> {
+    use std::task::Poll;
+
+    let pinned = future.as_mut().as_pin_mut();
+    let pinned = pinned.expect("polled after completion");
+    let polled = match catch_panic(|| pinned.poll(cx)) {
+        Ok(Poll::Pending) => return Poll::Pending,
+        Ok(Poll::Ready(output)) => Ok(output),
+        Err(message) => Err(message),
+    };
+    let dropped = catch_panic(|| future.set(None));
+    Poll::Ready(polled.and_then(|output| dropped.map(|()| output)))
 }

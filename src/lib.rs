@@ -205,14 +205,14 @@
 //!
 //! ## A turn of Codex
 //!
-//! [`TurnService`] runs each turn in a process of the Codex CLI. The layers wrap it like any other service. The
+//! [`CodexExec`] runs each turn in a process of the Codex CLI. The layers wrap it like any other service. The
 //! tools that Codex calls within the turn are child calls. [`ToolService`], [`StageService`] and [`CleanupService`]
 //! are the other services.
 //!
 //! ```
 //! use codex_telemetry::{
 //!     CodexClassifier, MemorySink, Operation, Originator, Outcome, ServiceBuilderExt, TurnRequest,
-//!     TurnService, event::names,
+//!     CodexExec, event::names,
 //! };
 //! use tower::{ServiceBuilder, ServiceExt};
 //!
@@ -233,7 +233,7 @@
 //!     .originator(Originator::named("release-bot")?)
 //!     .timing(sink.clone())
 //!     .error_class(CodexClassifier)
-//!     .service(TurnService::builder().codex(codex_path).build());
+//!     .service(CodexExec::builder().codex(codex_path).build());
 //!
 //! let turn = turns.oneshot(TurnRequest::new("Say hi")).await?;
 //! assert_eq!(turn.final_message.as_deref(), Some("Hi!"));
@@ -291,7 +291,7 @@
 //! | `retry` | by `services` | [`RetryPolicy`] and [`CodexClassifier`] |
 //! | `tool` | by `services` | [`ToolService`]; implies `retry` |
 //! | `attachment` | by `services` | [`AttachmentStore`], [`StageService`], [`CleanupService`] and [`Sweeper`], on Unix; implies `retry` |
-//! | `turn` | by `services` | [`TurnService`], on Unix; implies `retry` |
+//! | `turn` | by `services` | [`CodexExec`], on Unix; implies `retry` |
 //! | `services` | yes | `tool`, `attachment` and `turn` |
 //! | `otlp` | yes | [`OtlpSink`]: spans, metrics and logs over OTLP/HTTP; implies `tracing` |
 //! | `grpc` | | OTLP over gRPC; implies `otlp` |
@@ -317,6 +317,8 @@ compile_error!(
      system: use `default-features = false` with features such as `json`, `otlp` and `tool`"
 );
 
+#[cfg(any(feature = "tool", all(feature = "turn", unix)))]
+pub mod approval;
 #[cfg(all(feature = "attachment", unix))]
 pub mod attachment;
 mod builder;
@@ -347,6 +349,8 @@ pub mod turn;
 #[cfg(all(feature = "attachment", feature = "turn", unix))]
 mod turn_attachment;
 
+#[cfg(any(feature = "tool", all(feature = "turn", unix)))]
+pub use crate::approval::{ApprovalRequest, Decision};
 #[cfg(all(feature = "attachment", unix))]
 pub use crate::attachment::{
     Attachment, AttachmentError, AttachmentStore, CleanupReport, CleanupRequest, CleanupService,
@@ -360,11 +364,10 @@ pub use crate::sink::JsonLinesSink;
 pub use crate::sink::TracingSink;
 #[cfg(feature = "tool")]
 pub use crate::tool::{
-    ApprovalLayer, ApprovalRequest, Decision, ToolCall, ToolError, ToolOutput, ToolService,
-    ToolStats, tool_fn,
+    ApprovalLayer, ToolCall, ToolError, ToolOutput, ToolService, ToolStats, tool_fn,
 };
 #[cfg(all(feature = "turn", unix))]
-pub use crate::turn::{Turn, TurnError, TurnRequest, TurnService, TurnUpdate, turn_stream};
+pub use crate::turn::{CodexExec, Turn, TurnError, TurnRequest, TurnUpdate, turn_stream};
 pub use crate::{
     builder::ServiceBuilderExt,
     call::{Call, CallContext, CallGuard, CodexRequest},

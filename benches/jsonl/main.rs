@@ -1,4 +1,4 @@
-//! The speed at which `TurnService` reads the output of Codex, compared to minimal readers.
+//! The speed at which `CodexExec` reads the output of Codex, compared to minimal readers.
 //!
 //! ```sh
 //! cargo bench --bench jsonl
@@ -21,7 +21,7 @@ use std::{
     time::Instant,
 };
 
-use codex_telemetry::turn::{ItemKind, TurnRequest, TurnService};
+use codex_telemetry::turn::{CodexExec, ItemKind, TurnRequest};
 use report::Report;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
@@ -77,7 +77,7 @@ fn main() {
     let mut report = Report::new("jsonl", "Reading what Codex prints");
     let names = [
         "the pipe, discarded",
-        "`TurnService`, a whole turn",
+        "`CodexExec`, a whole turn",
         "the pipe, line by line into `Value`",
         "lines in memory into `Value`",
     ];
@@ -89,7 +89,7 @@ fn main() {
         let megabytes = turn.len() as f64 / MEGABYTE as f64;
         report.row(name, megabytes / median, "MB/s");
     }
-    report.row("`TurnService` over the loop", over_loop, "×");
+    report.row("`CodexExec` over the loop", over_loop, "×");
     report.write();
 }
 
@@ -118,7 +118,7 @@ fn turn(commands: usize) -> Vec<u8> {
 }
 
 async fn with_the_service(file: &Path) -> usize {
-    let service = TurnService::builder().codex(fake_codex()).build();
+    let service = CodexExec::builder().codex(fake_codex()).build();
     let request = TurnRequest::new("").with_env("FAKE_CODEX", script(file));
     let turn = service.oneshot(request).await.unwrap();
     let outputs = turn.items.iter().filter(|item| {

@@ -3,7 +3,7 @@ use std::{path::Path, process::Stdio, time::Duration};
 use codex_telemetry::{
     CodexClassifier, Originator, OtlpConfig, OtlpSink, ServiceBuilderExt,
     otlp::{Signal, config::Protocol},
-    turn::{Sandbox, Turn, TurnError, TurnRequest, TurnService},
+    turn::{CodexExec, Sandbox, Turn, TurnError, TurnRequest},
 };
 use tempfile::TempDir;
 use tokio::{io::AsyncWriteExt, process::Command};
@@ -52,7 +52,7 @@ impl Harness {
             .build()
             .unwrap();
         let sink = OtlpSink::start(otlp);
-        let turns = TurnService::builder()
+        let turns = CodexExec::builder()
             .codex(codex)
             .skip_git_repo_check(true)
             .build();
@@ -83,7 +83,7 @@ impl Harness {
             .with_env("HOME", self.home.path())
             .with_env("MOCK_KEY", "k");
         let request = self.config.iter().fold(request, |request, (key, value)| {
-            request.with_config(key, value)
+            request.with_config(key, value.as_str())
         });
         let turn = self.stack.clone().oneshot(request).await.unwrap();
         assert_eq!(turn.final_message.as_deref(), Some("done"));

@@ -19,10 +19,11 @@ use std::{
 use codex_telemetry::{
     BoxError, CallContext, CodexClassifier, FanOut, MemorySink, Originator, OtlpSink,
     ServiceBuilderExt, Sink,
+    approval::{ApprovalRequest, Decision},
     attachment::{AttachmentStore, CleanupRequest, CleanupService, Ttl},
     otlp::{self, Signal},
-    tool::{ApprovalLayer, ApprovalRequest, Decision, ToolCall, ToolService, tool_fn},
-    turn::{TurnRequest, TurnService},
+    tool::{ApprovalLayer, ToolCall, ToolService, tool_fn},
+    turn::{CodexExec, TurnRequest},
 };
 use serde_json::json;
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
@@ -72,7 +73,7 @@ async fn report_export(export: &OtlpSink) {
 }
 
 async fn run_a_turn(sink: &Arc<dyn Sink>) -> Result<(), Box<dyn Error>> {
-    let codex = TurnService::builder().codex(std::env::current_exe()?);
+    let codex = CodexExec::builder().codex(std::env::current_exe()?);
     let turns = ServiceBuilder::new()
         .originator(Originator::Sdk)
         .timing(sink.clone())
@@ -91,7 +92,7 @@ async fn run_a_turn(sink: &Arc<dyn Sink>) -> Result<(), Box<dyn Error>> {
 
 async fn call_three_tools(sink: &Arc<dyn Sink>) {
     let approver = service_fn(|_: ApprovalRequest| async {
-        Ok::<_, BoxError>(Decision::deny("not on a Friday"))
+        Ok::<_, BoxError>(Decision::decline("not on a Friday"))
     });
     let registry = ToolService::builder()
         .tool(

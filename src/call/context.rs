@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use opentelemetry::{StringValue, trace::SpanContext};
 
@@ -41,6 +41,17 @@ impl CallContext {
             originator: None,
             ids: None,
             attempt: 1,
+        }
+    }
+
+    /// Returns the context of an open call.
+    pub(crate) fn of_open(open: Option<OpenCall>) -> Self {
+        let record = open.as_ref().map(OpenCall::record);
+        Self {
+            originator: record.and_then(|record| record.current_originator()),
+            ids: record.and_then(|record| record.current_ids()),
+            attempt: 1,
+            open,
         }
     }
 
@@ -295,6 +306,17 @@ impl CallContext {
     ) -> CallGuard {
         let call = self.open.as_ref();
         CallGuard::new(call.and_then(|call| call.open_child(operation, name, call_id)))
+    }
+
+    /// Opens a child of the open call that began some time ago, for work that the service learns of late.
+    pub(crate) fn open_child_since(
+        &self,
+        ago: Duration,
+        operation: Operation,
+        name: Option<StringValue>,
+    ) -> CallGuard {
+        let call = self.open.as_ref();
+        CallGuard::new(call.and_then(|call| call.open_child_since(ago, operation, name)))
     }
 
     /// Keeps the open call open after the service has answered, until the returned guard ends it.

@@ -1,6 +1,6 @@
 use opentelemetry::{Key, StringValue, Value};
 
-use super::OpenCall;
+use super::{CallContext, OpenCall};
 use crate::event::{Classification, Operation, Outcome};
 
 /// A guard that ends a call as cancelled when it is dropped, unless [`finish`](Self::finish) or
@@ -60,6 +60,12 @@ impl CallGuard {
     ) -> Self {
         let call = self.call.as_ref();
         Self::new(call.and_then(|call| call.open_child(operation, name, call_id)))
+    }
+
+    /// Returns a context whose open call is this one, for a request that is made on its behalf.
+    #[must_use]
+    pub fn context(&self) -> CallContext {
+        CallContext::of_open(self.call.clone())
     }
 
     /// Records an attribute on the call, with the limits of

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use opentelemetry::StringValue;
 
@@ -12,6 +12,16 @@ impl OpenCall {
     /// Opens a call and emits its start. The parent is the open call if there is one, or else the span that
     /// the request names.
     pub(crate) fn open(emitter: &Arc<Emitter>, start: CallStart, parent: Option<&Record>) -> Self {
+        Self::open_since(Duration::ZERO, emitter, start, parent)
+    }
+
+    #[inline]
+    fn open_since(
+        ago: Duration,
+        emitter: &Arc<Emitter>,
+        start: CallStart,
+        parent: Option<&Record>,
+    ) -> Self {
         let named = || start.ids.as_ref()?.parent.as_ref();
         let parent = match parent {
             Some(call) => Some(Parent {
@@ -27,7 +37,7 @@ impl OpenCall {
                 agent: None,
             }),
         };
-        let record = Record::begin(start, parent, Arc::clone(emitter));
+        let record = Record::begin(start, parent, Arc::clone(emitter), ago);
         emitter.emit(Event::start(Arc::clone(&record)));
         Self(record)
     }
@@ -35,6 +45,26 @@ impl OpenCall {
     /// Opens a child call with the same sink. Returns `None` if this call has ended or the sink is off.
     pub(crate) fn open_child(
         &self,
+        operation: Operation,
+        name: Option<StringValue>,
+        call_id: Option<StringValue>,
+    ) -> Option<Self> {
+        self.open_child_at(Duration::ZERO, operation, name, call_id)
+    }
+
+    /// Like [`open_child`](Self::open_child), but the call began some time ago.
+    pub(crate) fn open_child_since(
+        &self,
+        ago: Duration,
+        operation: Operation,
+        name: Option<StringValue>,
+    ) -> Option<Self> {
+        self.open_child_at(ago, operation, name, None)
+    }
+
+    fn open_child_at(
+        &self,
+        ago: Duration,
         operation: Operation,
         name: Option<StringValue>,
         call_id: Option<StringValue>,
@@ -52,7 +82,7 @@ impl OpenCall {
             ids: Some(Arc::new(ids)),
             attempt: 1,
         };
-        Some(Self::open(&emitter, start, Some(&self.0)))
+        Some(Self::open_since(ago, &emitter, start, Some(&self.0)))
     }
 
     #[inline]

@@ -315,11 +315,23 @@ impl Tick {
     pub(crate) fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
+
+    /// Returns the tick that is some time earlier.
+    #[inline]
+    pub(crate) fn before(self, ago: Duration) -> Self {
+        Self(self.0.saturating_sub(saturating_nanos(ago)))
+    }
 }
 
 // === impl WallTime ===
 
 impl WallTime {
+    /// Returns the time that is some time earlier.
+    #[inline]
+    pub(crate) fn before(self, ago: Duration) -> Self {
+        Self(self.0.saturating_sub(saturating_nanos(ago)))
+    }
+
     pub(crate) fn to_system(self) -> SystemTime {
         UNIX_EPOCH + Duration::from_nanos(self.0)
     }

@@ -23,8 +23,9 @@ pub const TOOL_TYPE: &str = "gen_ai.tool.type";
 pub const TOOL_CALLS: &str = "codex.turn.tool_calls";
 /// Milliseconds that a tool call waited for an approval.
 pub const APPROVAL_WAIT: &str = "codex.tool.approval_wait_ms";
-/// How the wait for an approval ended: `allow`, `deny`, `timeout`, `error` or `cancelled`. The call that waited
-/// has it, or the approval's own, but not both: it is counted as an approval.
+/// How the wait for an approval ended: `accept`, `accept_for_session`, `accept_with_execpolicy_amendment`,
+/// `decline`, `cancel`, `timeout`, `error` or `unanswered`. The call that waited has it, or the approval's own, but
+/// not both: it is counted as an approval.
 pub const APPROVAL_DECISION: &str = "codex.approval.decision";
 /// The id of the item of `codex exec` that reports a tool call. It is Codex's own id, not the model's.
 pub const ITEM_ID: &str = "codex.item.id";

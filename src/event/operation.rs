@@ -20,6 +20,8 @@ named_enum! {
         Turn = "codex.turn",
         /// One tool call, made by the application or by Codex within a turn.
         Tool = "codex.tool",
+        /// One response of the model within a turn.
+        Chat = "codex.chat",
         /// One request for approval of a tool call.
         Approval = "codex.approval",
         /// One stage of an attachment.
@@ -55,6 +57,9 @@ impl Operation {
             (O::Tool, K::Start) => "codex.tool.start",
             (O::Tool, K::Stop) => "codex.tool.stop",
             (O::Tool, K::Exception) => "codex.tool.exception",
+            (O::Chat, K::Start) => "codex.chat.start",
+            (O::Chat, K::Stop) => "codex.chat.stop",
+            (O::Chat, K::Exception) => "codex.chat.exception",
             (O::Approval, K::Start) => "codex.approval.start",
             (O::Approval, K::Stop) => "codex.approval.stop",
             (O::Approval, K::Exception) => "codex.approval.exception",

@@ -112,12 +112,13 @@ pub(crate) struct Annotations {
 // === impl Record ===
 
 impl Record {
-    /// Begins a call now, as the root of a new trace if it has no parent.
+    /// Begins a call some time ago, as the root of a new trace if it has no parent.
     #[inline]
     pub(crate) fn begin(
         mut start: CallStart,
         parent: Option<Parent>,
         emitter: Arc<Emitter>,
+        ago: Duration,
     ) -> Arc<Self> {
         let (trace_id, parent_span_id, parent_flags, agent) = match parent {
             Some(parent) => (
@@ -134,7 +135,7 @@ impl Record {
             _ => agent,
         };
         let flags = emitter.flags(trace_id, parent_flags);
-        let started = emitter.clock.now();
+        let now = emitter.clock.now();
         Arc::new(Self {
             start,
             trace_id,
@@ -142,8 +143,8 @@ impl Record {
             parent_span_id,
             flags,
             agent,
-            start_time: emitter.clock.wall(started),
-            started,
+            start_time: emitter.clock.wall(now).before(ago),
+            started: now.before(ago),
             open: Mutex::new(OpenState {
                 emitter: Some(emitter),
                 ..OpenState::default()

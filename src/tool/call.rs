@@ -4,6 +4,7 @@ use opentelemetry::StringValue;
 use serde_json::Value;
 
 use crate::{
+    approval::{Action, ApprovalRequest},
     call::{CallContext, CodexRequest},
     event::{
         Operation,
@@ -129,5 +130,16 @@ impl From<Value> for ToolOutput {
 impl fmt::Debug for ToolOutput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ToolOutput").finish_non_exhaustive()
+    }
+}
+
+/// Asks for a tool call, with a child of its context.
+impl From<&ToolCall> for ApprovalRequest {
+    fn from(call: &ToolCall) -> Self {
+        Self::new(
+            Arc::clone(&call.name),
+            Action::tool_call(call.arguments.clone()),
+        )
+        .with_context(call.context.child())
     }
 }

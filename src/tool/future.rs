@@ -10,11 +10,8 @@ use std::{
 
 use tower::util::Oneshot;
 
-use super::{
-    ToolCall, ToolError, ToolOutput, panic::poll_catching_panics, service::BoxTool,
-    stats::StatsGuard,
-};
-use crate::{call::CallContext, event::names};
+use super::{ToolCall, ToolError, ToolOutput, service::BoxTool, stats::StatsGuard};
+use crate::{call::CallContext, error::poll_catching_panics, event::names};
 
 /// The response future of [`ToolService`](super::ToolService).
 ///

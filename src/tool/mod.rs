@@ -54,13 +54,12 @@ mod call;
 mod error;
 pub mod function;
 pub mod future;
-mod panic;
 mod service;
 mod stats;
 
 pub(crate) use self::error::redacted_message;
 pub use self::{
-    approval::{ApprovalLayer, ApprovalRequest, Decision},
+    approval::ApprovalLayer,
     builder::ToolServiceBuilder,
     call::{ToolCall, ToolOutput},
     error::{ArgumentsError, ToolError},

@@ -1,6 +1,7 @@
 use std::{error::Error, io, path::PathBuf, process::ExitStatus, time::Duration};
 
 use super::{
+    CodexErrorInfo,
     failure::{self, Failure},
     redact::Redactor,
 };
@@ -17,13 +18,13 @@ use crate::{
 /// ```
 /// use codex_telemetry::{
 ///     ErrorClass,
-///     turn::{TurnError, TurnRequest, TurnService},
+///     turn::{TurnError, TurnRequest, CodexExec},
 /// };
 /// use tower::ServiceExt;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// let turns = TurnService::builder().codex("/no/such/codex").build();
+/// let turns = CodexExec::builder().codex("/no/such/codex").build();
 /// let error = turns.oneshot(TurnRequest::new("Say hi")).await.unwrap_err();
 /// assert!(matches!(error, TurnError::CodexNotFound { .. }));
 /// assert_eq!(error.classification().class, ErrorClass::Spawn);
@@ -62,10 +63,48 @@ pub enum TurnError {
         source: io::Error,
     },
     /// Codex reported that the turn failed.
-    #[error("{}", failed(message, failure::of_message(message).class))]
+    #[error("{}", failed(message, failure::of_turn(message, info.as_ref()).class))]
     Failed {
         /// Codex's own message, whole.
         message: String,
+        /// Codex's own kind of the error. `codex exec` does not tell it.
+        info: Option<CodexErrorInfo>,
+    },
+    /// The server of the turn exited before the end of the turn.
+    #[error("{}", server_exited(*status, stderr))]
+    ServerExited {
+        /// The exit status; `None` if it is unknown.
+        status: Option<ExitStatus>,
+        /// The end of the server's standard error, whole. The server is shared, so other turns may have written to
+        /// it.
+        stderr: String,
+    },
+    /// The server rejected a request.
+    #[error("Codex rejected `{method}` (code {code}): {message}")]
+    Rejected {
+        /// The method of the request.
+        method: &'static str,
+        /// The code of the error, by JSON-RPC.
+        code: i64,
+        /// Codex's own message, whole.
+        message: String,
+    },
+    /// The server did not answer a request.
+    #[error("Codex did not answer `{method}` within {after:?}")]
+    Unanswered {
+        /// The method of the request.
+        method: &'static str,
+        /// How long the service waited.
+        after: Duration,
+    },
+    /// The turn was interrupted, and not by this service.
+    #[error("the turn was interrupted")]
+    Interrupted,
+    /// An approver cancelled the turn.
+    #[error("the approver of {tool} cancelled the turn")]
+    CancelledByApprover {
+        /// The name of the tool that asked.
+        tool: String,
     },
     /// The process exited before the end of the turn.
     #[error("{}", exited(*status, &last_message(message.as_deref(), stderr)))]
@@ -118,6 +157,14 @@ pub enum TurnError {
 }
 
 impl TurnError {
+    /// Returns the error of a turn that Codex reported as failed, with its message.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::Failed {
+            message: message.into(),
+            info: None,
+        }
+    }
+
     /// Returns the error class, the message to record, and how long to wait before a retry.
     ///
     /// The message has Codex's own words alone, such as `the turn failed: unexpected status 400 …`. What
@@ -130,7 +177,7 @@ impl TurnError {
     ///     let turn: &TurnError = error.downcast_ref()?;
     ///     Some(turn.classification().with_message(turn.to_string()))
     /// });
-    /// # let error = TurnError::Failed { message: "a new text".into() };
+    /// # let error = TurnError::failed("a new text");
     /// # assert_eq!(classifier.of(&error).message.unwrap(), "the turn failed: a new text");
     /// ```
     #[must_use]
@@ -148,8 +195,12 @@ impl TurnError {
             Self::CodexNotFound { .. } | Self::Spawn { .. } => ErrorClass::Spawn,
             Self::WorkingDirectory { .. } => ErrorClass::Config,
             Self::InvalidRequest { .. } => ErrorClass::InvalidRequest,
-            Self::Hung { .. } => ErrorClass::Transport,
-            Self::Stopped => ErrorClass::Interrupted,
+            Self::Hung { .. } | Self::ServerExited { .. } | Self::Unanswered { .. } => {
+                ErrorClass::Transport
+            }
+            Self::Stopped | Self::Interrupted => ErrorClass::Interrupted,
+            Self::CancelledByApprover { .. } => ErrorClass::ApprovalDenied,
+            Self::Rejected { code, .. } => failure::of_code(*code),
             Self::Protocol { .. } | Self::OutputTooLarge { .. } => ErrorClass::Protocol,
             // A blocking task that panicked or was cancelled is the cause, and has a class of its own.
             Self::Io { source, .. } => {
@@ -164,7 +215,7 @@ impl TurnError {
     /// Returns what is known of the failure, if Codex reported it.
     fn failure(&self) -> Option<Failure> {
         match self {
-            Self::Failed { message } => Some(failure::of_message(message)),
+            Self::Failed { message, info } => Some(failure::of_turn(message, info.as_ref())),
             Self::Exited {
                 status,
                 thread_started,
@@ -183,7 +234,8 @@ impl TurnError {
     /// Returns what Codex reported, and may be texts of others.
     fn reported(&self) -> Vec<&str> {
         match self {
-            Self::Failed { message } => vec![message],
+            Self::Failed { message, .. } | Self::Rejected { message, .. } => vec![message],
+            Self::ServerExited { stderr, .. } => vec![stderr],
             Self::Exited {
                 message, stderr, ..
             } => message.iter().chain([stderr]).map(|text| &**text).collect(),
@@ -215,6 +267,17 @@ pub(crate) fn recorded_message(error: &(dyn Error + 'static)) -> Option<String> 
 fn exited(status: ExitStatus, reason: &str) -> String {
     let colon = if reason.is_empty() { "" } else { ": " };
     format!("Codex exited ({status}) before the end of the turn{colon}{reason}")
+}
+
+/// Returns the message of a server that exited.
+fn server_exited(status: Option<ExitStatus>, stderr: &str) -> String {
+    let status = status.map(|status| format!(" ({status})"));
+    let reason = last_message(None, stderr);
+    let colon = if reason.is_empty() { "" } else { ": " };
+    format!(
+        "the Codex server exited{} before the end of the turn{colon}{reason}",
+        status.unwrap_or_default()
+    )
 }
 
 /// Returns the last message of a process.

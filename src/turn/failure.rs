@@ -20,11 +20,12 @@ use rustix::process::Signal;
 
 use self::{
     tables::{
-        NOISE, OPENINGS, PREFIXES, RATE_LIMIT, STARTUP_FRAGMENTS, STATUS_OPENINGS, STREAM,
+        INFOS, NOISE, OPENINGS, PREFIXES, RATE_LIMIT, STARTUP_FRAGMENTS, STATUS_OPENINGS, STREAM,
         TOOL_CAUSES, TOOL_FAILED, USAGE_LIMIT,
     },
     words::{skip_any, strip, strip_any},
 };
+use super::CodexErrorInfo;
 use crate::event::ErrorClass;
 
 /// How many lines below an error can have its location.
@@ -51,7 +52,38 @@ struct Known<'a> {
     rest: &'a str,
 }
 
-/// Returns what is known of a turn that Codex reported as failed.
+/// Returns what is known of a turn that Codex reported as failed, with its own kind of the error if it has one.
+pub(super) fn of_turn(message: &str, info: Option<&CodexErrorInfo>) -> Failure {
+    let mut failure = of_message(message);
+    if let Some(class) = info.and_then(of_info) {
+        failure.class = class;
+    }
+    failure
+}
+
+/// Returns the class of Codex's own kind of an error; `None` where the words have to tell.
+fn of_info(info: &CodexErrorInfo) -> Option<ErrorClass> {
+    if let Some(class) = info.http_status.and_then(of_status) {
+        return Some(class);
+    }
+    INFOS
+        .iter()
+        .find(|(kind, _)| *kind == info.kind)
+        .map(|(_, class)| *class)
+}
+
+/// Returns the class of an error by JSON-RPC.
+pub(super) const fn of_code(code: i64) -> ErrorClass {
+    match code {
+        // Invalid requests and parameters.
+        -32600 | -32602 => ErrorClass::InvalidRequest,
+        // More requests than the server takes.
+        -32001 => ErrorClass::Overloaded,
+        _ => ErrorClass::Other,
+    }
+}
+
+/// Returns what is known of the words with which Codex reported that a turn failed.
 pub(super) fn of_message(message: &str) -> Failure {
     let text = without_prefixes(message);
     if let Some(known) = known(text) {

@@ -1,6 +1,11 @@
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use super::JsonText;
+use crate::approval::FileUpdateChange;
 
 /// Something that the agent said or did in a turn.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,6 +17,15 @@ pub struct Item {
     /// The kind, with its content.
     #[cfg_attr(feature = "json", serde(flatten))]
     pub kind: ItemKind,
+    /// When the item started, by Codex's clock. `codex exec` does not tell it.
+    #[cfg_attr(feature = "json", serde(skip))]
+    pub started_at: Option<SystemTime>,
+    /// When the item completed, by Codex's clock. `codex exec` does not tell it.
+    #[cfg_attr(feature = "json", serde(skip))]
+    pub completed_at: Option<SystemTime>,
+    /// How long a tool ran, without its wait for an approval. `codex exec` does not tell it.
+    #[cfg_attr(feature = "json", serde(skip))]
+    pub duration: Option<Duration>,
 }
 
 /// The kinds of items.
@@ -53,6 +67,9 @@ pub enum ItemKind {
     CommandExecution {
         /// The command line.
         command: String,
+        /// The working directory. `codex exec` does not tell it.
+        #[cfg_attr(feature = "json", serde(skip_serializing_if = "Option::is_none"))]
+        cwd: Option<PathBuf>,
         /// The standard output and standard error so far.
         #[cfg_attr(feature = "json", serde(rename = "aggregated_output"))]
         output: String,
@@ -84,6 +101,19 @@ pub enum ItemKind {
         /// The state of the call.
         status: ItemStatus,
     },
+    /// A call of a tool of this program, which Codex calls a dynamic tool.
+    DynamicToolCall {
+        /// The namespace of the tool, if it has one.
+        namespace: Option<String>,
+        /// The name of the tool.
+        tool: String,
+        /// The arguments.
+        arguments: JsonText,
+        /// What the tool answered, as a list of Codex's content items.
+        content_items: Option<JsonText>,
+        /// The state of the call.
+        status: ItemStatus,
+    },
     /// A call of a tool with which agents work together, such as one that starts another agent.
     ///
     /// The turn's usage does not include the tokens of the other agent.
@@ -102,6 +132,25 @@ pub enum ItemKind {
     TodoList {
         /// The steps of the plan.
         items: Vec<TodoItem>,
+    },
+    /// A plan that the model wrote as a text.
+    Plan {
+        /// The text.
+        text: String,
+    },
+    /// The model looked at an image.
+    ImageView {
+        /// The path of the image.
+        path: PathBuf,
+    },
+    /// Codex replaced the earlier conversation by a summary, to make room in the model's context window.
+    ContextCompaction,
+    /// An item of a kind that this version of the crate does not know.
+    #[cfg_attr(feature = "json", serde(rename = "unknown"))]
+    Other {
+        /// Codex's name of the kind.
+        #[cfg_attr(feature = "json", serde(rename = "kind"))]
+        name: String,
     },
     /// A warning; it does not end the turn. Codex calls it an `error`.
     #[cfg_attr(feature = "json", serde(rename = "error"))]
@@ -122,19 +171,8 @@ pub struct TodoItem {
     pub completed: bool,
 }
 
-/// A changed file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct FileUpdateChange {
-    /// The path of the file.
-    pub path: PathBuf,
-    /// `add`, `delete` or `update`.
-    pub kind: String,
-}
-
 /// The state of an item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "json",
     derive(serde::Serialize),
@@ -150,8 +188,9 @@ pub enum ItemStatus {
     Failed,
     /// The item was denied before it ran.
     Declined,
-    /// Codex reported a status that this version of the crate does not know.
-    Unknown,
+    /// A status that this version of the crate does not know, as Codex reported it. Empty if it reported none.
+    #[cfg_attr(feature = "json", serde(untagged))]
+    Other(String),
 }
 
 // === impl Item ===
@@ -162,6 +201,9 @@ impl Item {
         Self {
             id: id.into(),
             kind,
+            started_at: None,
+            completed_at: None,
+            duration: None,
         }
     }
 }
@@ -174,7 +216,7 @@ impl fmt::Debug for ItemKind {
             Self::AgentMessage { text } => fmt_hidden(f, "AgentMessage", text, None),
             Self::Reasoning { text } => fmt_hidden(f, "Reasoning", text, None),
             Self::CommandExecution { output, status, .. } => {
-                fmt_hidden(f, "CommandExecution", output, Some(*status))
+                fmt_hidden(f, "CommandExecution", output, Some(status))
             }
             Self::FileChange { changes, status } => f
                 .debug_struct("FileChange")
@@ -192,6 +234,15 @@ impl fmt::Debug for ItemKind {
                 .field("tool", tool)
                 .field("status", status)
                 .finish_non_exhaustive(),
+            Self::DynamicToolCall { tool, status, .. } => f
+                .debug_struct("DynamicToolCall")
+                .field("tool", tool)
+                .field("status", status)
+                .finish_non_exhaustive(),
+            Self::Plan { text } => fmt_hidden(f, "Plan", text, None),
+            Self::ImageView { path } => f.debug_struct("ImageView").field("path", path).finish(),
+            Self::ContextCompaction => f.write_str("ContextCompaction"),
+            Self::Other { name } => f.debug_struct("Other").field("name", name).finish(),
             Self::CollabToolCall { tool, status } => f
                 .debug_struct("CollabToolCall")
                 .field("tool", tool)
@@ -236,29 +287,17 @@ impl fmt::Debug for TodoItem {
     }
 }
 
-// === impl FileUpdateChange ===
-
-impl FileUpdateChange {
-    /// Returns a change; `kind` is `add`, `delete` or `update`.
-    pub fn new(path: impl Into<PathBuf>, kind: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            kind: kind.into(),
-        }
-    }
-}
-
 /// Formats a value without its content.
 fn fmt_hidden(
     f: &mut fmt::Formatter<'_>,
     name: &str,
     content: &str,
-    status: Option<ItemStatus>,
+    status: Option<&ItemStatus>,
 ) -> fmt::Result {
     let mut shown = f.debug_struct(name);
     shown.field("content", &hidden(content));
     if let Some(status) = status {
-        shown.field("status", &status);
+        shown.field("status", status);
     }
     shown.finish_non_exhaustive()
 }

@@ -1,4 +1,4 @@
-use super::Item;
+use super::{Item, RateLimits, TodoItem, Usage};
 
 /// One event of a turn while it runs.
 ///
@@ -53,6 +53,52 @@ pub enum Progress {
         serde(rename = "item.completed", serialize_with = "item_field")
     )]
     ItemCompleted(Item),
+    /// The agent wrote a part of a message. The item has the whole message once it is complete.
+    #[cfg_attr(feature = "json", serde(rename = "item.agent_message.delta"))]
+    MessageDelta {
+        /// The id of the item.
+        item_id: String,
+        /// The part.
+        delta: String,
+    },
+    /// The model wrote a part of a summary of its reasoning.
+    #[cfg_attr(feature = "json", serde(rename = "item.reasoning.delta"))]
+    ReasoningDelta {
+        /// The id of the item.
+        item_id: String,
+        /// The part.
+        delta: String,
+    },
+    /// A command wrote output. A part may be missing here; the completed item has it.
+    #[cfg_attr(feature = "json", serde(rename = "item.command_execution.delta"))]
+    OutputDelta {
+        /// The id of the item.
+        item_id: String,
+        /// The part.
+        delta: String,
+    },
+    /// The agent changed its plan.
+    #[cfg_attr(feature = "json", serde(rename = "turn.plan.updated"))]
+    PlanUpdated {
+        /// The steps.
+        items: Vec<TodoItem>,
+    },
+    /// The model completed a response.
+    #[cfg_attr(feature = "json", serde(rename = "thread.token_usage.updated"))]
+    TokenUsage {
+        /// What the response used.
+        last: Usage,
+        /// What the thread has used so far.
+        total: Usage,
+        /// The size of the model's context window, in tokens.
+        context_window: Option<u64>,
+    },
+    /// The provider told how much of the account's limits is used.
+    #[cfg_attr(feature = "json", serde(rename = "account.rate_limits.updated"))]
+    RateLimits(RateLimits),
+    /// Codex replaced the earlier conversation by a summary.
+    #[cfg_attr(feature = "json", serde(rename = "thread.compacted"))]
+    Compacted,
     /// Codex lost the model's provider and reconnects.
     #[cfg_attr(feature = "json", serde(rename = "retrying"))]
     Retrying {

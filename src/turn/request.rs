@@ -11,7 +11,7 @@ use opentelemetry::StringValue;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::{Progress, Sandbox, Usage, item::hidden};
+use super::{ApprovalPolicy, Progress, Sandbox, Usage, item::hidden};
 use crate::{
     call::{CallContext, CodexRequest},
     event::Operation,
@@ -29,7 +29,7 @@ use crate::{
 ///     .with_model("gpt-5.5")
 ///     .with_working_directory("/srv/checkout")
 ///     .with_sandbox(Sandbox::ReadOnly)
-///     .with_config("model_reasoning_effort", "\"high\"");
+///     .with_config("model_reasoning_effort", "high");
 /// assert_eq!(request.model(), Some("gpt-5.5"));
 /// ```
 #[derive(Clone)]
@@ -61,7 +61,9 @@ pub(super) struct Settings {
     pub(super) model: Option<String>,
     pub(super) working_directory: Option<PathBuf>,
     pub(super) sandbox: Option<Sandbox>,
-    pub(super) config: Vec<(String, String)>,
+    pub(super) config: Vec<(String, Value)>,
+    pub(super) ephemeral: Option<bool>,
+    pub(super) approval_policy: Option<ApprovalPolicy>,
     pub(super) environment: Vec<(OsString, Option<OsString>)>,
 }
 
@@ -149,15 +151,29 @@ impl TurnRequest {
         self.with(|p| p.previous_usage = Some(usage))
     }
 
-    /// Overrides one key of Codex's configuration. The value is TOML, so a string needs quotes.
+    /// Overrides one key of Codex's configuration. The key may have dots.
     #[must_use]
-    pub fn with_config(self, key: impl Into<String>, value: impl Into<String>) -> Self {
+    pub fn with_config(self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.with(|p| p.settings.config.push((key.into(), value.into())))
+    }
+
+    /// Sets whether the new thread leaves nothing on disk, and so cannot be resumed.
+    #[must_use]
+    pub fn with_ephemeral(self, ephemeral: bool) -> Self {
+        self.with(|p| p.settings.ephemeral = Some(ephemeral))
+    }
+
+    /// Sets when Codex asks for an approval.
+    ///
+    /// `codex exec` never asks, so [`CodexExec`](super::CodexExec) takes [`ApprovalPolicy::Never`] alone.
+    #[must_use]
+    pub fn with_approval_policy(self, policy: ApprovalPolicy) -> Self {
+        self.with(|p| p.settings.approval_policy = Some(policy))
     }
 
     /// Sets an environment variable of Codex and its commands.
     ///
-    /// [`TurnService`](super::TurnService#environment) lists what Codex inherits, and in which order the
+    /// [`CodexExec`](super::CodexExec#environment) lists what Codex inherits, and in which order the
     /// settings apply.
     #[must_use]
     pub fn with_env(self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
@@ -176,7 +192,7 @@ impl TurnRequest {
     ///
     /// The turn does not wait for the receiver while it runs: up to 1,024 updates wait for room in the channel,
     /// and further ones are dropped. Once Codex has exited, the receiver has the service's
-    /// [`exit_grace`](super::TurnServiceBuilder::exit_grace), and a minute at most, to take what still waits. The open call has the
+    /// [`exit_grace`](super::CodexExecBuilder::exit_grace), and a minute at most, to take what still waits. The open call has the
     /// number of dropped updates as `codex.turn.dropped_progress`. A closed channel is ignored.
     #[must_use]
     pub fn with_progress(self, channel: mpsc::Sender<Progress>) -> Self {
@@ -244,9 +260,21 @@ impl TurnRequest {
     }
 
     /// Returns the overrides of Codex's configuration, in the order in which they apply.
-    pub fn config(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn config(&self) -> impl DoubleEndedIterator<Item = (&str, &Value)> {
         let config = self.parameters.settings.config.iter();
-        config.map(|(key, value)| (&**key, &**value))
+        config.map(|(key, value)| (&**key, value))
+    }
+
+    /// Returns whether the new thread leaves nothing on disk; `None` if the request does not say.
+    #[must_use]
+    pub fn ephemeral(&self) -> Option<bool> {
+        self.parameters.settings.ephemeral
+    }
+
+    /// Returns when Codex asks for an approval.
+    #[must_use]
+    pub fn approval_policy(&self) -> Option<ApprovalPolicy> {
+        self.parameters.settings.approval_policy
     }
 
     /// Returns the changes to the environment, in the order in which they apply; `None` removes a variable.
@@ -260,6 +288,17 @@ impl TurnRequest {
     #[must_use]
     pub fn progress(&self) -> Option<&mpsc::Sender<Progress>> {
         self.parameters.progress.as_ref()
+    }
+
+    /// Returns the id of the model's provider, if the settings have it. The last one wins.
+    pub(super) fn provider(&self) -> Option<&str> {
+        let mut config = self.config().rev();
+        config.find(|(key, _)| *key == "model_provider")?.1.as_str()
+    }
+
+    /// Returns what a service can set as well.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.parameters.settings
     }
 
     /// Keeps a value until the request and its clones are dropped. A running turn has the request to its end.
@@ -328,6 +367,8 @@ impl Settings {
         self.model = self.model.take().or(defaults.model);
         self.working_directory = self.working_directory.take().or(defaults.working_directory);
         self.sandbox = self.sandbox.or(defaults.sandbox);
+        self.ephemeral = self.ephemeral.or(defaults.ephemeral);
+        self.approval_policy = self.approval_policy.or(defaults.approval_policy);
         defaults.config.append(&mut self.config);
         self.config = defaults.config;
         defaults.environment.append(&mut self.environment);

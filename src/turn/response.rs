@@ -23,6 +23,8 @@ use super::{Item, Usage, item::hidden};
 pub struct Turn {
     /// The id of the thread; [`TurnRequest::with_resume`](super::TurnRequest::with_resume) takes it.
     pub thread_id: Option<String>,
+    /// The id of the turn. `codex exec` does not tell it.
+    pub turn_id: Option<String>,
     /// The last message of the agent.
     pub final_message: Option<String>,
     /// The items that the turn completed, in the order of their completion.
@@ -77,6 +79,7 @@ impl fmt::Debug for Turn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Turn")
             .field("thread_id", &self.thread_id)
+            .field("turn_id", &self.turn_id)
             .field("final_message", &self.final_message.as_deref().map(hidden))
             .field("items", &self.items)
             .field("usage", &self.usage)

@@ -21,11 +21,11 @@ const BUFFERED: usize = 64;
 /// is ready. The stream replaces the request's own progress channel.
 ///
 /// ```no_run
-/// use codex_telemetry::turn::{TurnRequest, TurnService, TurnUpdate, turn_stream};
+/// use codex_telemetry::turn::{TurnRequest, CodexExec, TurnUpdate, turn_stream};
 /// use tokio_stream::StreamExt;
 ///
 /// # async fn run() {
-/// let mut turn = turn_stream(TurnService::new(), TurnRequest::new("Say hi"));
+/// let mut turn = turn_stream(CodexExec::new(), TurnRequest::new("Say hi"));
 /// while let Some(update) = turn.next().await {
 ///     match update {
 ///         TurnUpdate::Progress(progress) => eprintln!("{progress:?}"),

@@ -12,7 +12,7 @@ use std::{
 use codex_telemetry::{
     CallContext, ErrorClass, RetryPolicy,
     attachment::{Attachment, CleanupRequest},
-    turn::{Turn, TurnError, TurnRequest, TurnService},
+    turn::{CodexExec, Turn, TurnError, TurnRequest},
 };
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tokio::sync::mpsc;
@@ -55,7 +55,7 @@ async fn run_until_the_pipe(
         .with_env("PIPE", pipe)
         .with_progress(sender);
     let fake = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/turn/fake-codex");
-    let service = TurnService::builder().codex(fake).build();
+    let service = CodexExec::builder().codex(fake).build();
     let turn = tokio::spawn(service.oneshot(request));
     let begun = tokio::time::timeout(DEADLINE, progress.recv()).await;
     assert!(begun.unwrap().is_some(), "the turn has ended");
@@ -136,9 +136,9 @@ async fn a_turn_that_is_tried_again_keeps_its_attachment_between_the_attempts() 
             // The attempt is over: only the retry layer still has the request.
             drop(request);
             assert_eq!(leased(&fixture).await, 1);
-            Err(TurnError::Failed {
-                message: "rate limit exceeded, try again in 0.001s".to_owned(),
-            })
+            Err(TurnError::failed(
+                "rate limit exceeded, try again in 0.001s",
+            ))
         }
     });
     let policy = RetryPolicy::new().retry_if(|_, class| class == ErrorClass::RateLimit);

@@ -8,8 +8,8 @@ use std::{convert::Infallible, error::Error, fmt, fs, io, time::Duration};
 
 use codex_telemetry::{
     ApprovalLayer, ApprovalRequest, AttachmentError, AttachmentStore, BoxError, BoxErrorClassifier,
-    Call, CleanupRequest, CleanupService, CodexClassifier, Decision, ErrorClass, RetryPolicy,
-    ServiceBuilderExt, ToolCall, ToolError, ToolService, Ttl, TurnError, TurnRequest, TurnService,
+    Call, CleanupRequest, CleanupService, CodexClassifier, CodexExec, Decision, ErrorClass,
+    RetryPolicy, ServiceBuilderExt, ToolCall, ToolError, ToolService, Ttl, TurnError, TurnRequest,
     tool_fn,
 };
 use serde_json::json;
@@ -159,7 +159,7 @@ async fn a_service_whose_type_names_box_error_is_spawned_directly_or_erased() {
 
 #[tokio::test]
 async fn a_turn_service() {
-    let service = TurnService::new;
+    let service = CodexExec::new;
     let spawn = ErrorClass::Spawn;
     assert_eq!(class!(service(), no_codex(), CodexClassifier), spawn);
     assert_eq!(
@@ -215,7 +215,7 @@ async fn a_cleanup_service() {
 async fn approval_around_a_tool() {
     let guarded = || {
         let approver = service_fn(|_: ApprovalRequest| async {
-            Ok::<_, Infallible>(Decision::deny("closed"))
+            Ok::<_, Infallible>(Decision::decline("closed"))
         });
         ServiceBuilder::new()
             .layer(ApprovalLayer::new(approver, DEADLINE))
@@ -308,7 +308,7 @@ async fn a_retried_turn_service() {
     let retried = || {
         ServiceBuilder::new()
             .retry(RetryPolicy::new())
-            .service(TurnService::new())
+            .service(CodexExec::new())
     };
     assert_eq!(
         class!(retried(), no_codex(), CodexClassifier),

@@ -4,7 +4,7 @@ use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus, time::Durat
 
 use codex_telemetry::{
     BoxError, Classify, CodexClassifier, ErrorClass as C, ToolError, TurnError,
-    turn::{TurnRequest, TurnService},
+    turn::{CodexExec, TurnRequest},
 };
 use tokio::runtime;
 use tower::{
@@ -131,7 +131,7 @@ fn a_turn_whose_runtime_has_shut_down_is_interrupted() {
     drop(runtime);
     let error = {
         let _entered = handle.enter();
-        let mut turn = tokio_test::task::spawn(TurnService::new().oneshot(TurnRequest::new("Go")));
+        let mut turn = tokio_test::task::spawn(CodexExec::new().oneshot(TurnRequest::new("Go")));
         let std::task::Poll::Ready(result) = turn.poll() else {
             panic!("the turn is pending");
         };

@@ -3,7 +3,7 @@
 
 use codex_telemetry::{
     CodexClassifier, ToolError,
-    turn::{TurnError, TurnRequest, TurnService},
+    turn::{CodexExec, TurnError, TurnRequest},
 };
 use tower::ServiceExt;
 
@@ -15,7 +15,7 @@ fn message(error: &TurnError) -> String {
 }
 
 async fn error_of(request: TurnRequest) -> TurnError {
-    TurnService::new().oneshot(request).await.unwrap_err()
+    CodexExec::new().oneshot(request).await.unwrap_err()
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use codex_telemetry::{
     Classification, ErrorClassLayer, Originator, OriginatorLayer, TimingLayer,
-    turn::{Turn, TurnError, TurnRequest, TurnService, TurnServiceBuilder},
+    turn::{CodexExec, CodexExecBuilder, Turn, TurnError, TurnRequest},
 };
 use tempfile::TempDir;
 use tower::{Service, ServiceBuilder, ServiceExt};
@@ -52,15 +52,15 @@ impl Bench {
         isolated_request(base_url, self.home.path(), self.work.path(), prompt)
     }
 
-    pub(crate) fn turns(&self) -> TurnServiceBuilder {
-        TurnService::builder()
+    pub(crate) fn turns(&self) -> CodexExecBuilder {
+        CodexExec::builder()
             .codex(self.codex)
             .skip_git_repo_check(true)
     }
 
     /// As [`turns`](Self::turns), with a shell that runs `before` and then Codex.
     #[cfg(unix)]
-    pub(crate) fn turns_after(&self, before: &str) -> TurnServiceBuilder {
+    pub(crate) fn turns_after(&self, before: &str) -> CodexExecBuilder {
         use std::os::unix::fs::PermissionsExt;
 
         let path = self.home.path().join("codex.sh");
@@ -109,7 +109,7 @@ impl Bench {
 
     pub(crate) async fn run_by(
         &self,
-        turns: TurnService,
+        turns: CodexExec,
         request: TurnRequest,
     ) -> Result<Turn, TurnError> {
         in_time(self.layered(turns).oneshot(request)).await

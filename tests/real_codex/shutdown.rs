@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use codex_telemetry::{
     ErrorClass, Operation, Outcome,
-    turn::{TurnError, TurnRequest, TurnService},
+    turn::{CodexExec, TurnError, TurnRequest},
 };
 use serde_json::Value;
 use tower::ServiceExt;
@@ -129,7 +129,7 @@ async fn a_drained_service_has_no_process_of_a_dropped_turn() {
     let Some(bench) = Bench::start([Reply::shell(&command)]) else {
         return;
     };
-    let turns: TurnService = bench.turns().build();
+    let turns: CodexExec = bench.turns().build();
     let mut codex = None;
     let turn = bench.layered(turns.clone()).oneshot(bench.request("Go"));
     tokio::select! {

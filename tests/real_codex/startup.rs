@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use codex_telemetry::{
     ErrorClass as C,
-    turn::{TurnError, TurnService},
+    turn::{CodexExec, TurnError},
 };
 
 use crate::{
@@ -221,7 +221,7 @@ async fn a_binary_that_cannot_run_is_a_spawn_error() {
             fs::write(&path, content).unwrap();
             fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
         }
-        let turns = TurnService::builder().codex(&path).build();
+        let turns = CodexExec::builder().codex(&path).build();
         let error = bench.run_by(turns, bench.request("Go")).await.unwrap_err();
         let message = codex_telemetry::CodexClassifier.of(&error).message.unwrap();
         assert!(message.contains(text), "{cause}: {message}");
@@ -235,7 +235,7 @@ async fn a_directory_as_the_binary_is_a_spawn_error() {
     let Some(bench) = Bench::start([]) else {
         return;
     };
-    let turns = TurnService::builder().codex(bench.work.path()).build();
+    let turns = CodexExec::builder().codex(bench.work.path()).build();
     let error = bench.run_by(turns, bench.request("Go")).await.unwrap_err();
     assert!(
         matches!(error, TurnError::CodexNotFound { .. }),

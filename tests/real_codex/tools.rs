@@ -33,7 +33,10 @@ async fn a_shell_call_is_a_tool_call_inside_the_turn() {
     };
     assert!(command.contains("echo from the shell"), "{command}");
     assert!(output.contains("from the shell"), "{output}");
-    assert_eq!((*exit_code, *status), (Some(0), ItemStatus::Completed));
+    assert_eq!(
+        (*exit_code, status.clone()),
+        (Some(0), ItemStatus::Completed)
+    );
 
     let calls = bench.calls(1);
     assert_ok(calls.turn());
@@ -87,7 +90,10 @@ async fn an_edit_is_on_disk_and_a_tool_call() {
         panic!("{:?}", turn.items);
     };
     assert_eq!(changes[0].path, file);
-    assert_eq!((&*changes[0].kind, *status), ("add", ItemStatus::Completed));
+    assert_eq!(
+        (&*changes[0].kind, status.clone()),
+        ("add", ItemStatus::Completed)
+    );
 
     let calls = bench.calls(1);
     assert_ok(calls.turn());

@@ -1,8 +1,8 @@
 use std::{io, time::Duration};
 
 use codex_telemetry::{
-    BoxError, Call, CallContext, ErrorClass, Event, RetryPolicy, ServiceBuilderExt, TurnRequest,
-    TurnService,
+    BoxError, Call, CallContext, CodexExec, ErrorClass, Event, RetryPolicy, ServiceBuilderExt,
+    TurnRequest,
 };
 use tower::{ServiceBuilder, ServiceExt};
 
@@ -129,7 +129,7 @@ async fn a_turn_is_retried_after_the_time_that_its_error_names() {
     let service = ServiceBuilder::new()
         .retry(RetryPolicy::new())
         .timing(sink.clone())
-        .service(TurnService::builder().codex(fake).build());
+        .service(CodexExec::builder().codex(fake).build());
     let request = TurnRequest::new("a prompt")
         .with_env("FAKE_CODEX", SCRIPT)
         .with_env("FIRST", directory.path().join("first"));

@@ -14,6 +14,7 @@ const FLOORS: &[&[&str]] = &[
     &["event"],
     &["error", "timeline"],
     &["call", "sink"],
+    &["approval"],
     &[
         "attachment",
         "error_class",
@@ -32,7 +33,15 @@ const PAGES: &[&str] = &["design", "error_classes", "overhead", "readme", "runbo
 
 /// The floors inside of a room, the lowest first. `""` stands for the files of the room itself.
 const INNER_FLOORS: &[(&str, &[&[&str]])] = &[
-    ("turn", &[&["process"], &[""], &["exec"]]),
+    (
+        "turn",
+        &[
+            &["process", "wire"],
+            &[""],
+            &["calls", "cli"],
+            &["app_server", "exec"],
+        ],
+    ),
     (
         "otlp",
         &[&["config"], &["convert"], &["export"], &["delivery"], &[""]],

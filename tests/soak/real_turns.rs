@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use codex_telemetry::{
     BoxError, CodexClassifier, Originator, Outcome, ServiceBuilderExt, Sink,
-    turn::{Turn, TurnRequest, TurnService},
+    turn::{CodexExec, Turn, TurnRequest},
 };
 use fastrand::Rng;
 use rustix::process::{Pid, Signal, kill_process};
@@ -132,7 +132,7 @@ impl RealTurns {
         let Some(codex) = binary::codex() else {
             return done;
         };
-        let service = TurnService::builder()
+        let service = CodexExec::builder()
             .codex(codex)
             .skip_git_repo_check(true)
             .build();

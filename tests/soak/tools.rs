@@ -78,7 +78,7 @@ pub(crate) fn begin_work(
 fn tools() -> ToolService {
     let echo = || tool_fn(|value: Value, _: CallContext| async move { Ok::<_, BoxError>(value) });
     let deny = service_fn(async |_: ApprovalRequest| {
-        Ok::<_, Infallible>(Decision::deny("not under load"))
+        Ok::<_, Infallible>(Decision::decline("not under load"))
     });
     ToolService::builder()
         .tool("echoes", echo())

@@ -4,7 +4,7 @@ use std::{fs::File, path::PathBuf, process::Command, time::Duration};
 
 use codex_telemetry::{
     CodexClassifier, Originator, ServiceBuilderExt, Sink,
-    turn::{TurnRequest, TurnService},
+    turn::{CodexExec, TurnRequest},
 };
 use fastrand::Rng;
 use serde_json::json;
@@ -104,7 +104,7 @@ pub(crate) fn begin(
     rng: &mut Rng,
 ) {
     let codex = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/turn/fake-codex");
-    let turns = TurnService::builder()
+    let turns = CodexExec::builder()
         .codex(codex)
         .exit_grace(Duration::from_millis(300))
         .output_limit(100_000)

@@ -20,8 +20,8 @@ async fn an_allowed_tool_runs_once_with_its_arguments() {
     let approving = async {
         let (request, answer) = requests.next_request().await.unwrap();
         assert_eq!(&*request.tool, "echo");
-        assert_eq!(request.arguments, json!([1, 2]));
-        answer.send_response(Decision::Allow);
+        assert_eq!(request.action.arguments(), Some(&json!([1, 2])));
+        answer.send_response(Decision::Accept);
     };
     let (output, ()) = tokio::join!(run(&service, "echo", json!([1, 2])), approving);
     assert_eq!(output.unwrap().content, json!([1, 2]));
@@ -86,7 +86,7 @@ async fn a_tool_whose_approver_panics_does_not_run() {
         if true {
             panic!("the window was closed");
         }
-        Ok::<_, BoxError>(Decision::Allow)
+        Ok::<_, BoxError>(Decision::Accept)
     });
     let panics_in_call = service_fn(
         |_: ApprovalRequest| -> std::future::Ready<Result<Decision, BoxError>> {
@@ -136,7 +136,7 @@ async fn a_tool_whose_approver_panics_on_drop_does_not_run() {
         let bomb = Bomb;
         async move {
             let _bomb = bomb;
-            Ok::<_, BoxError>(Decision::Allow)
+            Ok::<_, BoxError>(Decision::Accept)
         }
     });
     let hangs = service_fn(|_: ApprovalRequest| {
@@ -190,7 +190,7 @@ async fn a_tool_is_not_reserved_while_the_approver_decides() {
     let mut waiting = spawn(&service, call("one"));
     assert_pending!(waiting.poll());
     let (_request, answer) = requests.next_request().await.unwrap();
-    answer.send_response(Decision::Allow);
+    answer.send_response(Decision::Accept);
     assert_pending!(waiting.poll());
 
     // The tool runs once it is ready.

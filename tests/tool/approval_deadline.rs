@@ -41,7 +41,7 @@ async fn a_yes_that_arrives_after_the_deadline_does_not_run_the_tool() {
         let (_request, answer) = requests.next_request().await.unwrap();
 
         tokio::time::advance(DEADLINE + late_by).await;
-        answer.send_response(Decision::Allow);
+        answer.send_response(Decision::Accept);
         assert_late(&assert_ready_err!(deleting.poll()));
         assert_eq!(runs.count(), 0, "late by {late_by:?}");
     }
@@ -56,7 +56,7 @@ async fn a_yes_that_is_read_after_the_deadline_does_not_run_the_tool() {
     let (_request, answer) = requests.next_request().await.unwrap();
 
     // In time, but the future is not polled before the deadline.
-    answer.send_response(Decision::Allow);
+    answer.send_response(Decision::Accept);
     tokio::time::advance(HOUR).await;
     assert_late(&assert_ready_err!(deleting.poll()));
     assert_eq!(runs.count(), 0);
@@ -71,7 +71,7 @@ async fn a_yes_that_arrives_before_the_deadline_runs_the_tool() {
     let (_request, answer) = requests.next_request().await.unwrap();
 
     tokio::time::advance(DEADLINE - TICK).await;
-    answer.send_response(Decision::Allow);
+    answer.send_response(Decision::Accept);
     assert_ready_ok!(deleting.poll());
     assert_eq!(runs.count(), 1);
 }
@@ -83,7 +83,7 @@ async fn an_approver_is_not_asked_after_the_deadline() {
     let seen = Arc::clone(&asked);
     let approver = service_fn(move |_: ApprovalRequest| {
         seen.store(true, Relaxed);
-        ready(Ok::<_, Infallible>(Decision::Allow))
+        ready(Ok::<_, Infallible>(Decision::Accept))
     });
     let mut deleting = spawn(&guarded(runs.tool(), approver), call("delete"));
 
@@ -97,7 +97,7 @@ async fn an_approver_is_not_asked_after_the_deadline() {
 #[tokio::test(start_paused = true)]
 async fn in_a_registry_the_deadline_starts_with_the_first_poll() {
     let runs = Runs::default();
-    let approver = service_fn(|_: ApprovalRequest| ready(Ok::<_, Infallible>(Decision::Allow)));
+    let approver = service_fn(|_: ApprovalRequest| ready(Ok::<_, Infallible>(Decision::Accept)));
     let tools = only("delete", guarded(runs.tool(), approver));
     let mut deleting = spawn(&tools, call("delete"));
     tokio::time::advance(HOUR).await;
@@ -111,7 +111,7 @@ async fn a_yes_of_an_approver_that_blocks_past_the_deadline_does_not_run_the_too
     let blocks = service_fn(|_: ApprovalRequest| async {
         // The clock advances within the poll that returns the answer.
         assert_eq!(tokio::time::advance(HOUR).now_or_never(), None);
-        Ok::<_, Infallible>(Decision::Allow)
+        Ok::<_, Infallible>(Decision::Accept)
     });
     let mut deleting = spawn(&guarded(runs.tool(), blocks), call("delete"));
     assert_late(&assert_ready_err!(deleting.poll()));
@@ -127,7 +127,7 @@ async fn the_longest_deadline_is_no_deadline() {
         let waits = Arc::clone(&waits);
         async move {
             waits.notified().await;
-            Ok::<_, Infallible>(Decision::Allow)
+            Ok::<_, Infallible>(Decision::Accept)
         }
     });
     let service = ApprovalService::new(runs.tool(), approver, Duration::MAX);

@@ -18,7 +18,7 @@ use crate::{
 #[tokio::test]
 async fn the_approval_is_a_child_of_the_tool_call() {
     let sink = MemorySink::new();
-    let allow = service_fn(|_: ApprovalRequest| ready(Ok::<_, BoxError>(Decision::Allow)));
+    let allow = service_fn(|_: ApprovalRequest| ready(Ok::<_, BoxError>(Decision::Accept)));
     let approver = TimingLayer::new(sink.clone()).layer(allow);
     let approval = ApprovalLayer::new(approver, DEADLINE);
 
@@ -60,7 +60,7 @@ async fn an_approval_that_times_out_is_cancelled_before_the_tool_call_ends() {
     let sink = MemorySink::new();
     let slow = service_fn(|_: ApprovalRequest| async {
         tokio::time::sleep(Duration::from_secs(3_600)).await;
-        Ok::<_, BoxError>(Decision::Allow)
+        Ok::<_, BoxError>(Decision::Accept)
     });
     let (clock, _) = Clock::manual(std::time::UNIX_EPOCH);
     let approver = ServiceBuilder::new()
@@ -91,7 +91,10 @@ async fn an_approval_that_times_out_is_cancelled_before_the_tool_call_ends() {
 #[tokio::test(start_paused = true)]
 async fn a_call_tells_how_long_it_waited_for_its_approval_however_the_wait_ended() {
     const WAIT: Duration = Duration::from_secs(7);
-    for (decision, name) in [(Decision::Allow, "allow"), (Decision::deny("no"), "deny")] {
+    for (decision, name) in [
+        (Decision::Accept, "accept"),
+        (Decision::decline("no"), "decline"),
+    ] {
         let sink = MemorySink::new();
         let slow = service_fn(move |_: ApprovalRequest| {
             let decision = decision.clone();

@@ -14,8 +14,8 @@ use crate::support::{DEADLINE, Runs, call, deny, guarded, only, run, spawn};
 async fn around_the_registry_the_approver_sees_every_call() {
     let picky = service_fn(|request: ApprovalRequest| async move {
         Ok::<_, BoxError>(match &*request.tool {
-            "echo" => Decision::Allow,
-            _ => Decision::deny("unknown tool"),
+            "echo" => Decision::Accept,
+            _ => Decision::decline("unknown tool"),
         })
     });
     let tools = only("echo", crate::support::echo());
@@ -29,7 +29,7 @@ async fn around_the_registry_the_approver_sees_every_call() {
 
 #[tokio::test]
 async fn an_inner_tool_error_is_returned_unchanged() {
-    let allow = service_fn(|_: ApprovalRequest| ready(Ok::<_, BoxError>(Decision::Allow)));
+    let allow = service_fn(|_: ApprovalRequest| ready(Ok::<_, BoxError>(Decision::Accept)));
     let registry = guarded(only("echo", crate::support::echo()), allow);
     let error = registry.oneshot(call("nobody")).await;
     assert!(matches!(error, Err(ToolError::NotFound { .. })));
@@ -41,7 +41,7 @@ async fn an_inner_tool_error_is_returned_unchanged() {
 
 #[tokio::test]
 async fn of_two_approvals_the_inner_one_is_asked_second() {
-    let allow = service_fn(|_: ApprovalRequest| ready(Ok::<_, BoxError>(Decision::Allow)));
+    let allow = service_fn(|_: ApprovalRequest| ready(Ok::<_, BoxError>(Decision::Accept)));
     let runs = Runs::default();
     let both = guarded(guarded(runs.tool(), deny("the inner one")), allow);
     let error = both.oneshot(call("a")).await.unwrap_err();
@@ -63,7 +63,7 @@ async fn the_approver_of_a_disabled_tool_is_not_asked() {
 
 #[tokio::test]
 async fn the_layer_composes_inside_and_outside_of_a_timeout() {
-    let allow = service_fn(|_: ApprovalRequest| ready(Ok::<_, BoxError>(Decision::Allow)));
+    let allow = service_fn(|_: ApprovalRequest| ready(Ok::<_, BoxError>(Decision::Accept)));
     let layer = codex_telemetry::ApprovalLayer::new(allow, DEADLINE);
     let tool = tool_fn(|number: u8, _: CallContext| async move { Ok::<_, BoxError>(number) });
     let outside = ServiceBuilder::new()

@@ -26,7 +26,7 @@ fn debug_output_contains_no_content() {
     let call = ToolCall::new("login", json!({ "password": SECRET, SECRET: 1 }));
     assert_private("a call", &format!("{call:?}"));
     assert!(format!("{call:?}").contains("login"));
-    let request = ApprovalRequest::new(&call);
+    let request = ApprovalRequest::from(&call);
     assert_private("a request", &format!("{request:?}"));
     let output = ToolOutput::new(json!(SECRET));
     assert_private("an output", &format!("{output:?}"));

@@ -140,7 +140,7 @@ pub(crate) fn deny(
 + Send
 + Sync
 + 'static {
-    service_fn(move |_| async move { Ok(Decision::deny(reason)) })
+    service_fn(move |_| async move { Ok(Decision::decline(reason)) })
 }
 
 /// Counts the runs of its tool.

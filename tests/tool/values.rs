@@ -20,10 +20,10 @@ fn an_output_is_serialized_with_its_content() {
 
 #[test]
 fn a_decision_is_serialized_with_its_reason() {
-    let allow = to_value(Decision::Allow).unwrap();
-    assert_eq!(allow, json!({ "decision": "allow" }));
-    let deny = to_value(Decision::deny("no")).unwrap();
-    assert_eq!(deny, json!({ "decision": "deny", "reason": "no" }));
+    let allow = to_value(Decision::Accept).unwrap();
+    assert_eq!(allow, json!({ "decision": "accept" }));
+    let deny = to_value(Decision::decline("no")).unwrap();
+    assert_eq!(deny, json!({ "decision": "decline", "reason": "no" }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,13 +83,19 @@ async fn a_fake_service_can_return_every_error() {
 #[tokio::test]
 async fn an_approver_can_be_called_without_the_layer() {
     let approver = service_fn(|request: ApprovalRequest| async move {
-        Ok::<_, BoxError>(match request.arguments.as_u64() {
-            Some(_) => Decision::Allow,
-            None => Decision::deny("not a number"),
-        })
+        Ok::<_, BoxError>(
+            match request
+                .action
+                .arguments()
+                .and_then(serde_json::Value::as_u64)
+            {
+                Some(_) => Decision::Accept,
+                None => Decision::decline("not a number"),
+            },
+        )
     });
-    let request = ApprovalRequest::new(&ToolCall::new("fake", json!(1)));
-    assert_eq!(approver.oneshot(request).await.unwrap(), Decision::Allow);
+    let request = ApprovalRequest::from(&ToolCall::new("fake", json!(1)));
+    assert_eq!(approver.oneshot(request).await.unwrap(), Decision::Accept);
 
     let tools = guarded(ToolService::builder().build(), approver);
     let error = tools.oneshot(ToolCall::new("fake", json!(1))).await;

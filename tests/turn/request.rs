@@ -1,6 +1,6 @@
 use codex_telemetry::{
     CallContext, ErrorClass, Originator,
-    turn::{Sandbox, Turn, TurnError, TurnRequest, TurnService, TurnServiceBuilder},
+    turn::{CodexExec, CodexExecBuilder, Sandbox, Turn, TurnError, TurnRequest},
 };
 use serde_json::json;
 use tower::ServiceExt;
@@ -15,7 +15,7 @@ async fn echoed(request: TurnRequest, script: &str) -> String {
 
 /// As [`echoed`], with a service.
 pub(crate) async fn echoed_by(
-    service: TurnServiceBuilder,
+    service: CodexExecBuilder,
     request: TurnRequest,
     script: &str,
 ) -> String {
@@ -231,7 +231,7 @@ async fn a_request_that_codex_would_misread_does_not_start_it() {
 
 #[tokio::test]
 async fn a_missing_binary_has_its_path_and_advice_in_the_error() {
-    let stack = Stack::new(TurnService::builder().codex("/no/such/codex"));
+    let stack = Stack::new(CodexExec::builder().codex("/no/such/codex"));
     let text = stack.run(request("")).await.unwrap_err().to_string();
     assert!(
         text.contains("/no/such/codex") && text.contains("install"),
@@ -244,7 +244,7 @@ async fn a_missing_binary_has_its_path_and_advice_in_the_error() {
 async fn the_binary_is_the_one_in_codex_path() {
     let fake = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/turn/fake-codex");
     let request = request("echo '{\"type\":\"turn.completed\"}'").with_env("CODEX_PATH", fake);
-    TurnService::new().oneshot(request).await.unwrap();
+    CodexExec::new().oneshot(request).await.unwrap();
 }
 
 #[tokio::test]

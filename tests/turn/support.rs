@@ -7,7 +7,7 @@ use std::{
 
 use codex_telemetry::{
     CodexClassifier, Event, Operation, Originator, ServiceBuilderExt,
-    turn::{Drained, Turn, TurnError, TurnRequest, TurnService, TurnServiceBuilder},
+    turn::{CodexExec, CodexExecBuilder, Drained, Turn, TurnError, TurnRequest},
 };
 #[cfg(target_os = "linux")]
 use rustix::process::{Pid, Signal, kill_process};
@@ -30,9 +30,9 @@ cat <<'END'
 END
 "#;
 
-pub(crate) fn fake_codex() -> TurnServiceBuilder {
+pub(crate) fn fake_codex() -> CodexExecBuilder {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/turn/fake-codex");
-    TurnService::builder().codex(path)
+    CodexExec::builder().codex(path)
 }
 
 /// Returns a request for which the fake runs `script`.
@@ -51,11 +51,11 @@ pub(crate) fn prompt(prompt: &str, script: &str) -> TurnRequest {
 /// A turn service with its layers, and their sink.
 pub(crate) struct Stack {
     pub(crate) sink: MemorySink,
-    service: TurnService,
+    service: CodexExec,
 }
 
 impl Stack {
-    pub(crate) fn new(service: TurnServiceBuilder) -> Self {
+    pub(crate) fn new(service: CodexExecBuilder) -> Self {
         Self {
             sink: MemorySink::new(),
             service: service.build(),
@@ -63,7 +63,7 @@ impl Stack {
     }
 
     /// Returns the service without layers.
-    pub(crate) fn bare(&self) -> TurnService {
+    pub(crate) fn bare(&self) -> CodexExec {
         self.service.clone()
     }
 

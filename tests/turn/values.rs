@@ -32,6 +32,7 @@ fn items() -> [(ItemKind, Value); 9] {
         ),
         (
             ItemKind::CommandExecution {
+                cwd: None,
                 command: "ls".into(),
                 output: "a".into(),
                 exit_code: Some(0),
@@ -237,8 +238,8 @@ fn a_request_returns_all_its_settings() {
         .with_output_schema(schema.clone())
         .with_resume("thread")
         .with_previous_usage(usage(1, 2))
-        .with_config("a", "1")
-        .with_config("b", "2")
+        .with_config("a", 1)
+        .with_config("b", 2)
         .with_env("SET", "value")
         .without_env("REMOVED")
         .with_progress(sender.clone());
@@ -253,7 +254,7 @@ fn a_request_returns_all_its_settings() {
     assert_eq!(request.output_schema(), Some(&schema));
     assert_eq!(request.resume(), Some("thread"));
     assert_eq!(request.previous_usage(), Some(usage(1, 2)));
-    assert!(request.config().eq([("a", "1"), ("b", "2")]));
+    assert!(request.config().eq([("a", &1.into()), ("b", &2.into())]));
     let value = Some(OsStr::new("value"));
     let changes = [(OsStr::new("SET"), value), (OsStr::new("REMOVED"), None)];
     assert!(request.environment().eq(changes));
@@ -288,12 +289,7 @@ fn another_crate_can_build_every_error() {
             },
             "cannot start /a: check that it is the Codex CLI for this machine",
         ),
-        (
-            TurnError::Failed {
-                message: "x".into(),
-            },
-            "the turn failed: x",
-        ),
+        (TurnError::failed("x"), "the turn failed: x"),
         (
             TurnError::Exited {
                 status: ExitStatus::from_raw(0x100),

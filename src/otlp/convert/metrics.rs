@@ -162,7 +162,10 @@ impl Metrics {
                     .add(count(attribute::CLEANUP_BYTES), &labels);
                 (&self.cleanups, duration)
             }
-            other @ (Operation::Approval | Operation::AttachmentStage | Operation::Custom(_)) => {
+            other @ (Operation::Approval
+            | Operation::AttachmentStage
+            | Operation::Chat
+            | Operation::Custom(_)) => {
                 labels.push(KeyValue::new(names::OPERATION, other.as_str()));
                 (&self.others, duration)
             }
@@ -234,7 +237,7 @@ fn histogram_stream(instrument: &Instrument, aggregation: HistogramAggregation) 
 /// Returns whether a tool was allowed to run, as most are without an approval.
 fn was_allowed(event: &Event) -> bool {
     let decision = event.attribute(attribute::APPROVAL_DECISION);
-    decision.is_none_or(|decision| decision.as_str() == "allow")
+    decision.is_none_or(|decision| decision.as_str().starts_with("accept"))
         && event.error_class() != Some(ErrorClass::ApprovalDenied)
 }
 

@@ -10,19 +10,13 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::Instant;
 use tower::{ServiceExt, util::Oneshot};
 use tower_service::Service;
 
-use super::{
-    ApprovalRequest, Decision,
-    deadline::{Deadline, Elapsed},
-};
 use crate::{
-    call::CallContext,
+    approval::{Answer, ApprovalRequest, Ask, Decision, Wait},
     error::BoxError,
-    event::{millis, names},
-    tool::{ToolCall, ToolError, panic::poll_catching_panics},
+    tool::{ToolCall, ToolError},
 };
 
 pin_project! {
@@ -54,7 +48,7 @@ pin_project! {
         AwaitingApproval {
             wait: Wait,
             #[pin]
-            approval: Option<Deadline<Oneshot<A, ApprovalRequest>>>,
+            ask: Ask<A>,
             // Taken when the approver answers.
             call: Option<(S, ToolCall)>,
         },
@@ -62,34 +56,6 @@ pin_project! {
             #[pin]
             response: Oneshot<S, ToolCall>,
         },
-    }
-}
-
-/// Records how long a call waits for its approval, and how the wait ends. It is no part of the time that the
-/// tool takes.
-struct Wait {
-    context: CallContext,
-    began: Instant,
-    decision: &'static str,
-}
-
-// === impl Wait ===
-
-impl Wait {
-    fn begin(context: &CallContext) -> Self {
-        Self {
-            context: context.clone(),
-            began: Instant::now(),
-            decision: "cancelled",
-        }
-    }
-}
-
-impl Drop for Wait {
-    fn drop(&mut self) {
-        let wait = millis(self.began.elapsed());
-        self.context.record(names::APPROVAL_WAIT, wait);
-        self.context.record(names::APPROVAL_DECISION, self.decision);
     }
 }
 
@@ -102,11 +68,11 @@ where
 {
     pub(super) fn new(inner: S, approver: A, call: ToolCall, deadline: Duration) -> Self {
         let tool = Arc::clone(&call.name);
-        let request = ApprovalRequest::new(&call);
+        let request = ApprovalRequest::from(&call);
         Self {
             state: State::AwaitingApproval {
                 wait: Wait::begin(&call.context),
-                approval: Some(Deadline::new(deadline, approver.oneshot(request))),
+                ask: Ask::new(approver, request, deadline),
                 call: Some((inner, call)),
             },
             tool,
@@ -128,19 +94,9 @@ where
         let mut this = self.project();
         loop {
             match this.state.as_mut().project() {
-                StateProjection::AwaitingApproval {
-                    wait,
-                    approval,
-                    call,
-                } => {
-                    // The approver's future is dropped here, so its call ends before the tool runs.
-                    let answer = ready!(poll_catching_panics(approval, cx));
-                    wait.decision = match &answer {
-                        Ok(Ok(Ok(Decision::Allow))) => "allow",
-                        Ok(Ok(Ok(Decision::Deny { .. }))) => "deny",
-                        Ok(Err(Elapsed)) => "timeout",
-                        Ok(Ok(Err(_))) | Err(_) => "error",
-                    };
+                StateProjection::AwaitingApproval { wait, ask, call } => {
+                    let answer = ready!(ask.poll(cx));
+                    wait.end(&answer);
                     let call = call.take();
                     check_approval(answer, this.tool, *this.deadline)?;
                     let (inner, call) = call.expect("the approver answers once");
@@ -158,26 +114,25 @@ where
     }
 }
 
-/// Returns `Ok` only if the approver allowed the call.
-fn check_approval<E: Into<BoxError>>(
-    answer: Result<Result<Result<Decision, E>, Elapsed>, String>,
-    tool: &Arc<str>,
-    deadline: Duration,
-) -> Result<(), ToolError> {
+/// Returns `Ok` only if the approver accepted the call.
+fn check_approval(answer: Answer, tool: &Arc<str>, deadline: Duration) -> Result<(), ToolError> {
     let tool = Arc::clone(tool);
-    let source = match answer {
-        Ok(Ok(Ok(Decision::Allow))) => return Ok(()),
-        Ok(Ok(Ok(Decision::Deny { reason }))) => return Err(ToolError::Denied { tool, reason }),
-        Ok(Err(Elapsed)) => {
+    let reason = match answer {
+        Answer::Decided(Decision::Accept | Decision::AcceptForSession) => return Ok(()),
+        Answer::Decided(Decision::Decline { reason }) => reason,
+        Answer::Decided(Decision::Cancel) => "the approver cancelled the turn".to_owned(),
+        Answer::Decided(Decision::AcceptWithExecpolicyAmendment) => {
+            "only a command can be accepted with a rule".to_owned()
+        }
+        Answer::TimedOut => {
             return Err(ToolError::ApprovalTimeout {
                 tool,
                 after: deadline,
             });
         }
-        Ok(Ok(Err(error))) => error.into(),
-        Err(panic) => format!("the approver panicked: {panic}").into(),
+        Answer::Failed(source) => return Err(ToolError::ApprovalFailed { tool, source }),
     };
-    Err(ToolError::ApprovalFailed { tool, source })
+    Err(ToolError::Denied { tool, reason })
 }
 
 impl<S, A> fmt::Debug for ResponseFuture<S, A>

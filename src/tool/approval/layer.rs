@@ -5,9 +5,9 @@ use tower_layer::Layer;
 use super::ApprovalService;
 
 /// A layer that asks an approver before each tool call, and runs the tool only if the answer is
-/// [`Decision::Allow`](super::Decision::Allow).
+/// [`Decision::Accept`](crate::approval::Decision::Accept).
 ///
-/// The approver is a tower service of [`ApprovalRequest`](super::ApprovalRequest). The layer fails
+/// The approver is a tower service of [`ApprovalRequest`](crate::approval::ApprovalRequest). The layer fails
 /// closed: the tool does not run if the approver denies the call, fails, panics or misses the
 /// deadline. The [`ToolError`](crate::tool::ToolError) is `Denied`, `ApprovalFailed` or
 /// `ApprovalTimeout`.
@@ -38,19 +38,20 @@ use super::ApprovalService;
 /// waiting. A limit inside this layer bounds only the running tools.
 ///
 /// ```
-/// use codex_telemetry::tool::{
-///     ApprovalLayer, ApprovalRequest, Decision, ToolCall, ToolError, ToolService, tool_fn,
+/// use codex_telemetry::{
+///     approval::{ApprovalRequest, Decision},
+///     tool::{ApprovalLayer, ToolCall, ToolError, ToolService, tool_fn},
 /// };
-/// use serde_json::json;
+/// use serde_json::{Value, json};
 /// use std::{convert::Infallible, time::Duration};
 /// use tower::{ServiceBuilder, ServiceExt, service_fn};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
 /// let approver = service_fn(|request: ApprovalRequest| async move {
-///     Ok::<_, Infallible>(match request.arguments.as_str() {
-///         Some(path) if path.starts_with("/tmp/") => Decision::Allow,
-///         _ => Decision::deny("only files in /tmp"),
+///     Ok::<_, Infallible>(match request.action.arguments().and_then(Value::as_str) {
+///         Some(path) if path.starts_with("/tmp/") => Decision::Accept,
+///         _ => Decision::decline("only files in /tmp"),
 ///     })
 /// });
 /// let delete = tool_fn(|path: String, _context| async move { Ok::<_, ToolError>(path.len()) });

@@ -5,8 +5,9 @@ use std::{
 
 use tower_service::Service;
 
-use super::{ApprovalRequest, Decision, future::ResponseFuture};
+use super::future::ResponseFuture;
 use crate::{
+    approval::{ApprovalRequest, Decision},
     error::BoxError,
     tool::{ToolCall, ToolError},
 };

@@ -1,19 +1,19 @@
 use std::{ffi::OsStr, path::PathBuf, time::Duration};
 
-use super::TurnService;
+use super::CodexExec;
 use crate::turn::{
     Sandbox,
     process::{Supervisor, SupervisorConfig},
     request::Settings,
 };
 
-/// Configures a [`TurnService`].
+/// Configures a [`CodexExec`].
 ///
 /// ```
-/// use codex_telemetry::turn::{Sandbox, TurnService};
+/// use codex_telemetry::turn::{Sandbox, CodexExec};
 /// use std::time::Duration;
 ///
-/// let turns = TurnService::builder()
+/// let turns = CodexExec::builder()
 ///     .codex("/opt/codex/bin/codex")
 ///     .model("gpt-5.5")
 ///     .sandbox(Sandbox::ReadOnly)
@@ -34,19 +34,18 @@ use crate::turn::{
 /// | model, sandbox | Codex's own configuration, the service, the request |
 /// | working directory | the one of this process, the service, the request |
 /// | a key of the configuration | Codex's own configuration, the service, the request |
-/// | an environment variable | [inherited](TurnService#environment), originator and trace context of the call, the service, the request |
+/// | an environment variable | [inherited](CodexExec#environment), originator and trace context of the call, the service, the request |
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until it is built"]
-pub struct TurnServiceBuilder {
+pub struct CodexExecBuilder {
     config: Config,
 }
 
-/// The configuration of a [`TurnService`].
+/// The configuration of a [`CodexExec`].
 #[derive(Clone, Debug)]
 pub(super) struct Config {
     pub(super) codex: Option<PathBuf>,
     pub(super) skip_git_repo_check: bool,
-    pub(super) ephemeral: bool,
     pub(super) ignore_user_config: bool,
     pub(super) line_limit: usize,
     pub(super) output_limit: usize,
@@ -56,13 +55,12 @@ pub(super) struct Config {
     pub(super) defaults: Settings,
 }
 
-impl TurnServiceBuilder {
+impl CodexExecBuilder {
     pub(super) fn new() -> Self {
         Self {
             config: Config {
                 codex: None,
                 skip_git_repo_check: false,
-                ephemeral: false,
                 ignore_user_config: false,
                 line_limit: 16 * 1024 * 1024,
                 output_limit: 256 * 1024 * 1024,
@@ -101,9 +99,8 @@ impl TurnServiceBuilder {
         self
     }
 
-    /// Overrides one key of Codex's configuration, for all requests. The value is TOML, so a string needs
-    /// quotes.
-    pub fn config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+    /// Overrides one key of Codex's configuration, for all requests. The key may have dots.
+    pub fn config(mut self, key: impl Into<String>, value: impl Into<serde_json::Value>) -> Self {
         let pair = (key.into(), value.into());
         self.config.defaults.config.push(pair);
         self
@@ -141,7 +138,7 @@ impl TurnServiceBuilder {
 
     /// Sets whether new threads leave nothing on disk, and so cannot be resumed.
     pub fn ephemeral(mut self, ephemeral: bool) -> Self {
-        self.config.ephemeral = ephemeral;
+        self.config.defaults.ephemeral = Some(ephemeral);
         self
     }
 
@@ -194,7 +191,7 @@ impl TurnServiceBuilder {
     /// Sets whether the service kills orphaned processes of which it cannot tell whether they work for others;
     /// it reports them by default. Linux only.
     ///
-    /// [`TurnService`](TurnService#cancel-safety) describes them.
+    /// [`CodexExec`](CodexExec#cancel-safety) describes them.
     pub fn kill_doubtful_orphans(mut self, kill: bool) -> Self {
         self.config.supervisor.kill_doubtful_orphans = kill;
         self
@@ -202,8 +199,8 @@ impl TurnServiceBuilder {
 
     /// Returns the service.
     #[must_use]
-    pub fn build(self) -> TurnService {
+    pub fn build(self) -> CodexExec {
         let supervisor = Supervisor::new(self.config.supervisor);
-        TurnService::from_parts(self.config, supervisor)
+        CodexExec::from_parts(self.config, supervisor)
     }
 }

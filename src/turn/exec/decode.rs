@@ -6,8 +6,10 @@
 
 use serde_json::value::RawValue;
 
-use super::fields::Fields;
-use crate::turn::{FileUpdateChange, Item, ItemKind, ItemStatus, JsonText, TodoItem, Usage};
+use crate::turn::{
+    FileUpdateChange, Item, ItemKind, ItemStatus, JsonText, TodoItem, Usage, calls::Stage,
+    wire::Fields,
+};
 
 /// A decoded line.
 #[derive(Debug, PartialEq)]
@@ -31,13 +33,6 @@ pub(super) enum Line {
     },
     /// An event or an item whose kind is unknown.
     Unknown,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    Started,
-    Updated,
-    Completed,
 }
 
 /// Decodes a line. The error explains why the line is not a JSON object, without its content.
@@ -97,6 +92,7 @@ fn item(fields: &Fields<'_>) -> Option<Item> {
         "reasoning" => ItemKind::Reasoning { text: text("text") },
         "command_execution" => ItemKind::CommandExecution {
             command: text("command"),
+            cwd: None,
             output: text("aggregated_output"),
             exit_code: fields.value("exit_code"),
             status: status(fields),
@@ -128,10 +124,7 @@ fn item(fields: &Fields<'_>) -> Option<Item> {
         },
         _ => return None,
     };
-    Some(Item {
-        id: text("id"),
-        kind,
-    })
+    Some(Item::new(text("id"), kind))
 }
 
 fn status(fields: &Fields<'_>) -> ItemStatus {
@@ -140,7 +133,7 @@ fn status(fields: &Fields<'_>) -> ItemStatus {
         Some("completed") => ItemStatus::Completed,
         Some("failed") => ItemStatus::Failed,
         Some("declined") => ItemStatus::Declined,
-        _ => ItemStatus::Unknown,
+        other => ItemStatus::Other(other.unwrap_or_default().to_owned()),
     }
 }
 
@@ -156,10 +149,8 @@ fn tool_error(fields: &Fields<'_>) -> Option<String> {
 }
 
 fn change(fields: &Fields<'_>) -> Option<FileUpdateChange> {
-    Some(FileUpdateChange {
-        path: fields.text("path")?.into(),
-        kind: fields.text("kind").unwrap_or_default(),
-    })
+    let kind = fields.text("kind").unwrap_or_default();
+    Some(FileUpdateChange::new(fields.text("path")?, kind))
 }
 
 fn todo_item(fields: &Fields<'_>) -> Option<TodoItem> {

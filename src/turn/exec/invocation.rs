@@ -1,5 +1,4 @@
 use std::{
-    env,
     ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     process::Command,
@@ -7,8 +6,14 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-use super::{builder::Config, environment::Environment, rollout, turn_state::Resumed};
-use crate::turn::{TurnError, TurnRequest};
+use super::{builder::Config, rollout, toml, turn_state::Resumed};
+use crate::{
+    call::CodexRequest,
+    turn::{
+        ApprovalPolicy, TurnError, TurnRequest,
+        cli::{Environment, check, find_codex, thread_id},
+    },
+};
 
 /// A command that runs a request.
 pub(super) struct Invocation {
@@ -23,9 +28,11 @@ impl Invocation {
     /// Checks the request, finds the binary, and reads the resumed thread's usage. Blocks on the disk.
     pub(super) fn prepare(config: &Config, request: &TurnRequest) -> Result<Self, TurnError> {
         check(request)?;
+        check_images(request)?;
+        check_policy(request)?;
         let environment = Environment {
             clear: config.env_clear,
-            request,
+            changes: &request.settings().environment,
         };
         let program = find_codex(config.codex.as_deref(), &environment)?;
         let output_schema = request.output_schema().map(write_schema).transpose()?;
@@ -33,7 +40,7 @@ impl Invocation {
 
         let mut command = Command::new(&program);
         command.args(arguments(config, request, schema_path));
-        environment.apply(&mut command);
+        environment.apply(&mut command, request.context());
 
         let resumed = thread_id(request).map(|thread_id| Resumed {
             previous_usage: request
@@ -50,75 +57,6 @@ impl Invocation {
     }
 }
 
-/// Rejects what Codex would misread without an error.
-fn check(request: &TurnRequest) -> Result<(), TurnError> {
-    let invalid = |reason| Err(TurnError::InvalidRequest { reason });
-    if let Some(path) = request.working_directory()
-        && !path.is_dir()
-    {
-        let path = path.to_owned();
-        return Err(TurnError::WorkingDirectory { path });
-    }
-    for image in request.images() {
-        let path = image.display();
-        if !image.is_file() {
-            return invalid(format!("the image {path} is not a file"));
-        }
-        if image.as_os_str().as_encoded_bytes().contains(&b',') {
-            return invalid(format!(
-                "the path of the image {path} has a comma, at which Codex splits it: rename the file"
-            ));
-        }
-    }
-    let mut texts = request
-        .config()
-        .flat_map(|(key, value)| [key, value])
-        .chain(request.model());
-    if texts.any(|text| text.contains('\0')) {
-        return invalid("the model or a configuration value has a NUL character".to_owned());
-    }
-    if request.resume().is_some_and(|id| !is_thread_id(id)) {
-        return invalid(
-            "the id of the thread to resume is not 32 hexadecimal digits in 5 groups: use \
-             `Turn::thread_id`"
-                .to_owned(),
-        );
-    }
-    Ok(())
-}
-
-/// Returns the id of the thread to resume, in Codex's own spelling.
-fn thread_id(request: &TurnRequest) -> Option<String> {
-    request.resume().map(str::to_ascii_lowercase)
-}
-
-fn is_thread_id(text: &str) -> bool {
-    let groups = text.split('-').map(|group| {
-        let hex = group.bytes().all(|byte| byte.is_ascii_hexdigit());
-        hex.then_some(group.len())
-    });
-    groups.eq([8, 4, 4, 4, 12].map(Some))
-}
-
-fn find_codex(
-    configured: Option<&Path>,
-    environment: &Environment<'_>,
-) -> Result<PathBuf, TurnError> {
-    let from_env = environment.get("CODEX_PATH");
-    let from_env = from_env.filter(|path| !path.is_empty());
-    let (program, searched) = match (configured, from_env) {
-        (Some(path), _) => (path.into(), path.display().to_string()),
-        (None, Some(path)) => {
-            let searched = format!("CODEX_PATH={}", path.display());
-            (path, searched)
-        }
-        (None, None) => ("codex".into(), "codex on the PATH".to_owned()),
-    };
-    let here = env::current_dir().unwrap_or_default();
-    which::which_in(program, environment.get("PATH"), here)
-        .map_err(|_| TurnError::CodexNotFound { searched })
-}
-
 /// Returns the command line. Codex rejects the flags before `resume` after it, except for `--image`, which
 /// takes all values that follow, and so the id of the thread.
 fn arguments(
@@ -133,7 +71,9 @@ fn arguments(
     };
     let mut arguments: Vec<OsString> = vec!["exec".into(), "--json".into()];
     for (key, value) in request.config() {
-        arguments.push(flag("config", format!("{key}={value}").as_ref()));
+        let mut text = format!("{key}=");
+        toml::write(&mut text, value);
+        arguments.push(flag("config", text.as_ref()));
     }
     let sandbox = request.sandbox().map(|mode| mode.as_str().as_ref());
     let directory = request.working_directory().map(Path::as_os_str);
@@ -149,7 +89,7 @@ fn arguments(
     }
     for (enabled, name) in [
         (config.skip_git_repo_check, "--skip-git-repo-check"),
-        (config.ephemeral, "--ephemeral"),
+        (request.ephemeral() == Some(true), "--ephemeral"),
         (config.ignore_user_config, "--ignore-user-config"),
     ] {
         arguments.extend(enabled.then(|| name.into()));
@@ -162,6 +102,34 @@ fn arguments(
         arguments.push(flag("image", image.as_ref()));
     }
     arguments
+}
+
+/// Rejects a policy that Codex would ignore.
+fn check_policy(request: &TurnRequest) -> Result<(), TurnError> {
+    match request.approval_policy() {
+        None | Some(ApprovalPolicy::Never) => Ok(()),
+        Some(policy) => Err(TurnError::InvalidRequest {
+            reason: format!(
+                "the approval policy is {}, but `codex exec` never asks: use `CodexAppServer`",
+                policy.as_str()
+            ),
+        }),
+    }
+}
+
+/// Rejects a path that Codex would split.
+fn check_images(request: &TurnRequest) -> Result<(), TurnError> {
+    for image in request.images() {
+        if image.as_os_str().as_encoded_bytes().contains(&b',') {
+            let path = image.display();
+            return Err(TurnError::InvalidRequest {
+                reason: format!(
+                    "the path of the image {path} has a comma, at which Codex splits it: rename the file"
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 fn write_schema(schema: &serde_json::Value) -> Result<NamedTempFile, TurnError> {

@@ -5,25 +5,16 @@
 //! calls and its stats.
 
 mod builder;
-mod content;
 mod decode;
-mod environment;
-mod fields;
 mod invocation;
-mod lines;
-mod progress_queue;
 #[cfg(any(test, fuzzing))]
 mod properties;
 mod rollout;
 mod run;
 mod service;
-mod tools;
+mod toml;
 mod turn_state;
-mod turn_stats;
 
 #[cfg(fuzzing)]
 pub use self::properties::{any_chunking, any_output};
-pub use self::{
-    builder::TurnServiceBuilder,
-    service::{TurnFuture, TurnService},
-};
+pub use self::{builder::CodexExecBuilder, service::CodexExec};

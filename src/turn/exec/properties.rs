@@ -14,16 +14,16 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tower::{Service, service_fn};
 use tower_layer::Layer;
 
-use super::{
-    lines::{CHUNK, LineError, Lines},
-    turn_state::{Resumed, TurnState},
-};
+use super::turn_state::{Resumed, TurnState};
 use crate::{
     call::{Call, CallContext},
     event::{EventKind, Operation},
     sink::MemorySink,
     timing::TimingLayer,
-    turn::{TurnError, TurnRequest, Usage},
+    turn::{
+        TurnError, TurnRequest, Usage,
+        wire::{CHUNK, LineError, Lines},
+    },
 };
 
 /// A reader that returns bytes in pieces of given sizes, in a cycle.

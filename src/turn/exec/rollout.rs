@@ -13,8 +13,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{decode, fields::Fields};
-use crate::turn::Usage;
+use super::decode;
+use crate::turn::{Usage, wire::Fields};
 
 /// The size of a read, in bytes.
 const BLOCK: u64 = 256 * 1024;

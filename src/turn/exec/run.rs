@@ -7,16 +7,12 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{
-    builder::Config,
-    invocation::Invocation,
-    lines::{LineError, Lines},
-    progress_queue::ProgressQueue,
-    turn_state::TurnState,
-};
+use super::{builder::Config, invocation::Invocation, turn_state::TurnState};
 use crate::turn::{
     Turn, TurnError, TurnRequest,
     process::{Active, Exit, Supervisor},
+    progress_queue::ProgressQueue,
+    wire::{LineError, Lines},
 };
 
 /// How long the pipes are read after the process has exited: another process may hold them open and write to

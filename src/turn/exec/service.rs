@@ -1,7 +1,4 @@
 use std::{
-    fmt,
-    future::Future,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -9,12 +6,13 @@ use std::{
 
 use tower_service::Service;
 
-use super::{TurnServiceBuilder, builder::Config, content, invocation::Invocation, run};
+use super::{CodexExecBuilder, builder::Config, invocation::Invocation, run};
 use crate::{
     call::CodexRequest,
     event::names,
     turn::{
-        Drained, Turn, TurnError, TurnRequest,
+        Drained, Turn, TurnError, TurnFuture, TurnRequest,
+        calls::content,
         process::{Active, Supervisor},
     },
 };
@@ -26,11 +24,11 @@ use crate::{
 /// The service is always ready: put tower's `ConcurrencyLimit` around it to limit the number of processes.
 ///
 /// ```no_run
-/// use codex_telemetry::turn::{TurnRequest, TurnService};
+/// use codex_telemetry::turn::{TurnRequest, CodexExec};
 /// use tower::ServiceExt;
 ///
 /// # async fn run() -> Result<(), codex_telemetry::turn::TurnError> {
-/// let turn = TurnService::new().oneshot(TurnRequest::new("Say hi")).await?;
+/// let turn = CodexExec::new().oneshot(TurnRequest::new("Say hi")).await?;
 /// println!("{}", turn.final_message.unwrap_or_default());
 /// # Ok(())
 /// # }
@@ -52,11 +50,11 @@ use crate::{
 /// alone: `CODEX_OTLP_HEADERS`, `CODEX_OTLP_HEADERS_FILE`, `CODEX_OTLP_KEYFILE`,
 /// `OTEL_EXPORTER_OTLP_HEADERS` and its forms for one signal (`OTEL_EXPORTER_OTLP_TRACES_HEADERS`,
 /// `…_METRICS_HEADERS`, `…_LOGS_HEADERS`), which hold the credentials of the telemetry export. To pass one
-/// of them on, set it with [`TurnServiceBuilder::env`] or [`TurnRequest::with_env`].
+/// of them on, set it with [`CodexExecBuilder::env`] or [`TurnRequest::with_env`].
 ///
 /// The service sets `CODEX_INTERNAL_ORIGINATOR_OVERRIDE` to the originator of the call, unless it is
 /// inherited, and `TRACEPARENT` and `TRACESTATE` to the span of the open call. The
-/// [builder](TurnServiceBuilder#precedence) has the order in which all settings apply.
+/// [builder](CodexExecBuilder#precedence) has the order in which all settings apply.
 ///
 /// # Runtime
 ///
@@ -77,34 +75,22 @@ use crate::{
 /// - to files and devices: they are daemons, and are spared.
 /// - to somebody else, or one to a file and one nowhere: they are reported by a warning and by
 ///   [`drain`](Self::drain), and killed only with
-///   [`kill_doubtful_orphans`](TurnServiceBuilder::kill_doubtful_orphans).
+///   [`kill_doubtful_orphans`](CodexExecBuilder::kill_doubtful_orphans).
 ///
 /// A program that dies without dropping its futures, for example by SIGKILL, leaves no processes either: the
-/// [`watchdog`](TurnServiceBuilder::watchdog) kills Codex and what is below it, unless it is disabled.
+/// [`watchdog`](CodexExecBuilder::watchdog) kills Codex and what is below it, unless it is disabled.
 ///
 /// **Before a program exits**, it waits for [`drain`](Self::drain), or calls [`shutdown`](Self::shutdown).
 /// Otherwise what a turn has left just before, or a dropped turn's processes, may live on.
 #[derive(Clone, Debug)]
-pub struct TurnService {
+pub struct CodexExec {
     config: Arc<Config>,
     supervisor: Supervisor,
 }
 
-/// The future of [`TurnService`].
-///
-/// # Cancel safety
-///
-/// Dropping it before it is ready cancels the turn; see [`TurnService`](TurnService#cancel-safety).
-#[must_use = "futures do nothing unless polled"]
-pub struct TurnFuture {
-    // Boxed: the state of a turn is large next to the layers around it, and an allocation is cheap next to a
-    // process.
-    run: Pin<Box<dyn Future<Output = Result<Turn, TurnError>> + Send>>,
-}
+// === impl CodexExec ===
 
-// === impl TurnService ===
-
-impl TurnService {
+impl CodexExec {
     /// Returns a service with the defaults.
     #[must_use]
     pub fn new() -> Self {
@@ -112,8 +98,8 @@ impl TurnService {
     }
 
     /// Returns a builder with the defaults.
-    pub fn builder() -> TurnServiceBuilder {
-        TurnServiceBuilder::new()
+    pub fn builder() -> CodexExecBuilder {
+        CodexExecBuilder::new()
     }
 
     pub(super) fn from_parts(config: Config, supervisor: Supervisor) -> Self {
@@ -142,10 +128,10 @@ impl TurnService {
     /// for them too.
     ///
     /// ```no_run
-    /// use codex_telemetry::turn::TurnService;
+    /// use codex_telemetry::turn::CodexExec;
     /// use std::time::Duration;
     ///
-    /// # async fn run(turns: TurnService) {
+    /// # async fn run(turns: CodexExec) {
     /// if tokio::time::timeout(Duration::from_secs(30), turns.drain()).await.is_err() {
     ///     eprintln!("{} turns are still active", turns.active());
     /// }
@@ -209,13 +195,13 @@ impl TurnService {
     }
 }
 
-impl Default for TurnService {
+impl Default for CodexExec {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Service<TurnRequest> for TurnService {
+impl Service<TurnRequest> for CodexExec {
     type Response = Turn;
     type Error = TurnError;
     type Future = TurnFuture;
@@ -227,27 +213,9 @@ impl Service<TurnRequest> for TurnService {
     fn call(&mut self, request: TurnRequest) -> Self::Future {
         let active = self.supervisor.begin();
         let service = self.clone();
-        TurnFuture {
-            run: Box::pin(async move {
-                let active = active.ok_or(TurnError::Stopped)?;
-                service.run(request, active).await
-            }),
-        }
-    }
-}
-
-// === impl TurnFuture ===
-
-impl Future for TurnFuture {
-    type Output = Result<Turn, TurnError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.run.as_mut().poll(cx)
-    }
-}
-
-impl fmt::Debug for TurnFuture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TurnFuture").finish_non_exhaustive()
+        TurnFuture::new(async move {
+            let active = active.ok_or(TurnError::Stopped)?;
+            service.run(request, active).await
+        })
     }
 }

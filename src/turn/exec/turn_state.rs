@@ -1,30 +1,25 @@
-use std::{borrow::Cow, collections::HashMap, io, process::ExitStatus};
+use std::{io, process::ExitStatus};
 
 use tokio::time::Instant;
 
-use super::{
-    content,
-    decode::{self, Line, Stage},
-    tools,
-    turn_stats::TurnStats,
-};
+use super::decode::{self, Line};
 use crate::{
-    call::{CallContext, CallGuard, CodexRequest},
+    call::{CallContext, CodexRequest},
     event::{ErrorClass, names},
-    turn::{Item, ItemKind, Progress, Sandbox, Turn, TurnError, TurnRequest, Usage, failure},
+    turn::{
+        Item, ItemKind, Progress, Turn, TurnError, TurnRequest, Usage,
+        calls::{OpenTools, Stage, TurnStats, content, short},
+        failure,
+    },
 };
-
-/// The most tool calls that are open at once. Each takes many times the memory of its line.
-const MAX_OPEN_TOOLS: usize = 1024;
 
 /// The state of a turn: the result of the lines so far.
 pub(super) struct TurnState {
     // Dropped before the stats, so that the tools' calls end before the stats are recorded.
-    open_tools: HashMap<String, CallGuard>,
+    open_tools: OpenTools,
     pub(super) stats: TurnStats,
     context: CallContext,
     resumed: Option<Resumed>,
-    sandbox: Option<Sandbox>,
     /// Whether the caller wants progress.
     is_watched: bool,
     turn: Turn,
@@ -49,15 +44,14 @@ enum Ending {
 impl TurnState {
     pub(super) fn new(request: &TurnRequest, resumed: Option<Resumed>) -> Self {
         let context = request.context();
-        if let Some(provider) = provider(request) {
-            context.record(names::PROVIDER_NAME, tools::short(&provider));
+        if let Some(provider) = request.provider() {
+            context.record(names::PROVIDER_NAME, short(provider));
         }
         Self {
-            open_tools: HashMap::new(),
+            open_tools: OpenTools::of_items(request.sandbox()),
             stats: TurnStats::new(request.clone()),
             context: context.clone(),
             resumed,
-            sandbox: request.sandbox(),
             is_watched: request.progress().is_some(),
             turn: Turn::default(),
             ending: None,
@@ -148,7 +142,7 @@ impl TurnState {
                 self.turn.unknown_events = self.stats.unknown_events;
                 Ok(std::mem::take(&mut self.turn))
             }
-            Ending::Failed(message) => Err(TurnError::Failed { message }),
+            Ending::Failed(message) => Err(TurnError::failed(message)),
         }
     }
 
@@ -190,9 +184,7 @@ impl TurnState {
     /// Ends the turn. Tools that are still open fail with the class `unfinished`.
     fn end(&mut self, ending: Ending, unfinished: ErrorClass) {
         self.ending = Some(ending);
-        for (_, call) in self.open_tools.drain() {
-            call.fail(unfinished);
-        }
+        self.open_tools.fail_all(unfinished);
     }
 
     fn error(&mut self, message: String) -> Option<Progress> {
@@ -207,29 +199,13 @@ impl TurnState {
     }
 
     fn item(&mut self, stage: Stage, item: Item) -> Option<Progress> {
-        let call = self.open_tools.remove(&item.id);
-        let has_room = self.open_tools.len() < MAX_OPEN_TOOLS;
-        // Codex reports some kinds only once they are complete. A tool for whose call there was no room has
-        // its call then as well.
-        let call = match call {
-            None if has_room || stage == Stage::Completed => {
-                let call = tools::open(&self.context, &item);
-                self.stats.tool_calls += u32::from(call.is_some());
-                call
-            }
-            call => call,
-        };
+        let is_new = self.open_tools.apply(&self.context, stage, &item);
+        self.stats.tool_calls += u32::from(is_new);
         if stage != Stage::Completed {
-            if let Some(call) = call {
-                self.open_tools.insert(item.id.clone(), call);
-            }
             return self.watched(|| match stage {
                 Stage::Started => Progress::ItemStarted(item),
                 _ => Progress::ItemUpdated(item),
             });
-        }
-        if let Some(call) = call {
-            tools::close(call, &item, self.sandbox);
         }
         if let ItemKind::AgentMessage { text } = &item.kind {
             self.turn.final_message = Some(text.clone());
@@ -251,23 +227,6 @@ impl Drop for TurnState {
         // A turn that completed has handed the message out.
         self.record_answer(false);
     }
-}
-
-/// Returns the id of the model's provider, as the settings of the request and the service have it.
-///
-/// The value is TOML: a string in one of two kinds of quotes, or, since Codex accepts it, without quotes.
-fn provider(request: &TurnRequest) -> Option<Cow<'_, str>> {
-    let settings = request.config();
-    // The last one wins.
-    let (_, value) = settings
-        .filter(|(key, _)| *key == "model_provider")
-        .last()?;
-    let value = value.trim();
-    // The escapes of TOML are those of JSON, but for a few that no id has.
-    if let Ok(id) = serde_json::from_str::<String>(value) {
-        return Some(id.into());
-    }
-    Some(value.trim_matches(['"', '\'']).into())
 }
 
 #[cfg(test)]
@@ -334,7 +293,7 @@ mod tests {
                     let line = format!(r#"{{"type":"item.{stage}","item":{item}}}"#);
                     state.apply(line.as_bytes()).unwrap();
                 }
-                assert!(state.open_tools.len() <= MAX_OPEN_TOOLS);
+                assert!(state.open_tools.len() <= OpenTools::MAX);
             }
             state.apply(br#"{"type":"turn.completed"}"#)
         }));

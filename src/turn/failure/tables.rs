@@ -145,3 +145,23 @@ pub(super) const TOOL_FAILED: &str = "the tool reported a failure";
 
 /// The causes of a tool's failure that Codex finds itself. What follows one of them is a text of others.
 pub(super) const TOOL_CAUSES: &[&str] = &["timed out awaiting tools/call", "transport closed"];
+
+/// Codex's own kinds of errors whose class does not depend on the words.
+pub(super) const INFOS: &[(&str, ErrorClass)] = &[
+    ("contextWindowExceeded", ErrorClass::ContextWindow),
+    ("sessionBudgetExceeded", ErrorClass::UsageLimit),
+    ("usageLimitExceeded", ErrorClass::UsageLimit),
+    ("rateLimitExceeded", ErrorClass::RateLimit),
+    ("flexUnavailable", ErrorClass::Overloaded),
+    ("serverOverloaded", ErrorClass::Overloaded),
+    ("modelNotFound", ErrorClass::InvalidRequest),
+    ("policyCapacityUnavailable", ErrorClass::Overloaded),
+    ("inferenceHookDenied", ErrorClass::PolicyDenied),
+    ("cyberPolicy", ErrorClass::PolicyDenied),
+    ("misalignmentPolicyViolation", ErrorClass::PolicyDenied),
+    ("tooManyDenials", ErrorClass::ApprovalDenied),
+    ("internalServerError", ErrorClass::ServerError),
+    ("unauthorized", ErrorClass::Unauthorized),
+    ("badRequest", ErrorClass::InvalidRequest),
+    ("sandboxError", ErrorClass::SandboxDenied),
+];

@@ -1,10 +1,10 @@
 /// What is left after a service was drained.
 ///
 /// ```no_run
-/// use codex_telemetry::turn::TurnService;
+/// use codex_telemetry::turn::CodexExec;
 ///
 /// # async fn run() {
-/// let turns = TurnService::new();
+/// let turns = CodexExec::new();
 /// // … turns run and end …
 /// let drained = turns.drain().await;
 /// if !drained.orphans.is_empty() {

@@ -31,9 +31,7 @@ async fn fake_codex(request: TurnRequest) -> Result<Turn, TurnError> {
         }
     }
     match request.prompt() {
-        "fail" => Err(TurnError::Failed {
-            message: "rate limit exceeded, try again in 20ms".to_owned(),
-        }),
+        "fail" => Err(TurnError::failed("rate limit exceeded, try again in 20ms")),
         "crash" => Err(TurnError::Io {
             action: "reading the answer",
             source: std::io::Error::other("gone"),
@@ -123,7 +121,7 @@ async fn a_fake_backend_runs_under_all_layers_in_a_spawned_task() {
 
     let error = tokio::spawn(async move { turns.oneshot(TurnRequest::new("fail")).await });
     match error.await.unwrap() {
-        Err(TurnError::Failed { message }) => assert!(message.starts_with("rate limit")),
+        Err(TurnError::Failed { message, .. }) => assert!(message.starts_with("rate limit")),
         other => panic!("{other:?}"),
     }
     let stop = &sink.find(Operation::Turn, Outcome::Ok)[0];

@@ -40,7 +40,7 @@ enum Part<'a> {
 }
 
 /// Records the prompt. An image is a reference, without its bytes.
-pub(super) fn record_prompt(request: &TurnRequest) {
+pub(in crate::turn) fn record_prompt(request: &TurnRequest) {
     request.context().record_content(names::INPUT_MESSAGES, || {
         // Images first, so that they are there when the prompt is cut.
         let mut parts: Vec<_> = request.images().iter().map(|path| image(path)).collect();
@@ -56,7 +56,7 @@ pub(super) fn record_prompt(request: &TurnRequest) {
 }
 
 /// Records the last message of the agent; `is_completed` is false if the turn did not complete.
-pub(super) fn record_answer(context: &CallContext, text: &str, is_completed: bool) {
+pub(in crate::turn) fn record_answer(context: &CallContext, text: &str, is_completed: bool) {
     context.record_content(names::OUTPUT_MESSAGES, || {
         to_json(&[Message {
             role: "assistant",
@@ -67,7 +67,7 @@ pub(super) fn record_answer(context: &CallContext, text: &str, is_completed: boo
 }
 
 /// Records the arguments of a tool call, as far as the item has them.
-pub(super) fn record_arguments(call: &CallGuard, item: &Item) {
+pub(in crate::turn) fn record_arguments(call: &CallGuard, item: &Item) {
     let record = |arguments: &dyn Fn() -> String| {
         call.record_content(names::TOOL_CALL_ARGUMENTS, arguments);
     };
@@ -89,7 +89,7 @@ pub(super) fn record_arguments(call: &CallGuard, item: &Item) {
 }
 
 /// Records the result of a tool call, if the item has one.
-pub(super) fn record_result(call: &CallGuard, item: &Item) {
+pub(in crate::turn) fn record_result(call: &CallGuard, item: &Item) {
     let record = |result: &dyn Fn() -> String| {
         call.record_content(names::TOOL_CALL_RESULT, result);
     };

@@ -41,7 +41,7 @@ const KEYS: &[&str] = &[
 
 /// The fields of an object whose keys are known. Of equal keys the last one counts.
 #[derive(Default)]
-pub(super) struct Fields<'a>([Option<&'a RawValue>; KEYS.len()]);
+pub(in crate::turn) struct Fields<'a>([Option<&'a RawValue>; KEYS.len()]);
 
 /// A key, as its place in [`KEYS`].
 struct Key(Option<usize>);
@@ -53,33 +53,37 @@ struct List<T>(fn(&Fields<'_>) -> Option<T>);
 
 impl<'a> Fields<'a> {
     /// Reads an object.
-    pub(super) fn from_line(bytes: &'a [u8]) -> serde_json::Result<Self> {
+    pub(in crate::turn) fn from_line(bytes: &'a [u8]) -> serde_json::Result<Self> {
         serde_json::from_slice(bytes)
     }
 
     /// Returns a field as text, unless it is `null`.
-    pub(super) fn get(&self, key: &str) -> Option<&'a RawValue> {
+    pub(in crate::turn) fn get(&self, key: &str) -> Option<&'a RawValue> {
         let field = self.0[place(key)?]?;
         (field.get() != "null").then_some(field)
     }
 
     /// Returns a field, unless it has another type.
-    pub(super) fn value<T: Deserialize<'a>>(&self, key: &str) -> Option<T> {
+    pub(in crate::turn) fn value<T: Deserialize<'a>>(&self, key: &str) -> Option<T> {
         serde_json::from_str(self.get(key)?.get()).ok()
     }
 
     /// Returns a field that is a string.
-    pub(super) fn text(&self, key: &str) -> Option<String> {
+    pub(in crate::turn) fn text(&self, key: &str) -> Option<String> {
         self.value(key)
     }
 
     /// Returns a field that is an object.
-    pub(super) fn object(&self, key: &str) -> Option<Self> {
+    pub(in crate::turn) fn object(&self, key: &str) -> Option<Self> {
         self.value(key)
     }
 
     /// Returns the objects of a field that is a list, as far as they can be decoded.
-    pub(super) fn list<T>(&self, key: &str, decode: fn(&Fields<'_>) -> Option<T>) -> Vec<T> {
+    pub(in crate::turn) fn list<T>(
+        &self,
+        key: &str,
+        decode: fn(&Fields<'_>) -> Option<T>,
+    ) -> Vec<T> {
         let field = self.get(key).map(RawValue::get).unwrap_or_default();
         let mut source = serde_json::Deserializer::from_str(field);
         List(decode).deserialize(&mut source).unwrap_or_default()

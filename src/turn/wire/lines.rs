@@ -4,26 +4,26 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// The space reserved for each read, in bytes.
-pub(super) const CHUNK: usize = 64 * 1024;
+pub(in crate::turn) const CHUNK: usize = 64 * 1024;
 
 /// The lines of a byte stream, with a maximum length.
-pub(super) struct Lines<R> {
+pub(in crate::turn) struct Lines<R> {
     reader: R,
-    pub(super) buffer: BytesMut,
+    pub(in crate::turn) buffer: BytesMut,
     /// How much of the buffer has been searched for an end of line.
     scanned: usize,
     limit: usize,
 }
 
 #[derive(Debug)]
-pub(super) enum LineError {
+pub(in crate::turn) enum LineError {
     /// A line is longer than the limit.
     TooLong,
     Io(io::Error),
 }
 
 impl<R: AsyncRead + Unpin> Lines<R> {
-    pub(super) fn new(reader: R, limit: usize) -> Self {
+    pub(in crate::turn) fn new(reader: R, limit: usize) -> Self {
         Self {
             reader,
             buffer: BytesMut::new(),
@@ -39,7 +39,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     /// # Cancel safety
     ///
     /// The buffer keeps what was read.
-    pub(super) async fn next(&mut self) -> Result<Option<BytesMut>, LineError> {
+    pub(in crate::turn) async fn next(&mut self) -> Result<Option<BytesMut>, LineError> {
         loop {
             if let Some(at) = memchr::memchr(b'\n', &self.buffer[self.scanned..]) {
                 let length = self.scanned + at;
@@ -64,7 +64,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     }
 
     /// Reads to the end of the stream, and keeps nothing.
-    pub(super) async fn discard(&mut self) {
+    pub(in crate::turn) async fn discard(&mut self) {
         loop {
             self.buffer.clear();
             self.buffer.reserve(CHUNK);

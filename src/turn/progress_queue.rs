@@ -5,7 +5,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::turn::Progress;
+use super::Progress;
 
 /// How much progress waits at most.
 const CAPACITY: usize = 1024;

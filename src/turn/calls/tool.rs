@@ -13,19 +13,23 @@ use crate::{
 const MAX_NAME: usize = 256;
 
 /// Opens the call of an item; `None` when the item is not a tool call.
-pub(super) fn open(turn: &CallContext, item: &Item) -> Option<CallGuard> {
+pub(super) fn open(turn: &CallContext, item: &Item, has_call_id: bool) -> Option<CallGuard> {
     let (name, kind): (StringValue, _) = match &item.kind {
         ItemKind::CommandExecution { .. } => ("command_execution".into(), "extension"),
         ItemKind::FileChange { .. } => ("file_change".into(), "extension"),
         ItemKind::WebSearch { .. } => ("web_search".into(), "extension"),
         ItemKind::CollabToolCall { tool, .. } => (tool.clone().into(), "extension"),
-        ItemKind::McpToolCall { tool, .. } => (tool.clone().into(), "function"),
+        ItemKind::McpToolCall { tool, .. } | ItemKind::DynamicToolCall { tool, .. } => {
+            (tool.clone().into(), "function")
+        }
         _ => return None,
     };
-    // Without a call id, which is the model's own: `codex exec` does not report it.
-    let call = turn.open_child(Operation::Tool, Some(name), None);
+    let call_id = has_call_id.then(|| short(&item.id));
+    let call = turn.open_child(Operation::Tool, Some(name), call_id);
     call.record(names::TOOL_TYPE, kind);
-    call.record(names::ITEM_ID, short(&item.id));
+    if !has_call_id {
+        call.record(names::ITEM_ID, short(&item.id));
+    }
     if let ItemKind::McpToolCall { server, .. } = &item.kind {
         call.record(names::MCP_SERVER, short(server));
     }
@@ -34,14 +38,19 @@ pub(super) fn open(turn: &CallContext, item: &Item) -> Option<CallGuard> {
 }
 
 /// Cuts a name from Codex's output, which may have any length.
-pub(super) fn short(name: &str) -> StringValue {
+pub(in crate::turn) fn short(name: &str) -> StringValue {
     let mut name = name.to_owned();
     truncate(&mut name, MAX_NAME);
     name.into()
 }
 
-/// Closes the call of a completed item.
-pub(super) fn close(call: CallGuard, item: &Item, sandbox: Option<Sandbox>) {
+/// Closes the call of a completed item. A refusal by an approver counts before what the item says.
+pub(super) fn close(
+    call: CallGuard,
+    item: &Item,
+    sandbox: Option<Sandbox>,
+    refusal: Option<Classification>,
+) {
     // Again: Codex tells the query of a search only at its end.
     content::record_arguments(&call, item);
     content::record_result(&call, item);
@@ -52,7 +61,7 @@ pub(super) fn close(call: CallGuard, item: &Item, sandbox: Option<Sandbox>) {
     {
         call.record(names::EXIT_CODE, code);
     }
-    match classification(item, sandbox) {
+    match refusal.or_else(|| classification(item, sandbox)) {
         Some(failure) => call.fail(failure),
         None => call.finish(),
     }
@@ -91,6 +100,10 @@ fn classification(item: &Item, sandbox: Option<Sandbox>) -> Option<Classificatio
             failed(ErrorClass::ToolFailed, message.to_owned())
         }
         ItemKind::FileChange {
+            status: ItemStatus::Failed,
+            ..
+        }
+        | ItemKind::DynamicToolCall {
             status: ItemStatus::Failed,
             ..
         }

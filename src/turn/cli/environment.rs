@@ -2,11 +2,7 @@ use std::{env, ffi::OsString, path::PathBuf, process::Command};
 
 use opentelemetry::{TraceFlags, trace::SpanContext};
 
-use crate::{
-    call::{CallContext, CodexRequest},
-    event::Originator,
-    turn::TurnRequest,
-};
+use crate::{call::CallContext, event::Originator};
 
 /// The originator that Codex reports to the model's provider; Codex's SDKs set their own name here.
 const ORIGINATOR: &str = "CODEX_INTERNAL_ORIGINATOR_OVERRIDE";
@@ -23,23 +19,17 @@ const WITHHELD: &[&str] = &[
 ];
 
 /// The environment of Codex, which its commands inherit.
-pub(super) struct Environment<'a> {
+pub(in crate::turn) struct Environment<'a> {
     /// Whether Codex inherits nothing.
-    pub(super) clear: bool,
-    /// The request, with the defaults of the service.
-    pub(super) request: &'a TurnRequest,
+    pub(in crate::turn) clear: bool,
+    /// The changes, in the order in which they apply; `None` removes a variable.
+    pub(in crate::turn) changes: &'a [(OsString, Option<OsString>)],
 }
 
 impl Environment<'_> {
-    /// Sets the environment of a command.
-    pub(super) fn apply(&self, command: &mut Command) {
-        if self.clear {
-            command.env_clear();
-        }
-        for name in WITHHELD {
-            command.env_remove(name);
-        }
-        let context = self.request.context();
+    /// Sets the environment of a process that runs one turn, with the originator and the trace of its call.
+    pub(in crate::turn) fn apply(&self, command: &mut Command, context: &CallContext) {
+        self.inherit(command);
         if let Some(originator) = context.originator()
             && self.inherited(ORIGINATOR).is_none()
         {
@@ -53,7 +43,30 @@ impl Environment<'_> {
                 None => command.env_remove("TRACESTATE"),
             };
         }
-        for (name, value) in self.request.environment() {
+        self.change(command);
+    }
+
+    /// Sets the environment of a process that runs many turns, which belong to many traces.
+    pub(in crate::turn) fn apply_without_trace(&self, command: &mut Command) {
+        self.inherit(command);
+        // Every command of every turn would inherit them.
+        for name in ["TRACEPARENT", "TRACESTATE"] {
+            command.env_remove(name);
+        }
+        self.change(command);
+    }
+
+    fn inherit(&self, command: &mut Command) {
+        if self.clear {
+            command.env_clear();
+        }
+        for name in WITHHELD {
+            command.env_remove(name);
+        }
+    }
+
+    fn change(&self, command: &mut Command) {
+        for (name, value) in self.changes {
             match value {
                 Some(value) => command.env(name, value),
                 None => command.env_remove(name),
@@ -62,16 +75,16 @@ impl Environment<'_> {
     }
 
     /// Returns the value of a variable as Codex sees it.
-    pub(super) fn get(&self, name: &str) -> Option<OsString> {
-        let mut changes = self.request.environment().rev();
-        match changes.find(|(key, _)| *key == name) {
-            Some((_, value)) => value.map(OsString::from),
+    pub(in crate::turn) fn get(&self, name: &str) -> Option<OsString> {
+        let mut changes = self.changes.iter().rev();
+        match changes.find(|(key, _)| key == name) {
+            Some((_, value)) => value.clone(),
             None => self.inherited(name),
         }
     }
 
     /// Returns the directory of Codex's own files.
-    pub(super) fn codex_home(&self) -> Option<PathBuf> {
+    pub(in crate::turn) fn codex_home(&self) -> Option<PathBuf> {
         match self.get("CODEX_HOME").filter(|home| !home.is_empty()) {
             Some(home) => Some(home.into()),
             None => Some(PathBuf::from(self.get("HOME")?).join(".codex")),
@@ -90,7 +103,7 @@ impl Environment<'_> {
 ///
 /// Codex (0.169.0) takes one with the sampled and the random flag for invalid, as older versions of
 /// OpenTelemetry's SDK do, and its spans would not belong to the trace.
-fn traceparent(span: &SpanContext) -> Option<String> {
+pub(in crate::turn) fn traceparent(span: &SpanContext) -> Option<String> {
     let span = SpanContext::new(
         span.trace_id(),
         span.span_id(),

@@ -1,5 +1,6 @@
 use std::{ffi::OsStr, os::unix::process::ExitStatusExt, process::ExitStatus};
 
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
@@ -8,6 +9,7 @@ use crate::{
     turn::{
         TurnRequest, Usage,
         redact::{Redactor, without_log_messages},
+        wire::Tail,
     },
 };
 
@@ -16,32 +18,26 @@ const STDERR_LIMIT: usize = 4 * 1024;
 
 /// The stats of a turn, and the drop guard that records them on the open call: a turn that fails or is
 /// cancelled has the same attributes as one that completes.
-pub(super) struct TurnStats {
+pub(in crate::turn) struct TurnStats {
     request: TurnRequest,
     spawned: Instant,
-    pub(super) first_event: Option<Instant>,
-    pub(super) usage: Option<Usage>,
-    pub(super) tool_calls: u32,
-    pub(super) retries: u32,
-    pub(super) unknown_events: u32,
+    pub(in crate::turn) first_event: Option<Instant>,
+    pub(in crate::turn) usage: Option<Usage>,
+    pub(in crate::turn) tool_calls: u32,
+    pub(in crate::turn) retries: u32,
+    pub(in crate::turn) unknown_events: u32,
     /// How much progress the reader did not take in time.
-    pub(super) dropped_progress: u32,
-    pub(super) status: Option<ExitStatus>,
-    pub(super) stderr: Tail,
+    pub(in crate::turn) dropped_progress: u32,
+    pub(in crate::turn) status: Option<ExitStatus>,
+    pub(in crate::turn) stderr: Tail,
     /// Whether the turn completed; standard error is recorded otherwise.
-    pub(super) completed: bool,
-}
-
-/// The last bytes of a stream, up to a limit.
-pub(super) struct Tail {
-    bytes: Vec<u8>,
-    limit: usize,
+    pub(in crate::turn) completed: bool,
 }
 
 // === impl TurnStats ===
 
 impl TurnStats {
-    pub(super) fn new(request: TurnRequest) -> Self {
+    pub(in crate::turn) fn new(request: TurnRequest) -> Self {
         Self {
             request,
             spawned: Instant::now(),
@@ -58,7 +54,7 @@ impl TurnStats {
     }
 
     /// Returns the end of standard error.
-    pub(super) fn stderr_text(&self) -> String {
+    pub(in crate::turn) fn stderr_text(&self) -> String {
         self.stderr.text()
     }
 
@@ -72,16 +68,23 @@ impl TurnStats {
         let mut redactor = Redactor::default();
         redactor.add_text(self.request.prompt().trim());
         for (_, value) in self.request.config() {
-            redactor.add_value(value.trim_matches(['"', '\'']));
-            // Codex may name one text of a list or a table.
-            for text in value.split(['"', '\'']) {
-                redactor.add_value(text);
-            }
+            add_texts(&mut redactor, value);
         }
         for (_, value) in self.request.environment() {
             redactor.add_value(value.and_then(OsStr::to_str).unwrap_or_default());
         }
         redactor.apply(&without_log_messages(&text, self.stderr.is_cut()))
+    }
+}
+
+/// Has each text of a setting hidden: Codex may name one of a list or a table.
+fn add_texts(redactor: &mut Redactor, value: &Value) {
+    match value {
+        Value::Null | Value::Bool(_) => {}
+        Value::Number(number) => redactor.add_value(&number.to_string()),
+        Value::String(text) => redactor.add_value(text),
+        Value::Array(list) => list.iter().for_each(|value| add_texts(redactor, value)),
+        Value::Object(table) => table.values().for_each(|value| add_texts(redactor, value)),
     }
 }
 
@@ -136,54 +139,5 @@ impl Drop for TurnStats {
                 context.record(names::STDERR_TAIL, stderr);
             }
         }
-    }
-}
-
-// === impl Tail ===
-
-impl Tail {
-    const fn new(limit: usize) -> Self {
-        Self {
-            bytes: Vec::new(),
-            limit,
-        }
-    }
-
-    pub(super) fn push(&mut self, bytes: &[u8]) {
-        let keep = &bytes[bytes.len().saturating_sub(self.limit)..];
-        let excess = (self.bytes.len() + keep.len()).saturating_sub(self.limit);
-        self.bytes.drain(..excess);
-        self.bytes.extend_from_slice(keep);
-    }
-
-    /// Returns whether bytes may have been dropped.
-    const fn is_cut(&self) -> bool {
-        self.bytes.len() == self.limit
-    }
-
-    /// Returns the bytes as text, without the first line if it is cut.
-    fn text(&self) -> String {
-        let text = String::from_utf8_lossy(&self.bytes);
-        match text.split_once('\n') {
-            Some((_, rest)) if self.is_cut() && !rest.is_empty() => rest.trim_end().to_owned(),
-            _ => text.trim_end().to_owned(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tail_keeps_the_last_whole_lines() {
-        let mut tail = Tail::new(10);
-        tail.push(b"first\n");
-        assert_eq!(tail.text(), "first");
-        tail.push(b"second\n");
-        assert_eq!(tail.text(), "second");
-        tail.push(&[b'x'; 100]);
-        assert_eq!(tail.text(), "x".repeat(10));
-        assert!(tail.bytes.capacity() < 100);
     }
 }

@@ -1,0 +1,102 @@
+use std::{fmt, path::PathBuf};
+
+use serde_json::Value;
+
+use super::FileUpdateChange;
+
+/// What a tool would do.
+///
+/// Its `Debug` shows names and sizes alone: commands, changes and arguments may be confidential.
+#[derive(Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Action {
+    /// The program's own tool would run with these arguments.
+    ToolCall {
+        /// The arguments.
+        arguments: Value,
+    },
+    /// Codex would run a command.
+    Command {
+        /// The command line.
+        command: String,
+        /// The working directory of the command.
+        cwd: Option<PathBuf>,
+        /// Why Codex asks, if it says so. It does when the model wants to run the command outside of the
+        /// sandbox.
+        reason: Option<String>,
+        /// The rule that [`Decision::AcceptWithExecpolicyAmendment`](super::Decision) would write: the beginning
+        /// of the commands that it allows. Empty if Codex proposes none.
+        execpolicy_amendment: Vec<String>,
+    },
+    /// Codex would edit files.
+    FileChange {
+        /// The changes.
+        changes: Vec<FileUpdateChange>,
+        /// Why Codex asks, if it says so.
+        reason: Option<String>,
+        /// The directory to which Codex would like to write for the rest of the session.
+        grant_root: Option<PathBuf>,
+    },
+    /// Codex would call the tool of an MCP server.
+    McpToolCall {
+        /// The name of the server.
+        server: String,
+        /// The arguments.
+        arguments: Value,
+        /// The question, in the words of Codex.
+        message: String,
+    },
+    /// Codex would like more permissions.
+    Permissions {
+        /// The permissions, as Codex describes them.
+        permissions: Value,
+        /// Why Codex asks, if it says so.
+        reason: Option<String>,
+    },
+}
+
+// === impl Action ===
+
+impl Action {
+    /// Returns a command without anything else.
+    pub fn command(command: impl Into<String>) -> Self {
+        Self::Command {
+            command: command.into(),
+            cwd: None,
+            reason: None,
+            execpolicy_amendment: Vec::new(),
+        }
+    }
+
+    /// Returns the arguments of a tool of the program or of an MCP server.
+    #[must_use]
+    pub const fn arguments(&self) -> Option<&Value> {
+        match self {
+            Self::ToolCall { arguments } | Self::McpToolCall { arguments, .. } => Some(arguments),
+            _ => None,
+        }
+    }
+
+    /// Returns the call of a tool of the program.
+    pub const fn tool_call(arguments: Value) -> Self {
+        Self::ToolCall { arguments }
+    }
+}
+
+impl fmt::Debug for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ToolCall { .. } => f.debug_struct("ToolCall").finish_non_exhaustive(),
+            Self::Command { .. } => f.debug_struct("Command").finish_non_exhaustive(),
+            Self::FileChange { changes, .. } => f
+                .debug_struct("FileChange")
+                .field("changes", &changes.len())
+                .finish_non_exhaustive(),
+            Self::McpToolCall { server, .. } => f
+                .debug_struct("McpToolCall")
+                .field("server", server)
+                .finish_non_exhaustive(),
+            Self::Permissions { .. } => f.debug_struct("Permissions").finish_non_exhaustive(),
+        }
+    }
+}

@@ -1,0 +1,264 @@
+use std::{ffi::OsStr, fmt, path::PathBuf, time::Duration};
+
+use tower::{ServiceExt, util::BoxCloneSyncService};
+use tower_service::Service;
+
+use super::CodexAppServer;
+use crate::{
+    approval::{ApprovalRequest, Decision},
+    error::BoxError,
+    turn::{
+        ApprovalPolicy, Sandbox,
+        process::{Supervisor, SupervisorConfig},
+        request::Settings,
+    },
+};
+
+/// Any approver.
+pub(super) type Approver = BoxCloneSyncService<ApprovalRequest, Decision, BoxError>;
+
+/// Configures a [`CodexAppServer`].
+///
+/// ```
+/// use codex_telemetry::{
+///     approval::{ApprovalRequest, Decision},
+///     turn::{ApprovalPolicy, CodexAppServer},
+/// };
+/// use std::{convert::Infallible, time::Duration};
+/// use tower::service_fn;
+///
+/// let approver = service_fn(|request: ApprovalRequest| async move {
+///     Ok::<_, Infallible>(Decision::decline(format!("nobody was asked about {}", request.tool)))
+/// });
+/// let turns = CodexAppServer::builder()
+///     .model("gpt-5.5")
+///     .approval_policy(ApprovalPolicy::OnRequest)
+///     .approver(approver, Duration::from_secs(60))
+///     .build();
+/// # let _ = turns;
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct CodexAppServerBuilder {
+    config: Config,
+}
+
+/// The configuration of a [`CodexAppServer`].
+#[derive(Clone)]
+pub(super) struct Config {
+    pub(super) codex: Option<PathBuf>,
+    pub(super) client_name: String,
+    pub(super) line_limit: usize,
+    pub(super) output_limit: usize,
+    pub(super) request_timeout: Duration,
+    pub(super) interrupt_timeout: Duration,
+    pub(super) exit_grace: Duration,
+    pub(super) idle_timeout: Option<Duration>,
+    pub(super) max_threads: usize,
+    pub(super) approver: Option<(Approver, Duration)>,
+    pub(super) env_clear: bool,
+    supervisor: SupervisorConfig,
+    pub(super) defaults: Settings,
+}
+
+impl CodexAppServerBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            config: Config {
+                codex: None,
+                client_name: "codex_telemetry".to_owned(),
+                line_limit: 64 * 1024 * 1024,
+                output_limit: 256 * 1024 * 1024,
+                request_timeout: Duration::from_secs(60),
+                interrupt_timeout: Duration::from_secs(10),
+                exit_grace: Duration::from_secs(5),
+                idle_timeout: None,
+                max_threads: 32,
+                approver: None,
+                env_clear: false,
+                supervisor: SupervisorConfig {
+                    watchdog: true,
+                    kill_doubtful_orphans: false,
+                },
+                defaults: Settings::default(),
+            },
+        }
+    }
+
+    /// Sets the binary: a path, or a name to search on the `PATH`.
+    pub fn codex(mut self, program: impl Into<PathBuf>) -> Self {
+        self.config.codex = Some(program.into());
+        self
+    }
+
+    /// Sets the name by which the server reports this program to the model's provider; the default is
+    /// `codex_telemetry`.
+    ///
+    /// An inherited `CODEX_INTERNAL_ORIGINATOR_OVERRIDE` wins over it.
+    pub fn client_name(mut self, name: impl Into<String>) -> Self {
+        self.config.client_name = name.into();
+        self
+    }
+
+    /// Sets who decides when Codex asks, and how long that may take.
+    ///
+    /// The approver is a tower service of [`ApprovalRequest`]. Codex goes on only if the approver accepts in time.
+    /// An approver that declines, fails, panics or is late is a no, and so is having no approver.
+    pub fn approver<A>(mut self, approver: A, deadline: Duration) -> Self
+    where
+        A: Service<ApprovalRequest, Response = Decision> + Clone + Send + Sync + 'static,
+        A::Error: Into<BoxError>,
+        A::Future: Send + 'static,
+    {
+        let approver = BoxCloneSyncService::new(approver.map_err(Into::into));
+        self.config.approver = Some((approver, deadline));
+        self
+    }
+
+    /// Sets the default model.
+    pub fn model(mut self, model: impl Into<String>) -> Self {
+        self.config.defaults.model = Some(model.into());
+        self
+    }
+
+    /// Sets the default of what Codex may do to the machine.
+    pub fn sandbox(mut self, sandbox: Sandbox) -> Self {
+        self.config.defaults.sandbox = Some(sandbox);
+        self
+    }
+
+    /// Sets the default of when Codex asks for an approval.
+    pub fn approval_policy(mut self, policy: ApprovalPolicy) -> Self {
+        self.config.defaults.approval_policy = Some(policy);
+        self
+    }
+
+    /// Sets the default working directory.
+    pub fn working_directory(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config.defaults.working_directory = Some(path.into());
+        self
+    }
+
+    /// Overrides one key of Codex's configuration, for all threads. The key may have dots.
+    pub fn config(mut self, key: impl Into<String>, value: impl Into<serde_json::Value>) -> Self {
+        let pair = (key.into(), value.into());
+        self.config.defaults.config.push(pair);
+        self
+    }
+
+    /// Sets whether new threads leave nothing on disk, and so cannot be resumed.
+    pub fn ephemeral(mut self, ephemeral: bool) -> Self {
+        self.config.defaults.ephemeral = Some(ephemeral);
+        self
+    }
+
+    /// Sets an environment variable of the server and of the commands of all turns.
+    pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        let change = (key.as_ref().into(), Some(value.as_ref().into()));
+        self.config.defaults.environment.push(change);
+        self
+    }
+
+    /// Removes an environment variable of the server and of the commands of all turns.
+    pub fn env_remove(mut self, key: impl AsRef<OsStr>) -> Self {
+        let change = (key.as_ref().into(), None);
+        self.config.defaults.environment.push(change);
+        self
+    }
+
+    /// Makes the server inherit no environment variables. Those that [`env`](Self::env) sets stay.
+    pub fn env_clear(mut self) -> Self {
+        self.config.env_clear = true;
+        self
+    }
+
+    /// Sets the maximum length of a line of the server's output, in bytes; the default is 64 MiB.
+    ///
+    /// A longer line ends the server, and its turns.
+    pub fn line_limit(mut self, bytes: usize) -> Self {
+        self.config.line_limit = bytes;
+        self
+    }
+
+    /// Sets how much the server may write about one turn, in bytes; the default is 256 MiB.
+    ///
+    /// More of it ends the turn with [`TurnError::OutputTooLarge`](super::super::TurnError::OutputTooLarge).
+    pub fn output_limit(mut self, bytes: usize) -> Self {
+        self.config.output_limit = bytes;
+        self
+    }
+
+    /// Sets how long the server may take to answer a request; the default is a minute. A turn itself may take any
+    /// time.
+    ///
+    /// A server that has not answered runs its turns to their end, and gets no new ones.
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.config.request_timeout = timeout;
+        self
+    }
+
+    /// Sets how long the server may take to end a turn that was cancelled; the default is 10 seconds.
+    ///
+    /// A server that takes longer is given up: it is killed when its other turns have ended.
+    pub fn interrupt_timeout(mut self, timeout: Duration) -> Self {
+        self.config.interrupt_timeout = timeout;
+        self
+    }
+
+    /// Sets how long the server may take to exit after its standard input was closed; the default is 5 seconds. It
+    /// is killed then.
+    pub fn exit_grace(mut self, grace: Duration) -> Self {
+        self.config.exit_grace = grace;
+        self
+    }
+
+    /// Sets after how long a server without turns is ended; by default it lives as long as the service.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.config.idle_timeout = Some(timeout);
+        self
+    }
+
+    /// Sets how many threads without a turn stay loaded; the default is 32.
+    ///
+    /// A loaded thread takes about a megabyte and a process for each of its MCP servers, and its next turn starts
+    /// at once. The threads that were used last stay; a turn of another one loads it again.
+    pub fn max_threads(mut self, count: usize) -> Self {
+        self.config.max_threads = count;
+        self
+    }
+
+    /// Sets whether a watchdog kills the server when this program dies without dropping the service; it does by
+    /// default.
+    pub fn watchdog(mut self, enabled: bool) -> Self {
+        self.config.supervisor.watchdog = enabled;
+        self
+    }
+
+    /// Sets whether the service kills orphaned processes of which it cannot tell whether they work for others;
+    /// it reports them by default. Linux only.
+    ///
+    /// [`CodexExec`](crate::turn::CodexExec#cancel-safety) describes them.
+    pub fn kill_doubtful_orphans(mut self, kill: bool) -> Self {
+        self.config.supervisor.kill_doubtful_orphans = kill;
+        self
+    }
+
+    /// Returns the service. The server is started by the first turn.
+    #[must_use]
+    pub fn build(self) -> CodexAppServer {
+        let supervisor = Supervisor::new(self.config.supervisor);
+        CodexAppServer::from_parts(self.config, supervisor)
+    }
+}
+
+/// Leaves out what may be confidential.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("codex", &self.codex)
+            .field("client_name", &self.client_name)
+            .field("has_approver", &self.approver.is_some())
+            .field("defaults", &self.defaults)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,92 @@
+use std::collections::HashMap;
+
+use super::tool;
+use crate::{
+    call::{CallContext, CallGuard},
+    event::{Classification, ErrorClass},
+    turn::{Item, Sandbox},
+};
+
+/// What is known of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::turn) enum Stage {
+    Started,
+    Updated,
+    Completed,
+}
+
+/// The calls of the tools that run in a turn, by the ids of their items.
+pub(in crate::turn) struct OpenTools {
+    calls: HashMap<String, OpenTool>,
+    sandbox: Option<Sandbox>,
+    /// Whether the id of an item is the model's own id of the call.
+    has_call_ids: bool,
+}
+
+struct OpenTool {
+    call: CallGuard,
+    /// Why an approver did not let the tool run.
+    refusal: Option<Classification>,
+}
+
+impl OpenTools {
+    /// The most tool calls that are open at once. Each takes many times the memory of its line.
+    pub(in crate::turn) const MAX: usize = 1024;
+
+    /// Returns an empty set, for items with ids of their own.
+    pub(in crate::turn) fn of_items(sandbox: Option<Sandbox>) -> Self {
+        Self {
+            calls: HashMap::new(),
+            sandbox,
+            has_call_ids: false,
+        }
+    }
+
+    /// Returns an empty set, for items whose ids are the model's own ids of the calls.
+    pub(in crate::turn) fn of_calls(sandbox: Option<Sandbox>) -> Self {
+        Self {
+            has_call_ids: true,
+            ..Self::of_items(sandbox)
+        }
+    }
+
+    /// Opens or closes the call of an item, if it is a tool. Returns whether the call is a new one.
+    ///
+    /// Codex reports some kinds only once they are complete. A tool for whose call there was no room has its
+    /// call then as well.
+    pub(in crate::turn) fn apply(&mut self, turn: &CallContext, stage: Stage, item: &Item) -> bool {
+        let has_room = self.calls.len() < Self::MAX;
+        let known = self.calls.remove(&item.id);
+        let is_new = known.is_none();
+        let opened = match known {
+            None if has_room || stage == Stage::Completed => {
+                tool::open(turn, item, self.has_call_ids).map(|call| OpenTool {
+                    call,
+                    refusal: None,
+                })
+            }
+            known => known,
+        };
+        let Some(open) = opened else {
+            return false;
+        };
+        if stage == Stage::Completed {
+            tool::close(open.call, item, self.sandbox, open.refusal);
+        } else {
+            self.calls.insert(item.id.clone(), open);
+        }
+        is_new
+    }
+
+    /// Ends all calls as failed.
+    pub(in crate::turn) fn fail_all(&mut self, class: ErrorClass) {
+        for (_, open) in self.calls.drain() {
+            open.call.fail(open.refusal.unwrap_or_else(|| class.into()));
+        }
+    }
+
+    #[cfg(test)]
+    pub(in crate::turn) fn len(&self) -> usize {
+        self.calls.len()
+    }
+}
