@@ -367,7 +367,9 @@ pub use crate::tool::{
     ApprovalLayer, ToolCall, ToolError, ToolOutput, ToolService, ToolStats, tool_fn,
 };
 #[cfg(all(feature = "turn", unix))]
-pub use crate::turn::{CodexExec, Turn, TurnError, TurnRequest, TurnUpdate, turn_stream};
+pub use crate::turn::{
+    CodexAppServer, CodexExec, Turn, TurnError, TurnRequest, TurnUpdate, turn_stream,
+};
 pub use crate::{
     builder::ServiceBuilderExt,
     call::{Call, CallContext, CallGuard, CodexRequest},
