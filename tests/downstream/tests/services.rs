@@ -27,10 +27,16 @@ async fn fake_tools(call: ToolCall) -> Result<ToolOutput, ToolError> {
 }
 
 async fn fake_approver(request: ApprovalRequest) -> Result<Decision, BoxError> {
-    Ok(match request.action.arguments().and_then(serde_json::Value::as_i64) {
-        Some(0) => Decision::decline("zero"),
-        _ => Decision::Accept,
-    })
+    Ok(
+        match request
+            .action
+            .arguments()
+            .and_then(serde_json::Value::as_i64)
+        {
+            Some(0) => Decision::decline("zero"),
+            _ => Decision::Accept,
+        },
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
