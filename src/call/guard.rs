@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use opentelemetry::{Key, StringValue, Value};
 
 use super::{CallContext, OpenCall};
@@ -87,6 +89,14 @@ impl CallGuard {
     /// Ends the call as [`Outcome::Ok`].
     pub fn finish(mut self) {
         self.end(Outcome::Ok);
+    }
+
+    /// Ends the call as [`Outcome::Ok`], some time ago, for work whose end the service learns of late.
+    #[cfg_attr(not(feature = "turn"), expect(dead_code))]
+    pub(crate) fn finish_since(mut self, ago: Duration) {
+        if let Some(call) = self.call.take() {
+            call.end_since(ago, Outcome::Ok);
+        }
     }
 
     /// Ends the call as [`Outcome::Error`].

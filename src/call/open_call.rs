@@ -93,7 +93,13 @@ impl OpenCall {
     /// Ends the call and emits its terminal event, unless it has ended before.
     #[inline]
     pub(crate) fn end(self, outcome: Outcome) {
-        if let Some(emitter) = self.0.end() {
+        self.end_since(Duration::ZERO, outcome);
+    }
+
+    /// Like [`end`](Self::end), but the call ended some time ago.
+    #[inline]
+    pub(crate) fn end_since(self, ago: Duration, outcome: Outcome) {
+        if let Some(emitter) = self.0.end(ago) {
             emitter.emit(Event::terminal(self.0, outcome));
         }
     }

@@ -154,9 +154,9 @@ impl Record {
         })
     }
 
-    /// Ends the call now and returns its emitter, or `None` if the call has ended before.
-    pub(crate) fn end(&self) -> Option<Arc<Emitter>> {
-        self.end_locked(self.lock())
+    /// Ends the call, some time ago, and returns its emitter, or `None` if the call has ended before.
+    pub(crate) fn end(&self, ago: Duration) -> Option<Arc<Emitter>> {
+        self.end_locked(self.lock(), ago)
     }
 
     /// Like [`end`](Self::end), but leaves a call open that is to go on after the answer.
@@ -166,18 +166,23 @@ impl Record {
         if annotations.is_some_and(|annotations| annotations.kept_open) {
             return None;
         }
-        self.end_locked(open)
+        self.end_locked(open, Duration::ZERO)
     }
 
     #[inline]
-    fn end_locked(&self, mut open: MutexGuard<'_, OpenState>) -> Option<Arc<Emitter>> {
+    fn end_locked(
+        &self,
+        mut open: MutexGuard<'_, OpenState>,
+        ago: Duration,
+    ) -> Option<Arc<Emitter>> {
         let emitter = open.emitter.take()?;
         let mut annotations = open.annotations.take();
         let (duration, suspension) = self.elapsed(&emitter.clock);
         if suspension > 0 {
             annotations.get_or_insert_default().suspension = suspension;
         }
-        self.duration.store(duration, Relaxed);
+        let ago = u64::try_from(ago.as_nanos()).unwrap_or(u64::MAX);
+        self.duration.store(duration.saturating_sub(ago), Relaxed);
         drop(open);
         if let Some(annotations) = annotations {
             // Cannot fail: only the one who took the emitter comes here.
