@@ -12,6 +12,8 @@ use opentelemetry::{
     trace::{Event as SpanEvent, SpanContext},
 };
 
+#[cfg(feature = "otlp")]
+use super::attributes::estimated_size;
 use super::{
     Emitter,
     attributes::{Attributes, cut, cut_text},
@@ -263,17 +265,23 @@ impl Record {
         self.annotate(|annotations| annotations.classification = Some(classification));
     }
 
-    /// Adds a span event with the current time of the call's clock.
-    pub(crate) fn add_span_event(&self, mut name: String) {
+    /// Adds a span event with the current time of the call's clock. Values that are too long are cut.
+    pub(crate) fn add_span_event(
+        &self,
+        mut name: String,
+        attributes: impl IntoIterator<Item = KeyValue>,
+    ) {
         let Some(emitter) = self.emitter() else {
             return;
         };
         truncate(&mut name, MAX_TEXT_LEN);
+        // Not under the lock: the iterator is foreign code, and cutting copies.
+        let (attributes, dropped) = Attributes::from_iter(attributes).into_parts();
         // Like the time of the end, so that it is not outside of the call.
         let (duration, suspension) = self.elapsed(&emitter.clock);
         let since = Duration::from_nanos(duration.saturating_add(suspension));
         let time = self.start_time.to_system() + since;
-        let event = SpanEvent::new(name, time, Vec::new(), 0);
+        let event = SpanEvent::new(name, time, attributes, dropped);
         self.annotate(|annotations| {
             if annotations.span_events.len() < MAX_SPAN_EVENTS {
                 annotations.span_events.push(event);
@@ -351,7 +359,7 @@ impl Annotations {
         let span_events = self
             .span_events
             .iter()
-            .map(|event| SPAN_EVENT + event.name.len());
+            .map(|event| SPAN_EVENT + event.name.len() + estimated_size(&event.attributes));
         let content = self.content.as_deref().map(Attributes::estimated_size);
         self.attributes.estimated_size()
             + content.unwrap_or_default()
