@@ -65,6 +65,12 @@ pub(crate) struct CallStart {
     pub(crate) attempt: u32,
 }
 
+/// When a call began, by both clocks.
+pub(crate) struct Beginning {
+    started: Tick,
+    start_time: WallTime,
+}
+
 /// The span that a call is a child of.
 pub(crate) struct Parent {
     pub(crate) trace_id: TraceId,
@@ -114,13 +120,15 @@ pub(crate) struct Annotations {
 // === impl Record ===
 
 impl Record {
-    /// Begins a call some time ago, as the root of a new trace if it has no parent.
+    /// Begins a call, as the root of a new trace if it has no parent.
+    ///
+    /// `begins` is generic, so that a call that begins now costs nothing for those that began earlier.
     #[inline]
     pub(crate) fn begin(
         mut start: CallStart,
         parent: Option<Parent>,
         emitter: Arc<Emitter>,
-        ago: Duration,
+        begins: impl FnOnce(&Clock) -> Beginning,
     ) -> Arc<Self> {
         let (trace_id, parent_span_id, parent_flags, agent) = match parent {
             Some(parent) => (
@@ -137,7 +145,10 @@ impl Record {
             _ => agent,
         };
         let flags = emitter.flags(trace_id, parent_flags);
-        let now = emitter.clock.now();
+        let Beginning {
+            started,
+            start_time,
+        } = begins(&emitter.clock);
         Arc::new(Self {
             start,
             trace_id,
@@ -145,8 +156,8 @@ impl Record {
             parent_span_id,
             flags,
             agent,
-            start_time: emitter.clock.wall(now).before(ago),
-            started: now.before(ago),
+            start_time,
+            started,
             open: Mutex::new(OpenState {
                 emitter: Some(emitter),
                 ..OpenState::default()
@@ -154,6 +165,17 @@ impl Record {
             duration: AtomicU64::new(STILL_OPEN),
             annotations: OnceLock::new(),
         })
+    }
+
+    /// Returns when a child of this call began some time ago, which is not before this call.
+    pub(crate) fn beginning_of_child(&self, clock: &Clock, ago: Duration) -> Beginning {
+        let now = clock.now();
+        let ago = ago.min(Duration::from_nanos(now.since(self.started)));
+        Beginning {
+            started: now.before(ago),
+            // The wall clock may have been set back meanwhile.
+            start_time: clock.wall(now).before(ago).max(self.start_time),
+        }
     }
 
     /// Ends the call now and returns its emitter, or `None` if the call has ended before.
@@ -343,6 +365,19 @@ impl Record {
     /// Returns the span that the request named as its parent.
     pub(crate) fn remote_parent(&self) -> Option<&SpanContext> {
         self.start.ids.as_ref()?.parent.as_ref()
+    }
+}
+
+// === impl Beginning ===
+
+impl Beginning {
+    #[inline]
+    pub(crate) fn now(clock: &Clock) -> Self {
+        let started = clock.now();
+        Self {
+            started,
+            start_time: clock.wall(started),
+        }
     }
 }
 
