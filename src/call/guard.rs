@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use opentelemetry::{Key, StringValue, Value};
+use opentelemetry::{Key, KeyValue, StringValue, Value};
 
 use super::{CallContext, OpenCall};
 use crate::event::{Classification, Operation, Outcome};
@@ -83,6 +83,18 @@ impl CallGuard {
     pub fn record_content(&self, key: impl Into<Key>, content: impl FnOnce() -> String) {
         if let Some(call) = &self.call {
             call.record().set_content(key, content);
+        }
+    }
+
+    /// Adds a span event with attributes to the call, as
+    /// [`CallContext::add_event_with`](crate::CallContext::add_event_with) does.
+    pub fn add_event_with(
+        &self,
+        name: impl Into<String>,
+        attributes: impl IntoIterator<Item = KeyValue>,
+    ) {
+        if let Some(call) = &self.call {
+            call.record().add_span_event(name.into(), attributes);
         }
     }
 
