@@ -276,7 +276,9 @@ mod tests {
             });
             let kept = usize::try_from(allocated.bytes_current).unwrap() / line.len();
             let peak = usize::try_from(allocated.bytes_max).unwrap() / line.len();
-            assert!(kept <= 5 && peak <= 12, "{part}: kept {kept}, peak {peak}");
+            // A list that grows has its old room and twice as much at once.
+            let most = 3 * 5;
+            assert!(kept < 5 && peak < most, "{part}: kept {kept}, peak {peak}");
         }
     }
 
