@@ -79,6 +79,8 @@ impl CodexAppServerBuilder {
                 supervisor: SupervisorConfig {
                     watchdog: true,
                     kill_doubtful_orphans: false,
+                    // A signal would end it without its turns: the connection does that.
+                    stop_signal: None,
                 },
                 defaults: Settings::default(),
             },

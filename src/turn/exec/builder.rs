@@ -1,5 +1,7 @@
 use std::{ffi::OsStr, path::PathBuf, time::Duration};
 
+use rustix::process::Signal;
+
 use super::CodexExec;
 use crate::turn::{
     Sandbox,
@@ -68,6 +70,7 @@ impl CodexExecBuilder {
                 supervisor: SupervisorConfig {
                     watchdog: true,
                     kill_doubtful_orphans: false,
+                    stop_signal: Some(Signal::INT),
                 },
                 env_clear: false,
                 defaults: Settings::default(),
