@@ -44,7 +44,10 @@ async fn an_unknown_event_is_counted_and_skipped() {
         r#"{"type":"item.completed","item":{"id":"x","type":"hologram"}}"#
     );
     let (turn, event) = run(&script).await;
-    assert_eq!(turn.unwrap().unknown_events, 2);
+    let turn = turn.unwrap();
+    assert_eq!(turn.unknown_events, 2);
+    let name = "hologram".to_owned();
+    assert_eq!(turn.items[0], Item::new("x", ItemKind::Other { name }));
     assert_eq!(event.attribute(names::UNKNOWN_EVENTS), Some(&2.into()));
 }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Appends a value, which has to be one that TOML has: no `null`, and no integer above `i64::MAX`.
-pub(super) fn write(text: &mut String, value: &Value) {
+pub(in crate::turn) fn write(text: &mut String, value: &Value) {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => text.push_str(&value.to_string()),
         Value::String(string) => write_string(text, string),

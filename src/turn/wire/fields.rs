@@ -101,7 +101,6 @@ const KEYS: &[&str] = &[
 ];
 
 /// The fields of an object whose keys are known. Of equal keys the last one counts.
-#[derive(Default)]
 pub(in crate::turn) struct Fields<'a>([Option<&'a RawValue>; KEYS.len()]);
 
 /// A key, as its place in [`KEYS`].
@@ -148,6 +147,13 @@ impl<'a> Fields<'a> {
         let field = self.get(key).map(RawValue::get).unwrap_or_default();
         let mut source = serde_json::Deserializer::from_str(field);
         List(decode).deserialize(&mut source).unwrap_or_default()
+    }
+}
+
+// Not derived: the standard library has it for short arrays only.
+impl Default for Fields<'_> {
+    fn default() -> Self {
+        Self([None; KEYS.len()])
     }
 }
 
