@@ -3,12 +3,16 @@
 use codex_telemetry::{
     CallContext, CodexRequest,
     turn::{
-        FileUpdateChange, Item, ItemKind, ItemStatus, JsonText, Progress, Sandbox, TodoItem, Turn,
-        TurnError, TurnRequest, Usage,
+        CodexErrorInfo, FileUpdateChange, Item, ItemKind, ItemStatus, JsonText, Progress, Sandbox,
+        TodoItem, Turn, TurnError, TurnRequest, Usage,
     },
 };
 use serde_json::{Value, json};
-use std::{ffi::OsStr, path::Path};
+use std::{
+    ffi::OsStr,
+    path::Path,
+    time::{Duration, UNIX_EPOCH},
+};
 use tokio::sync::mpsc;
 
 fn usage(input_tokens: u64, output_tokens: u64) -> Usage {
@@ -19,9 +23,9 @@ fn usage(input_tokens: u64, output_tokens: u64) -> Usage {
 }
 
 /// An item of each kind, and its JSON in Codex's output.
-fn items() -> [(ItemKind, Value); 9] {
+fn items() -> Vec<(ItemKind, Value)> {
     let status = ItemStatus::Completed;
-    [
+    vec![
         (
             ItemKind::AgentMessage { text: "a".into() },
             json!({"type": "agent_message", "text": "a"}),
@@ -94,13 +98,143 @@ fn items() -> [(ItemKind, Value); 9] {
     ]
 }
 
+/// An item of each kind, or with a field, that `codex exec` does not write, and its JSON.
+fn items_of_the_app_server() -> Vec<(ItemKind, Value)> {
+    let status = ItemStatus::Completed;
+    let moved = FileUpdateChange::new("/a", "update")
+        .with_move_path("/b")
+        .with_diff("+secret");
+    vec![
+        (
+            ItemKind::CommandExecution {
+                cwd: Some("/work".into()),
+                command: "secret".into(),
+                output: "secret".into(),
+                exit_code: None,
+                status: ItemStatus::Other("paused".into()),
+            },
+            json!({
+                "type": "command_execution", "command": "secret", "cwd": "/work",
+                "aggregated_output": "secret", "exit_code": null, "status": "paused",
+            }),
+        ),
+        (
+            ItemKind::FileChange {
+                changes: vec![moved],
+                status: status.clone(),
+            },
+            json!({
+                "type": "file_change",
+                "changes": [{
+                    "path": "/a", "kind": "update", "move_path": "/b", "diff": "+secret",
+                }],
+                "status": "completed",
+            }),
+        ),
+        (
+            ItemKind::DynamicToolCall {
+                namespace: Some("tickets".into()),
+                tool: "lookup".into(),
+                arguments: json!({"secret": 7}).into(),
+                content_items: Some(json!([{"type": "inputText", "text": "secret"}]).into()),
+                status,
+            },
+            json!({
+                "type": "dynamic_tool_call", "namespace": "tickets", "tool": "lookup",
+                "arguments": {"secret": 7},
+                "content_items": [{"type": "inputText", "text": "secret"}],
+                "status": "completed",
+            }),
+        ),
+        (
+            ItemKind::Plan {
+                text: "secret".into(),
+            },
+            json!({"type": "plan", "text": "secret"}),
+        ),
+        (
+            ItemKind::ImageView {
+                path: "/a.png".into(),
+            },
+            json!({"type": "image_view", "path": "/a.png"}),
+        ),
+        (
+            ItemKind::ContextCompaction,
+            json!({"type": "context_compaction"}),
+        ),
+        (
+            ItemKind::Other {
+                name: "hologram".into(),
+            },
+            json!({"type": "unknown", "kind": "hologram"}),
+        ),
+    ]
+}
+
 #[test]
 fn an_item_serializes_as_codex_writes_it() {
-    for (kind, mut expected) in items() {
+    for (kind, mut expected) in items().into_iter().chain(items_of_the_app_server()) {
         expected["id"] = "item_0".into();
         let item = Item::new("item_0", kind);
         assert_eq!(serde_json::to_value(&item).unwrap(), expected);
     }
+}
+
+#[test]
+fn the_json_of_an_item_has_the_fields_of_codex_exec_in_its_order() {
+    let kind = ItemKind::CommandExecution {
+        command: "ls".into(),
+        cwd: None,
+        output: "a".into(),
+        exit_code: Some(0),
+        status: ItemStatus::Completed,
+    };
+    assert_eq!(
+        serde_json::to_string(&Item::new("item_0", kind)).unwrap(),
+        r#"{"id":"item_0","type":"command_execution","command":"ls","aggregated_output":"a","exit_code":0,"status":"completed"}"#
+    );
+}
+
+#[test]
+fn the_times_of_an_item_are_in_its_json_in_milliseconds() {
+    let mut item = Item::new("i", ItemKind::ContextCompaction);
+    item.started_at = Some(UNIX_EPOCH + Duration::from_millis(1_795_850_961_783));
+    assert_eq!(
+        serde_json::to_value(&item).unwrap(),
+        json!({"id": "i", "type": "context_compaction", "started_at_ms": 1_795_850_961_783_u64})
+    );
+    item.completed_at = Some(UNIX_EPOCH - Duration::from_secs(1));
+    item.duration = Some(Duration::from_micros(513_900));
+    assert_eq!(
+        serde_json::to_value(&item).unwrap(),
+        json!({
+            "id": "i", "type": "context_compaction", "started_at_ms": 1_795_850_961_783_u64,
+            "completed_at_ms": 0, "duration_ms": 513,
+        })
+    );
+}
+
+#[test]
+fn the_debug_output_of_an_item_has_no_content() {
+    for (kind, _) in items_of_the_app_server() {
+        let text = format!("{kind:?}");
+        assert!(!text.contains("secret"), "{text}");
+    }
+    let kinds = items_of_the_app_server().into_iter().map(|(kind, _)| kind);
+    let names: Vec<_> = kinds.map(|kind| format!("{kind:?}")).collect();
+    assert!(names.contains(&"ContextCompaction".to_owned()), "{names:?}");
+    assert!(
+        names.iter().any(|name| name.contains("lookup")),
+        "{names:?}"
+    );
+    assert!(
+        names.iter().any(|name| name.contains("hologram")),
+        "{names:?}"
+    );
+    assert!(
+        names.iter().any(|name| name.contains("/a.png")),
+        "{names:?}"
+    );
 }
 
 #[test]
@@ -264,7 +398,7 @@ fn a_request_returns_all_its_settings() {
 
 #[test]
 fn another_crate_can_build_every_error() {
-    use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
+    use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus};
 
     let io = || io::Error::from(io::ErrorKind::NotFound);
     for (error, text) in [
@@ -291,6 +425,63 @@ fn another_crate_can_build_every_error() {
             "cannot start /a: check that it is the Codex CLI for this machine",
         ),
         (TurnError::failed("x"), "the turn failed: x"),
+        (
+            TurnError::Failed {
+                message: "x".into(),
+                info: Some(CodexErrorInfo::new("unauthorized").with_http_status(401)),
+            },
+            "the turn failed: x; log in with `codex login`, or give Codex the key that its provider \
+             requires",
+        ),
+        (
+            TurnError::Failed {
+                message: String::new(),
+                info: Some(CodexErrorInfo::new("usageLimitExceeded")),
+            },
+            "the turn failed: usageLimitExceeded",
+        ),
+        (
+            TurnError::ServerExited {
+                status: None,
+                stderr: String::new(),
+            },
+            "the Codex app-server exited before the end of the turn",
+        ),
+        (
+            TurnError::ServerExited {
+                status: Some(ExitStatus::from_raw(9)),
+                stderr: "noise\nError: x".into(),
+            },
+            "the Codex app-server exited (signal: 9 (SIGKILL)) before the end of the turn: Error: x",
+        ),
+        (
+            TurnError::Rejected {
+                method: "thread/start",
+                code: -32600,
+                message: "x.".into(),
+            },
+            "Codex rejected `thread/start` (code -32600): x; check the thread and the settings of the \
+             request",
+        ),
+        (
+            TurnError::Unanswered {
+                method: "turn/start",
+                after: Duration::from_millis(1500),
+            },
+            "Codex did not answer `turn/start` within 1.5s: it hangs, or has too many requests at once",
+        ),
+        (
+            TurnError::Interrupted,
+            "the turn was interrupted, and not by this service: check who else uses its thread",
+        ),
+        (
+            TurnError::CancelledByApprover { tool: "x".into() },
+            "the approver of `x` cancelled the turn",
+        ),
+        (
+            TurnError::Stopped,
+            "the turn was stopped: its service is shutting down",
+        ),
         (
             TurnError::Exited {
                 status: ExitStatus::from_raw(0x100),
