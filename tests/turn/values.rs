@@ -3,8 +3,8 @@
 use codex_telemetry::{
     CallContext, CodexRequest,
     turn::{
-        CodexErrorInfo, FileUpdateChange, Item, ItemKind, ItemStatus, JsonText, Progress, Sandbox,
-        TodoItem, Turn, TurnError, TurnRequest, Usage,
+        CodexErrorInfo, FileUpdateChange, Item, ItemKind, ItemStatus, JsonText, Progress,
+        RateLimitWindow, RateLimits, Sandbox, TodoItem, Turn, TurnError, TurnRequest, Usage,
     },
 };
 use serde_json::{Value, json};
@@ -20,6 +20,25 @@ fn usage(input_tokens: u64, output_tokens: u64) -> Usage {
     usage.input_tokens = input_tokens;
     usage.output_tokens = output_tokens;
     usage
+}
+
+fn usage_json(input_tokens: u64, output_tokens: u64) -> Value {
+    json!({
+        "input_tokens": input_tokens, "cached_input_tokens": 0, "cache_write_input_tokens": 0,
+        "output_tokens": output_tokens, "reasoning_output_tokens": 0,
+    })
+}
+
+fn rate_limits() -> RateLimits {
+    let mut window = RateLimitWindow::default();
+    window.used_percent = 12.5;
+    window.window_minutes = Some(300);
+    window.resets_at = Some(7);
+    let mut limits = RateLimits::default();
+    limits.limit_id = Some("codex".into());
+    limits.primary = Some(window);
+    limits.plan = Some("plus".into());
+    limits
 }
 
 /// An item of each kind, and its JSON in Codex's output.
@@ -278,6 +297,56 @@ fn progress_serializes_as_codex_writes_it() {
             json!({"type": "item.completed", "item": item_json}),
         ),
         (
+            Progress::MessageDelta {
+                item_id: "i".into(),
+                delta: "a".into(),
+            },
+            json!({"type": "item.agent_message.delta", "item_id": "i", "delta": "a"}),
+        ),
+        (
+            Progress::ReasoningDelta {
+                item_id: "i".into(),
+                delta: "a".into(),
+            },
+            json!({"type": "item.reasoning.delta", "item_id": "i", "delta": "a"}),
+        ),
+        (
+            Progress::OutputDelta {
+                item_id: "i".into(),
+                delta: "a".into(),
+            },
+            json!({"type": "item.command_execution.delta", "item_id": "i", "delta": "a"}),
+        ),
+        (
+            Progress::PlanUpdated {
+                items: vec![TodoItem::new("a", false)],
+            },
+            json!({"type": "turn.plan.updated", "items": [{"text": "a", "completed": false}]}),
+        ),
+        (
+            Progress::TokenUsage {
+                last: usage(1, 2),
+                total: usage(3, 4),
+                context_window: Some(272_000),
+            },
+            json!({
+                "type": "thread.token_usage.updated", "last": usage_json(1, 2),
+                "total": usage_json(3, 4), "context_window": 272_000,
+            }),
+        ),
+        (
+            Progress::RateLimits(rate_limits()),
+            json!({
+                "type": "account.rate_limits.updated",
+                "rate_limits": {
+                    "limit_id": "codex",
+                    "primary": {"used_percent": 12.5, "window_minutes": 300, "resets_at": 7},
+                    "secondary": null, "plan": "plus", "reached": null,
+                },
+            }),
+        ),
+        (Progress::Compacted, json!({"type": "thread.compacted"})),
+        (
             Progress::Retrying {
                 message: "1/5".into(),
             },
@@ -295,6 +364,48 @@ fn progress_serializes_as_codex_writes_it() {
 }
 
 #[test]
+fn the_debug_output_of_progress_has_no_content() {
+    let text = || "a secret".to_owned();
+    let item = || Item::new("i", ItemKind::AgentMessage { text: text() });
+    let id = || "the-id".to_owned();
+    for progress in [
+        Progress::ItemStarted(item()),
+        Progress::ItemUpdated(item()),
+        Progress::ItemCompleted(item()),
+        Progress::MessageDelta {
+            item_id: id(),
+            delta: text(),
+        },
+        Progress::ReasoningDelta {
+            item_id: id(),
+            delta: text(),
+        },
+        Progress::OutputDelta {
+            item_id: id(),
+            delta: text(),
+        },
+        Progress::PlanUpdated {
+            items: vec![TodoItem::new(text(), true)],
+        },
+        Progress::Retrying { message: text() },
+        Progress::Warning { message: text() },
+    ] {
+        let debug = format!("{progress:?}");
+        assert!(!debug.contains("secret"), "{debug}");
+        let has_delta = debug.contains("Delta");
+        assert_eq!(has_delta, debug.contains("the-id"), "{debug}");
+    }
+    let started = Progress::ThreadStarted { thread_id: id() };
+    for (progress, expected) in [
+        (started, r#"ThreadStarted { thread_id: "the-id" }"#),
+        (Progress::TurnStarted, "TurnStarted"),
+        (Progress::Compacted, "Compacted"),
+    ] {
+        assert_eq!(format!("{progress:?}"), expected);
+    }
+}
+
+#[test]
 fn a_turn_serializes_with_its_items_and_usage() {
     let turn = Turn::new()
         .with_thread_id("t")
@@ -308,10 +419,7 @@ fn a_turn_serializes_with_its_items_and_usage() {
             "turn_id": null,
             "final_message": "hi",
             "items": [{"id": "i", "type": "reasoning", "text": "a"}],
-            "usage": {
-                "input_tokens": 10, "cached_input_tokens": 0, "cache_write_input_tokens": 0,
-                "output_tokens": 5, "reasoning_output_tokens": 0,
-            },
+            "usage": usage_json(10, 5),
             "thread_usage": null,
             "retries": 0,
             "unknown_events": 0,
