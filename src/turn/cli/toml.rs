@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Appends a value. A `null`, which TOML does not have, is left out of lists and tables.
-pub(super) fn write(text: &mut String, value: &Value) {
+pub(in crate::turn) fn write(text: &mut String, value: &Value) {
     match value {
         Value::Null => {}
         Value::Bool(_) | Value::Number(_) => text.push_str(&value.to_string()),

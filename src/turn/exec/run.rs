@@ -66,7 +66,7 @@ pub(super) async fn run(
     let mut stderr = Some(pipes.stderr);
     let mut stderr_chunk = [0; 4096];
     let mut feeding = pin!(feed(pipes.stdin, request.prompt().as_bytes()));
-    let mut progress = ProgressQueue::new(request.progress());
+    let mut progress = ProgressQueue::new(request.progress().cloned());
     let mut output_left = config.output_limit;
     let mut late_output_left = config.line_limit.saturating_add(PIPE_CAPACITY);
     let mut phase = Phase::Running;

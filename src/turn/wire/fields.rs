@@ -101,7 +101,6 @@ const KEYS: &[&str] = &[
 ];
 
 /// The fields of an object whose keys are known. Of equal keys the last one counts.
-#[derive(Default)]
 pub(in crate::turn) struct Fields<'a>([Option<&'a RawValue>; KEYS.len()]);
 
 /// A key, as its place in [`KEYS`].
@@ -111,6 +110,12 @@ struct Key(Option<usize>);
 struct List<T>(fn(&Fields<'_>) -> Option<T>);
 
 // === impl Fields ===
+
+impl Default for Fields<'_> {
+    fn default() -> Self {
+        Self([None; KEYS.len()])
+    }
+}
 
 impl<'a> Fields<'a> {
     /// Reads an object.
