@@ -44,6 +44,8 @@ pub enum Action {
         /// The rule that [`Decision::AcceptWithExecpolicyAmendment`](super::Decision) would write: the beginning
         /// of the commands that it allows, word by word. Empty if Codex proposes none.
         execpolicy_amendment: Vec<String>,
+        /// What the command would be allowed beside: permissions or access to a host, as Codex describes it.
+        permissions: Option<Value>,
     },
     /// Codex would edit files.
     FileChange {
@@ -82,6 +84,7 @@ impl Action {
             cwd: None,
             reason: None,
             execpolicy_amendment: Vec::new(),
+            permissions: None,
         }
     }
 

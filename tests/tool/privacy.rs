@@ -53,6 +53,7 @@ fn debug_output_of_what_an_approver_is_asked_contains_no_content() {
             cwd: Some(SECRET.into()),
             reason: Some(secret()),
             execpolicy_amendment: vec![secret()],
+            permissions: Some(json!({ SECRET: true })),
         },
         Action::FileChange {
             changes: vec![change],

@@ -50,6 +50,7 @@ async fn a_fake_codex_can_ask_about_everything_and_gets_every_decision() {
         cwd: Some("/repository".into()),
         reason: None,
         execpolicy_amendment,
+        permissions: None,
     };
     let edit = |change: FileUpdateChange| Action::FileChange {
         changes: vec![change],
