@@ -1,5 +1,6 @@
 //! The spans, metrics and log records of calls, as a receiver decodes them.
 
+mod chats;
 mod content;
 mod custom_exporters;
 mod limits;

@@ -22,9 +22,19 @@ fn documented() -> BTreeSet<&'static str> {
         .collect()
 }
 
+/// Returns the span events and their attributes in the page's table of them.
+fn span_events() -> BTreeSet<&'static str> {
+    let (_, section) = PAGE.split_once("\n### Span events\n").unwrap();
+    let (section, _) = section.split_once("\n### ").unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    rows.flat_map(|row| row.split('`').skip(1).step_by(2))
+        .collect()
+}
+
 #[test]
-fn the_page_has_every_attribute_that_the_services_record() {
-    let documented = documented();
+fn the_page_has_every_attribute_and_span_event_that_the_services_record() {
+    let mut documented = documented();
+    documented.append(&mut span_events());
     let names = NAMES
         .split('"')
         .skip(1)
@@ -36,6 +46,22 @@ fn the_page_has_every_attribute_that_the_services_record() {
         count += 1;
     }
     assert!(count > 20, "{count}");
+}
+
+#[test]
+fn the_page_has_no_attribute_or_span_event_that_nothing_records() {
+    // Of the export itself, and the words that a retry begins with.
+    const EXPORT: &str = concat!(
+        include_str!("../../../src/otlp/convert/names.rs"),
+        "\"Reconnecting...\""
+    );
+    let names = [NAMES, EXPORT].into_iter();
+    let names: BTreeSet<_> = names
+        .flat_map(|names| names.split('"').skip(1).step_by(2))
+        .collect();
+    for name in documented().union(&span_events()) {
+        assert!(names.contains(name), "{name}");
+    }
 }
 
 #[test]
