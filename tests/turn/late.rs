@@ -98,6 +98,39 @@ async fn output_that_waits_in_the_pipes_when_codex_exits_is_read_however_late() 
 }
 
 #[tokio::test]
+async fn an_exit_within_the_grace_period_counts_although_it_is_seen_later() {
+    const GRACE: Duration = Duration::from_secs(1);
+    tokio::time::pause();
+    // Each round, a timeout that is looked at first would win with a probability of a half.
+    for _ in 0..16 {
+        let directory = tempfile::tempdir().unwrap();
+        let written = directory.path().join("written");
+        let gate = directory.path().join("gate");
+        let script = format!(
+            "{GOOD_TURN}\n: >'{}'; until test -e '{}'; do sleep 0.01; done; exit 3",
+            written.display(),
+            gate.display()
+        );
+        let stack = Stack::new(fake_codex().exit_grace(GRACE));
+        let mut turn = task::spawn(stack.service().oneshot(request(&script)));
+        while !written.exists() {
+            assert_pending!(turn.poll());
+            tokio::task::yield_now().await;
+        }
+        // The runtime learns of the output. The turn reads it and expects the exit.
+        tokio::task::yield_now().await;
+        assert_pending!(turn.poll());
+        std::fs::write(gate, "").unwrap();
+        block_until_woken(&turn);
+        tokio::time::advance(2 * GRACE).await;
+        turn.await.unwrap();
+        let event = stack.turn_event();
+        assert_eq!(event.attribute(names::EXIT_CODE), Some(&3.into()));
+        assert!(event.span_events().is_empty(), "{:?}", event.span_events());
+    }
+}
+
+#[tokio::test]
 async fn empty_lines_count_against_the_limit() {
     let stack = Stack::new(fake_codex().output_limit(10_000));
     let turn = stack.run(request("yes ''")).await;
