@@ -18,6 +18,7 @@ pub(super) fn open(turn: &CallContext, item: &Item, has_call_id: bool) -> Option
         ItemKind::CommandExecution { .. } => ("command_execution".into(), "extension"),
         ItemKind::FileChange { .. } => ("file_change".into(), "extension"),
         ItemKind::WebSearch { .. } => ("web_search".into(), "extension"),
+        ItemKind::ImageView { .. } => ("image_view".into(), "extension"),
         ItemKind::CollabToolCall { tool, .. } => (tool.clone().into(), "extension"),
         ItemKind::McpToolCall { tool, .. } | ItemKind::DynamicToolCall { tool, .. } => {
             (tool.clone().into(), "function")

@@ -199,6 +199,9 @@ impl TurnState {
     }
 
     fn item(&mut self, stage: Stage, item: Item) -> Option<Progress> {
+        if let ItemKind::Other { .. } = item.kind {
+            self.stats.unknown_events += 1;
+        }
         let is_new = self.open_tools.apply(&self.context, stage, &item);
         self.stats.tool_calls += u32::from(is_new);
         if stage != Stage::Completed {

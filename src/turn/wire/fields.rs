@@ -156,6 +156,13 @@ impl<'a> Fields<'a> {
     }
 }
 
+// Not derived: the standard library has it for short arrays only.
+impl Default for Fields<'_> {
+    fn default() -> Self {
+        Self([None; KEYS.len()])
+    }
+}
+
 fn place(key: &str) -> Option<usize> {
     KEYS.binary_search(&key).ok()
 }
