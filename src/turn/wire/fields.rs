@@ -111,12 +111,6 @@ struct List<T>(fn(&Fields<'_>) -> Option<T>);
 
 // === impl Fields ===
 
-impl Default for Fields<'_> {
-    fn default() -> Self {
-        Self([None; KEYS.len()])
-    }
-}
-
 impl<'a> Fields<'a> {
     /// Reads an object.
     pub(in crate::turn) fn from_line(bytes: &'a [u8]) -> serde_json::Result<Self> {
