@@ -163,6 +163,7 @@ impl TurnState {
                 });
             }
             Update::Error { will_retry, error } => self.error(will_retry, error),
+            Update::Warning(message) => self.push(|| Progress::Warning { message }),
             Update::RateLimits(limits) => self.limits(limits),
         }
     }
@@ -183,13 +184,13 @@ impl TurnState {
         Ok(())
     }
 
-    /// Returns the next question, and the context of the call of the tool that it is about.
-    pub(super) fn next_question(&mut self) -> Option<(Question, CallContext)> {
+    /// Returns the next question, and the context of the call of the tool that it is about, if there is one.
+    pub(super) fn next_question(&mut self) -> Option<(Question, Option<CallContext>)> {
         let mut question = self.questions.pop_front()?;
         self.complete(&mut question.asked);
         let tool = question.asked.item_id.as_deref();
         let context = tool.and_then(|id| self.tools.context(id));
-        Some((question, context.unwrap_or_default()))
+        Some((question, context))
     }
 
     /// Adds what the question does not have, and the item has.
@@ -228,6 +229,9 @@ impl TurnState {
 
     /// Ends the turn, unless it has ended.
     pub(super) fn fail(&mut self, error: TurnError) {
+        if let TurnError::ServerExited { status, .. } = &error {
+            self.stats.status = *status;
+        }
         let error = if self.is_stopped {
             TurnError::Stopped
         } else {
