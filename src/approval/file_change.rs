@@ -3,10 +3,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A changed file.
+/// A changed file, in an item of a turn or in a request for an approval.
 ///
-/// Its `Debug` does not show the difference. As JSON, with the feature `json`, it has `move_path` and `diff` only
-/// where they are known.
+/// Its `Debug` shows the kind and the size of the difference: a path and a difference may be confidential. As JSON,
+/// with the feature `json`, it has `move_path` and `diff` only where they are known.
+///
+/// ```
+/// use codex_telemetry::approval::FileUpdateChange;
+///
+/// let change = FileUpdateChange::new("src/old.rs", "update")
+///     .with_move_path("src/new.rs")
+///     .with_diff("-let key = 1;\n+let key = 2;\n");
+/// assert_eq!(change.move_path(), Some("src/new.rs".as_ref()));
+/// assert!(!format!("{change:?}").contains("key"));
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -72,8 +82,8 @@ impl FileUpdateChange {
 impl fmt::Debug for FileUpdateChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileUpdateChange")
-            .field("path", &self.path)
             .field("kind", &self.kind)
+            .field("diff_bytes", &self.diff().map(str::len))
             .finish_non_exhaustive()
     }
 }

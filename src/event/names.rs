@@ -41,11 +41,16 @@ pub const THREAD_WAIT: &str = "codex.turn.thread_wait_ms";
 pub const TIME_TO_FIRST_TOKEN: &str = "codex.turn.time_to_first_token_ms";
 /// Milliseconds, as a float, that a tool ran, by Codex's own measure. Waits for approvals are not in it.
 pub const ITEM_DURATION: &str = "codex.tool.duration_ms";
-/// Milliseconds that a tool call waited for an approval.
+/// Milliseconds, as a float, that a tool call waited for its approvals.
 pub const APPROVAL_WAIT: &str = "codex.tool.approval_wait_ms";
-/// How the wait for an approval ended: `accept`, `accept_for_session`, `accept_with_execpolicy_amendment`,
-/// `decline`, `cancel`, `timeout`, `error` or `unanswered`. The call that waited has it, or the approval's own, but
-/// not both: it is counted as an approval.
+/// How the last wait for an approval ended.
+///
+/// It is the `Decision` of the approver (`accept`, `accept_for_session`, `accept_with_execpolicy_amendment`, `decline`,
+/// `cancel`), or `error` (the approver failed or panicked), `timeout` (no answer before the deadline) or `unanswered`
+/// (the caller gave up before, or the turn ended).
+///
+/// The call of the tool that waited has it. A program that asks an approver by itself can record it on the call
+/// `codex.approval` instead, but not on both: wherever it is, it is counted as an approval.
 pub const APPROVAL_DECISION: &str = "codex.approval.decision";
 /// The id of the item of `codex exec` that reports a tool call. It is Codex's own id, not the model's.
 pub const ITEM_ID: &str = "codex.item.id";

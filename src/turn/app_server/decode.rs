@@ -48,6 +48,8 @@ pub(super) enum Update {
         stage: Stage,
         item: Item,
     },
+    /// Something that the user said, which the request has.
+    UserItem,
     /// The agent wrote a part of a message, or the model a part of its reasoning, or a command of its output.
     Delta {
         item_id: String,
@@ -68,6 +70,7 @@ pub(super) enum Update {
         will_retry: bool,
         error: TurnFailure,
     },
+    Warning(String),
     RateLimits(RateLimits),
 }
 
@@ -154,9 +157,10 @@ pub(super) fn update(method: &str, params: &Fields<'_>) -> Option<Update> {
             will_retry: params.value("willRetry").unwrap_or_default(),
             error: failure(&params.object("error")?),
         }),
-        "account/rateLimits/updated" => {
-            Some(Update::RateLimits(rate_limits(&params.object("rateLimits")?)))
-        }
+        "warning" => Some(Update::Warning(params.text("message")?)),
+        "account/rateLimits/updated" => Some(Update::RateLimits(rate_limits(
+            &params.object("rateLimits")?,
+        ))),
         _ => None,
     }
 }
@@ -164,10 +168,7 @@ pub(super) fn update(method: &str, params: &Fields<'_>) -> Option<Update> {
 /// Returns the ids of the thread and the turn that a message is about.
 pub(super) fn ids(params: &Fields<'_>) -> (Option<String>, Option<String>) {
     let turn = || params.object("turn")?.text("id");
-    (
-        params.text("threadId"),
-        params.text("turnId").or_else(turn),
-    )
+    (params.text("threadId"), params.text("turnId").or_else(turn))
 }
 
 fn rejection(error: &Fields<'_>) -> Rejection {
@@ -178,7 +179,11 @@ fn rejection(error: &Fields<'_>) -> Rejection {
 }
 
 fn item(stage: Stage, params: &Fields<'_>) -> Option<Update> {
-    let item = items::item(&params.object("item")?)?;
+    let fields = params.object("item")?;
+    if items::is_of_user(&fields) {
+        return Some(Update::UserItem);
+    }
+    let item = items::item(&fields)?;
     Some(Update::Item { stage, item })
 }
 
@@ -204,7 +209,9 @@ fn error_info(info: &RawValue) -> Option<CodexErrorInfo> {
     }
     let object: serde_json::Map<_, _> = serde_json::from_str(info.get()).ok()?;
     let (kind, details) = object.into_iter().next()?;
-    let status = details.get("httpStatusCode").and_then(serde_json::Value::as_u64);
+    let status = details
+        .get("httpStatusCode")
+        .and_then(serde_json::Value::as_u64);
     let info = CodexErrorInfo::new(kind);
     Some(match status.and_then(|status| u16::try_from(status).ok()) {
         Some(status) => info.with_http_status(status),

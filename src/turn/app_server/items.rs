@@ -4,7 +4,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::turn::{FileUpdateChange, Item, ItemKind, ItemStatus, JsonText, wire::Fields};
 
-/// Decodes an item; `None` if it has no kind.
+/// The kinds of items that are not of the agent.
+const OF_USER: &[&str] = &["userMessage", "hookPrompt", "functionCallOutput"];
+
+/// Returns whether an item is not of the agent.
+pub(super) fn is_of_user(fields: &Fields<'_>) -> bool {
+    fields
+        .text("type")
+        .is_some_and(|kind| OF_USER.contains(&kind.as_str()))
+}
+
+/// Decodes an item of the agent; `None` if it has no kind.
 pub(super) fn item(fields: &Fields<'_>) -> Option<Item> {
     let text = |key| fields.text(key).unwrap_or_default();
     let json = |key| fields.get(key).map(JsonText::from_raw);
@@ -33,7 +43,11 @@ pub(super) fn item(fields: &Fields<'_>) -> Option<Item> {
             result: json("result"),
             error: fields
                 .get("error")
-                .map(|_| fields.object("error").and_then(|error| error.text("message")))
+                .map(|_| {
+                    fields
+                        .object("error")
+                        .and_then(|error| error.text("message"))
+                })
                 .map(Option::unwrap_or_default),
             status: status(fields),
         },
@@ -78,8 +92,12 @@ fn change(fields: &Fields<'_>) -> Option<FileUpdateChange> {
     let kind = fields.object("kind");
     let text = |key| kind.as_ref().and_then(|kind| kind.text(key));
     let mut change = FileUpdateChange::new(fields.text("path")?, text("type").unwrap_or_default());
-    change.move_path = text("move_path").map(Into::into);
-    change.diff = fields.text("diff");
+    if let Some(path) = text("move_path") {
+        change = change.with_move_path(path);
+    }
+    if let Some(diff) = fields.text("diff") {
+        change = change.with_diff(diff);
+    }
     Some(change)
 }
 

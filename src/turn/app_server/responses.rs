@@ -3,7 +3,7 @@ use tokio::time::Instant;
 
 use crate::{
     call::{CallContext, CallGuard},
-    event::{Classification, Operation, millis, names},
+    event::{Classification, Operation, names},
     turn::{Usage, calls::record_usage},
 };
 
@@ -18,13 +18,14 @@ use crate::{
 /// tool.
 pub(super) struct Responses {
     model: Option<StringValue>,
+    provider: Option<StringValue>,
     /// Since when the model may be working. `None` before the start of the turn and while tools run.
     since: Option<Since>,
     open: Option<Response>,
     /// Whether Codex tells the ends of responses.
     has_ends: bool,
-    /// How many responses there were.
-    pub(super) count: u32,
+    /// How many responses have ended.
+    count: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -50,11 +51,21 @@ impl Responses {
     pub(super) const fn new(model: Option<StringValue>) -> Self {
         Self {
             model,
+            provider: None,
             since: None,
             open: None,
             has_ends: false,
             count: 0,
         }
+    }
+
+    pub(super) fn set_provider(&mut self, provider: StringValue) {
+        self.provider = Some(provider);
+    }
+
+    /// Returns how many responses there were, with one that has begun.
+    pub(super) fn count(&self) -> u32 {
+        self.count + u32::from(self.open.is_some())
     }
 
     pub(super) fn set_model(&mut self, model: StringValue) {
@@ -78,14 +89,13 @@ impl Responses {
         }
     }
 
-    /// The model has written a part of a text. Returns the time of the first part of the turn's first response.
+    /// The model has written a part of a text. Returns when the response began to, if it is its first part.
     pub(super) fn delta(
         &mut self,
         turn: &CallContext,
         item_id: &str,
         now: Instant,
     ) -> Option<Instant> {
-        let is_first = self.count == 0;
         let response = self.sign(turn, now)?;
         if response.first_token.is_some() {
             return None;
@@ -93,7 +103,7 @@ impl Responses {
         let began = response.first_item.take().filter(|(id, _)| id == item_id);
         let first = began.map_or(now, |(_, began)| began);
         response.first_token = Some(first);
-        is_first.then_some(first)
+        Some(first)
     }
 
     /// A tool has begun, so the response that asked for it is complete.
@@ -174,8 +184,8 @@ impl Responses {
             let since = self.since?.at;
             let ago = now.saturating_duration_since(since);
             let call = turn.open_child_since(ago, Operation::Chat, self.model.clone());
-            if let Some(model) = &self.model {
-                call.record(names::REQUEST_MODEL, model.clone());
+            if let Some(provider) = &self.provider {
+                call.record(names::PROVIDER_NAME, provider.clone());
             }
             self.open = Some(Response {
                 call,
@@ -210,10 +220,13 @@ impl Response {
 
     fn finish(self, now: Instant) {
         if let Some(first) = self.first_token {
-            let after = millis(first.saturating_duration_since(self.since));
-            self.call.record(names::TIME_TO_FIRST_TOKEN, after);
+            let after = first.saturating_duration_since(self.since);
+            self.call
+                .record(names::RESPONSE_TIME_TO_FIRST_CHUNK, after.as_secs_f64());
         }
-        let ago = self.completed.map(|completed| now.saturating_duration_since(completed));
+        let ago = self
+            .completed
+            .map(|completed| now.saturating_duration_since(completed));
         self.call.finish_since(ago.unwrap_or_default());
     }
 }

@@ -58,15 +58,20 @@ impl Slot {
         self.lock().has_ended
     }
 
+    /// Returns whether the turn has a result.
+    pub(super) fn is_over(&self) -> bool {
+        let state = self.lock();
+        state.has_ended || state.turn.as_ref().is_none_or(TurnState::has_ended)
+    }
+
     /// Sets the id of the turn that the server has begun.
     pub(super) fn began(&self, turn_id: Option<String>) {
         let mut state = self.lock();
-        if let Some(id) = &turn_id
-            && let Some(turn) = &mut state.turn
+        if let Some(id) = turn_id
+            && state.turn_id.is_none()
         {
-            turn.set_id(id);
+            state.began(&id);
         }
-        state.turn_id = state.turn_id.take().or(turn_id);
     }
 
     /// Ends a turn that the server has not begun. Its future learns the reason from the answer.
@@ -77,23 +82,24 @@ impl Slot {
     /// Applies what the server tells of a turn. Returns whether the turn is over by it.
     ///
     /// What it tells of an earlier turn of the thread, such as the late end of a command, is ignored.
-    pub(super) fn apply(&self, turn_id: Option<&str>, update: Option<Update>, length: usize) -> bool {
+    pub(super) fn apply(
+        &self,
+        turn_id: Option<&str>,
+        update: Option<Update>,
+        length: usize,
+    ) -> bool {
         let mut state = self.lock();
         if state.has_ended {
             return false;
         }
         if let Some(id) = turn_id {
-            match &state.turn_id {
-                Some(known) if known != id => return false,
-                Some(_) => {}
+            if state.turn_id.is_none() && matches!(update, Some(Update::TurnStarted)) {
                 // The answer to the request has the id, and comes first. Without it, the start has.
-                None if matches!(update, Some(Update::TurnStarted)) => {
-                    state.turn_id = Some(id.to_owned());
-                    if let Some(turn) = &mut state.turn {
-                        turn.set_id(id);
-                    }
-                }
-                None => return false,
+                state.began(id);
+            }
+            if state.turn_id.as_deref() != Some(id) {
+                state.apply_earlier(update);
+                return false;
             }
         }
         let ends = matches!(update, Some(Update::TurnCompleted(_)));
@@ -165,5 +171,21 @@ impl Slot {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn began(&mut self, turn_id: &str) {
+        self.turn_id = Some(turn_id.to_owned());
+        if let Some(turn) = &mut self.turn {
+            turn.set_id(turn_id);
+        }
+    }
+
+    /// Applies what the server tells of an earlier turn: what the thread has used by then.
+    fn apply_earlier(&mut self, update: Option<Update>) {
+        if let (Some(turn), Some(Update::TokenUsage { total, .. })) = (&mut self.turn, update) {
+            turn.had_used(total);
+        }
     }
 }

@@ -51,7 +51,10 @@ impl ThreadLocks {
     /// Forgets the lock of a thread that nobody has or waits for.
     fn forget(&self, thread_id: &str) {
         let mut locks = self.all();
-        if locks.get(thread_id).is_some_and(|lock| Arc::strong_count(lock) == 1) {
+        if locks
+            .get(thread_id)
+            .is_some_and(|lock| Arc::strong_count(lock) == 1)
+        {
             locks.remove(thread_id);
         }
     }

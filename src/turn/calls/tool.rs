@@ -5,7 +5,7 @@ use opentelemetry::StringValue;
 use super::content;
 use crate::{
     call::{CallContext, CallGuard},
-    event::{Classification, ErrorClass, Operation, names, truncate},
+    event::{Classification, ErrorClass, Operation, millis, names, truncate},
     turn::{Item, ItemKind, ItemStatus, Sandbox, failure},
 };
 
@@ -62,7 +62,10 @@ pub(super) fn close(
     {
         call.record(names::EXIT_CODE, code);
     }
-    match refusal.or_else(|| classification(item, sandbox)) {
+    if let Some(duration) = item.duration {
+        call.record(names::ITEM_DURATION, millis(duration));
+    }
+    match classification(item, sandbox).map(|failure| refusal.unwrap_or(failure)) {
         Some(failure) => call.fail(failure),
         None => call.finish(),
     }

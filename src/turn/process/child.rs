@@ -4,8 +4,9 @@ use std::{
     sync::Arc,
 };
 
-use rustix::process::Pid;
+use rustix::{fd::AsFd, process::Pid};
 use tokio::{
+    io::{AsyncRead, Take},
     process::{ChildStderr, ChildStdin, ChildStdout},
     sync::oneshot,
 };
@@ -103,6 +104,18 @@ impl ChildProcess {
             was_stopped: false,
         })
     }
+}
+
+// === impl Pipes ===
+
+/// Limits what is read of a pipe to what waits in it now; a read returns its end then.
+///
+/// After a process has exited, that is all it has written. Another process may hold the pipe open and write to it
+/// for ever.
+pub(in crate::turn) fn limit_to_waiting(pipe: &mut Take<impl AsyncRead + AsFd>) {
+    // There is no error for a pipe.
+    let waiting = rustix::io::ioctl_fionread(pipe.get_ref());
+    pipe.set_limit(waiting.unwrap_or_default());
 }
 
 // === impl Requests ===
