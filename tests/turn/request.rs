@@ -1,11 +1,11 @@
 use codex_telemetry::{
     CallContext, ErrorClass, Originator,
-    turn::{CodexExec, CodexExecBuilder, Sandbox, Turn, TurnError, TurnRequest},
+    turn::{ApprovalPolicy, CodexExec, CodexExecBuilder, Sandbox, Turn, TurnError, TurnRequest},
 };
 use serde_json::json;
 use tower::ServiceExt;
 
-use crate::support::{Stack, THREAD, fake_codex, request, run};
+use crate::support::{GOOD_TURN, Stack, THREAD, fake_codex, request, run};
 
 /// Runs a request, and returns the output of `script` in the fake.
 async fn echoed(request: TurnRequest, script: &str) -> String {
@@ -280,6 +280,21 @@ async fn a_setting_of_any_type_is_toml_on_the_command_line() {
         let expected = expected.bytes().map(|byte| format!("{byte:02x}"));
         assert_eq!(hex, expected.collect::<String>(), "{toml}");
     }
+}
+
+#[tokio::test]
+async fn a_policy_that_codex_exec_would_ignore_does_not_start_it() {
+    for policy in [ApprovalPolicy::OnRequest, ApprovalPolicy::Untrusted] {
+        let stack = Stack::new(fake_codex());
+        let request = request("exit 3").with_approval_policy(policy);
+        let text = stack.run(request).await.unwrap_err().to_string();
+        assert!(text.contains(policy.as_str()), "{text}");
+        assert!(text.contains("use `CodexAppServer`"), "{text}");
+        let class = stack.turn_event().error_class();
+        assert_eq!(class, Some(ErrorClass::InvalidRequest));
+    }
+    let request = request(GOOD_TURN).with_approval_policy(ApprovalPolicy::Never);
+    Stack::new(fake_codex()).run(request).await.unwrap();
 }
 
 #[tokio::test]
