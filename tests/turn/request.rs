@@ -1,6 +1,9 @@
 use codex_telemetry::{
     CallContext, ErrorClass, Originator,
-    turn::{ApprovalPolicy, CodexExec, CodexExecBuilder, Sandbox, Turn, TurnError, TurnRequest},
+    turn::{
+        ApprovalPolicy, CodexAppServer, CodexExec, CodexExecBuilder, Sandbox, Turn, TurnError,
+        TurnRequest,
+    },
 };
 use serde_json::json;
 use tower::ServiceExt;
@@ -261,6 +264,18 @@ async fn a_setting_that_codex_would_misread_does_not_start_it() {
         let class = stack.turn_event().error_class();
         assert_eq!(class, Some(ErrorClass::InvalidRequest));
     }
+}
+
+#[tokio::test]
+async fn a_setting_that_codex_would_misread_does_not_start_a_server() {
+    let turns = CodexAppServer::builder().config("a.b", json!([null]));
+    let error = turns
+        .build()
+        .oneshot(TurnRequest::new(""))
+        .await
+        .unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("`a.b` has a null"), "{text}");
 }
 
 #[tokio::test]
