@@ -272,11 +272,12 @@ async fn what_waits_in_a_pipe_is_read_to_its_last_byte_and_nothing_after_it() {
 
 const PROGRAM: &str = "PROCESS_TEST_PROGRAM";
 
-/// The child has its standard input open, as a server has, and many commands in sessions of their own.
+/// The child has its standard input open, as a server has, and many commands in sessions of their own. It does not
+/// exit by itself when its input ends with the program, which is a race: see `watchdog.rs`.
 #[tokio::test]
 #[cfg(target_os = "linux")]
 async fn a_program_that_is_killed_leaves_nothing_of_a_child_that_waits_for_its_input() {
-    const COMMANDS: usize = 100;
+    const COMMANDS: usize = 30;
     if std::env::var_os(PROGRAM).is_some() {
         let script = format!(
             "for i in $(seq {COMMANDS}); do
