@@ -5,6 +5,7 @@ use codex_telemetry::{
     otlp::{Signal, config::Protocol},
     turn::{CodexExec, Sandbox, Turn, TurnError, TurnRequest},
 };
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{io::AsyncWriteExt, process::Command};
 use tower::{ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
@@ -22,7 +23,7 @@ pub(crate) struct Harness {
     model: Model,
     home: TempDir,
     work: TempDir,
-    config: Vec<(String, String)>,
+    config: Vec<(&'static str, Value)>,
     sink: OtlpSink,
     stack: BoxCloneSyncService<TurnRequest, Turn, TurnError>,
 }
@@ -30,18 +31,18 @@ pub(crate) struct Harness {
 impl Harness {
     pub(crate) fn new(codex: &'static Path) -> Self {
         let model = Model::start([]);
-        let provider = format!(
-            "{{name=\"mock\",base_url=\"{}\",env_key=\"MOCK_KEY\",wire_api=\"responses\",\
-             request_max_retries=0,stream_max_retries=0}}",
-            model.url("/v1")
-        );
-        let config = [
-            ("analytics.enabled", "false"),
-            ("otel.metrics_exporter", "\"none\""),
-            ("model_provider", "\"mock\""),
-            ("model_providers.mock", &provider),
+        // Without tables: as JSON, all else is TOML as well.
+        let config = vec![
+            ("analytics.enabled", false.into()),
+            ("otel.metrics_exporter", "none".into()),
+            ("model_provider", "mock".into()),
+            ("model_providers.mock.name", "mock".into()),
+            ("model_providers.mock.base_url", model.url("/v1").into()),
+            ("model_providers.mock.env_key", "MOCK_KEY".into()),
+            ("model_providers.mock.wire_api", "responses".into()),
+            ("model_providers.mock.request_max_retries", 0.into()),
+            ("model_providers.mock.stream_max_retries", 0.into()),
         ];
-        let config = config.map(|(key, value)| (key.to_owned(), value.to_owned()));
         let otlp = OtlpConfig::builder()
             .endpoint(&model.url(""))
             // The server responds to each export with an empty JSON object.
@@ -66,7 +67,7 @@ impl Harness {
             model,
             home: tempfile::tempdir().unwrap(),
             work: tempfile::tempdir().unwrap(),
-            config: config.into(),
+            config,
             sink,
             stack: BoxCloneSyncService::new(stack),
         }
@@ -83,7 +84,7 @@ impl Harness {
             .with_env("HOME", self.home.path())
             .with_env("MOCK_KEY", "k");
         let request = self.config.iter().fold(request, |request, (key, value)| {
-            request.with_config(key, value.as_str())
+            request.with_config(*key, value.clone())
         });
         let turn = self.stack.clone().oneshot(request).await.unwrap();
         assert_eq!(turn.final_message.as_deref(), Some("done"));

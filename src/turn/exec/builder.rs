@@ -102,7 +102,8 @@ impl CodexExecBuilder {
         self
     }
 
-    /// Overrides one key of Codex's configuration, for all requests. The key may have dots.
+    /// Overrides one key of Codex's configuration, for all requests, as
+    /// [`TurnRequest::with_config`](super::super::TurnRequest::with_config) does for one.
     pub fn config(mut self, key: impl Into<String>, value: impl Into<serde_json::Value>) -> Self {
         let pair = (key.into(), value.into());
         self.config.defaults.config.push(pair);

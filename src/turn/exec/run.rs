@@ -58,7 +58,7 @@ pub(super) async fn run(
     let mut stderr = Some(pipes.stderr.take(u64::MAX));
     let mut stderr_chunk = [0; 4096];
     let mut feeding = pin!(feed(pipes.stdin, request.prompt().as_bytes()));
-    let mut progress = ProgressQueue::new(request.progress());
+    let mut progress = ProgressQueue::new(request.progress().cloned());
     let mut output_left = config.output_limit;
     let mut phase = Phase::Running;
 
