@@ -5,24 +5,25 @@ use codex_telemetry::{
     otlp::{Signal, config::Protocol},
     turn::{CodexExec, Sandbox, Turn, TurnError, TurnRequest},
 };
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{io::AsyncWriteExt, process::Command};
 use tower::{ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 
 use crate::{model::Model, reply::Reply};
 
-const PROMPT: &str = "Run the command, then say that it is done.";
-const MODEL: &str = "gpt-5.5";
+pub(crate) const PROMPT: &str = "Run the command, then say that it is done.";
+pub(crate) const MODEL: &str = "gpt-5.5";
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The model server, the directories of Codex, and both ways to run a turn.
+/// The model server, the directories of Codex, and both ways to run a turn by `codex exec`.
 pub(crate) struct Harness {
     codex: &'static Path,
     /// Also receives OTLP.
-    model: Model,
+    pub(crate) model: Model,
     home: TempDir,
-    work: TempDir,
-    config: Vec<(String, String)>,
+    pub(crate) work: TempDir,
+    config: Vec<(String, Value)>,
     sink: OtlpSink,
     stack: BoxCloneSyncService<TurnRequest, Turn, TurnError>,
 }
@@ -30,18 +31,22 @@ pub(crate) struct Harness {
 impl Harness {
     pub(crate) fn new(codex: &'static Path) -> Self {
         let model = Model::start([]);
-        let provider = format!(
-            "{{name=\"mock\",base_url=\"{}\",env_key=\"MOCK_KEY\",wire_api=\"responses\",\
-             request_max_retries=0,stream_max_retries=0}}",
-            model.url("/v1")
-        );
-        let config = [
-            ("analytics.enabled", "false"),
-            ("otel.metrics_exporter", "\"none\""),
-            ("model_provider", "\"mock\""),
-            ("model_providers.mock", &provider),
+        // Scalars, which are written the same way in JSON and in the TOML of the command line.
+        let provider = [
+            ("name", json!("mock")),
+            ("base_url", json!(model.url("/v1"))),
+            ("env_key", json!("MOCK_KEY")),
+            ("wire_api", json!("responses")),
+            ("request_max_retries", json!(0)),
+            ("stream_max_retries", json!(0)),
         ];
-        let config = config.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let provider = provider.map(|(key, value)| (format!("model_providers.mock.{key}"), value));
+        let mut config = vec![
+            ("analytics.enabled".to_owned(), json!(false)),
+            ("otel.metrics_exporter".to_owned(), json!("none")),
+            ("model_provider".to_owned(), json!("mock")),
+        ];
+        config.extend(provider);
         let otlp = OtlpConfig::builder()
             .endpoint(&model.url(""))
             // The server responds to each export with an empty JSON object.
@@ -66,13 +71,13 @@ impl Harness {
             model,
             home: tempfile::tempdir().unwrap(),
             work: tempfile::tempdir().unwrap(),
-            config: config.into(),
+            config,
             sink,
             stack: BoxCloneSyncService::new(stack),
         }
     }
 
-    /// Runs a turn through the layers.
+    /// Runs a turn by `codex exec` through the layers.
     pub(crate) async fn full(&self) {
         self.queue_replies();
         let request = TurnRequest::new(PROMPT)
@@ -83,7 +88,7 @@ impl Harness {
             .with_env("HOME", self.home.path())
             .with_env("MOCK_KEY", "k");
         let request = self.config.iter().fold(request, |request, (key, value)| {
-            request.with_config(key, value.as_str())
+            request.with_config(key, value.clone())
         });
         let turn = self.stack.clone().oneshot(request).await.unwrap();
         assert_eq!(turn.final_message.as_deref(), Some("done"));
@@ -92,17 +97,11 @@ impl Harness {
     /// Runs the same turn without this crate, and does not parse its output.
     pub(crate) async fn plain(&self) {
         self.queue_replies();
-        let mut command = Command::new(self.codex);
-        command.args(["exec", "--json", "--skip-git-repo-check", "--model", MODEL]);
-        for (key, value) in &self.config {
-            command.args(["--config", &format!("{key}={value}")]);
-        }
+        let mut command = self.command("exec");
         command
+            .args(["--json", "--skip-git-repo-check", "--model", MODEL])
             .args(["--sandbox", "danger-full-access", "--cd"])
             .arg(self.work.path())
-            .env("CODEX_HOME", self.home.path())
-            .env("HOME", self.home.path())
-            .env("MOCK_KEY", "k")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -119,8 +118,22 @@ impl Harness {
         );
     }
 
+    /// Returns a subcommand of Codex with the configuration.
+    pub(crate) fn command(&self, subcommand: &str) -> Command {
+        let mut command = Command::new(self.codex);
+        for (key, value) in &self.config {
+            command.args(["--config", &format!("{key}={value}")]);
+        }
+        command
+            .arg(subcommand)
+            .env("CODEX_HOME", self.home.path())
+            .env("HOME", self.home.path())
+            .env("MOCK_KEY", "k");
+        command
+    }
+
     /// Queues the responses of the model for one turn.
-    fn queue_replies(&self) {
+    pub(crate) fn queue_replies(&self) {
         self.model.then([Reply::shell("echo hi"), Reply::done()]);
     }
 
