@@ -37,7 +37,7 @@ usage: exec [OPTION]... PROMPT
   --codex PATH            the Codex CLI (default: CODEX_PATH, or codex on the PATH)
   --log FILTER            what to log on standard error, such as codex_telemetry::events=debug
                           (default: warnings, without events)
-  -c, --config KEY=VALUE  override a key of Codex's configuration; may be repeated
+  -c, --config KEY=VALUE  override a key of Codex's configuration, by JSON or else by a text; may be repeated
   --model M               the model
   --sandbox MODE          read-only, workspace-write or danger-full-access
   --cd DIR                the working directory
@@ -213,7 +213,9 @@ impl Options {
                 Short('c') | Long("config") => {
                     let pair = parser.value()?.string()?;
                     let (key, value) = pair.split_once('=').ok_or("-c needs KEY=VALUE")?;
-                    let (key, value) = (key.to_owned(), value.to_owned());
+                    let (key, text) = (key.to_owned(), value);
+                    let value: serde_json::Value =
+                        serde_json::from_str(text).unwrap_or_else(|_| text.into());
                     settings.push(Box::new(|request| request.with_config(key, value)));
                 }
                 Long("model") => {

@@ -1,5 +1,11 @@
 #[cfg(feature = "retry")]
 use std::{error::Error, io};
+#[cfg(any(feature = "tool", all(feature = "turn", unix)))]
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 #[cfg(feature = "retry")]
 use crate::event::ErrorClass;
@@ -92,12 +98,10 @@ pub(crate) fn catch_panic<T>(run: impl FnOnce() -> T) -> Result<T, String> {
 ///
 /// Panics if the future has completed before.
 #[cfg(any(feature = "tool", all(feature = "turn", unix)))]
-pub(crate) fn poll_catching_panics<F: std::future::Future>(
-    mut future: std::pin::Pin<&mut Option<F>>,
-    cx: &mut std::task::Context<'_>,
-) -> std::task::Poll<Result<F::Output, String>> {
-    use std::task::Poll;
-
+pub(crate) fn poll_catching_panics<F: Future>(
+    mut future: Pin<&mut Option<F>>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<F::Output, String>> {
     let pinned = future.as_mut().as_pin_mut();
     let pinned = pinned.expect("polled after completion");
     let polled = match catch_panic(|| pinned.poll(cx)) {

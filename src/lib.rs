@@ -289,7 +289,7 @@
 //! | `json` | yes | [`JsonLinesSink`], and `serde::Serialize` for [`Event`] and other values |
 //! | `tracing` | yes | [`TracingSink`], and the crate's warnings through `tracing` |
 //! | `retry` | by `services` | [`RetryPolicy`] and [`CodexClassifier`] |
-//! | `tool` | by `services` | [`ToolService`]; implies `retry` |
+//! | `tool` | by `services` | [`ToolService`], [`ApprovalLayer`] and [`approval`]; implies `retry` |
 //! | `attachment` | by `services` | [`AttachmentStore`], [`StageService`], [`CleanupService`] and [`Sweeper`], on Unix; implies `retry` |
 //! | `turn` | by `services` | [`CodexExec`], on Unix; implies `retry` |
 //! | `services` | yes | `tool`, `attachment` and `turn` |

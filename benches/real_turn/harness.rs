@@ -5,7 +5,7 @@ use codex_telemetry::{
     otlp::{Signal, config::Protocol},
     turn::{CodexExec, Sandbox, Turn, TurnError, TurnRequest},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{io::AsyncWriteExt, process::Command};
 use tower::{ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
@@ -23,7 +23,7 @@ pub(crate) struct Harness {
     pub(crate) model: Model,
     home: TempDir,
     pub(crate) work: TempDir,
-    config: Vec<(String, Value)>,
+    config: Vec<(&'static str, Value)>,
     sink: OtlpSink,
     stack: BoxCloneSyncService<TurnRequest, Turn, TurnError>,
 }
@@ -31,22 +31,18 @@ pub(crate) struct Harness {
 impl Harness {
     pub(crate) fn new(codex: &'static Path) -> Self {
         let model = Model::start([]);
-        // Scalars, which are written the same way in JSON and in the TOML of the command line.
-        let provider = [
-            ("name", json!("mock")),
-            ("base_url", json!(model.url("/v1"))),
-            ("env_key", json!("MOCK_KEY")),
-            ("wire_api", json!("responses")),
-            ("request_max_retries", json!(0)),
-            ("stream_max_retries", json!(0)),
+        // Without tables: as JSON, all else is TOML as well.
+        let config = vec![
+            ("analytics.enabled", false.into()),
+            ("otel.metrics_exporter", "none".into()),
+            ("model_provider", "mock".into()),
+            ("model_providers.mock.name", "mock".into()),
+            ("model_providers.mock.base_url", model.url("/v1").into()),
+            ("model_providers.mock.env_key", "MOCK_KEY".into()),
+            ("model_providers.mock.wire_api", "responses".into()),
+            ("model_providers.mock.request_max_retries", 0.into()),
+            ("model_providers.mock.stream_max_retries", 0.into()),
         ];
-        let provider = provider.map(|(key, value)| (format!("model_providers.mock.{key}"), value));
-        let mut config = vec![
-            ("analytics.enabled".to_owned(), json!(false)),
-            ("otel.metrics_exporter".to_owned(), json!("none")),
-            ("model_provider".to_owned(), json!("mock")),
-        ];
-        config.extend(provider);
         let otlp = OtlpConfig::builder()
             .endpoint(&model.url(""))
             // The server responds to each export with an empty JSON object.
@@ -88,7 +84,7 @@ impl Harness {
             .with_env("HOME", self.home.path())
             .with_env("MOCK_KEY", "k");
         let request = self.config.iter().fold(request, |request, (key, value)| {
-            request.with_config(key, value.clone())
+            request.with_config(*key, value.clone())
         });
         let turn = self.stack.clone().oneshot(request).await.unwrap();
         assert_eq!(turn.final_message.as_deref(), Some("done"));

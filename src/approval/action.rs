@@ -6,7 +6,24 @@ use super::FileUpdateChange;
 
 /// What a tool would do.
 ///
-/// Its `Debug` shows names and sizes alone: commands, changes and arguments may be confidential.
+/// An approver accepts the kinds that it knows, and declines the others: a new version of Codex may ask for more.
+///
+/// Its `Debug` shows the kind, names and sizes: commands, paths, changes and arguments may be confidential.
+///
+/// ```
+/// use codex_telemetry::approval::{Action, Decision};
+///
+/// fn decide(action: &Action) -> Decision {
+///     match action {
+///         Action::Command { command, .. } if command == "cargo test" => Decision::Accept,
+///         Action::FileChange { changes, grant_root: None, .. } if changes.len() == 1 => Decision::Accept,
+///         _ => Decision::decline("a person has to do that"),
+///     }
+/// }
+///
+/// assert_eq!(decide(&Action::command("cargo test")), Decision::Accept);
+/// assert_eq!(decide(&Action::tool_call("x".into())).as_str(), "decline");
+/// ```
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Action {
@@ -25,8 +42,10 @@ pub enum Action {
         /// sandbox.
         reason: Option<String>,
         /// The rule that [`Decision::AcceptWithExecpolicyAmendment`](super::Decision) would write: the beginning
-        /// of the commands that it allows. Empty if Codex proposes none.
+        /// of the commands that it allows, word by word. Empty if Codex proposes none.
         execpolicy_amendment: Vec<String>,
+        /// What the command would be allowed beside: permissions or access to a host, as Codex describes it.
+        permissions: Option<Value>,
     },
     /// Codex would edit files.
     FileChange {
@@ -65,21 +84,23 @@ impl Action {
             cwd: None,
             reason: None,
             execpolicy_amendment: Vec::new(),
-        }
-    }
-
-    /// Returns the arguments of a tool of the program or of an MCP server.
-    #[must_use]
-    pub const fn arguments(&self) -> Option<&Value> {
-        match self {
-            Self::ToolCall { arguments } | Self::McpToolCall { arguments, .. } => Some(arguments),
-            _ => None,
+            permissions: None,
         }
     }
 
     /// Returns the call of a tool of the program.
+    #[must_use]
     pub const fn tool_call(arguments: Value) -> Self {
         Self::ToolCall { arguments }
+    }
+
+    /// Returns the arguments of a tool of the program or of an MCP server, and `None` for anything else.
+    #[must_use]
+    pub const fn arguments(&self) -> Option<&Value> {
+        match self {
+            Self::ToolCall { arguments } | Self::McpToolCall { arguments, .. } => Some(arguments),
+            Self::Command { .. } | Self::FileChange { .. } | Self::Permissions { .. } => None,
+        }
     }
 }
 
@@ -87,7 +108,10 @@ impl fmt::Debug for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ToolCall { .. } => f.debug_struct("ToolCall").finish_non_exhaustive(),
-            Self::Command { .. } => f.debug_struct("Command").finish_non_exhaustive(),
+            Self::Command { command, .. } => f
+                .debug_struct("Command")
+                .field("command_bytes", &command.len())
+                .finish_non_exhaustive(),
             Self::FileChange { changes, .. } => f
                 .debug_struct("FileChange")
                 .field("changes", &changes.len())

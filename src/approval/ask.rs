@@ -6,7 +6,6 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::Instant;
 use tower::{ServiceExt, util::Oneshot};
 use tower_service::Service;
 
@@ -14,48 +13,59 @@ use super::{
     ApprovalRequest, Decision,
     deadline::{Deadline, Elapsed},
 };
-use crate::{
-    call::CallContext,
-    error::{BoxError, poll_catching_panics},
-    event::{millis, names},
-};
+use crate::error::{BoxError, catch_panic, poll_catching_panics};
 
 pin_project! {
-    /// Asks an approver, with a deadline. It never panics: an approver that does has failed.
+    /// Asks an approver, with a deadline. An approver that panics has failed.
+    ///
+    /// The output is ready only after the approver's future has been dropped, so that a call `codex.approval` ends
+    /// before the tool runs.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is polled after completion, and in no other case.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it drops the approver's future. A panic of that drop has no one to be reported to: it ends here.
     pub(crate) struct Ask<A>
     where
         A: Service<ApprovalRequest>,
     {
-        // The approver's future is dropped when it has answered, so its call ends before the tool runs.
         #[pin]
         approval: Option<Deadline<Oneshot<A, ApprovalRequest>>>,
+    }
+
+    impl<A> PinnedDrop for Ask<A>
+    where
+        A: Service<ApprovalRequest>,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            // Two of them that panic while a turn is dropped would abort the program.
+            let _ = catch_panic(|| this.project().approval.set(None));
+        }
     }
 }
 
 /// What came of a question.
 #[derive(Debug)]
 pub(crate) enum Answer {
+    /// The approver has decided in time.
     Decided(Decision),
-    /// The deadline passed without an answer.
+    /// The deadline passed without an answer that was read before it.
     TimedOut,
     /// The approver failed or panicked.
     Failed(BoxError),
 }
 
-/// How long a tool call waits for an approval, and how the wait ends. It is no part of the time that the tool
-/// takes.
-///
-/// It is recorded on the call of the tool when this is dropped.
-pub(crate) struct Wait {
-    tool: CallContext,
-    began: Instant,
-    decision: &'static str,
-}
-
 // === impl Ask ===
 
 impl<A: Service<ApprovalRequest>> Ask<A> {
-    /// Starts the time now.
+    /// Starts the time now. The approver is asked by the first poll, unless the deadline has passed by then.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of a tokio runtime with time enabled.
     pub(crate) fn new(approver: A, request: ApprovalRequest, deadline: Duration) -> Self {
         Self {
             approval: Some(Deadline::new(deadline, approver.oneshot(request))),
@@ -72,12 +82,16 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
         let answer = ready!(poll_catching_panics(self.project().approval, cx));
-        Poll::Ready(match answer {
-            Ok(Ok(Ok(decision))) => Answer::Decided(decision),
-            Ok(Ok(Err(error))) => Answer::Failed(error.into()),
-            Ok(Err(Elapsed)) => Answer::TimedOut,
-            Err(panic) => Answer::Failed(format!("the approver panicked: {panic}").into()),
-        })
+        let error = match answer {
+            Ok(Ok(Ok(decision))) => return Poll::Ready(Answer::Decided(decision)),
+            Ok(Err(Elapsed)) => return Poll::Ready(Answer::TimedOut),
+            // The conversion is code of the approver as well.
+            Ok(Ok(Err(error))) => catch_panic(|| error.into()),
+            Err(panic) => Err(panic),
+        };
+        Poll::Ready(Answer::Failed(error.unwrap_or_else(|panic| {
+            format!("the approver panicked: {panic}").into()
+        })))
     }
 }
 
@@ -91,30 +105,5 @@ impl Answer {
             Self::TimedOut => "timeout",
             Self::Failed(_) => "error",
         }
-    }
-}
-
-// === impl Wait ===
-
-impl Wait {
-    /// Starts the time now.
-    pub(crate) fn begin(tool: &CallContext) -> Self {
-        Self {
-            tool: tool.clone(),
-            began: Instant::now(),
-            decision: "unanswered",
-        }
-    }
-
-    pub(crate) fn end(&mut self, answer: &Answer) {
-        self.decision = answer.as_str();
-    }
-}
-
-impl Drop for Wait {
-    fn drop(&mut self) {
-        let wait = millis(self.began.elapsed());
-        self.tool.record(names::APPROVAL_WAIT, wait);
-        self.tool.record(names::APPROVAL_DECISION, self.decision);
     }
 }

@@ -1,7 +1,18 @@
 /// The answer of an approver. The names are those of Codex.
 ///
+/// | decision | what Codex asks in a turn | a tool of the program |
+/// |---|---|---|
+/// | `Accept` | is done once | runs once |
+/// | `AcceptForSession` | is done, and Codex remembers it | runs once |
+/// | `AcceptWithExecpolicyAmendment` | a command runs, and Codex writes a rule | does not run |
+/// | `Decline` | is not done; the turn goes on | does not run |
+/// | `Cancel` | is not done; the turn ends | does not run |
+///
+/// Its `Debug` shows the reason, which is a text of the approver: it is also part of the error of a tool call, and so of
+/// what is recorded. A reason should not repeat arguments that are confidential.
+///
 /// With the feature `json` it can be serialized, as `{"decision":"accept"}` or
-/// `{"decision":"decline","reason":…}`.
+/// `{"decision":"decline","reason":…}`; the names are those of [`as_str`](Self::as_str).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(
     feature = "json",
@@ -14,13 +25,15 @@ pub enum Decision {
     Accept,
     /// The tool may do it, and the same again for the rest of the session without a question.
     ///
-    /// Codex remembers a command by its text, until its thread is closed. A tool of the program has no session: for
-    /// it this is [`Accept`](Self::Accept).
+    /// The session is the thread. Codex remembers a command by its text, permissions, and a tool of an MCP server if it
+    /// offers to; an edit of another file is asked about again. A tool of the program has no session: for it this is
+    /// [`Accept`](Self::Accept), and the next call is asked about.
     AcceptForSession,
     /// The command may run, and Codex **writes a rule** into its configuration, by which commands with the same
     /// beginning run without a question. The rule outlives the process.
     ///
-    /// For all but a command with a proposed rule it is [`Decline`](Self::Decline).
+    /// For everything but a command with a proposed rule it is a refusal, because such an approver does not know what
+    /// it was asked.
     AcceptWithExecpolicyAmendment,
     /// The tool may not do it. The turn goes on, and the model is told.
     Decline {
@@ -30,7 +43,8 @@ pub enum Decision {
     },
     /// The tool may not do it, and the turn ends.
     ///
-    /// For a tool of the program outside of a turn it is [`Decline`](Self::Decline).
+    /// For a tool of the program it is a [`Decline`](Self::Decline) that says so: there the turn is the program's to
+    /// end.
     Cancel,
 }
 
@@ -38,13 +52,21 @@ pub enum Decision {
 
 impl Decision {
     /// Returns a refusal with a reason.
+    ///
+    /// ```
+    /// use codex_telemetry::Decision;
+    ///
+    /// let decision = Decision::decline("not on a Friday");
+    /// assert_eq!(decision.as_str(), "decline");
+    /// ```
     pub fn decline(reason: impl Into<String>) -> Self {
         Self::Decline {
             reason: reason.into(),
         }
     }
 
-    /// Returns the name, as `codex.approval.decision` has it.
+    /// Returns the name, as `codex.approval.decision` has it: `accept`, `accept_for_session`,
+    /// `accept_with_execpolicy_amendment`, `decline` or `cancel`.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {

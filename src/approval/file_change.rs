@@ -1,8 +1,22 @@
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
-/// A changed file.
+/// A changed file, in an item of a turn or in a request for an approval.
 ///
-/// Its `Debug` does not show the difference.
+/// Its `Debug` shows the kind and the size of the difference: a path and a difference may be confidential. As JSON,
+/// with the feature `json`, it has `move_path` and `diff` only where they are known.
+///
+/// ```
+/// use codex_telemetry::approval::FileUpdateChange;
+///
+/// let change = FileUpdateChange::new("src/old.rs", "update")
+///     .with_move_path("src/new.rs")
+///     .with_diff("-let key = 1;\n+let key = 2;\n");
+/// assert_eq!(change.move_path(), Some("src/new.rs".as_ref()));
+/// assert!(!format!("{change:?}").contains("key"));
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -11,12 +25,19 @@ pub struct FileUpdateChange {
     pub path: PathBuf,
     /// `add`, `delete` or `update`.
     pub kind: String,
-    /// The new path of a file that is moved.
+    /// Boxed: an edit can have very many files, and `codex exec` tells nothing more of them.
+    #[cfg_attr(feature = "json", serde(flatten))]
+    details: Option<Box<Details>>,
+}
+
+/// What is known of a changed file beside its path and its kind.
+#[derive(Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize))]
+struct Details {
     #[cfg_attr(feature = "json", serde(skip_serializing_if = "Option::is_none"))]
-    pub move_path: Option<PathBuf>,
-    /// The difference, or the content of a new file. `codex exec` does not tell it.
+    move_path: Option<PathBuf>,
     #[cfg_attr(feature = "json", serde(skip_serializing_if = "Option::is_none"))]
-    pub diff: Option<String>,
+    diff: Option<String>,
 }
 
 // === impl FileUpdateChange ===
@@ -27,24 +48,42 @@ impl FileUpdateChange {
         Self {
             path: path.into(),
             kind: kind.into(),
-            move_path: None,
-            diff: None,
+            details: None,
         }
     }
 
-    /// Sets the difference.
+    /// Sets the new path of a file that is moved.
+    #[must_use]
+    pub fn with_move_path(mut self, path: impl Into<PathBuf>) -> Self {
+        self.details.get_or_insert_default().move_path = Some(path.into());
+        self
+    }
+
+    /// Sets the difference, or the content of a new file.
     #[must_use]
     pub fn with_diff(mut self, diff: impl Into<String>) -> Self {
-        self.diff = Some(diff.into());
+        self.details.get_or_insert_default().diff = Some(diff.into());
         self
+    }
+
+    /// Returns the new path of a file that is moved. `codex exec` does not tell it.
+    #[must_use]
+    pub fn move_path(&self) -> Option<&Path> {
+        self.details.as_ref()?.move_path.as_deref()
+    }
+
+    /// Returns the difference, or the content of a new file. `codex exec` does not tell it.
+    #[must_use]
+    pub fn diff(&self) -> Option<&str> {
+        self.details.as_ref()?.diff.as_deref()
     }
 }
 
 impl fmt::Debug for FileUpdateChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileUpdateChange")
-            .field("path", &self.path)
             .field("kind", &self.kind)
+            .field("diff_bytes", &self.diff().map(str::len))
             .finish_non_exhaustive()
     }
 }

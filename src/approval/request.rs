@@ -10,8 +10,18 @@ use crate::{
 
 /// A request to an approver: may this tool do this?
 ///
-/// Its `Debug` output does not contain what the tool would do. With a [`TimingLayer`](crate::TimingLayer) around
-/// the approver, each request is a call `codex.approval`, as a child of the tool's call.
+/// Its `Debug` shows the name of the tool, and of the action its kind, names and sizes.
+///
+/// ```
+/// use codex_telemetry::{
+///     CodexRequest, Operation,
+///     approval::{Action, ApprovalRequest},
+/// };
+///
+/// let request = ApprovalRequest::new("command_execution", Action::command("cat notes.txt"));
+/// assert_eq!(request.operation(), Operation::Approval);
+/// assert!(!format!("{request:?}").contains("notes"));
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ApprovalRequest {

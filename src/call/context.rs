@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use opentelemetry::{StringValue, trace::SpanContext};
+use opentelemetry::{KeyValue, StringValue, trace::SpanContext};
 
 use super::{CallGuard, OpenCall, traceparent};
 use crate::event::{CallIds, CallStart, Classification, Emitter, Operation, Originator, Record};
@@ -265,9 +265,42 @@ impl CallContext {
     }
 
     /// Adds a span event to the open call, such as a retry. The name is for people to read.
+    ///
+    /// A call keeps the first 128 span events; [`Event::dropped_span_events`](crate::Event::dropped_span_events)
+    /// counts the others. A name over 4 KiB is cut.
     pub fn add_event(&self, name: impl Into<String>) {
+        self.add_event_with(name, []);
+    }
+
+    /// Adds a span event with attributes to the open call.
+    ///
+    /// The limits of [`record`](Self::record) apply to each event. What they drop is counted in the event's
+    /// `dropped_attributes_count`. While no call is open, the iterator is not used.
+    ///
+    /// ```
+    /// use codex_telemetry::{Call, MemorySink, Operation, TimingLayer};
+    /// use opentelemetry::KeyValue;
+    /// use tower::{Layer, ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let sink = MemorySink::new();
+    /// let service = TimingLayer::new(sink.clone()).layer(service_fn(|call: Call<()>| async move {
+    ///     call.context.add_event_with("cache miss", [KeyValue::new("cache.size", 12)]);
+    ///     Ok::<_, ()>(())
+    /// }));
+    /// service.oneshot(Call::new(Operation::Tool, ())).await.unwrap();
+    /// let end = &sink.events()[1];
+    /// assert_eq!(end.span_events()[0].attributes, [KeyValue::new("cache.size", 12)]);
+    /// # }
+    /// ```
+    pub fn add_event_with(
+        &self,
+        name: impl Into<String>,
+        attributes: impl IntoIterator<Item = KeyValue>,
+    ) {
         if let Some(record) = self.open_record() {
-            record.add_span_event(name.into());
+            record.add_span_event(name.into(), attributes);
         }
     }
 

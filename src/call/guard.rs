@@ -1,4 +1,6 @@
-use opentelemetry::{Key, StringValue, Value};
+use std::time::Duration;
+
+use opentelemetry::{Key, KeyValue, StringValue, Value};
 
 use super::{CallContext, OpenCall};
 use crate::event::{Classification, Operation, Outcome};
@@ -84,9 +86,29 @@ impl CallGuard {
         }
     }
 
+    /// Adds a span event with attributes to the call, as
+    /// [`CallContext::add_event_with`](crate::CallContext::add_event_with) does.
+    pub fn add_event_with(
+        &self,
+        name: impl Into<String>,
+        attributes: impl IntoIterator<Item = KeyValue>,
+    ) {
+        if let Some(call) = &self.call {
+            call.record().add_span_event(name.into(), attributes);
+        }
+    }
+
     /// Ends the call as [`Outcome::Ok`].
     pub fn finish(mut self) {
         self.end(Outcome::Ok);
+    }
+
+    /// Ends the call as [`Outcome::Ok`], some time ago, for work whose end the service learns of late.
+    #[cfg_attr(not(feature = "turn"), expect(dead_code))]
+    pub(crate) fn finish_since(mut self, ago: Duration) {
+        if let Some(call) = self.call.take() {
+            call.end_since(ago, Outcome::Ok);
+        }
     }
 
     /// Ends the call as [`Outcome::Error`].

@@ -2,7 +2,9 @@ use std::{sync::Arc, time::Duration};
 
 use opentelemetry::StringValue;
 
-use crate::event::{CallIds, CallStart, Emitter, Event, Operation, Outcome, Parent, Record};
+use crate::event::{
+    Beginning, CallIds, CallStart, Clock, Emitter, Event, Operation, Outcome, Parent, Record,
+};
 
 /// A call that has begun.
 #[derive(Clone, Debug)]
@@ -12,12 +14,12 @@ impl OpenCall {
     /// Opens a call and emits its start. The parent is the open call if there is one, or else the span that
     /// the request names.
     pub(crate) fn open(emitter: &Arc<Emitter>, start: CallStart, parent: Option<&Record>) -> Self {
-        Self::open_since(Duration::ZERO, emitter, start, parent)
+        Self::open_at(Beginning::now, emitter, start, parent)
     }
 
     #[inline]
-    fn open_since(
-        ago: Duration,
+    fn open_at(
+        begins: impl FnOnce(&Clock) -> Beginning,
         emitter: &Arc<Emitter>,
         start: CallStart,
         parent: Option<&Record>,
@@ -37,7 +39,7 @@ impl OpenCall {
                 agent: None,
             }),
         };
-        let record = Record::begin(start, parent, Arc::clone(emitter), ago);
+        let record = Record::begin(start, parent, Arc::clone(emitter), begins);
         emitter.emit(Event::start(Arc::clone(&record)));
         Self(record)
     }
@@ -49,22 +51,26 @@ impl OpenCall {
         name: Option<StringValue>,
         call_id: Option<StringValue>,
     ) -> Option<Self> {
-        self.open_child_at(Duration::ZERO, operation, name, call_id)
+        self.open_child_at(Beginning::now, operation, name, call_id)
     }
 
-    /// Like [`open_child`](Self::open_child), but the call began some time ago.
+    /// Like [`open_child`](Self::open_child), but the call began some time ago, or with its parent if that began
+    /// later.
+    ///
+    /// If the machine was suspended since, the call begins after that: nobody knows whether it had begun before.
     pub(crate) fn open_child_since(
         &self,
         ago: Duration,
         operation: Operation,
         name: Option<StringValue>,
     ) -> Option<Self> {
-        self.open_child_at(ago, operation, name, None)
+        let begins = |clock: &Clock| self.0.beginning_of_child(clock, ago);
+        self.open_child_at(begins, operation, name, None)
     }
 
     fn open_child_at(
         &self,
-        ago: Duration,
+        begins: impl FnOnce(&Clock) -> Beginning,
         operation: Operation,
         name: Option<StringValue>,
         call_id: Option<StringValue>,
@@ -82,7 +88,7 @@ impl OpenCall {
             ids: Some(Arc::new(ids)),
             attempt: 1,
         };
-        Some(Self::open_since(ago, &emitter, start, Some(&self.0)))
+        Some(Self::open_at(begins, &emitter, start, Some(&self.0)))
     }
 
     #[inline]
@@ -93,7 +99,13 @@ impl OpenCall {
     /// Ends the call and emits its terminal event, unless it has ended before.
     #[inline]
     pub(crate) fn end(self, outcome: Outcome) {
-        if let Some(emitter) = self.0.end() {
+        self.end_since(Duration::ZERO, outcome);
+    }
+
+    /// Like [`end`](Self::end), but the call ended some time ago.
+    #[inline]
+    pub(crate) fn end_since(self, ago: Duration, outcome: Outcome) {
+        if let Some(emitter) = self.0.end(ago) {
             emitter.emit(Event::terminal(self.0, outcome));
         }
     }
@@ -105,5 +117,138 @@ impl OpenCall {
         if let Some(emitter) = self.0.end_unless_kept_open() {
             emitter.emit(Event::terminal(self.0, Outcome::Ok));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::Mutex,
+        time::{SystemTime, UNIX_EPOCH},
+    };
+
+    use opentelemetry::TraceId;
+
+    use super::*;
+    use crate::event::{Emit, ManualClock};
+
+    /// Keeps the events.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<Event>>>);
+
+    impl Emit for Kept {
+        fn enabled(&self) -> bool {
+            true
+        }
+
+        fn sample(&self, _: TraceId, _: Option<bool>) -> Option<bool> {
+            None
+        }
+
+        fn captures_content(&self, _: bool) -> bool {
+            false
+        }
+
+        fn emit(&self, event: Event) {
+            self.0.lock().unwrap().push(event);
+        }
+    }
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// Returns when the turn begins.
+    fn begin() -> SystemTime {
+        UNIX_EPOCH + 24 * HOUR
+    }
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    /// Opens a turn, lets `before` pass, opens a chat call that began `ago`, lets `after` pass and ends both.
+    /// Returns the start and the end of the chat, and the end of the turn.
+    fn chat(
+        ago: Duration,
+        before: impl FnOnce(&ManualClock),
+        after: impl FnOnce(&ManualClock),
+    ) -> [Event; 3] {
+        let kept = Kept::default();
+        let (clock, manual) = Clock::manual(begin());
+        let emitter: Arc<Emitter> = Arc::new(Emitter::new(clock, kept.clone()));
+        let start = CallStart {
+            operation: Operation::Turn,
+            name: None,
+            originator: None,
+            ids: None,
+            attempt: 1,
+        };
+        let turn = OpenCall::open(&emitter, start, None);
+        before(&manual);
+        let chat = turn.open_child_since(ago, Operation::Chat, None).unwrap();
+        after(&manual);
+        chat.end(Outcome::Ok);
+        turn.end(Outcome::Ok);
+        let events = kept.0.lock().unwrap();
+        [1, 2, 3].map(|index| events[index].clone())
+    }
+
+    #[test]
+    fn a_child_that_is_opened_late_began_some_time_ago() {
+        let advance = |clock: &ManualClock| clock.advance(secs(5));
+        let [start, end, _] = chat(secs(3), advance, advance);
+        assert_eq!(start.time(), begin() + secs(2));
+        assert_eq!(end.start_time(), begin() + secs(2));
+        assert_eq!(end.duration(), Some(secs(8)));
+        assert_eq!(end.time(), begin() + secs(10));
+    }
+
+    #[test]
+    fn a_child_that_is_opened_late_does_not_begin_before_its_parent() {
+        for ago in [secs(5), secs(6), HOUR, Duration::MAX] {
+            let advance = |clock: &ManualClock| clock.advance(secs(5));
+            let [_, end, turn] = chat(ago, advance, advance);
+            assert_eq!(end.start_time(), turn.start_time());
+            assert_eq!(end.duration(), Some(secs(10)));
+            assert_eq!(end.time(), turn.time());
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_put_a_late_child_before_its_parent() {
+        let before = |clock: &ManualClock| {
+            clock.advance(secs(5));
+            clock.set_wall(begin() - HOUR);
+        };
+        let [start, end, turn] = chat(secs(3), before, |clock| clock.advance(secs(1)));
+        assert_eq!(start.time(), turn.start_time());
+        assert_eq!(end.duration(), Some(secs(4)));
+        assert_eq!(end.time(), turn.start_time() + secs(4));
+        assert!(end.time() <= turn.time());
+    }
+
+    #[test]
+    fn a_late_child_begins_after_a_suspension_before_it_was_opened() {
+        let before = |clock: &ManualClock| {
+            clock.advance(secs(5));
+            clock.suspend(HOUR);
+        };
+        let [_, end, turn] = chat(secs(3), before, |clock| clock.advance(secs(1)));
+        assert_eq!(end.start_time(), begin() + HOUR + secs(2));
+        assert_eq!(end.duration(), Some(secs(4)));
+        assert_eq!(end.time(), begin() + HOUR + secs(6));
+        assert_eq!(end.time(), turn.time());
+    }
+
+    #[test]
+    fn a_late_child_that_is_open_over_a_suspension_ends_at_the_right_time() {
+        let advance = |clock: &ManualClock| clock.advance(secs(5));
+        let [_, end, turn] = chat(secs(3), advance, |clock| {
+            clock.advance(secs(1));
+            clock.suspend(HOUR);
+        });
+        assert_eq!(end.start_time(), begin() + secs(2));
+        assert_eq!(end.duration(), Some(secs(4)));
+        assert_eq!(end.time(), begin() + HOUR + secs(6));
+        assert_eq!(end.time(), turn.time());
     }
 }

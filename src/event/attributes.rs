@@ -2,7 +2,7 @@ use opentelemetry::{Array, KeyValue, StringValue, Value};
 
 use super::text::truncated;
 
-/// The most attributes that one call keeps, as in OpenTelemetry's span limits.
+/// The most attributes that one call or one span event keeps, as in OpenTelemetry's span limits.
 const MAX_ATTRIBUTES: usize = 128;
 /// The longest key, in bytes.
 const MAX_KEY_LEN: usize = 256;
@@ -11,7 +11,7 @@ const MAX_TEXT_LEN: usize = 16 * 1024;
 /// The most elements of an array.
 const MAX_ARRAY_LEN: usize = 128;
 
-/// The attributes of a call: each key once, in the order in which the keys were first recorded.
+/// The attributes of a call or of a span event: each key once, in the order in which the keys were first recorded.
 #[derive(Default)]
 pub(crate) struct Attributes {
     list: Vec<KeyValue>,
@@ -38,6 +38,11 @@ impl Attributes {
         }
     }
 
+    /// Returns the list and the number of those that were dropped.
+    pub(super) fn into_parts(self) -> (Vec<KeyValue>, u32) {
+        (self.list, self.dropped)
+    }
+
     pub(crate) fn as_slice(&self) -> &[KeyValue] {
         &self.list
     }
@@ -49,19 +54,37 @@ impl Attributes {
     /// Returns about how many bytes the list holds.
     #[cfg(feature = "otlp")]
     pub(crate) fn estimated_size(&self) -> usize {
-        let sizes = self.list.iter().map(|attribute| {
-            let value = match &attribute.value {
-                Value::String(text) => text.as_str().len(),
-                Value::Array(Array::String(texts)) => {
-                    texts.iter().map(|text| text.as_str().len()).sum()
-                }
-                Value::Array(_) => MAX_ARRAY_LEN * size_of::<u64>(),
-                _ => 0,
-            };
-            size_of::<KeyValue>() + attribute.key.as_str().len() + value
-        });
-        sizes.sum()
+        estimated_size(&self.list)
     }
+}
+
+/// Cuts the values that are too long, then keeps each key once, with its last value.
+impl FromIterator<KeyValue> for Attributes {
+    fn from_iter<T: IntoIterator<Item = KeyValue>>(attributes: T) -> Self {
+        let mut kept = Self::default();
+        for mut attribute in attributes {
+            cut(&mut attribute.value);
+            kept.set(attribute);
+        }
+        kept
+    }
+}
+
+/// Returns about how many bytes the attributes hold.
+#[cfg(feature = "otlp")]
+pub(super) fn estimated_size(attributes: &[KeyValue]) -> usize {
+    let sizes = attributes.iter().map(|attribute| {
+        let value = match &attribute.value {
+            Value::String(text) => text.as_str().len(),
+            Value::Array(Array::String(texts)) => {
+                texts.iter().map(|text| text.as_str().len()).sum()
+            }
+            Value::Array(_) => MAX_ARRAY_LEN * size_of::<u64>(),
+            _ => 0,
+        };
+        size_of::<KeyValue>() + attribute.key.as_str().len() + value
+    });
+    sizes.sum()
 }
 
 /// Cuts a value that is too long.

@@ -35,7 +35,7 @@ named_enum! {
         ServerError = "server_error",
         /// A service sheds load.
         Overloaded = "overloaded",
-        /// An approver denied the request, or did not answer in time.
+        /// An approver declined the request, failed, or did not answer in time.
         ApprovalDenied = "approval_denied",
         /// A policy forbids the request.
         PolicyDenied = "policy_denied",

@@ -75,6 +75,12 @@ impl Serialize for SpanEvent<'_> {
         if !self.0.attributes.is_empty() {
             map.serialize_entry("attributes", &Attributes(&self.0.attributes))?;
         }
+        let dropped = self.0.dropped_attributes_count;
+        optional(
+            &mut map,
+            "dropped_attributes",
+            (dropped > 0).then_some(dropped),
+        )?;
         map.end()
     }
 }

@@ -33,7 +33,7 @@ pub(crate) use self::text::truncate;
 pub(crate) use self::{
     clock::millis,
     emitter::{Emit, Emitter},
-    record::{CallIds, CallStart, Parent, Record},
+    record::{Beginning, CallIds, CallStart, Parent, Record},
 };
 pub use self::{
     clock::{Clock, ManualClock},

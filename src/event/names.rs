@@ -1,9 +1,9 @@
-//! The keys of the attributes and contents that the services record.
+//! The keys of the attributes and contents that the services record, and the names of their span events.
 //!
-//! Keys that begin with `gen_ai.` or `process.` are OpenTelemetry's semantic conventions, of which the
+//! Keys that begin with `gen_ai.`, `http.` or `process.` are OpenTelemetry's semantic conventions, of which the
 //! generative-AI part is still in development. The crate defines the others.
 
-/// The model that the request names.
+/// The model that the request names. Of a [chat call](crate::Operation::Chat), the call's name is the model.
 pub const REQUEST_MODEL: &str = "gen_ai.request.model";
 /// The provider of the model, by its id in Codex's configuration.
 pub const PROVIDER_NAME: &str = "gen_ai.provider.name";
@@ -17,15 +17,40 @@ pub const CACHE_READ_TOKENS: &str = "gen_ai.usage.cache_read.input_tokens";
 pub const CACHE_WRITE_TOKENS: &str = "gen_ai.usage.cache_write.input_tokens";
 /// Output tokens that were spent on reasoning.
 pub const REASONING_TOKENS: &str = "gen_ai.usage.reasoning.output_tokens";
+/// The provider's id of a model response.
+pub const RESPONSE_ID: &str = "gen_ai.response.id";
+/// Seconds, as a float, from the start of a chat call to the first part of the model's response.
+pub const RESPONSE_TIME_TO_FIRST_CHUNK: &str = "gen_ai.response.time_to_first_chunk";
+/// Whether a model response was made after Codex had replaced the earlier conversation by a summary. It is only
+/// ever `true`.
+pub const CONVERSATION_COMPACTED: &str = "gen_ai.conversation.compacted";
+/// The HTTP status of the provider's answer, as Codex passes it on.
+pub const HTTP_STATUS: &str = "http.response.status_code";
+/// Codex's own name of the kind of an error, such as `usageLimitExceeded`: its `codexErrorInfo`.
+pub const ERROR_KIND: &str = "codex.error.kind";
 /// The type of a tool: `function` or `extension`.
 pub const TOOL_TYPE: &str = "gen_ai.tool.type";
 /// How many tools a turn called.
 pub const TOOL_CALLS: &str = "codex.turn.tool_calls";
-/// Milliseconds that a tool call waited for an approval.
+/// How many model responses a turn had, failed ones included. A turn records it only if each of them is a
+/// [chat call](crate::Operation::Chat): then its tokens are counted by these calls.
+pub const INFERENCE_CALLS: &str = "codex.turn.inference_calls";
+/// Milliseconds, as a float, that a turn waited for the end of another turn of its thread.
+pub const THREAD_WAIT: &str = "codex.turn.thread_wait_ms";
+/// Milliseconds, as a float, from the start of a turn to the first part of the model's first response.
+pub const TIME_TO_FIRST_TOKEN: &str = "codex.turn.time_to_first_token_ms";
+/// Milliseconds, as a float, that a tool ran, by Codex's own measure. Waits for approvals are not in it.
+pub const ITEM_DURATION: &str = "codex.tool.duration_ms";
+/// Milliseconds, as a float, that a tool call waited for its approvals.
 pub const APPROVAL_WAIT: &str = "codex.tool.approval_wait_ms";
-/// How the wait for an approval ended: `accept`, `accept_for_session`, `accept_with_execpolicy_amendment`,
-/// `decline`, `cancel`, `timeout`, `error` or `unanswered`. The call that waited has it, or the approval's own, but
-/// not both: it is counted as an approval.
+/// How the last wait for an approval ended.
+///
+/// It is the `Decision` of the approver (`accept`, `accept_for_session`, `accept_with_execpolicy_amendment`, `decline`,
+/// `cancel`), or `error` (the approver failed or panicked), `timeout` (no answer before the deadline) or `unanswered`
+/// (the caller gave up before, or the turn ended).
+///
+/// The call of the tool that waited has it. A program that asks an approver by itself can record it on the call
+/// `codex.approval` instead, but not on both: wherever it is, it is counted as an approval.
 pub const APPROVAL_DECISION: &str = "codex.approval.decision";
 /// The id of the item of `codex exec` that reports a tool call. It is Codex's own id, not the model's.
 pub const ITEM_ID: &str = "codex.item.id";
@@ -67,3 +92,31 @@ pub const CLEANUP_REMOVED: &str = "codex.attachment.removed";
 pub const CLEANUP_FAILED: &str = "codex.attachment.failed";
 /// How many bytes a sweep removed.
 pub const CLEANUP_BYTES: &str = "codex.attachment.removed_bytes";
+
+/// The span event of a snapshot of the account's rate limits. It has the numbers that Codex told, by the keys
+/// that begin with `RATE_LIMIT_`.
+pub const RATE_LIMITS: &str = "codex.rate_limits";
+/// The id of the limit, such as `codex`.
+pub const RATE_LIMIT_ID: &str = "codex.rate_limits.id";
+/// The account's plan.
+pub const RATE_LIMIT_PLAN: &str = "codex.rate_limits.plan";
+/// The limit that is reached.
+pub const RATE_LIMIT_REACHED: &str = "codex.rate_limits.reached";
+/// How much of the first window is used, in per cent, as a float.
+pub const RATE_LIMIT_PRIMARY_USED: &str = "codex.rate_limits.primary.used_percent";
+/// The length of the first window, in minutes.
+pub const RATE_LIMIT_PRIMARY_WINDOW: &str = "codex.rate_limits.primary.window_minutes";
+/// When the first window starts again, in seconds since the Unix epoch.
+pub const RATE_LIMIT_PRIMARY_RESETS: &str = "codex.rate_limits.primary.resets_at";
+/// How much of the second window is used, in per cent, as a float.
+pub const RATE_LIMIT_SECONDARY_USED: &str = "codex.rate_limits.secondary.used_percent";
+/// The length of the second window, in minutes.
+pub const RATE_LIMIT_SECONDARY_WINDOW: &str = "codex.rate_limits.secondary.window_minutes";
+/// When the second window starts again, in seconds since the Unix epoch.
+pub const RATE_LIMIT_SECONDARY_RESETS: &str = "codex.rate_limits.secondary.resets_at";
+/// The span event of a compaction: Codex replaced the earlier conversation by a summary.
+pub const COMPACTION: &str = "codex.context_compaction";
+/// How many tokens the conversation had before a compaction: all of the last model response.
+pub const CONTEXT_TOKENS: &str = "codex.context.tokens";
+/// The size of the model's context window, in tokens.
+pub const CONTEXT_WINDOW: &str = "codex.context.window";

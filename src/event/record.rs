@@ -12,6 +12,8 @@ use opentelemetry::{
     trace::{Event as SpanEvent, SpanContext},
 };
 
+#[cfg(feature = "otlp")]
+use super::attributes::estimated_size;
 use super::{
     Emitter,
     attributes::{Attributes, cut, cut_text},
@@ -63,6 +65,12 @@ pub(crate) struct CallStart {
     pub(crate) attempt: u32,
 }
 
+/// When a call began, by both clocks.
+pub(crate) struct Beginning {
+    started: Tick,
+    start_time: WallTime,
+}
+
 /// The span that a call is a child of.
 pub(crate) struct Parent {
     pub(crate) trace_id: TraceId,
@@ -112,13 +120,15 @@ pub(crate) struct Annotations {
 // === impl Record ===
 
 impl Record {
-    /// Begins a call some time ago, as the root of a new trace if it has no parent.
+    /// Begins a call, as the root of a new trace if it has no parent.
+    ///
+    /// `begins` is generic, so that a call that begins now costs nothing for those that began earlier.
     #[inline]
     pub(crate) fn begin(
         mut start: CallStart,
         parent: Option<Parent>,
         emitter: Arc<Emitter>,
-        ago: Duration,
+        begins: impl FnOnce(&Clock) -> Beginning,
     ) -> Arc<Self> {
         let (trace_id, parent_span_id, parent_flags, agent) = match parent {
             Some(parent) => (
@@ -135,7 +145,10 @@ impl Record {
             _ => agent,
         };
         let flags = emitter.flags(trace_id, parent_flags);
-        let now = emitter.clock.now();
+        let Beginning {
+            started,
+            start_time,
+        } = begins(&emitter.clock);
         Arc::new(Self {
             start,
             trace_id,
@@ -143,8 +156,8 @@ impl Record {
             parent_span_id,
             flags,
             agent,
-            start_time: emitter.clock.wall(now).before(ago),
-            started: now.before(ago),
+            start_time,
+            started,
             open: Mutex::new(OpenState {
                 emitter: Some(emitter),
                 ..OpenState::default()
@@ -154,9 +167,20 @@ impl Record {
         })
     }
 
-    /// Ends the call now and returns its emitter, or `None` if the call has ended before.
-    pub(crate) fn end(&self) -> Option<Arc<Emitter>> {
-        self.end_locked(self.lock())
+    /// Returns when a child of this call began some time ago, which is not before this call.
+    pub(crate) fn beginning_of_child(&self, clock: &Clock, ago: Duration) -> Beginning {
+        let now = clock.now();
+        let ago = ago.min(Duration::from_nanos(now.since(self.started)));
+        Beginning {
+            started: now.before(ago),
+            // The wall clock may have been set back meanwhile.
+            start_time: clock.wall(now).before(ago).max(self.start_time),
+        }
+    }
+
+    /// Ends the call, some time ago, and returns its emitter, or `None` if the call has ended before.
+    pub(crate) fn end(&self, ago: Duration) -> Option<Arc<Emitter>> {
+        self.end_locked(self.lock(), ago)
     }
 
     /// Like [`end`](Self::end), but leaves a call open that is to go on after the answer.
@@ -166,18 +190,23 @@ impl Record {
         if annotations.is_some_and(|annotations| annotations.kept_open) {
             return None;
         }
-        self.end_locked(open)
+        self.end_locked(open, Duration::ZERO)
     }
 
     #[inline]
-    fn end_locked(&self, mut open: MutexGuard<'_, OpenState>) -> Option<Arc<Emitter>> {
+    fn end_locked(
+        &self,
+        mut open: MutexGuard<'_, OpenState>,
+        ago: Duration,
+    ) -> Option<Arc<Emitter>> {
         let emitter = open.emitter.take()?;
         let mut annotations = open.annotations.take();
         let (duration, suspension) = self.elapsed(&emitter.clock);
         if suspension > 0 {
             annotations.get_or_insert_default().suspension = suspension;
         }
-        self.duration.store(duration, Relaxed);
+        let ago = u64::try_from(ago.as_nanos()).unwrap_or(u64::MAX);
+        self.duration.store(duration.saturating_sub(ago), Relaxed);
         drop(open);
         if let Some(annotations) = annotations {
             // Cannot fail: only the one who took the emitter comes here.
@@ -263,17 +292,23 @@ impl Record {
         self.annotate(|annotations| annotations.classification = Some(classification));
     }
 
-    /// Adds a span event with the current time of the call's clock.
-    pub(crate) fn add_span_event(&self, mut name: String) {
+    /// Adds a span event with the current time of the call's clock. Values that are too long are cut.
+    pub(crate) fn add_span_event(
+        &self,
+        mut name: String,
+        attributes: impl IntoIterator<Item = KeyValue>,
+    ) {
         let Some(emitter) = self.emitter() else {
             return;
         };
         truncate(&mut name, MAX_TEXT_LEN);
+        // Not under the lock: the iterator is foreign code, and cutting copies.
+        let (attributes, dropped) = Attributes::from_iter(attributes).into_parts();
         // Like the time of the end, so that it is not outside of the call.
         let (duration, suspension) = self.elapsed(&emitter.clock);
         let since = Duration::from_nanos(duration.saturating_add(suspension));
         let time = self.start_time.to_system() + since;
-        let event = SpanEvent::new(name, time, Vec::new(), 0);
+        let event = SpanEvent::new(name, time, attributes, dropped);
         self.annotate(|annotations| {
             if annotations.span_events.len() < MAX_SPAN_EVENTS {
                 annotations.span_events.push(event);
@@ -338,6 +373,19 @@ impl Record {
     }
 }
 
+// === impl Beginning ===
+
+impl Beginning {
+    #[inline]
+    pub(crate) fn now(clock: &Clock) -> Self {
+        let started = clock.now();
+        Self {
+            started,
+            start_time: clock.wall(started),
+        }
+    }
+}
+
 // === impl Annotations ===
 
 #[cfg(feature = "otlp")]
@@ -351,7 +399,7 @@ impl Annotations {
         let span_events = self
             .span_events
             .iter()
-            .map(|event| SPAN_EVENT + event.name.len());
+            .map(|event| SPAN_EVENT + event.name.len() + estimated_size(&event.attributes));
         let content = self.content.as_deref().map(Attributes::estimated_size);
         self.attributes.estimated_size()
             + content.unwrap_or_default()

@@ -133,7 +133,7 @@ impl fmt::Debug for ToolOutput {
     }
 }
 
-/// Asks for a tool call, with a child of its context.
+/// Returns the request to approve the call, with a child of its context.
 impl From<&ToolCall> for ApprovalRequest {
     fn from(call: &ToolCall) -> Self {
         Self::new(

@@ -65,8 +65,8 @@ pub enum ToolError {
         // A source, although the text has it: a transparent wrapper hides this error, and not its source.
         source: ArgumentsError,
     },
-    /// The approver denied the call; the tool did not run.
-    #[error("tool {} was denied by its approver: {reason}; continue without it, or have it allowed", Name(.tool))]
+    /// The approver declined the call; the tool did not run.
+    #[error("tool {} was declined by its approver: {reason}; continue without it, or have it accepted", Name(.tool))]
     Denied {
         /// The tool.
         tool: Arc<str>,

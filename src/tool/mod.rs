@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ToolCall { name, arguments, context } ──► ToolService ── by name ──► ApprovalService ──► the tool
-//!                                             │ unknown, disabled        │ denied, timed out
+//!                                             │ unknown, disabled        │ declined, late
 //!                                             ▼                          ▼
 //!                                          ToolError                  ToolError
 //! ```

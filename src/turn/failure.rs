@@ -72,6 +72,13 @@ fn of_info(info: &CodexErrorInfo) -> Option<ErrorClass> {
         .map(|(_, class)| *class)
 }
 
+/// Returns what may be recorded of Codex's own kind of an error: its name, unless it is too odd for one.
+pub(super) fn recorded_kind(info: &CodexErrorInfo) -> Option<String> {
+    let kind = info.kind.as_str();
+    let is_name = !kind.is_empty() && kind.len() <= MAX_NAME;
+    (is_name && kind.bytes().all(|byte| byte.is_ascii_alphanumeric())).then(|| kind.to_owned())
+}
+
 /// Returns the class of an error by JSON-RPC.
 pub(super) const fn of_code(code: i64) -> ErrorClass {
     match code {

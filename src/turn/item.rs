@@ -4,12 +4,19 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+#[cfg(feature = "json")]
+use serde::{Serialize, Serializer};
+
 use super::JsonText;
 use crate::approval::FileUpdateChange;
 
 /// Something that the agent said or did in a turn.
+///
+/// As JSON, with the feature `json`, it has the names of Codex's own output:
+/// `{"id":"item_0","type":"command_execution","command":…}`. The times are `started_at_ms` and `completed_at_ms`,
+/// in milliseconds since the Unix epoch, and `duration_ms`, where they are known.
 #[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize))]
+#[cfg_attr(feature = "json", derive(Serialize))]
 #[non_exhaustive]
 pub struct Item {
     /// The id, unique within the turn.
@@ -18,20 +25,42 @@ pub struct Item {
     #[cfg_attr(feature = "json", serde(flatten))]
     pub kind: ItemKind,
     /// When the item started, by Codex's clock. `codex exec` does not tell it.
-    #[cfg_attr(feature = "json", serde(skip))]
+    #[cfg_attr(
+        feature = "json",
+        serde(
+            rename = "started_at_ms",
+            serialize_with = "unix_millis",
+            skip_serializing_if = "Option::is_none"
+        )
+    )]
     pub started_at: Option<SystemTime>,
     /// When the item completed, by Codex's clock. `codex exec` does not tell it.
-    #[cfg_attr(feature = "json", serde(skip))]
+    #[cfg_attr(
+        feature = "json",
+        serde(
+            rename = "completed_at_ms",
+            serialize_with = "unix_millis",
+            skip_serializing_if = "Option::is_none"
+        )
+    )]
     pub completed_at: Option<SystemTime>,
     /// How long a tool ran, without its wait for an approval. `codex exec` does not tell it.
-    #[cfg_attr(feature = "json", serde(skip))]
+    #[cfg_attr(
+        feature = "json",
+        serde(
+            rename = "duration_ms",
+            serialize_with = "whole_millis",
+            skip_serializing_if = "Option::is_none"
+        )
+    )]
     pub duration: Option<Duration>,
 }
 
 /// The kinds of items.
 ///
 /// Its `Debug` shows sizes instead of content. As JSON, with the feature `json`, it has the names of
-/// Codex's own output: `{"type":"command_execution","command":…,"aggregated_output":…}`.
+/// `codex exec`'s own output: `{"type":"command_execution","command":…,"aggregated_output":…}`. What only the
+/// app-server reports has names in the same style, such as `dynamic_tool_call`.
 ///
 /// ```
 /// use codex_telemetry::turn::{ItemKind, Turn};
@@ -48,7 +77,7 @@ pub struct Item {
 #[derive(Clone, PartialEq)]
 #[cfg_attr(
     feature = "json",
-    derive(serde::Serialize),
+    derive(Serialize),
     serde(tag = "type", rename_all = "snake_case")
 )]
 #[non_exhaustive]
@@ -101,7 +130,7 @@ pub enum ItemKind {
         /// The state of the call.
         status: ItemStatus,
     },
-    /// A call of a tool of this program, which Codex calls a dynamic tool.
+    /// A call of a tool of this program, which Codex calls a dynamic tool. `codex exec` does not have them.
     DynamicToolCall {
         /// The namespace of the tool, if it has one.
         namespace: Option<String>,
@@ -109,7 +138,7 @@ pub enum ItemKind {
         tool: String,
         /// The arguments.
         arguments: JsonText,
-        /// What the tool answered, as a list of Codex's content items.
+        /// What the tool answered, as a list of Codex's content items: `[{"type":"inputText","text":…}]`.
         content_items: Option<JsonText>,
         /// The state of the call.
         status: ItemStatus,
@@ -133,19 +162,20 @@ pub enum ItemKind {
         /// The steps of the plan.
         items: Vec<TodoItem>,
     },
-    /// A plan that the model wrote as a text.
+    /// A plan that the model wrote as a text. `codex exec` does not report it.
     Plan {
         /// The text.
         text: String,
     },
-    /// The model looked at an image.
+    /// The model looked at an image, which is a call of a tool. `codex exec` does not report it.
     ImageView {
         /// The path of the image.
         path: PathBuf,
     },
     /// Codex replaced the earlier conversation by a summary, to make room in the model's context window.
+    /// `codex exec` does not report it.
     ContextCompaction,
-    /// An item of a kind that this version of the crate does not know.
+    /// An item of a kind that this version of the crate does not know. As JSON it has the type `unknown`.
     #[cfg_attr(feature = "json", serde(rename = "unknown"))]
     Other {
         /// Codex's name of the kind.
@@ -162,7 +192,7 @@ pub enum ItemKind {
 
 /// A step of the agent's plan.
 #[derive(Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize))]
+#[cfg_attr(feature = "json", derive(Serialize))]
 #[non_exhaustive]
 pub struct TodoItem {
     /// The description of the step.
@@ -173,11 +203,7 @@ pub struct TodoItem {
 
 /// The state of an item.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(
-    feature = "json",
-    derive(serde::Serialize),
-    serde(rename_all = "snake_case")
-)]
+#[cfg_attr(feature = "json", derive(Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum ItemStatus {
     /// The item is in progress.
@@ -206,6 +232,25 @@ impl Item {
             duration: None,
         }
     }
+}
+
+/// Writes a time as Codex does, in whole milliseconds since the Unix epoch.
+#[cfg(feature = "json")]
+fn unix_millis<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    let since = |time: &SystemTime| time.duration_since(SystemTime::UNIX_EPOCH);
+    // A time before 1970 is no time of Codex.
+    let since = time.as_ref().map(|time| since(time).unwrap_or_default());
+    whole_millis(&since, serializer)
+}
+
+/// Writes a duration as Codex does, in whole milliseconds.
+#[cfg(feature = "json")]
+fn whole_millis<S: Serializer>(
+    duration: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let millis = duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+    millis.serialize(serializer)
 }
 
 // === impl ItemKind ===
@@ -239,10 +284,6 @@ impl fmt::Debug for ItemKind {
                 .field("tool", tool)
                 .field("status", status)
                 .finish_non_exhaustive(),
-            Self::Plan { text } => fmt_hidden(f, "Plan", text, None),
-            Self::ImageView { path } => f.debug_struct("ImageView").field("path", path).finish(),
-            Self::ContextCompaction => f.write_str("ContextCompaction"),
-            Self::Other { name } => f.debug_struct("Other").field("name", name).finish(),
             Self::CollabToolCall { tool, status } => f
                 .debug_struct("CollabToolCall")
                 .field("tool", tool)
@@ -253,6 +294,10 @@ impl fmt::Debug for ItemKind {
                 .debug_struct("TodoList")
                 .field("items", &items.len())
                 .finish(),
+            Self::Plan { text } => fmt_hidden(f, "Plan", text, None),
+            Self::ImageView { path } => f.debug_struct("ImageView").field("path", path).finish(),
+            Self::ContextCompaction => f.write_str("ContextCompaction"),
+            Self::Other { name } => f.debug_struct("Other").field("name", name).finish(),
             Self::Warning { message } => fmt_hidden(f, "Warning", message, None),
         }
     }
@@ -260,13 +305,10 @@ impl fmt::Debug for ItemKind {
 
 /// Writes an error as Codex does, `{"message":…}`.
 #[cfg(feature = "json")]
-fn error_object<S: serde::Serializer>(
-    error: &Option<String>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+fn error_object<S: Serializer>(error: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
     let object = error.as_ref().map(|message| [("message", message)]);
     let object = object.map(std::collections::HashMap::from);
-    serde::Serialize::serialize(&object, serializer)
+    object.serialize(serializer)
 }
 
 // === impl TodoItem ===

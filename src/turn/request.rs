@@ -151,7 +151,26 @@ impl TurnRequest {
         self.with(|p| p.previous_usage = Some(usage))
     }
 
-    /// Overrides one key of Codex's configuration. The key may have dots.
+    /// Overrides one key of Codex's configuration.
+    ///
+    /// The key may have dots: `mcp_servers.files.command` is a key in a table in a table. Codex splits it at each
+    /// of them, also in quotes, so a name with a dot goes into a table as the value.
+    ///
+    /// The value is JSON, which becomes the same value of TOML. TOML has no `null` and no integers above
+    /// [`i64::MAX`], also within lists and tables. Codex would take them for something else, so a turn with one of
+    /// them, with a value that is nested more than 64 levels deep, or with a key that Codex would misread fails with
+    /// [`TurnError::InvalidRequest`](super::TurnError::InvalidRequest).
+    ///
+    /// ```
+    /// use codex_telemetry::turn::TurnRequest;
+    /// use serde_json::json;
+    ///
+    /// let request = TurnRequest::new("Tidy up")
+    ///     .with_config("model_reasoning_effort", "high")
+    ///     .with_config("mcp_servers.files", json!({"command": "files", "args": ["--all"]}))
+    ///     .with_config("projects", json!({"/srv/my.project": {"trust_level": "trusted"}}));
+    /// assert_eq!(request.config().count(), 3);
+    /// ```
     #[must_use]
     pub fn with_config(self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.with(|p| p.settings.config.push((key.into(), value.into())))

@@ -107,7 +107,7 @@ fn with_a_denied_approval() {
     };
     assert_eq!(
         denied.to_string(),
-        "tool `deploy` was denied by its approver: not on a Friday; continue without it, or have it \
-         allowed"
+        "tool `deploy` was declined by its approver: not on a Friday; continue without it, or have it \
+         accepted"
     );
 }

@@ -150,6 +150,28 @@ fn invalid_usage_exits_2_with_the_usage_and_no_event() {
 }
 
 #[test]
+fn a_setting_is_json_or_else_a_text() {
+    let show_arguments = r#"
+        shown=$(printf '[%s]' "$@" | tr '"' "'")
+        printf '{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"%s"}}\n' "$shown"
+        echo '{"type":"turn.completed"}'
+    "#;
+    let settings = [
+        "-c",
+        "a=1",
+        "-c",
+        r#"b={"c":[true]}"#,
+        "--config",
+        "d.e=high",
+    ];
+    let output = exec(show_arguments).args(settings).arg("do it").output();
+    let output = output.unwrap();
+    let shown = String::from_utf8(output.stderr).unwrap();
+    let expected = "[--config=a=1][--config=b={'c'=[true,]}][--config=d.e='high']";
+    assert!(shown.contains(expected), "{shown}");
+}
+
+#[test]
 fn a_turn_that_times_out_exits_124() {
     let output = exec("sleep 303.501")
         .args(["--timeout", "0.2", "do it"])

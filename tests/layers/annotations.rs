@@ -1,6 +1,8 @@
 //! The terminal event shows what layers and services write on the open call, and the start event does not.
 
-use codex_telemetry::{CallContext, ErrorClass, Originator, OriginatorLayer, TimingLayer};
+use codex_telemetry::{
+    CallContext, ErrorClass, Operation, Originator, OriginatorLayer, TimingLayer,
+};
 use opentelemetry::KeyValue;
 use tower::{Layer, ServiceBuilder};
 
@@ -133,6 +135,59 @@ fn a_conversion_of_a_value_may_itself_record() {
     assert_eq!(end.attribute("total"), Some(&7.into()));
     assert_eq!(end.attribute("input"), Some(&4.into()));
     assert_eq!(end.thread_id(), Some("thread"));
+}
+
+#[test]
+fn a_span_event_has_the_attributes_it_was_added_with_on_whichever_call_it_is() {
+    let (service, sink) = timed(shows(|context| {
+        context.add_event_with("of the call", [KeyValue::new("used", 12)]);
+        let child = context.open_child(Operation::Tool, None, None);
+        child.add_event_with("of the child", [KeyValue::new("used", 13)]);
+        child.finish();
+    }));
+    assert_eq!(call(service, request()), Ok(42));
+    let events: Vec<_> = ended(&sink)
+        .iter()
+        .flat_map(|end| end.span_events().to_vec())
+        .map(|event| (event.name, event.attributes))
+        .collect();
+    let expected = [("of the child", 13), ("of the call", 12)];
+    let expected = expected.map(|(name, used)| (name.into(), vec![KeyValue::new("used", used)]));
+    assert_eq!(events, expected);
+}
+
+#[test]
+fn the_attributes_of_a_span_event_are_not_made_while_no_call_is_open() {
+    let never = || std::iter::from_fn(|| -> Option<KeyValue> { panic!("nobody wants them") });
+    CallContext::new().add_event_with("no call", never());
+    let mut kept = None;
+    let (service, sink) = timed(shows(|context| kept = Some(context.clone())));
+    assert_eq!(call(service, request()), Ok(42));
+    let kept = kept.expect("the service was called");
+    kept.add_event_with("too late", never());
+    assert!(only(&sink).span_events().is_empty());
+}
+
+#[test]
+fn an_iterator_of_the_attributes_of_a_span_event_may_itself_record() {
+    let (done, watch) = std::sync::mpsc::channel();
+    // On another thread, because a failure would be a deadlock.
+    std::thread::spawn(move || {
+        let (service, sink) = timed(shows(|context| {
+            let attributes = (0..2).map(|n| {
+                context.record("inner", n);
+                KeyValue::new(format!("key {n}"), n)
+            });
+            context.add_event_with("outer", attributes);
+        }));
+        done.send((call(service, request()), only(&sink)))
+    });
+    let (answer, end) = watch
+        .recv_timeout(std::time::Duration::from_secs(10))
+        .expect("the call hangs");
+    assert_eq!(answer, Ok(42));
+    assert_eq!(end.attribute("inner"), Some(&1.into()));
+    assert_eq!(end.span_events()[0].attributes.len(), 2);
 }
 
 #[test]

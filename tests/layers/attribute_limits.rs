@@ -1,7 +1,7 @@
 //! What a call keeps of its attributes is bounded, however many and however long they are.
 
 use codex_telemetry::{Call, CallContext, Event, Operation, Outcome};
-use opentelemetry::{Array, StringValue, Value};
+use opentelemetry::{Array, KeyValue, StringValue, Value};
 
 use crate::support::*;
 
@@ -173,4 +173,53 @@ fn a_name_and_ids_of_256_bytes_are_whole() {
     let event = only(&sink);
     assert_eq!(event.call_name(), Some(&*fits));
     assert_eq!(event.thread_id(), Some(&*fits));
+}
+
+#[test]
+fn a_span_event_has_the_limits_of_a_call_and_counts_what_it_drops() {
+    let long = "x".repeat(LIMIT + 1);
+    let event = recorded(|context| {
+        let attributes = (0..130).map(|n| KeyValue::new(format!("key {n}"), long.clone()));
+        let long_key = KeyValue::new("k".repeat(257), 1);
+        context.add_event_with("large", [long_key].into_iter().chain(attributes));
+        context.add_event("small");
+    });
+    let [large, small] = event.span_events() else {
+        panic!("{:?}", event.span_events());
+    };
+    assert_eq!(large.attributes.len(), 128);
+    assert_eq!(large.dropped_attributes_count, 3);
+    let cut = format!("{}…", "x".repeat(LIMIT));
+    assert_eq!(large.attributes[0], KeyValue::new("key 0", cut));
+    assert_eq!(
+        (small.attributes.len(), small.dropped_attributes_count),
+        (0, 0)
+    );
+    // Those of a span event are not those of its call.
+    assert_eq!(
+        (event.attributes(), event.dropped_attributes()),
+        (&[][..], 0)
+    );
+}
+
+#[test]
+fn a_span_event_has_each_key_once_with_its_last_value() {
+    let event = recorded(|context| {
+        let attributes = [("a", 1), ("b", 2), ("a", 3)];
+        let attributes = attributes.map(|(key, value)| KeyValue::new(key, value));
+        context.add_event_with("twice", attributes);
+    });
+    let expected = [KeyValue::new("a", 3), KeyValue::new("b", 2)];
+    assert_eq!(event.span_events()[0].attributes, expected);
+}
+
+#[test]
+fn a_call_keeps_128_span_events_with_their_attributes_and_counts_the_rest() {
+    let event = recorded(|context| {
+        (0..200).for_each(|n| context.add_event_with("tick", [KeyValue::new("number", n)]));
+    });
+    assert_eq!(event.span_events().len(), 128);
+    assert_eq!(event.dropped_span_events(), 72);
+    let last = &event.span_events()[127].attributes;
+    assert_eq!(*last, [KeyValue::new("number", 127)]);
 }

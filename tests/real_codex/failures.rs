@@ -63,7 +63,7 @@ async fn a_turn_that_recovers_counts_its_retries() {
     };
     let request = bench
         .request("Go")
-        .with_config("model_providers.mock.stream_max_retries", "2");
+        .with_config("model_providers.mock.stream_max_retries", 2);
     let turn = bench.run(request).await.unwrap();
     assert_eq!(turn.retries, 1);
     let calls = bench.calls(1);

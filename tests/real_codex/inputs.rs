@@ -1,6 +1,6 @@
 //! The content of a request that reaches the model.
 
-use std::{env, fs, process::Command};
+use std::{collections::HashMap, env, fs, process::Command};
 
 use serde_json::json;
 
@@ -24,6 +24,58 @@ async fn a_prompt_of_a_million_bytes_reaches_the_model() {
     let texts = bench.model.asked()[0].texts();
     assert!(texts.contains(&prompt), "not among {} texts", texts.len());
     assert_ok(bench.calls(1).turn());
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_setting_of_any_text_reaches_codex_as_it_is() {
+    let texts = [
+        ("QUOTED", "\"\"\" ''' \\ \\u0041 # = {a}"),
+        (
+            "CONTROL",
+            "\u{1}\u{8}\t\n\u{b}\u{c}\r\u{1b}\u{7f}\u{80}\u{85}\u{feff}",
+        ),
+        ("WIDE", "ä 字 🦀 \u{10ffff}"),
+        ("EMPTY", ""),
+        ("NUMBER", "1e300"),
+        ("a.b \"'\\\n\u{7f}ä", "an odd key"),
+    ];
+    let copy = "cat /proc/$$/environ >environment";
+    let Some(bench) = Bench::start([Reply::shell(copy), Reply::done()]) else {
+        return;
+    };
+    let set = json!(HashMap::from(texts));
+    let request = bench.request("Go");
+    let request = request.with_config("shell_environment_policy.set", set);
+    bench.run(request).await.unwrap();
+    let environment = fs::read(bench.work.path().join("environment")).unwrap();
+    let environment = String::from_utf8(environment).unwrap();
+    let variables: Vec<_> = environment.split('\0').collect();
+    for (name, text) in texts {
+        let variable = format!("{name}={text}");
+        assert!(variables.contains(&&*variable), "{name:?}: {variables:?}");
+    }
+    bench.calls(1);
+}
+
+#[tokio::test]
+async fn a_setting_of_another_type_than_text_reaches_codex_as_it_is() {
+    // Codex expects a text, and says what it has instead.
+    for (value, named) in [
+        (json!(i64::MIN), "integer `-9223372036854775808`"),
+        (json!(1e300), "floating point `1000000"),
+        (json!(true), "boolean `true`"),
+        (json!([1, "a"]), "sequence"),
+        (json!({"a b": {}}), "map"),
+    ] {
+        let Some(bench) = Bench::start([]) else {
+            return;
+        };
+        let request = bench.request("Go").with_config("review_model", value);
+        let error = bench.run(request).await.unwrap_err().to_string();
+        assert!(error.contains(named), "{error}");
+        bench.calls(1);
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::{env, path::Path};
 
 use codex_telemetry::turn::{Sandbox, TurnRequest};
+use serde_json::json;
 
 /// The beginnings of the variables that Codex must not inherit from the machine.
 const FOREIGN: &[&str] = &["CODEX_", "OTEL_", "OPENAI_", "RUST_"];
@@ -18,17 +19,22 @@ pub(crate) fn isolated_request(
     work: &Path,
     prompt: impl Into<String>,
 ) -> TurnRequest {
-    let provider = format!(
-        "{{name=\"mock\",base_url=\"{base_url}\",env_key=\"MOCK_KEY\",wire_api=\"responses\",\
-         request_max_retries=0,stream_max_retries=0,stream_idle_timeout_ms=60000}}"
-    );
+    let provider = json!({
+        "name": "mock",
+        "base_url": base_url,
+        "env_key": "MOCK_KEY",
+        "wire_api": "responses",
+        "request_max_retries": 0,
+        "stream_max_retries": 0,
+        "stream_idle_timeout_ms": 60_000,
+    });
     let request = TurnRequest::new(prompt)
         .with_model("gpt-5.5")
         .with_working_directory(work)
         .with_sandbox(Sandbox::DangerFullAccess)
-        .with_config("analytics.enabled", "false")
-        .with_config("otel.metrics_exporter", "\"none\"")
-        .with_config("model_provider", "\"mock\"")
+        .with_config("analytics.enabled", false)
+        .with_config("otel.metrics_exporter", "none")
+        .with_config("model_provider", "mock")
         .with_config("model_providers.mock", provider);
     let foreign = |name: &str| {
         // Codex does not read the variables of this crate's export.

@@ -3,6 +3,7 @@
 use std::{net::TcpListener, time::Duration};
 
 use codex_telemetry::{ErrorClass, Outcome, event::names, turn::TurnError};
+use serde_json::json;
 
 use crate::{
     bench::Bench,
@@ -18,7 +19,7 @@ async fn a_codex_that_does_not_exit_after_the_turn_is_killed_and_the_turn_keeps_
     // A collector that accepts connections and does not answer: Codex waits for it before it exits.
     let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let endpoint = format!("http://{}/v1/traces", silent.local_addr().unwrap());
-    let exporter = format!("{{otlp-http={{endpoint=\"{endpoint}\",protocol=\"json\"}}}}");
+    let exporter = json!({"otlp-http": {"endpoint": endpoint, "protocol": "json"}});
     let request = bench
         .request("Go")
         .with_config("otel.trace_exporter", exporter);

@@ -9,6 +9,7 @@ use codex_telemetry::{
     turn::{ItemKind, TurnRequest},
 };
 use opentelemetry::Value;
+use serde_json::json;
 
 use crate::{bench::Bench, calls::assert_ok, reply::Reply};
 
@@ -40,7 +41,7 @@ impl Bench {
             .replace("MARKER", marker)
             .replace("STAY", last);
         fs::write(&path, script).unwrap();
-        let server = format!("{{command=\"/bin/sh\",args=[\"{}\"]}}", path.display());
+        let server = json!({"command": "/bin/sh", "args": [path]});
         request.with_config("mcp_servers.stub", server)
     }
 }

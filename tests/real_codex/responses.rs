@@ -244,7 +244,7 @@ async fn a_silent_stream_is_a_timeout() {
         return;
     };
     let idle = "model_providers.mock.stream_idle_timeout_ms";
-    let request = bench.request("Go").with_config(idle, "300");
+    let request = bench.request("Go").with_config(idle, 300);
     let row = (
         "the stream stays silent",
         "idle timeout",

@@ -6,6 +6,7 @@ use codex_telemetry::{
     ErrorClass as C,
     turn::{CodexExec, TurnError},
 };
+use serde_json::json;
 
 use crate::{
     bench::Bench,
@@ -47,35 +48,33 @@ async fn an_invalid_setting_is_a_config_error() {
             "a setting has a value that does not exist",
             "in `approval_policy`",
             C::Config,
-            |_, request| request.with_config("approval_policy", "\"maybe\""),
+            |_, request| request.with_config("approval_policy", "maybe"),
         ),
         (
             "a setting is no longer supported",
             "no longer supported",
             C::Config,
-            |_, request| request.with_config("profile", "\"old\""),
+            |_, request| request.with_config("profile", "old"),
         ),
         (
             "a model provider that is not configured",
             "Model provider `none` not found",
             C::Config,
-            |_, request| request.with_config("model_provider", "\"none\""),
+            |_, request| request.with_config("model_provider", "none"),
         ),
         (
             "an MCP server without a command",
             "in `mcp_servers.stub`",
             C::Config,
-            |_, request| request.with_config("mcp_servers.stub", "{comand=\"x\"}"),
+            |_, request| request.with_config("mcp_servers.stub", json!({"comand": "x"})),
         ),
         (
             "a required MCP server that does not exist",
             "required MCP servers failed",
             C::Config,
             |_, request| {
-                request.with_config(
-                    "mcp_servers.stub",
-                    "{command=\"/no/such/server\",required=true}",
-                )
+                let server = json!({"command": "/no/such/server", "required": true});
+                request.with_config("mcp_servers.stub", server)
             },
         ),
         (
@@ -83,7 +82,8 @@ async fn an_invalid_setting_is_a_config_error() {
             "required MCP servers failed",
             C::Config,
             |_, request| {
-                request.with_config("mcp_servers.stub", "{command=\"false\",required=true}")
+                let server = json!({"command": "false", "required": true});
+                request.with_config("mcp_servers.stub", server)
             },
         ),
         (
@@ -91,8 +91,12 @@ async fn an_invalid_setting_is_a_config_error() {
             "timed out handshaking",
             C::Config,
             |_, request| {
-                let server =
-                    "{command=\"sleep\",args=[\"60\"],startup_timeout_sec=0.3,required=true}";
+                let server = json!({
+                    "command": "sleep",
+                    "args": ["60"],
+                    "startup_timeout_sec": 0.3,
+                    "required": true,
+                });
                 request.with_config("mcp_servers.stub", server)
             },
         ),

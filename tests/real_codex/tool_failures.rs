@@ -7,6 +7,7 @@ use codex_telemetry::{
     ErrorClass as C,
     turn::{Sandbox, TurnRequest},
 };
+use serde_json::json;
 
 use crate::{
     bench::Bench,
@@ -106,8 +107,7 @@ done
 fn server(bench: &Bench, request: TurnRequest, call: &str) -> TurnRequest {
     let path = bench.home.path().join("server.sh");
     fs::write(&path, SERVER.replace("CALL", call)).unwrap();
-    let path = path.display();
-    let server = format!("{{command=\"/bin/sh\",args=[\"{path}\"],tool_timeout_sec=0.5}}");
+    let server = json!({"command": "/bin/sh", "args": [path], "tool_timeout_sec": 0.5});
     request.with_config("mcp_servers.stub", server)
 }
 
@@ -192,7 +192,10 @@ async fn a_tool_call_that_codex_rejects_has_no_event() {
         (
             "a tool of an MCP server that failed to start",
             Reply::mcp("stub", "t"),
-            |_, request| request.with_config("mcp_servers.stub", "{command=\"/no/such/server\"}"),
+            |_, request| {
+                let server = json!({"command": "/no/such/server"});
+                request.with_config("mcp_servers.stub", server)
+            },
         ),
     ];
     let rows = rows.map(|(cause, reply, setup)| (cause, "", C::Other, (reply, setup)));

@@ -7,7 +7,7 @@ use codex_telemetry::{
     otlp::config::{OtlpConfigBuilder, Protocol, Signal},
     turn::TurnRequest,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower::{ServiceBuilder, ServiceExt};
 
 use crate::{
@@ -20,12 +20,13 @@ use crate::{
 impl Bench {
     /// Makes Codex export to this bench's model.
     fn exporting(&self, request: TurnRequest) -> TurnRequest {
-        let exporter = |path| {
-            let endpoint = self.model.url(path);
-            format!("{{otlp-http={{endpoint=\"{endpoint}\",protocol=\"json\"}}}}")
-        };
-        let (logs, traces) = (exporter("/v1/logs"), exporter("/v1/traces"));
-        let otel = format!("{{exporter={logs},trace_exporter={traces},metrics_exporter=\"none\"}}");
+        let exporter =
+            |path| json!({"otlp-http": {"endpoint": self.model.url(path), "protocol": "json"}});
+        let otel = json!({
+            "exporter": exporter("/v1/logs"),
+            "trace_exporter": exporter("/v1/traces"),
+            "metrics_exporter": "none",
+        });
         request.with_config("otel", otel)
     }
 

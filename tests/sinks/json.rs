@@ -5,7 +5,7 @@ use std::time::Duration;
 use codex_telemetry::{
     Call, CallContext, Classification, ErrorClass, Event, Operation, Originator, Outcome,
 };
-use opentelemetry::{Array, StringValue, Value};
+use opentelemetry::{Array, KeyValue, StringValue, Value};
 
 use crate::{checked::MemorySink, support::*};
 
@@ -143,6 +143,33 @@ fn the_last_value_of_an_attribute_wins() {
         context.record("tokens", 2);
     });
     assert_eq!(attributes.to_string(), r#"{"model":"small","tokens":2}"#);
+}
+
+#[test]
+fn a_span_event_has_its_attributes_and_the_number_of_those_it_did_not_keep() {
+    let [_, end] = call(turn(), Outcome::Ok, |_, context| {
+        let used = [
+            KeyValue::new("used_percent", 12.5),
+            KeyValue::new("plan", "pro"),
+        ];
+        context.add_event_with("codex.rate_limits", used);
+        let many = (0..130).map(|n| KeyValue::new(format!("key {n}"), n));
+        context.add_event_with("many", many);
+        context.add_event("none");
+    });
+    let end: serde_json::Value = serde_json::from_str(&end).expect("JSON");
+    let events = end["span_events"].as_array().expect("an array");
+    let time = "2026-01-02T03:04:05.678901Z";
+    let expected = serde_json::json!({
+        "name": "codex.rate_limits", "time": time,
+        "attributes": {"used_percent": 12.5, "plan": "pro"},
+    });
+    assert_eq!(events[0], expected);
+    let attributes = events[1]["attributes"].as_object().expect("an object");
+    assert_eq!(attributes.len(), 128);
+    assert_eq!(events[1]["dropped_attributes"], 2);
+    assert_eq!(events[2], serde_json::json!({"name": "none", "time": time}));
+    assert_eq!(end.get("dropped_attributes"), None);
 }
 
 #[test]

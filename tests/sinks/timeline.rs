@@ -144,6 +144,48 @@ fn each_call_has_a_line_and_a_bar() {
 }
 
 #[test]
+fn model_responses_are_among_the_tools_of_their_turn_and_an_approval_is_inside_of_its_tool() {
+    let sink = MemorySink::new();
+    let harness = Harness::new(sink.clone());
+    let advance = |ms| harness.manual.advance(Duration::from_millis(ms));
+    let context = CallContext::new().with_traceparent(PARENT, None);
+    let request = turn().with_name("reviewer").with_context(context);
+    harness.call(request, Outcome::Ok, |turn| {
+        let open =
+            |operation, name: &'static str| turn.open_child(operation, Some(name.into()), None);
+        let first = open(Operation::Chat, "gpt-5.4");
+        advance(20);
+        first.finish();
+        let tool = open(Operation::Tool, "shell");
+        let approval = tool.open_child(Operation::Approval, Some("shell".into()), None);
+        advance(40);
+        approval.finish();
+        advance(20);
+        tool.finish();
+        let second = open(Operation::Chat, "gpt-5.4");
+        advance(80);
+        second.fail(ErrorClass::RateLimit);
+    });
+    let expected = "\
+trace 0af7651916cd43dd8448eb211c80319c  160.000 ms
+  codex.turn reviewer       ████████████████████████████████  160.000 ms  ok
+    codex.chat gpt-5.4      ████                               20.000 ms  ok
+    codex.tool shell            ████████████                   60.000 ms  ok
+      codex.approval shell      ████████                       40.000 ms  ok
+    codex.chat gpt-5.4                      ████████████████   80.000 ms  rate_limit
+";
+    assert_eq!(sink.timeline().to_string(), expected);
+
+    // A response is learned of when it ends, so its start comes after those of later calls.
+    let mut events = sink.take();
+    let starts =
+        |event: &Event| event.operation() == Operation::Chat && !event.kind().is_terminal();
+    let (late, others): (Vec<_>, Vec<_>) = events.drain(..).partition(starts);
+    let events: Vec<_> = others.into_iter().chain(late).collect();
+    assert_eq!(Timeline::new(&events).to_string(), expected);
+}
+
+#[test]
 fn calls_are_in_the_order_of_their_starts_whatever_the_order_of_events() {
     // Only the terminal events, and the later tool first.
     let mut events = three_calls().take();

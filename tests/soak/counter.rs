@@ -58,7 +58,7 @@ impl Counts {
 
 fn is_allowed(event: &Event) -> bool {
     let decision = event.attribute(names::APPROVAL_DECISION);
-    decision.is_none_or(|decision| decision.as_str() == "allow")
+    decision.is_none_or(|decision| decision.as_str().starts_with("accept"))
         && event.error_class() != Some(ErrorClass::ApprovalDenied)
 }
 

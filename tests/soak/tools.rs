@@ -77,14 +77,14 @@ pub(crate) fn begin_work(
 
 fn tools() -> ToolService {
     let echo = || tool_fn(|value: Value, _: CallContext| async move { Ok::<_, BoxError>(value) });
-    let deny = service_fn(async |_: ApprovalRequest| {
+    let decline = service_fn(async |_: ApprovalRequest| {
         Ok::<_, Infallible>(Decision::decline("not under load"))
     });
     ToolService::builder()
         .tool("echoes", echo())
         .tool(
             "denied",
-            ApprovalLayer::new(deny, Duration::from_secs(60)).layer(echo()),
+            ApprovalLayer::new(decline, Duration::from_secs(60)).layer(echo()),
         )
         .tool(
             "sleeps",

@@ -19,7 +19,7 @@ use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok};
 use tower::{ServiceExt, service_fn};
 use tower_test::mock;
 
-use crate::support::{DEADLINE, Runs, call, guarded, only, spawn};
+use crate::support::{Approver, DEADLINE, Runs, call, guarded, only, spawn};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const TICK: Duration = Duration::from_millis(1);
@@ -76,15 +76,32 @@ async fn a_yes_that_arrives_before_the_deadline_runs_the_tool() {
     assert_eq!(runs.count(), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_approver_is_not_asked_after_the_deadline() {
-    let runs = Runs::default();
+/// An approver that accepts, and whether it was asked.
+fn witness() -> (impl Approver, Arc<AtomicBool>) {
     let asked = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&asked);
     let approver = service_fn(move |_: ApprovalRequest| {
         seen.store(true, Relaxed);
         ready(Ok::<_, Infallible>(Decision::Accept))
     });
+    (approver, asked)
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_a_deadline_of_zero_the_approver_is_not_asked_and_the_tool_does_not_run() {
+    let runs = Runs::default();
+    let (approver, asked) = witness();
+    let service = ApprovalService::new(runs.tool(), approver, Duration::ZERO);
+    let error = service.oneshot(call("delete")).await.unwrap_err();
+    assert!(matches!(error, ToolError::ApprovalTimeout { after, .. } if after.is_zero()));
+    assert!(!asked.load(Relaxed), "the approver was asked");
+    assert_eq!(runs.count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_approver_is_not_asked_after_the_deadline() {
+    let runs = Runs::default();
+    let (approver, asked) = witness();
     let mut deleting = spawn(&guarded(runs.tool(), approver), call("delete"));
 
     // The deadline starts with the call, and the first poll is an hour later.

@@ -8,7 +8,7 @@ use tokio_test::{assert_pending, assert_ready, assert_ready_err};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_test::mock;
 
-use crate::support::{DEADLINE, Runs, call, deny, guarded, only, run, spawn};
+use crate::support::{DEADLINE, Runs, call, decline, guarded, only, run, spawn};
 
 #[tokio::test]
 async fn around_the_registry_the_approver_sees_every_call() {
@@ -22,28 +22,28 @@ async fn around_the_registry_the_approver_sees_every_call() {
     let service = guarded(tools.clone(), picky);
 
     assert!(service.clone().oneshot(call("echo")).await.is_ok());
-    let denied = service.oneshot(call("nobody")).await;
-    assert!(matches!(denied, Err(ToolError::Denied { .. })));
+    let declined = service.oneshot(call("nobody")).await;
+    assert!(matches!(declined, Err(ToolError::Denied { .. })));
     assert_eq!(tools.stats()["echo"].success, 1);
 }
 
 #[tokio::test]
 async fn an_inner_tool_error_is_returned_unchanged() {
-    let allow = service_fn(|_: ApprovalRequest| ready(Ok::<_, BoxError>(Decision::Accept)));
-    let registry = guarded(only("echo", crate::support::echo()), allow);
+    let accept = service_fn(|_: ApprovalRequest| ready(Ok::<_, BoxError>(Decision::Accept)));
+    let registry = guarded(only("echo", crate::support::echo()), accept);
     let error = registry.oneshot(call("nobody")).await;
     assert!(matches!(error, Err(ToolError::NotFound { .. })));
 
     let failing = service_fn(|_: ToolCall| ready(Err::<(), BoxError>("torn".into())));
-    let error = guarded(failing, allow).oneshot(call("paper")).await;
+    let error = guarded(failing, accept).oneshot(call("paper")).await;
     assert!(matches!(error, Err(ToolError::Failed { tool, .. }) if &*tool == "paper"));
 }
 
 #[tokio::test]
 async fn of_two_approvals_the_inner_one_is_asked_second() {
-    let allow = service_fn(|_: ApprovalRequest| ready(Ok::<_, BoxError>(Decision::Accept)));
+    let accept = service_fn(|_: ApprovalRequest| ready(Ok::<_, BoxError>(Decision::Accept)));
     let runs = Runs::default();
-    let both = guarded(guarded(runs.tool(), deny("the inner one")), allow);
+    let both = guarded(guarded(runs.tool(), decline("the inner one")), accept);
     let error = both.oneshot(call("a")).await.unwrap_err();
     assert!(matches!(error, ToolError::Denied { reason, .. } if reason == "the inner one"));
     assert_eq!(runs.count(), 0);
@@ -63,8 +63,8 @@ async fn the_approver_of_a_disabled_tool_is_not_asked() {
 
 #[tokio::test]
 async fn the_layer_composes_inside_and_outside_of_a_timeout() {
-    let allow = service_fn(|_: ApprovalRequest| ready(Ok::<_, BoxError>(Decision::Accept)));
-    let layer = codex_telemetry::ApprovalLayer::new(allow, DEADLINE);
+    let accept = service_fn(|_: ApprovalRequest| ready(Ok::<_, BoxError>(Decision::Accept)));
+    let layer = codex_telemetry::ApprovalLayer::new(accept, DEADLINE);
     let tool = tool_fn(|number: u8, _: CallContext| async move { Ok::<_, BoxError>(number) });
     let outside = ServiceBuilder::new()
         .layer(layer)

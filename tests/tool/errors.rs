@@ -215,7 +215,7 @@ fn every_error_text_names_the_tool_and_what_happened() {
         (ToolError::InvalidArguments { tool: tool(), source: ArgumentsError::new(reason()) },
             "invalid arguments for tool `hammer`: because"),
         (ToolError::Denied { tool: tool(), reason: reason() },
-            "tool `hammer` was denied by its approver: because; continue without it, or have it allowed"),
+            "tool `hammer` was declined by its approver: because; continue without it, or have it accepted"),
         (ToolError::ApprovalTimeout { tool: tool(), after },
             "tool `hammer` was not approved within 3s: call it again, or extend the deadline"),
         (ToolError::ApprovalFailed { tool: tool(), source: source() },

@@ -6,6 +6,7 @@ mod approval;
 mod approval_deadline;
 mod approval_layers;
 mod approval_placement;
+mod approval_wait;
 mod arguments;
 mod cancellation;
 #[path = "../support/checked/mod.rs"]

@@ -1,10 +1,12 @@
 use std::{error::Error, fmt, fs, io, sync::Arc};
 
-use codex_telemetry::tool::ArgumentsError;
 use codex_telemetry::{
-    ApprovalRequest, BoxError, CallContext, Classify, CodexClassifier, ErrorClass, ErrorClassLayer,
-    FanOut, JsonLinesSink, Originator, OriginatorLayer, TimingLayer, ToolCall, ToolError,
-    ToolOutput, ToolService, TracingSink, tool_fn,
+    ApprovalRequest, BoxError, CallContext, Classify, CodexClassifier, Decision, ErrorClass,
+    ErrorClassLayer, FanOut, JsonLinesSink, Originator, OriginatorLayer, TimingLayer, ToolCall,
+    ToolError, ToolOutput, ToolService, TracingSink,
+    approval::{Action, FileUpdateChange},
+    tool::ArgumentsError,
+    tool_fn,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -12,7 +14,7 @@ use tower::{Service, ServiceBuilder, ServiceExt};
 
 use crate::{
     checked::MemorySink,
-    support::{deny, echo, every_way_to_fail, guarded, layered},
+    support::{decline, echo, every_way_to_fail, guarded, layered},
 };
 
 const SECRET: &str = "hunter2";
@@ -37,10 +39,55 @@ fn debug_output_contains_no_content() {
     assert_private("a future", &format!("{future:?}"));
 }
 
+#[test]
+fn debug_output_of_what_an_approver_is_asked_contains_no_content() {
+    let secret = || SECRET.to_owned();
+    let change = FileUpdateChange::new(SECRET, "update")
+        .with_move_path(SECRET)
+        .with_diff(SECRET);
+    assert_private("a change", &format!("{change:?}"));
+    let actions = [
+        Action::tool_call(json!({ SECRET: SECRET })),
+        Action::Command {
+            command: secret(),
+            cwd: Some(SECRET.into()),
+            reason: Some(secret()),
+            execpolicy_amendment: vec![secret()],
+            permissions: Some(json!({ SECRET: true })),
+        },
+        Action::FileChange {
+            changes: vec![change],
+            reason: Some(secret()),
+            grant_root: Some(SECRET.into()),
+        },
+        Action::McpToolCall {
+            server: "tickets".to_owned(),
+            arguments: json!([SECRET]),
+            message: secret(),
+        },
+        Action::Permissions {
+            permissions: json!(SECRET),
+            reason: Some(secret()),
+        },
+    ];
+    for action in actions {
+        let request = ApprovalRequest::new("login", action);
+        let shown = format!("{request:?} {request:#?}");
+        assert_private("a request", &shown);
+        assert!(shown.contains("login"), "{shown}");
+    }
+}
+
+#[test]
+fn debug_output_of_a_decision_shows_the_reason_of_the_approver() {
+    let shown = format!("{:?}", Decision::decline("not on a Friday"));
+    assert!(shown.contains("not on a Friday"), "{shown}");
+}
+
 #[tokio::test]
 async fn debug_output_of_an_approval_contains_no_content() {
     let call = ToolCall::new("login", json!(SECRET));
-    let future = guarded(echo(), deny("no")).call(call);
+    let future = guarded(echo(), decline("no")).call(call);
     assert_private("a future", &format!("{future:?}"));
 }
 

@@ -90,7 +90,7 @@ pub(crate) fn every_way_to_fail() -> ToolServiceBuilder {
             "typed",
             tool_fn(|number: u32, _: CallContext| async move { Ok::<_, BoxError>(number) }),
         )
-        .tool("denied", guarded(echo(), deny("not on a Friday")))
+        .tool("denied", guarded(echo(), decline("not on a Friday")))
 }
 
 /// Calls a tool and waits for its result.
@@ -132,14 +132,27 @@ pub(crate) fn guarded<S, A>(inner: S, approver: A) -> ApprovalService<S, A> {
     ApprovalService::new(inner, approver, DEADLINE)
 }
 
-/// Returns an approver that denies every call.
-pub(crate) fn deny(
-    reason: &'static str,
-) -> impl Service<ApprovalRequest, Response = Decision, Error = Infallible, Future: Send + 'static>
-+ Clone
-+ Send
-+ Sync
-+ 'static {
+/// An approver that does not fail.
+pub(crate) trait Approver:
+    Service<ApprovalRequest, Response = Decision, Error = Infallible, Future: Send + 'static>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<S> Approver for S where
+    S: Service<ApprovalRequest, Response = Decision, Error = Infallible, Future: Send + 'static>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// Returns an approver that declines every call.
+pub(crate) fn decline(reason: &'static str) -> impl Approver {
     service_fn(move |_| async move { Ok(Decision::decline(reason)) })
 }
 

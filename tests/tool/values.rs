@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use codex_telemetry::tool::ArgumentsError;
 use codex_telemetry::{
     ApprovalRequest, BoxError, Decision, ErrorClass, ToolCall, ToolError, ToolOutput, ToolService,
-    ToolStats,
+    ToolStats, approval::FileUpdateChange, tool::ArgumentsError,
 };
-use serde_json::{json, to_value};
+use serde_json::{Value, json, to_value};
 use tower::{ServiceExt, service_fn};
 
 use crate::support::{call, guarded, only, run, sleeper};
@@ -19,11 +18,33 @@ fn an_output_is_serialized_with_its_content() {
 }
 
 #[test]
-fn a_decision_is_serialized_with_its_reason() {
-    let allow = to_value(Decision::Accept).unwrap();
-    assert_eq!(allow, json!({ "decision": "accept" }));
-    let deny = to_value(Decision::decline("no")).unwrap();
-    assert_eq!(deny, json!({ "decision": "decline", "reason": "no" }));
+fn each_decision_is_serialized_by_its_name() {
+    for (decision, name) in [
+        (Decision::Accept, "accept"),
+        (Decision::AcceptForSession, "accept_for_session"),
+        (
+            Decision::AcceptWithExecpolicyAmendment,
+            "accept_with_execpolicy_amendment",
+        ),
+        (Decision::Cancel, "cancel"),
+    ] {
+        assert_eq!(decision.as_str(), name);
+        assert_eq!(to_value(decision).unwrap(), json!({ "decision": name }));
+    }
+    let decline = Decision::decline("no");
+    assert_eq!(decline.as_str(), "decline");
+    let expected = json!({ "decision": "decline", "reason": "no" });
+    assert_eq!(to_value(decline).unwrap(), expected);
+}
+
+#[test]
+fn a_changed_file_is_serialized_with_what_is_known() {
+    let change = FileUpdateChange::new("/a", "update");
+    let expected = json!({ "path": "/a", "kind": "update" });
+    assert_eq!(to_value(&change).unwrap(), expected);
+    let change = change.with_move_path("/b").with_diff("+1");
+    let expected = json!({ "path": "/a", "kind": "update", "move_path": "/b", "diff": "+1" });
+    assert_eq!(to_value(change).unwrap(), expected);
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,16 +104,11 @@ async fn a_fake_service_can_return_every_error() {
 #[tokio::test]
 async fn an_approver_can_be_called_without_the_layer() {
     let approver = service_fn(|request: ApprovalRequest| async move {
-        Ok::<_, BoxError>(
-            match request
-                .action
-                .arguments()
-                .and_then(serde_json::Value::as_u64)
-            {
-                Some(_) => Decision::Accept,
-                None => Decision::decline("not a number"),
-            },
-        )
+        let number = request.action.arguments().and_then(Value::as_u64);
+        Ok::<_, BoxError>(match number {
+            Some(_) => Decision::Accept,
+            None => Decision::decline("not a number"),
+        })
     });
     let request = ApprovalRequest::from(&ToolCall::new("fake", json!(1)));
     assert_eq!(approver.oneshot(request).await.unwrap(), Decision::Accept);

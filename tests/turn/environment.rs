@@ -79,7 +79,7 @@ async fn a_request_without_settings_has_those_of_the_service() {
         .model("of-service")
         .sandbox(Sandbox::ReadOnly)
         .working_directory(directory.path())
-        .config("a", "1");
+        .config("a", 1);
     let arguments = echoed_by(service, TurnRequest::new(""), r#"printf '[%s]' "$@""#).await;
     let cd = directory.path().display();
     assert_eq!(
@@ -95,12 +95,12 @@ async fn a_setting_of_the_request_wins_and_its_configuration_is_last() {
         .model("of-service")
         .sandbox(Sandbox::ReadOnly)
         .working_directory("/no/such/directory")
-        .config("a", "1");
+        .config("a", 1);
     let request = TurnRequest::new("")
         .with_model("of-request")
         .with_sandbox(Sandbox::WorkspaceWrite)
         .with_working_directory(directory.path())
-        .with_config("a", "2");
+        .with_config("a", 2);
     let arguments = echoed_by(service, request, r#"printf '[%s]' "$@""#).await;
     let cd = directory.path().display();
     assert_eq!(

@@ -7,8 +7,10 @@ use codex_telemetry::{
     turn::{Progress, Turn, TurnError},
 };
 use tokio::sync::mpsc;
+use tokio_test::{assert_pending, task};
+use tower::ServiceExt;
 
-use crate::support::{GOOD_TURN, Stack, comes_true, fake_codex, request};
+use crate::support::{DEADLINE, GOOD_TURN, Stack, comes_true, fake_codex, request};
 
 /// Runs a turn that fails and leaves a script in a session of its own, without the tag of the turn, so that
 /// nothing can find it. It ends when its output is closed.
@@ -46,6 +48,86 @@ async fn any_amount_of_output_of_a_stranger_does_not_change_the_error() {
     let noise = r#"exec yes "{\"type\":\"x\",\"text\":\"$(head -c 9999 /dev/zero | tr "\0" x)\"}""#;
     let turn = run_beside_a_stranger(noise).await;
     assert!(matches!(turn, Err(TurnError::Exited { .. })), "{turn:?}");
+}
+
+#[tokio::test]
+async fn a_stranger_that_floods_the_pipes_does_not_hold_the_turn_open() {
+    for flood in ["exec yes \"\"", "exec yes >&2"] {
+        let turn = run_beside_a_stranger(flood).await;
+        assert!(matches!(turn, Err(TurnError::Exited { .. })), "{turn:?}");
+    }
+}
+
+/// Waits for a task to be woken. Meanwhile this thread does nothing else, as on a busy machine: the runtime does not
+/// learn that pipes can be read.
+fn block_until_woken<F: Future>(task: &task::Spawn<F>) {
+    let start = std::time::Instant::now();
+    while !task.is_woken() {
+        assert!(start.elapsed() < DEADLINE, "it is not woken");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[tokio::test]
+async fn output_that_waits_in_the_pipes_when_codex_exits_is_read_however_late() {
+    tokio::time::pause();
+    let stack = Stack::new(fake_codex());
+    // A failed turn reads standard error as well. All of it fits into the pipes.
+    let script = format!("{}; echo why >&2; exit 3", items(200));
+    let (sender, mut progress) = mpsc::channel(1000);
+    let request = request(&script).with_progress(sender);
+    let mut turn = task::spawn(stack.bare().oneshot(request));
+    // It is prepared, it has started Codex, and it waits for Codex, which exits.
+    for _ in 0..3 {
+        assert_pending!(turn.poll());
+        block_until_woken(&turn);
+    }
+    // It knows of the exit.
+    assert_pending!(turn.poll());
+    tokio::time::advance(Duration::from_secs(60)).await;
+
+    let Err(TurnError::Exited { status, stderr, .. }) = turn.await else {
+        panic!("the turn did not fail by its exit");
+    };
+    assert_eq!((status.code(), stderr.as_str()), (Some(3), "why"));
+    let mut items = 0;
+    while progress.recv().await.is_some() {
+        items += 1;
+    }
+    assert_eq!(items, 200);
+}
+
+#[tokio::test]
+async fn an_exit_within_the_grace_period_counts_although_it_is_seen_later() {
+    const GRACE: Duration = Duration::from_secs(1);
+    tokio::time::pause();
+    // Each round, a timeout that is looked at first would win with a probability of a half.
+    for _ in 0..16 {
+        let directory = tempfile::tempdir().unwrap();
+        let written = directory.path().join("written");
+        let gate = directory.path().join("gate");
+        let script = format!(
+            "{GOOD_TURN}\n: >'{}'; until test -e '{}'; do sleep 0.01; done; exit 3",
+            written.display(),
+            gate.display()
+        );
+        let stack = Stack::new(fake_codex().exit_grace(GRACE));
+        let mut turn = task::spawn(stack.service().oneshot(request(&script)));
+        while !written.exists() {
+            assert_pending!(turn.poll());
+            tokio::task::yield_now().await;
+        }
+        // The runtime learns of the output. The turn reads it and expects the exit.
+        tokio::task::yield_now().await;
+        assert_pending!(turn.poll());
+        std::fs::write(gate, "").unwrap();
+        block_until_woken(&turn);
+        tokio::time::advance(2 * GRACE).await;
+        turn.await.unwrap();
+        let event = stack.turn_event();
+        assert_eq!(event.attribute(names::EXIT_CODE), Some(&3.into()));
+        assert!(event.span_events().is_empty(), "{:?}", event.span_events());
+    }
 }
 
 #[tokio::test]

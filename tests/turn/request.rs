@@ -40,8 +40,8 @@ async fn all_settings_are_on_the_command_line_in_an_order_that_codex_accepts() {
         .with_working_directory(directory.path())
         .with_additional_directory("/opt")
         .with_sandbox(Sandbox::WorkspaceWrite)
-        .with_config("a.b", "1")
-        .with_config("c", "\\\"two words\\\"")
+        .with_config("a.b", 1)
+        .with_config("c", "two words")
         .with_image(&image)
         .with_resume(THREAD.to_uppercase());
     // Without quotes, which would end the JSON string that the fake prints.
@@ -226,6 +226,59 @@ async fn a_request_that_codex_would_misread_does_not_start_it() {
         let text = stack.run(request).await.unwrap_err().to_string();
         assert!(text.contains(named), "{text}");
         assert_eq!(stack.turn_event().error_class(), Some(class));
+    }
+}
+
+#[tokio::test]
+async fn a_setting_that_codex_would_misread_does_not_start_it() {
+    let deep = (0..100).fold(json!(1), |value, _| json!([value]));
+    for (key, value, named) in [
+        ("", json!(1), "empty part"),
+        ("a..b", json!(1), "empty part"),
+        (".a", json!(1), "empty part"),
+        ("a.", json!(1), "empty part"),
+        ("a=the-secret", json!(1), "`a` has a `=`"),
+        (r#"a."b.c""#, json!(1), "quote"),
+        ("a.'b.c'", json!(1), "quote"),
+        (" a", json!(1), "white space"),
+        ("a\n", json!(1), "white space"),
+        ("a\0", json!(1), "NUL"),
+        ("a", json!(null), "null"),
+        ("a", json!({"b": [1, null]}), "null"),
+        ("a", json!(u64::MAX), "integer"),
+        ("a", json!([{"b": 1_u64 << 63}]), "integer"),
+        ("a", deep, "too deep"),
+    ] {
+        let stack = Stack::new(fake_codex());
+        let request = request("exit 3").with_config(key, value);
+        let text = stack.run(request).await.unwrap_err().to_string();
+        assert!(
+            text.starts_with("invalid turn request: the setting `"),
+            "{text}"
+        );
+        assert!(text.contains(named), "{text}");
+        assert!(!text.contains("secret"), "{text}");
+        let class = stack.turn_event().error_class();
+        assert_eq!(class, Some(ErrorClass::InvalidRequest));
+    }
+}
+
+#[tokio::test]
+async fn a_setting_of_any_type_is_toml_on_the_command_line() {
+    let settings = [
+        ("a", json!(i64::MIN), "-9223372036854775808"),
+        ("a.b-c", json!(1e300), "1e+300"),
+        ("a", json!(true), "true"),
+        ("a", json!("it's \"\\\n\u{7f}ä"), r#""it's \"\\\n\u007fä""#),
+        ("a", json!(["x", [1]]), r#"["x",[1,],]"#),
+        ("a", json!({"b.c": {"": "=" }}), r#"{"b.c"={""="="}}"#),
+    ];
+    for (key, value, toml) in settings {
+        let ask = r#"printf %s "$3" | od -An -v -tx1 | tr -d ' \n'"#;
+        let hex = echoed(request("").with_config(key, value), ask).await;
+        let expected = format!("--config={key}={toml}");
+        let expected = expected.bytes().map(|byte| format!("{byte:02x}"));
+        assert_eq!(hex, expected.collect::<String>(), "{toml}");
     }
 }
 

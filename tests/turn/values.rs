@@ -171,6 +171,7 @@ fn a_turn_serializes_with_its_items_and_usage() {
         serde_json::to_value(&turn).unwrap(),
         json!({
             "thread_id": "t",
+            "turn_id": null,
             "final_message": "hi",
             "items": [{"id": "i", "type": "reasoning", "text": "a"}],
             "usage": {

@@ -6,10 +6,19 @@ use crate::{
     otlp::config::AttributeLimits,
 };
 
-/// Returns the provider of a turn's model, or Codex's default where the call does not say.
+/// Returns the provider of a call's model, or Codex's default where the call does not say.
 pub(crate) fn provider(event: &Event) -> Value {
     let recorded = event.attribute(attribute::PROVIDER_NAME);
     recorded.cloned().unwrap_or(names::DEFAULT_PROVIDER.into())
+}
+
+/// Returns the model that a call asks. The name of a chat call is its model.
+pub(super) fn model(event: &Event) -> Option<&str> {
+    match (event.attribute(attribute::REQUEST_MODEL), event.operation()) {
+        (Some(Value::String(model)), _) => Some(model.as_str()),
+        (None, Operation::Chat) => event.call_name(),
+        _ => None,
+    }
 }
 
 /// Returns whether a call has failed. A call that its caller cancelled has not.
@@ -43,6 +52,12 @@ pub(super) fn attributes(event: &Event) -> Vec<KeyValue> {
             attributes.set(names::OPERATION_NAME, names::INVOKE_AGENT);
             attributes.set(attribute::PROVIDER_NAME, provider(event));
             attributes.some(names::AGENT_NAME, event.agent_name());
+            attributes.some(names::CALL_ID, event.call_id());
+        }
+        Operation::Chat => {
+            attributes.set(names::OPERATION_NAME, names::CHAT);
+            attributes.set(attribute::PROVIDER_NAME, provider(event));
+            attributes.some(attribute::REQUEST_MODEL, model(event));
             attributes.some(names::CALL_ID, event.call_id());
         }
         Operation::Tool => {

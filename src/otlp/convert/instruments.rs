@@ -48,6 +48,30 @@ pub(crate) const TURN_TOOL_CALLS: Histogram = Histogram::new(
     ),
     (1.0, 2.0, 8),
 );
+pub(crate) const TURN_INFERENCE_CALLS: Histogram = Histogram::new(
+    Definition::new(
+        "gen_ai.invoke_agent.inference_calls",
+        "{inference_call}",
+        "Number of model responses of each turn, failed ones included.",
+    ),
+    (1.0, 2.0, 8),
+);
+pub(crate) const INFERENCE_DURATION: Histogram = Histogram::new(
+    Definition::new(
+        "gen_ai.client.inference.duration",
+        "s",
+        "Duration of model responses.",
+    ),
+    SHORT,
+);
+pub(crate) const TIME_TO_FIRST_CHUNK: Histogram = Histogram::new(
+    Definition::new(
+        "gen_ai.client.inference.time_to_first_chunk",
+        "s",
+        "Time to the first part of each model response.",
+    ),
+    SHORT,
+);
 pub(crate) const TOOL_DURATION: Histogram = Histogram::new(
     Definition::new(
         "gen_ai.execute_tool.duration",
@@ -60,7 +84,7 @@ pub(crate) const TOKEN_USAGE: Histogram = Histogram::new(
     Definition::new(
         "gen_ai.client.token.usage",
         "{token}",
-        "Number of tokens that each turn used.",
+        "Number of tokens that each model response used, or each turn.",
     ),
     (1.0, 4.0, 14),
 );
@@ -284,9 +308,12 @@ mod tests {
         let tools = [
             0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
         ];
-        assert_eq!(TOOL_DURATION.boundaries(), tools);
+        for histogram in [TOOL_DURATION, INFERENCE_DURATION, TIME_TO_FIRST_CHUNK] {
+            assert_eq!(histogram.boundaries(), tools);
+        }
         let calls = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
         assert_eq!(TURN_TOOL_CALLS.boundaries(), calls);
+        assert_eq!(TURN_INFERENCE_CALLS.boundaries(), calls);
         let tokens = TOKEN_USAGE.boundaries();
         assert_eq!((tokens[0], tokens[13]), (1.0, 67_108_864.0));
     }
@@ -298,6 +325,9 @@ mod tests {
         let histograms = [
             TURN_DURATION,
             TURN_TOOL_CALLS,
+            TURN_INFERENCE_CALLS,
+            INFERENCE_DURATION,
+            TIME_TO_FIRST_CHUNK,
             TOOL_DURATION,
             TOKEN_USAGE,
             APPROVAL_DURATION,

@@ -9,7 +9,10 @@ use std::{
 
 use opentelemetry::{KeyValue, StringValue, Value};
 
-use super::{attributes::provider, names};
+use super::{
+    attributes::{model, provider},
+    names,
+};
 use crate::event::{Event, Originator, Outcome, names as attribute};
 
 /// The most values of one label. The SDK has a limit as well, of 2,000 series for each metric. What comes
@@ -60,6 +63,10 @@ impl Labels {
 
     pub(crate) fn provider(&self, event: &Event) -> KeyValue {
         self.limited(attribute::PROVIDER_NAME, &provider(event).as_str())
+    }
+
+    pub(crate) fn model(&self, event: &Event) -> Option<KeyValue> {
+        Some(self.limited(attribute::REQUEST_MODEL, model(event)?))
     }
 
     /// Returns the text of an attribute that a service recorded.

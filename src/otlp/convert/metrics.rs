@@ -35,6 +35,9 @@ pub(crate) struct Metrics {
     labels: Labels,
     turns: Histogram<f64>,
     turn_tool_calls: Histogram<u64>,
+    turn_inference_calls: Histogram<u64>,
+    inferences: Histogram<f64>,
+    first_chunks: Histogram<f64>,
     tools: Histogram<f64>,
     approvals: Histogram<f64>,
     cleanups: Histogram<f64>,
@@ -75,6 +78,9 @@ impl Metrics {
             labels: Labels::new(),
             turns: define::TURN_DURATION.of_seconds(&meter),
             turn_tool_calls: define::TURN_TOOL_CALLS.of_counts(&meter),
+            turn_inference_calls: define::TURN_INFERENCE_CALLS.of_counts(&meter),
+            inferences: define::INFERENCE_DURATION.of_seconds(&meter),
+            first_chunks: define::TIME_TO_FIRST_CHUNK.of_seconds(&meter),
             tools: define::TOOL_DURATION.of_seconds(&meter),
             approvals: define::APPROVAL_DURATION.of_seconds(&meter),
             cleanups: define::CLEANUP_DURATION.of_seconds(&meter),
@@ -132,15 +138,30 @@ impl Metrics {
         let duration = event.duration().unwrap_or_default();
         let (histogram, duration) = match event.operation() {
             Operation::Turn => {
-                self.measure_tokens(event, originator);
-                self.measure_tool_calls(event);
+                if !has_chat_calls(event) {
+                    let labels = self.inference_labels(event, names::INVOKE_AGENT);
+                    self.measure_tokens(event, labels.chain(originator).collect());
+                }
+                self.measure_counts(event);
                 labels.push(KeyValue::new(names::OPERATION_NAME, names::INVOKE_AGENT));
                 labels.extend(self.labels.agent(event));
-                labels.extend(self.labels.recorded(attribute::REQUEST_MODEL, event));
+                labels.extend(self.labels.model(event));
                 (&self.turns, duration)
             }
+            Operation::Chat => {
+                labels.extend(self.inference_labels(event, names::CHAT));
+                let inference = self.inference_labels(event, names::CHAT);
+                let inference = inference.chain(originator).collect::<Vec<_>>();
+                if let Some(Value::F64(secs)) =
+                    event.attribute(attribute::RESPONSE_TIME_TO_FIRST_CHUNK)
+                {
+                    self.first_chunks.record(*secs, &inference);
+                }
+                self.measure_tokens(event, inference);
+                (&self.inferences, duration)
+            }
             Operation::Tool => {
-                let wait = approval_wait(event);
+                let wait = millis(event, attribute::APPROVAL_WAIT).unwrap_or_default();
                 self.measure_approval(event, originator, wait);
                 if !was_allowed(event) {
                     return;
@@ -148,7 +169,10 @@ impl Metrics {
                 labels.push(self.labels.tool(event));
                 labels.extend(self.labels.agent(event));
                 labels.extend(self.labels.recorded(attribute::TOOL_TYPE, event));
-                (&self.tools, duration.saturating_sub(wait))
+                // Codex's own measure, if there is one: its item begins before the tool runs.
+                let ran = millis(event, attribute::ITEM_DURATION)
+                    .map_or(duration.saturating_sub(wait), |ran| ran.min(duration));
+                (&self.tools, ran)
             }
             Operation::Approval if event.attribute(attribute::APPROVAL_DECISION).is_some() => {
                 self.measure_approval(event, originator, duration);
@@ -162,10 +186,7 @@ impl Metrics {
                     .add(count(attribute::CLEANUP_BYTES), &labels);
                 (&self.cleanups, duration)
             }
-            other @ (Operation::Approval
-            | Operation::AttachmentStage
-            | Operation::Chat
-            | Operation::Custom(_)) => {
+            other @ (Operation::Approval | Operation::AttachmentStage | Operation::Custom(_)) => {
                 labels.push(KeyValue::new(names::OPERATION, other.as_str()));
                 (&self.others, duration)
             }
@@ -173,18 +194,23 @@ impl Metrics {
         histogram.record(duration.as_secs_f64(), &labels);
     }
 
-    fn measure_tokens(&self, event: &Event, originator: Option<KeyValue>) {
+    /// Returns the labels of every metric of a model response, except for the originator.
+    fn inference_labels(
+        &self,
+        event: &Event,
+        operation: &'static str,
+    ) -> impl Iterator<Item = KeyValue> {
+        let operation = KeyValue::new(names::OPERATION_NAME, operation);
+        let labels = [operation, self.labels.provider(event)].into_iter();
+        labels.chain(self.labels.model(event))
+    }
+
+    fn measure_tokens(&self, event: &Event, mut labels: Vec<KeyValue>) {
         let counts = self.tokens.each_ref();
         let counts = counts.map(|(key, counter)| (*key, counter, count(event, key)));
         if counts.iter().all(|(_, _, count)| count.is_none()) {
             return;
         }
-        let mut labels = vec![
-            KeyValue::new(names::OPERATION_NAME, names::INVOKE_AGENT),
-            self.labels.provider(event),
-        ];
-        labels.extend(originator);
-        labels.extend(self.labels.recorded(attribute::REQUEST_MODEL, event));
         let kind = labels.len();
         for (key, counter, count) in counts {
             let Some(count) = count else { continue };
@@ -212,10 +238,16 @@ impl Metrics {
         }
     }
 
-    fn measure_tool_calls(&self, event: &Event) {
-        if let Some(calls) = count(event, attribute::TOOL_CALLS) {
-            let labels = Vec::from_iter(self.labels.agent(event));
-            self.turn_tool_calls.record(calls, &labels);
+    /// Measures how many tools a turn called, and how many responses its model gave.
+    fn measure_counts(&self, event: &Event) {
+        let labels = Vec::from_iter(self.labels.agent(event));
+        for (key, histogram) in [
+            (attribute::TOOL_CALLS, &self.turn_tool_calls),
+            (attribute::INFERENCE_CALLS, &self.turn_inference_calls),
+        ] {
+            if let Some(calls) = count(event, key) {
+                histogram.record(calls, &labels);
+            }
         }
     }
 }
@@ -241,12 +273,22 @@ fn was_allowed(event: &Event) -> bool {
         && event.error_class() != Some(ErrorClass::ApprovalDenied)
 }
 
-/// Returns how long a tool call waited for an approval before the tool ran.
-fn approval_wait(event: &Event) -> Duration {
-    match event.attribute(attribute::APPROVAL_WAIT) {
-        Some(Value::F64(millis)) => Duration::try_from_secs_f64(millis / 1e3).unwrap_or_default(),
-        _ => Duration::ZERO,
-    }
+/// Returns whether each model response of a turn is a call of its own, whose tokens are measured at its end.
+///
+/// Only the turn itself is asked. So its tokens are never counted twice: not even if some of these calls, or all,
+/// were dropped by a full queue, as their other measurements were.
+fn has_chat_calls(event: &Event) -> bool {
+    count(event, attribute::INFERENCE_CALLS).is_some_and(|calls| calls > 0)
+}
+
+/// Returns the time in an attribute that has milliseconds.
+fn millis(event: &Event, key: &str) -> Option<Duration> {
+    let millis = match event.attribute(key)? {
+        Value::F64(millis) => *millis,
+        Value::I64(millis) => *millis as f64,
+        _ => return None,
+    };
+    Some(Duration::try_from_secs_f64(millis / 1e3).unwrap_or_default())
 }
 
 /// Returns the count in an attribute; `None` if it was not recorded.

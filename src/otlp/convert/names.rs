@@ -11,6 +11,7 @@ pub(crate) const SCOPE: &str = env!("CARGO_PKG_NAME");
 pub(crate) const OPERATION_NAME: &str = "gen_ai.operation.name";
 pub(crate) const DEFAULT_PROVIDER: &str = "openai";
 pub(crate) const INVOKE_AGENT: &str = "invoke_agent";
+pub(crate) const CHAT: &str = "chat";
 pub(crate) const EXECUTE_TOOL: &str = "execute_tool";
 pub(crate) const AGENT_NAME: &str = "gen_ai.agent.name";
 pub(crate) const TOOL_NAME: &str = "gen_ai.tool.name";

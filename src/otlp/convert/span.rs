@@ -83,6 +83,10 @@ impl Spans {
         mut recorded: Vec<SpanEvent>,
         message: Option<String>,
     ) -> SpanEvents {
+        for event in &mut recorded {
+            let removed = limit(&mut event.attributes, self.limits);
+            event.dropped_attributes_count = event.dropped_attributes_count.saturating_add(removed);
+        }
         let exception = exception(event, message, self.limits);
         let count = recorded.len() + exception.iter().len();
         // The exception is the last one to be left out: it has the reason of the failure.
@@ -113,8 +117,8 @@ fn exception(event: &Event, message: Option<String>, limits: AttributeLimits) ->
 
 fn kind(operation: Operation) -> SpanKind {
     match operation {
-        // The agent is another process.
-        Operation::Turn => SpanKind::Client,
+        // The agent is another process, and the model is elsewhere.
+        Operation::Turn | Operation::Chat => SpanKind::Client,
         _ => SpanKind::Internal,
     }
 }
@@ -123,6 +127,7 @@ fn name(event: &Event) -> Cow<'static, str> {
     let verb = match event.operation() {
         Operation::Turn => names::INVOKE_AGENT,
         Operation::Tool => names::EXECUTE_TOOL,
+        Operation::Chat => names::CHAT,
         other => other.as_str(),
     };
     match event.call_name() {

@@ -120,9 +120,9 @@ fn check_approval(answer: Answer, tool: &Arc<str>, deadline: Duration) -> Result
     let reason = match answer {
         Answer::Decided(Decision::Accept | Decision::AcceptForSession) => return Ok(()),
         Answer::Decided(Decision::Decline { reason }) => reason,
-        Answer::Decided(Decision::Cancel) => "the approver cancelled the turn".to_owned(),
+        Answer::Decided(Decision::Cancel) => "it asks to end the turn".to_owned(),
         Answer::Decided(Decision::AcceptWithExecpolicyAmendment) => {
-            "only a command can be accepted with a rule".to_owned()
+            "it accepted with a rule, and only a command of Codex can have one".to_owned()
         }
         Answer::TimedOut => {
             return Err(ToolError::ApprovalTimeout {

@@ -4,13 +4,19 @@ use tower_layer::Layer;
 
 use super::ApprovalService;
 
-/// A layer that asks an approver before each tool call, and runs the tool only if the answer is
-/// [`Decision::Accept`](crate::approval::Decision::Accept).
+/// A layer that asks an approver before each tool call, and runs the tool only if it accepts in time.
 ///
-/// The approver is a tower service of [`ApprovalRequest`](crate::approval::ApprovalRequest). The layer fails
-/// closed: the tool does not run if the approver denies the call, fails, panics or misses the
-/// deadline. The [`ToolError`](crate::tool::ToolError) is `Denied`, `ApprovalFailed` or
-/// `ApprovalTimeout`.
+/// The approver is a tower service of [`ApprovalRequest`](crate::approval::ApprovalRequest); see
+/// [`approval`](crate::approval). The layer fails closed:
+///
+/// | answer | the tool | [`ToolError`](crate::tool::ToolError) |
+/// |---|---|---|
+/// | `Accept`, `AcceptForSession` | runs this once | |
+/// | `Decline` | does not run | `Denied`, with the approver's reason |
+/// | `Cancel` | does not run | `Denied`; to end its turn, if there is one, is up to the program |
+/// | `AcceptWithExecpolicyAmendment` | does not run: there is no rule to write | `Denied` |
+/// | an error or a panic | does not run | `ApprovalFailed` |
+/// | none before the [deadline](#the-deadline) | does not run | `ApprovalTimeout` |
 ///
 /// Put the layer around one tool or around the whole registry:
 ///
@@ -27,7 +33,7 @@ use super::ApprovalService;
 ///
 /// An answer counts only if it is read before the deadline. So a late yes is a no, even if it was given in
 /// time and the future was not polled until later; an approver that was not asked by then is not asked. Once
-/// a call is allowed, the deadline is over: to bound the tool and the wait for its readiness, put a timeout
+/// a call is accepted, the deadline is over: to bound the tool and the wait for its readiness, put a timeout
 /// around the tool. The clock is tokio's, which on Linux stands still while the machine is suspended.
 ///
 /// # Backpressure
@@ -60,10 +66,10 @@ use super::ApprovalService;
 ///     .service(delete);
 /// let tools = ToolService::builder().tool("delete", guarded).build();
 ///
-/// let allowed = tools.clone().oneshot(ToolCall::new("delete", json!("/tmp/a"))).await;
-/// assert!(allowed.is_ok());
-/// let denied = tools.oneshot(ToolCall::new("delete", json!("/etc/passwd"))).await;
-/// assert!(matches!(denied, Err(ToolError::Denied { .. })));
+/// let accepted = tools.clone().oneshot(ToolCall::new("delete", json!("/tmp/a"))).await;
+/// assert!(accepted.is_ok());
+/// let declined = tools.oneshot(ToolCall::new("delete", json!("/etc/passwd"))).await;
+/// assert!(matches!(declined, Err(ToolError::Denied { .. })));
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug)]

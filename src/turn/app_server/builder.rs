@@ -1,5 +1,11 @@
-use std::{ffi::OsStr, fmt, path::PathBuf, time::Duration};
+use std::{
+    ffi::{OsStr, OsString},
+    fmt,
+    path::PathBuf,
+    time::Duration,
+};
 
+use serde_json::Value;
 use tower::{ServiceExt, util::BoxCloneSyncService};
 use tower_service::Service;
 
@@ -57,6 +63,10 @@ pub(super) struct Config {
     pub(super) max_threads: usize,
     pub(super) approver: Option<(Approver, Duration)>,
     pub(super) env_clear: bool,
+    /// Of the server.
+    pub(super) environment: Vec<(OsString, Option<OsString>)>,
+    /// Of the server.
+    pub(super) config: Vec<(String, Value)>,
     supervisor: SupervisorConfig,
     pub(super) defaults: Settings,
 }
@@ -76,9 +86,13 @@ impl CodexAppServerBuilder {
                 max_threads: 32,
                 approver: None,
                 env_clear: false,
+                environment: Vec::new(),
+                config: Vec::new(),
                 supervisor: SupervisorConfig {
                     watchdog: true,
                     kill_doubtful_orphans: false,
+                    // A signal would end it without its turns: the connection does that.
+                    stop_signal: None,
                 },
                 defaults: Settings::default(),
             },
@@ -140,9 +154,9 @@ impl CodexAppServerBuilder {
     }
 
     /// Overrides one key of Codex's configuration, for all threads. The key may have dots.
-    pub fn config(mut self, key: impl Into<String>, value: impl Into<serde_json::Value>) -> Self {
+    pub fn config(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         let pair = (key.into(), value.into());
-        self.config.defaults.config.push(pair);
+        self.config.config.push(pair);
         self
     }
 
@@ -155,14 +169,14 @@ impl CodexAppServerBuilder {
     /// Sets an environment variable of the server and of the commands of all turns.
     pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         let change = (key.as_ref().into(), Some(value.as_ref().into()));
-        self.config.defaults.environment.push(change);
+        self.config.environment.push(change);
         self
     }
 
     /// Removes an environment variable of the server and of the commands of all turns.
     pub fn env_remove(mut self, key: impl AsRef<OsStr>) -> Self {
         let change = (key.as_ref().into(), None);
-        self.config.defaults.environment.push(change);
+        self.config.environment.push(change);
         self
     }
 

@@ -1,6 +1,31 @@
 //! Turns by `codex app-server`: one process, many turns.
+//!
+//! A turn locks its thread, leases a server, loads the thread, and has a slot at the router. The connection reads
+//! the lines of the server, and the router folds each into the state of the turn that it is about. The turn's
+//! future asks the approver, delivers progress, and takes the result.
+//!
+//! ```text
+//! service ─► run ─► servers ─► server ─► connection ─► router ─► slot ─► turn state
+//!             │                                          ▲
+//!             └──────────── requests, answers ───────────┘
+//! ```
 
+mod approvals;
 mod builder;
+mod connection;
+mod decode;
+mod items;
+mod requests;
+mod responses;
+mod router;
+mod run;
+mod server;
+mod servers;
 mod service;
+mod slot;
+mod thread_locks;
+mod threads;
+mod turn_state;
+mod turns;
 
 pub use self::{builder::CodexAppServerBuilder, service::CodexAppServer};

@@ -2,7 +2,7 @@
 //!
 //! Messages have the form of OpenTelemetry's conventions for generative AI.
 
-use std::path::Path;
+use std::{borrow::Cow, collections::BTreeMap, path::Path};
 
 use serde::Serialize;
 use serde_json::json;
@@ -37,6 +37,17 @@ enum Part<'a> {
         mime_type: Option<&'static str>,
         uri: String,
     },
+}
+
+/// A changed file. Its difference, which may be long, is not copied before it is cut.
+#[derive(Serialize)]
+struct Change<'a> {
+    kind: &'a str,
+    path: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    move_path: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diff: Option<&'a str>,
 }
 
 /// Records the prompt. An image is a reference, without its bytes.
@@ -76,14 +87,21 @@ pub(in crate::turn) fn record_arguments(call: &CallGuard, item: &Item) {
             record(&|| to_json(&json!({ "command": command })));
         }
         ItemKind::FileChange { changes, .. } => record(&|| {
-            let changes = changes.iter().map(|change| {
-                let path = change.path.to_string_lossy();
-                json!({ "path": path, "kind": change.kind })
+            let changes = changes.iter().map(|change| Change {
+                kind: &change.kind,
+                path: change.path.to_string_lossy(),
+                move_path: change.move_path().map(Path::to_string_lossy),
+                diff: change.diff(),
             });
-            to_json(&json!({ "changes": changes.collect::<Vec<_>>() }))
+            to_json(&BTreeMap::from([("changes", changes.collect::<Vec<_>>())]))
         }),
-        ItemKind::McpToolCall { arguments, .. } => record(&|| cut_json(arguments.as_str())),
+        ItemKind::McpToolCall { arguments, .. } | ItemKind::DynamicToolCall { arguments, .. } => {
+            record(&|| cut_json(arguments.as_str()));
+        }
         ItemKind::WebSearch { query } => record(&|| to_json(&json!({ "query": query }))),
+        ItemKind::ImageView { path } => {
+            record(&|| to_json(&json!({ "path": path.to_string_lossy() })));
+        }
         _ => {}
     }
 }
@@ -100,6 +118,10 @@ pub(in crate::turn) fn record_result(call: &CallGuard, item: &Item) {
         } => record(&|| to_text(error)),
         ItemKind::McpToolCall {
             result: Some(result),
+            ..
+        }
+        | ItemKind::DynamicToolCall {
+            content_items: Some(result),
             ..
         } => record(&|| cut_json(result.as_str())),
         _ => {}

@@ -7,6 +7,6 @@ mod tool;
 
 pub(super) use self::{
     open_tools::{OpenTools, Stage},
-    stats::TurnStats,
+    stats::{TurnStats, record_usage},
     tool::short,
 };

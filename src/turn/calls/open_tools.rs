@@ -4,7 +4,7 @@ use super::tool;
 use crate::{
     call::{CallContext, CallGuard},
     event::{Classification, ErrorClass},
-    turn::{Item, Sandbox},
+    turn::{FileUpdateChange, Item, ItemKind, Sandbox},
 };
 
 /// What is known of an item.
@@ -27,6 +27,19 @@ struct OpenTool {
     call: CallGuard,
     /// Why an approver did not let the tool run.
     refusal: Option<Classification>,
+    /// What a question about the tool does not say.
+    subject: Subject,
+}
+
+/// What a tool works on.
+enum Subject {
+    Changes(Vec<FileUpdateChange>),
+    McpTool {
+        server: String,
+        tool: String,
+    },
+    /// Something that a question says, or that was asked about before.
+    Known,
 }
 
 impl OpenTools {
@@ -63,6 +76,7 @@ impl OpenTools {
                 tool::open(turn, item, self.has_call_ids).map(|call| OpenTool {
                     call,
                     refusal: None,
+                    subject: Subject::of(item),
                 })
             }
             known => known,
@@ -78,6 +92,40 @@ impl OpenTools {
         is_new
     }
 
+    /// Returns the context of a call.
+    pub(in crate::turn) fn context(&self, id: &str) -> Option<CallContext> {
+        Some(self.calls.get(id)?.call.context())
+    }
+
+    /// Returns the changes that an edit would make.
+    pub(in crate::turn) fn changes(&self, id: &str) -> Option<&[FileUpdateChange]> {
+        match &self.calls.get(id)?.subject {
+            Subject::Changes(changes) => Some(changes),
+            _ => None,
+        }
+    }
+
+    /// Returns the id of a call of an MCP server's tool. Of several, each is returned once.
+    pub(in crate::turn) fn find_mcp_tool(&mut self, server: &str, tool: &str) -> Option<String> {
+        let mut calls = self.calls.iter_mut();
+        let (id, open) = calls.find(|(_, open)| {
+            matches!(&open.subject, Subject::McpTool { server: of, tool: name } if of == server && name == tool)
+        })?;
+        open.subject = Subject::Known;
+        Some(id.clone())
+    }
+
+    /// Has a call fail by the refusal of an approver, unless its tool completes.
+    pub(in crate::turn) fn refuse(&mut self, id: &str, refusal: Classification) {
+        if let Some(open) = self.calls.get_mut(id) {
+            open.refusal = Some(refusal);
+        }
+    }
+
+    pub(in crate::turn) fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
     /// Ends all calls as failed.
     pub(in crate::turn) fn fail_all(&mut self, class: ErrorClass) {
         for (_, open) in self.calls.drain() {
@@ -88,5 +136,18 @@ impl OpenTools {
     #[cfg(test)]
     pub(in crate::turn) fn len(&self) -> usize {
         self.calls.len()
+    }
+}
+
+impl Subject {
+    fn of(item: &Item) -> Self {
+        match &item.kind {
+            ItemKind::FileChange { changes, .. } => Self::Changes(changes.clone()),
+            ItemKind::McpToolCall { server, tool, .. } => Self::McpTool {
+                server: server.clone(),
+                tool: tool.clone(),
+            },
+            _ => Self::Known,
+        }
     }
 }

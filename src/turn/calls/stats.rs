@@ -77,6 +77,19 @@ impl TurnStats {
     }
 }
 
+/// Records token counts.
+pub(in crate::turn) fn record_usage(usage: &Usage, mut record: impl FnMut(&'static str, i64)) {
+    for (name, count) in [
+        (names::INPUT_TOKENS, usage.input_tokens),
+        (names::OUTPUT_TOKENS, usage.output_tokens),
+        (names::CACHE_READ_TOKENS, usage.cached_input_tokens),
+        (names::CACHE_WRITE_TOKENS, usage.cache_write_input_tokens),
+        (names::REASONING_TOKENS, usage.reasoning_output_tokens),
+    ] {
+        record(name, i64::try_from(count).unwrap_or(i64::MAX));
+    }
+}
+
 /// Has each text of a setting hidden: Codex may name one of a list or a table.
 fn add_texts(redactor: &mut Redactor, value: &Value) {
     match value {
@@ -98,10 +111,9 @@ impl Drop for TurnStats {
             let after = millis(first.duration_since(self.spawned));
             context.record(names::TIME_TO_FIRST_EVENT, after);
         }
-        let tokens = |count: fn(&Usage) -> u64| {
-            let count = self.usage.as_ref().map(count);
-            count.map(|count| i64::try_from(count).unwrap_or(i64::MAX))
-        };
+        if let Some(usage) = &self.usage {
+            record_usage(usage, |name, count| context.record(name, count));
+        }
         let positive = |count: u32| (count > 0).then_some(i64::from(count));
         let code = self.status.and_then(|status| status.code());
         let signal = self.status.and_then(|status| status.signal());
@@ -109,20 +121,6 @@ impl Drop for TurnStats {
         let tool_calls = self.first_event.map(|_| i64::from(self.tool_calls));
         for (name, number) in [
             (names::TOOL_CALLS, tool_calls),
-            (names::INPUT_TOKENS, tokens(|usage| usage.input_tokens)),
-            (names::OUTPUT_TOKENS, tokens(|usage| usage.output_tokens)),
-            (
-                names::CACHE_READ_TOKENS,
-                tokens(|usage| usage.cached_input_tokens),
-            ),
-            (
-                names::CACHE_WRITE_TOKENS,
-                tokens(|usage| usage.cache_write_input_tokens),
-            ),
-            (
-                names::REASONING_TOKENS,
-                tokens(|usage| usage.reasoning_output_tokens),
-            ),
             (names::EXIT_CODE, code.map(i64::from)),
             (names::EXIT_SIGNAL, signal.map(i64::from)),
             (names::RETRIES, positive(self.retries)),

@@ -5,7 +5,7 @@ use opentelemetry::StringValue;
 use super::content;
 use crate::{
     call::{CallContext, CallGuard},
-    event::{Classification, ErrorClass, Operation, names, truncate},
+    event::{Classification, ErrorClass, Operation, millis, names, truncate},
     turn::{Item, ItemKind, ItemStatus, Sandbox, failure},
 };
 
@@ -18,6 +18,7 @@ pub(super) fn open(turn: &CallContext, item: &Item, has_call_id: bool) -> Option
         ItemKind::CommandExecution { .. } => ("command_execution".into(), "extension"),
         ItemKind::FileChange { .. } => ("file_change".into(), "extension"),
         ItemKind::WebSearch { .. } => ("web_search".into(), "extension"),
+        ItemKind::ImageView { .. } => ("image_view".into(), "extension"),
         ItemKind::CollabToolCall { tool, .. } => (tool.clone().into(), "extension"),
         ItemKind::McpToolCall { tool, .. } | ItemKind::DynamicToolCall { tool, .. } => {
             (tool.clone().into(), "function")
@@ -61,7 +62,10 @@ pub(super) fn close(
     {
         call.record(names::EXIT_CODE, code);
     }
-    match refusal.or_else(|| classification(item, sandbox)) {
+    if let Some(duration) = item.duration {
+        call.record(names::ITEM_DURATION, millis(duration));
+    }
+    match classification(item, sandbox).map(|failure| refusal.unwrap_or(failure)) {
         Some(failure) => call.fail(failure),
         None => call.finish(),
     }

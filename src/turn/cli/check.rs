@@ -1,4 +1,10 @@
+use serde_json::Value;
+
 use crate::turn::{TurnError, TurnRequest};
+
+/// How deep a value of the configuration may be nested. Codex does not read one that is nested more than 80 levels
+/// deep as TOML, and takes it for a text.
+const MAX_DEPTH: usize = 64;
 
 /// Rejects what Codex would misread without an error.
 pub(in crate::turn) fn check(request: &TurnRequest) -> Result<(), TurnError> {
@@ -15,14 +21,16 @@ pub(in crate::turn) fn check(request: &TurnRequest) -> Result<(), TurnError> {
             return invalid(format!("the image {path} is not a file"));
         }
     }
-    let mut texts = request.config().map(|(key, _)| key).chain(request.model());
-    if texts.any(|text| text.contains('\0')) {
-        return invalid("the model or a key of the configuration has a NUL character".to_owned());
+    if request.model().is_some_and(|model| model.contains('\0')) {
+        return invalid("the model has a NUL character".to_owned());
     }
-    if let Some((key, _)) = request.config().find(|(_, value)| value.is_null()) {
-        return invalid(format!(
-            "the value of the configuration's {key} is null: leave it out"
-        ));
+    for (key, value) in request.config() {
+        let wrong = wrong_key(key).or_else(|| wrong_value(value, 0));
+        if let Some(wrong) = wrong {
+            // What follows may be a value.
+            let name = key.split('=').next().unwrap_or_default();
+            return invalid(format!("the setting `{}` {wrong}", name.escape_debug()));
+        }
     }
     if request.resume().is_some_and(|id| !is_thread_id(id)) {
         return invalid(
@@ -32,6 +40,43 @@ pub(in crate::turn) fn check(request: &TurnRequest) -> Result<(), TurnError> {
         );
     }
     Ok(())
+}
+
+/// Returns what is wrong with a key of the configuration, of which Codex has no error.
+fn wrong_key(key: &str) -> Option<&'static str> {
+    Some(if key.contains('\0') {
+        "has a NUL character in its key"
+    } else if key.contains('=') {
+        "has a `=` in its key, which ends there: give the key and the value apart"
+    } else if key.contains(['"', '\'']) {
+        // Also in quotes.
+        "has a quote in its key, but Codex splits the key at each dot: give a table as the value instead"
+    } else if key.trim() != key {
+        "has white space around its key, which Codex removes: leave it out"
+    } else if key.split('.').any(str::is_empty) {
+        "has an empty part in its key: give a name before, between and behind the dots"
+    } else {
+        return None;
+    })
+}
+
+/// Returns what is wrong with a value of the configuration, which is TOML for Codex, of which Codex has no error.
+fn wrong_value(value: &Value, depth: usize) -> Option<&'static str> {
+    let mut inside: Box<dyn Iterator<Item = &Value>> = match value {
+        // By the app-server Codex takes it for an empty text.
+        Value::Null => return Some("has a null, which TOML does not have: leave it out"),
+        // Codex takes such an integer for a text, or, by the app-server, for another number.
+        Value::Number(number) if number.as_i64().is_none() && !number.is_f64() => {
+            return Some("has an integer above 2^63 - 1, which TOML does not have: give a text");
+        }
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => return None,
+        Value::Array(list) => Box::new(list.iter()),
+        Value::Object(table) => Box::new(table.values()),
+    };
+    if depth == MAX_DEPTH {
+        return Some("is nested too deep, at which Codex takes it for a text: split it");
+    }
+    inside.find_map(|value| wrong_value(value, depth + 1))
 }
 
 /// Returns the id of the thread to resume, in Codex's own spelling.

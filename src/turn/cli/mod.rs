@@ -3,6 +3,7 @@
 mod binary;
 mod check;
 mod environment;
+pub(super) mod toml;
 
 pub(super) use self::{
     binary::find_codex,

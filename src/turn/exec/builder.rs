@@ -1,5 +1,7 @@
 use std::{ffi::OsStr, path::PathBuf, time::Duration};
 
+use rustix::process::Signal;
+
 use super::CodexExec;
 use crate::turn::{
     Sandbox,
@@ -68,6 +70,7 @@ impl CodexExecBuilder {
                 supervisor: SupervisorConfig {
                     watchdog: true,
                     kill_doubtful_orphans: false,
+                    stop_signal: Some(Signal::INT),
                 },
                 env_clear: false,
                 defaults: Settings::default(),
@@ -99,7 +102,8 @@ impl CodexExecBuilder {
         self
     }
 
-    /// Overrides one key of Codex's configuration, for all requests. The key may have dots.
+    /// Overrides one key of Codex's configuration, for all requests, as
+    /// [`TurnRequest::with_config`](super::super::TurnRequest::with_config) does for one.
     pub fn config(mut self, key: impl Into<String>, value: impl Into<serde_json::Value>) -> Self {
         let pair = (key.into(), value.into());
         self.config.defaults.config.push(pair);

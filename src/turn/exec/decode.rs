@@ -31,7 +31,7 @@ pub(super) enum Line {
         stage: Stage,
         item: Item,
     },
-    /// An event or an item whose kind is unknown.
+    /// An event whose kind is unknown, or an item without a kind.
     Unknown,
 }
 
@@ -122,7 +122,9 @@ fn item(fields: &Fields<'_>) -> Option<Item> {
         "error" => ItemKind::Warning {
             message: text("message"),
         },
-        _ => return None,
+        name => ItemKind::Other {
+            name: name.to_owned(),
+        },
     };
     Some(Item::new(text("id"), kind))
 }
@@ -243,7 +245,8 @@ mod tests {
     fn an_unknown_event_is_not_an_error_and_invalid_json_is() {
         for unknown in [
             r#"{"type":"turn.paused"}"#,
-            r#"{"type":"item.completed","item":{"id":"i","type":"hologram"}}"#,
+            r#"{"type":"item.completed","item":{"id":"i"}}"#,
+            r#"{"type":"item.completed","item":{"id":"i","type":7}}"#,
             r#"{"type":"item.completed","item":"text"}"#,
             r#"{"type":7}"#,
             "{}",
@@ -252,6 +255,34 @@ mod tests {
         }
         for garbage in ["", "Segmentation fault", "[1]", "{\"type\":", "\u{feff}{}"] {
             assert!(line(garbage.as_bytes()).is_err(), "{garbage:?} was decoded");
+        }
+    }
+
+    #[test]
+    fn an_unknown_kind_of_item_keeps_its_name() {
+        let hologram = kind(r#"{"id":"i","type":"hologram","text":"a"}"#);
+        let name = "hologram".to_owned();
+        assert_eq!(hologram, ItemKind::Other { name });
+    }
+
+    #[test]
+    fn an_unknown_status_keeps_its_name() {
+        for (json, expected) in [
+            (r#""status":"in_progress""#, ItemStatus::InProgress),
+            (
+                r#""status":"paused""#,
+                ItemStatus::Other("paused".to_owned()),
+            ),
+            (r#""status":7"#, ItemStatus::Other(String::new())),
+            (r#""x":0"#, ItemStatus::Other(String::new())),
+        ] {
+            let call = kind(&format!(
+                r#"{{"type":"collab_tool_call","tool":"t",{json}}}"#
+            ));
+            let ItemKind::CollabToolCall { status, .. } = call else {
+                panic!("{call:?}");
+            };
+            assert_eq!(status, expected);
         }
     }
 

@@ -6,12 +6,12 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-use super::{builder::Config, rollout, toml, turn_state::Resumed};
+use super::{builder::Config, rollout, turn_state::Resumed};
 use crate::{
     call::CodexRequest,
     turn::{
         ApprovalPolicy, TurnError, TurnRequest,
-        cli::{Environment, check, find_codex, thread_id},
+        cli::{Environment, check, find_codex, thread_id, toml},
     },
 };
 

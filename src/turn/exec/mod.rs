@@ -12,7 +12,6 @@ mod properties;
 mod rollout;
 mod run;
 mod service;
-mod toml;
 mod turn_state;
 
 #[cfg(fuzzing)]

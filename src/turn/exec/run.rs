@@ -2,7 +2,7 @@ use std::{convert::Infallible, future::pending, io, pin::pin, sync::Arc, time::D
 
 use bytes::BytesMut;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, Take},
     process::{ChildStderr, ChildStdin, ChildStdout},
     time::{Instant, sleep_until},
 };
@@ -10,21 +10,13 @@ use tokio::{
 use super::{builder::Config, invocation::Invocation, turn_state::TurnState};
 use crate::turn::{
     Turn, TurnError, TurnRequest,
-    process::{Active, Exit, Supervisor},
+    process::{Active, ChildProcess, Exit, Supervisor, limit_to_waiting},
     progress_queue::ProgressQueue,
     wire::{LineError, Lines},
 };
 
-/// How long the pipes are read after the process has exited: another process may hold them open and write to
-/// them for ever.
-const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
-
 /// The maximum that a turn waits for a slow reader of its progress after the process has exited.
 const MAX_DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The maximum to read after the process has exited, beside what is already buffered, in bytes. It is the
-/// capacity of a pipe on Linux; more than that comes from another process, and is not read.
-const PIPE_CAPACITY: usize = 1024 * 1024;
 
 /// The phases of a run, in their order.
 enum Phase {
@@ -33,7 +25,7 @@ enum Phase {
     /// Codex has ended the turn or closed its output. It has to exit by the deadline. A deadline that is too
     /// far away for the clock is `None`.
     Exiting { deadline: Option<Instant> },
-    /// The process has exited. What it has written is read until the deadline.
+    /// The process has exited. What it has left in the pipes is read, however long that takes.
     Exited { exit: Exit, at: Instant },
 }
 
@@ -62,13 +54,12 @@ pub(super) async fn run(
         .map_err(|source| TurnError::Spawn { program, source })?
         .ok_or(TurnError::Stopped)?;
 
-    let mut stdout = Some(Lines::new(pipes.stdout, config.line_limit));
-    let mut stderr = Some(pipes.stderr);
+    let mut stdout = Some(Lines::new(pipes.stdout.take(u64::MAX), config.line_limit));
+    let mut stderr = Some(pipes.stderr.take(u64::MAX));
     let mut stderr_chunk = [0; 4096];
     let mut feeding = pin!(feed(pipes.stdin, request.prompt().as_bytes()));
-    let mut progress = ProgressQueue::new(request.progress());
+    let mut progress = ProgressQueue::new(request.progress().cloned());
     let mut output_left = config.output_limit;
-    let mut late_output_left = config.line_limit.saturating_add(PIPE_CAPACITY);
     let mut phase = Phase::Running;
 
     // Nothing is read for a completed turn whose process has exited: nothing would change it.
@@ -76,17 +67,9 @@ pub(super) async fn run(
         tokio::select! {
             line = next_line(&mut stdout, turn.has_ended()) => match line {
                 Ok(Some(line)) => {
-                    let length = line.len() + 1;
                     output_left = output_left
-                        .checked_sub(length)
+                        .checked_sub(line.len() + 1)
                         .ok_or(TurnError::OutputTooLarge { limit: config.output_limit })?;
-                    if phase.has_exited() {
-                        let Some(left) = late_output_left.checked_sub(length) else {
-                            stdout = None;
-                            continue;
-                        };
-                        late_output_left = left;
-                    }
                     if let Some(item) = turn.apply(&line)? {
                         progress.push(item);
                     }
@@ -106,11 +89,17 @@ pub(super) async fn run(
             },
             () = progress.deliver(), if !progress.is_empty() => {}
             never = &mut feeding => match never {},
-            exit = process.exited(), if !phase.has_exited() => {
+            exit = phase.exit(&mut process), if !phase.has_exited() => {
+                let Some(exit) = exit else { break };
                 turn.stats.status = exit.status.as_ref().ok().copied();
+                if let Some(lines) = &mut stdout {
+                    limit_to_waiting(&mut lines.reader);
+                }
+                if let Some(stderr) = &mut stderr {
+                    limit_to_waiting(stderr);
+                }
                 phase = Phase::Exited { exit, at: Instant::now() };
             }
-            () = phase.timeout() => break,
         }
     }
     // The result waits for a slow reader of progress as long as it would for Codex, but not twice.
@@ -149,14 +138,21 @@ impl Phase {
         }
     }
 
-    /// Waits until the phase has taken too long.
-    async fn timeout(&self) {
-        match self {
-            Self::Running | Self::Exiting { deadline: None } => pending().await,
-            Self::Exiting {
-                deadline: Some(deadline),
-            } => sleep_until(*deadline).await,
-            Self::Exited { at, .. } => sleep_until(*at + DRAIN_TIMEOUT).await,
+    /// Waits until the process has exited; `None` when it takes too long.
+    async fn exit(&self, process: &mut ChildProcess) -> Option<Exit> {
+        let timeout = async {
+            match self {
+                Self::Exiting {
+                    deadline: Some(deadline),
+                } => sleep_until(*deadline).await,
+                _ => pending().await,
+            }
+        };
+        tokio::select! {
+            // An exit counts, although it is seen late on a busy machine.
+            biased;
+            exit = process.exited() => Some(exit),
+            () = timeout => None,
         }
     }
 }
@@ -174,7 +170,7 @@ async fn feed(mut stdin: ChildStdin, prompt: &[u8]) -> Infallible {
 
 /// Returns the next line. What comes after the end of the turn is read and changes nothing.
 async fn next_line(
-    stdout: &mut Option<Lines<ChildStdout>>,
+    stdout: &mut Option<Lines<Take<ChildStdout>>>,
     has_ended: bool,
 ) -> Result<Option<BytesMut>, LineError> {
     match stdout {
@@ -187,7 +183,7 @@ async fn next_line(
     }
 }
 
-async fn read(stderr: &mut Option<ChildStderr>, chunk: &mut [u8]) -> io::Result<usize> {
+async fn read(stderr: &mut Option<Take<ChildStderr>>, chunk: &mut [u8]) -> io::Result<usize> {
     match stderr {
         Some(stderr) => stderr.read(chunk).await,
         None => pending().await,

@@ -199,6 +199,9 @@ impl TurnState {
     }
 
     fn item(&mut self, stage: Stage, item: Item) -> Option<Progress> {
+        if let ItemKind::Other { .. } = item.kind {
+            self.stats.unknown_events += 1;
+        }
         let is_new = self.open_tools.apply(&self.context, stage, &item);
         self.stats.tool_calls += u32::from(is_new);
         if stage != Stage::Completed {
@@ -276,7 +279,9 @@ mod tests {
             });
             let kept = usize::try_from(allocated.bytes_current).unwrap() / line.len();
             let peak = usize::try_from(allocated.bytes_max).unwrap() / line.len();
-            assert!(kept <= 5 && peak <= 12, "{part}: kept {kept}, peak {peak}");
+            // A list that grows has its old room and twice as much at once.
+            let most = 3 * 5;
+            assert!(kept < 5 && peak < most, "{part}: kept {kept}, peak {peak}");
         }
     }
 

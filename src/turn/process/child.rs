@@ -4,7 +4,9 @@ use std::{
     sync::Arc,
 };
 
+use rustix::{fd::AsFd, process::Pid};
 use tokio::{
+    io::{AsyncRead, Take},
     process::{ChildStderr, ChildStdin, ChildStdout},
     sync::oneshot,
 };
@@ -17,8 +19,9 @@ use super::monitor;
 /// That happens on a thread of its own: the drop does not wait.
 #[derive(Debug)]
 pub(in crate::turn) struct ChildProcess {
+    pid: Pid,
     state: State,
-    _requests: Arc<Requests>,
+    requests: Arc<Requests>,
 }
 
 #[derive(Debug)]
@@ -32,7 +35,7 @@ enum State {
 pub(in crate::turn) struct Exit {
     /// It is unknown in a program that ignores SIGCHLD.
     pub(in crate::turn) status: io::Result<ExitStatus>,
-    /// Whether the process was told to exit, because the service stops.
+    /// Whether its thread knew by then that the service stops. If there is a stop signal, the process got it.
     pub(in crate::turn) was_stopped: bool,
 }
 
@@ -59,11 +62,27 @@ pub(super) struct StdPipes {
 // === impl ChildProcess ===
 
 impl ChildProcess {
-    pub(super) const fn new(exit: oneshot::Receiver<Exit>, requests: Arc<Requests>) -> Self {
+    pub(super) const fn new(
+        pid: Pid,
+        exit: oneshot::Receiver<Exit>,
+        requests: Arc<Requests>,
+    ) -> Self {
         Self {
+            pid,
             state: State::Running(exit),
-            _requests: requests,
+            requests,
         }
+    }
+
+    /// Returns the id of the process. It may belong to another one after the exit.
+    pub(in crate::turn) const fn pid(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().cast_unsigned()
+    }
+
+    /// Has the process killed, with everything that it has started, as a drop does. [`exited`](Self::exited) then
+    /// returns its exit, which takes as long as the kernel does.
+    pub(in crate::turn) fn kill(&self) {
+        self.requests.kill();
     }
 
     /// Waits for the process to exit. The rest of its process group is killed by then. The search for orphaned
@@ -87,6 +106,18 @@ impl ChildProcess {
     }
 }
 
+// === impl Pipes ===
+
+/// Limits what is read of a pipe to what waits in it now; a read returns its end then.
+///
+/// After a process has exited, that is all it has written. Another process may hold the pipe open and write to it
+/// for ever.
+pub(in crate::turn) fn limit_to_waiting(pipe: &mut Take<impl AsyncRead + AsFd>) {
+    // There is no error for a pipe.
+    let waiting = rustix::io::ioctl_fionread(pipe.get_ref());
+    pipe.set_limit(waiting.unwrap_or_default());
+}
+
 // === impl Requests ===
 
 impl Requests {
@@ -99,6 +130,11 @@ impl Requests {
         self.send(monitor::STOP);
     }
 
+    /// Tells the thread to kill the child.
+    fn kill(&self) {
+        self.send(monitor::KILL);
+    }
+
     fn send(&self, request: u8) {
         // An error means that the process has exited. A pipe has room for a byte.
         let _ = (&self.0).write(&[request]);
@@ -108,7 +144,7 @@ impl Requests {
 impl Drop for Requests {
     fn drop(&mut self) {
         // Closing the pipe is not enough: a process that is forked at this moment keeps it open.
-        self.send(monitor::KILL);
+        self.kill();
     }
 }
 

@@ -6,7 +6,8 @@
 //!                                                                         └──► the exit status
 //! ```
 //!
-//! When the service stops, the child is interrupted. If it has not exited by the deadline, it is killed.
+//! When the service stops, the child gets the service's stop signal, if there is one. If it has not exited by the
+//! deadline, it is killed.
 //!
 //! A thread, and not a task: fork, exec and the reads of `/proc` block, and the end of a child must not depend
 //! on a runtime that may be shutting down. It is started before the child, so that a system without threads
@@ -67,7 +68,7 @@ pub(super) struct Monitor {
     /// `None` without a watchdog.
     watch: Option<WatchGuard>,
     shared: Arc<Shared>,
-    /// The deadline of the child, once it is interrupted.
+    /// The deadline of the child, once the service stops.
     stop: Option<Stop>,
     /// Counts the child as active until all is done.
     _active: ActiveChild,
@@ -112,6 +113,11 @@ impl Monitor {
         Ok((monitor, pipes))
     }
 
+    /// Returns the id of the child.
+    pub(super) const fn pid(&self) -> Pid {
+        self.process.pid
+    }
+
     /// Waits until the child has exited or its [`ChildProcess`](super::ChildProcess) is dropped. Then it ends
     /// everything that is left.
     pub(super) fn run(mut self, exit: oneshot::Sender<Exit>) {
@@ -148,16 +154,17 @@ impl Monitor {
                 continue;
             }
             match self.requests.read(&mut request) {
-                Ok(1) if request == [STOP] => self.interrupt(),
+                Ok(1) if request == [STOP] => self.stop(),
                 _ => return Event::Abandoned,
             }
         }
     }
 
-    /// Sends SIGINT to the process group, as Ctrl-C in a terminal does, and sets the deadline.
-    fn interrupt(&mut self) {
-        if self.stop.is_none() {
-            self.signal_group(Signal::INT);
+    /// Sends the stop signal to the process group, as a terminal does, and sets the deadline.
+    fn stop(&mut self) {
+        let signal = self.shared.config.stop_signal;
+        if let Some(signal) = signal.filter(|_| self.stop.is_none()) {
+            self.signal_group(signal);
         }
         self.stop = self.shared.stop();
     }

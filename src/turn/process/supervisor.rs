@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal};
 use tokio::sync::{oneshot, watch};
 
 use super::{
@@ -32,12 +32,14 @@ pub(in crate::turn) struct SupervisorConfig {
     pub(in crate::turn) watchdog: bool,
     /// Whether orphaned processes are killed of which it is unknown whom they work for.
     pub(in crate::turn) kill_doubtful_orphans: bool,
+    /// What the process group of each child gets when the service stops. With `None` the owner of the child has
+    /// to end it. Either way, what has not exited by the deadline is killed.
+    pub(in crate::turn) stop_signal: Option<Signal>,
 }
 
 /// What the clones share with the threads of the children.
 #[derive(Debug)]
 pub(super) struct Shared {
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code))]
     pub(super) config: SupervisorConfig,
     /// `None` when it is disabled.
     watchdog: Option<Arc<Watchdog>>,
@@ -66,7 +68,7 @@ pub(super) struct Stop {
     pub(super) deadline: Option<Instant>,
 }
 
-/// A unit of work, such as a turn. It is active until this is dropped.
+/// A unit of work: a child, and what has to be done before and after it. It is active until this is dropped.
 #[derive(Debug)]
 pub(in crate::turn) struct Active(Arc<Shared>);
 
@@ -127,16 +129,18 @@ impl Supervisor {
         thread.spawn(
             move || match Monitor::start(command, requests, shared, active) {
                 Ok((monitor, pipes)) => {
+                    let pid = monitor.pid();
                     // An error means that nobody waits. The child is asked to be killed then.
-                    let _ = started.send(Ok(pipes));
+                    let _ = started.send(Ok((pid, pipes)));
                     monitor.run(exit);
                 }
                 Err(error) => drop(started.send(Err(error))),
             },
         )?;
-        let pipes = start.await;
-        let pipes = pipes.map_err(|_| io::Error::other("the thread of the process panicked"))??;
-        let child = ChildProcess::new(exited, requester);
+        let started = start.await;
+        let panicked = |_| io::Error::other("the thread of the process panicked");
+        let (pid, pipes) = started.map_err(panicked)??;
+        let child = ChildProcess::new(pid, exited, requester);
         Ok(Some((child, pipes.try_into()?)))
     }
 
@@ -155,7 +159,8 @@ impl Supervisor {
     }
 
     /// Stops the service: no work begins any more, and the children have `grace` to exit. Their threads see to
-    /// that, whether or not somebody polls the work. The earliest deadline counts.
+    /// that, whether or not somebody polls the work: they send the stop signal, if there is one, and keep the
+    /// deadline. The earliest deadline counts.
     pub(in crate::turn) fn stop(&self, grace: Duration) {
         let deadline = Instant::now().checked_add(grace);
         self.0.state.send_modify(|state| state.stop(deadline));

@@ -5,42 +5,102 @@ use std::fmt;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The keys that lines of Codex have. Others are skipped.
+/// The keys that lines of Codex have, sorted by their bytes, so that they are found fast. Others are skipped.
 const KEYS: &[&str] = &[
-    "type",
-    "id",
-    "item",
-    "text",
-    "status",
-    "command",
+    "_meta",
+    "additionalDetails",
+    "additionalPermissions",
+    "aggregatedOutput",
     "aggregated_output",
-    "exit_code",
-    "changes",
-    "path",
-    "kind",
-    "server",
-    "tool",
     "arguments",
-    "result",
-    "error",
-    "message",
-    "query",
-    "items",
-    "completed",
-    "thread_id",
-    "usage",
-    "input_tokens",
-    "cached_input_tokens",
+    "cacheWriteInputTokens",
     "cache_write_input_tokens",
-    "output_tokens",
-    "reasoning_output_tokens",
-    "payload",
+    "cachedInputTokens",
+    "cached_input_tokens",
+    "callId",
+    "changes",
+    "code",
+    "codexErrorInfo",
+    "codex_approval_kind",
+    "command",
+    "completed",
+    "completedAtMs",
+    "contentItems",
+    "cwd",
+    "delta",
+    "diff",
+    "durationMs",
+    "error",
+    "exitCode",
+    "exit_code",
+    "grantRoot",
+    "id",
     "info",
+    "inputTokens",
+    "input_tokens",
+    "item",
+    "itemId",
+    "items",
+    "kind",
+    "last",
+    "limitId",
+    "message",
+    "method",
+    "mode",
+    "model",
+    "modelContextWindow",
+    "modelProvider",
+    "move_path",
+    "namespace",
+    "networkApprovalContext",
+    "outputTokens",
+    "output_tokens",
+    "params",
+    "path",
+    "payload",
+    "permissions",
+    "persist",
+    "plan",
+    "planType",
+    "primary",
+    "proposedExecpolicyAmendment",
+    "query",
+    "rateLimitReachedType",
+    "rateLimits",
+    "reason",
+    "reasoningOutputTokens",
+    "reasoning_output_tokens",
+    "requestId",
+    "resetsAt",
+    "responseId",
+    "result",
+    "secondary",
+    "server",
+    "serverName",
+    "startedAtMs",
+    "status",
+    "step",
+    "summary",
+    "text",
+    "thread",
+    "threadId",
+    "thread_id",
+    "tokenUsage",
+    "tool",
+    "tool_name",
+    "tool_params",
+    "total",
     "total_token_usage",
+    "turn",
+    "turnId",
+    "type",
+    "usage",
+    "usedPercent",
+    "willRetry",
+    "windowDurationMins",
 ];
 
 /// The fields of an object whose keys are known. Of equal keys the last one counts.
-#[derive(Default)]
 pub(in crate::turn) struct Fields<'a>([Option<&'a RawValue>; KEYS.len()]);
 
 /// A key, as its place in [`KEYS`].
@@ -90,8 +150,15 @@ impl<'a> Fields<'a> {
     }
 }
 
+// Not derived: the standard library has it for short arrays only.
+impl Default for Fields<'_> {
+    fn default() -> Self {
+        Self([None; KEYS.len()])
+    }
+}
+
 fn place(key: &str) -> Option<usize> {
-    KEYS.iter().position(|known| *known == key)
+    KEYS.binary_search(&key).ok()
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
@@ -164,5 +231,28 @@ impl<'de, T> Visitor<'de> for List<T> {
         // What the turn keeps has no room to grow.
         items.shrink_to_fit();
         Ok(items)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_are_sorted_and_none_is_there_twice() {
+        for pair in KEYS.windows(2) {
+            assert!(pair[0] < pair[1], "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn each_key_is_found() {
+        let fields = KEYS.iter().map(|key| format!(r#""{key}":"{key}","#));
+        let object = format!(r#"{{{}"other":1}}"#, fields.collect::<String>());
+        let fields = Fields::from_line(object.as_bytes()).unwrap();
+        for key in KEYS {
+            assert_eq!(fields.text(key).as_deref(), Some(*key));
+        }
+        assert!(fields.get("other").is_none());
     }
 }

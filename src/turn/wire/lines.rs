@@ -8,7 +8,7 @@ pub(in crate::turn) const CHUNK: usize = 64 * 1024;
 
 /// The lines of a byte stream, with a maximum length.
 pub(in crate::turn) struct Lines<R> {
-    reader: R,
+    pub(in crate::turn) reader: R,
     pub(in crate::turn) buffer: BytesMut,
     /// How much of the buffer has been searched for an end of line.
     scanned: usize,

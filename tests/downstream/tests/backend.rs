@@ -64,13 +64,14 @@ fn items() -> Vec<Item> {
         },
         ItemKind::CommandExecution {
             command: "ls".to_owned(),
+            cwd: None,
             output: "src".to_owned(),
             exit_code: Some(0),
-            status,
+            status: status.clone(),
         },
         ItemKind::FileChange {
-            changes: vec![FileUpdateChange::new("src/lib.rs", "update")],
-            status,
+            changes: vec![FileUpdateChange::new("src/lib.rs", "update").with_diff("+a")],
+            status: status.clone(),
         },
         ItemKind::McpToolCall {
             server: "docs".to_owned(),
@@ -82,6 +83,13 @@ fn items() -> Vec<Item> {
         },
         ItemKind::CollabToolCall {
             tool: "spawn".to_owned(),
+            status: status.clone(),
+        },
+        ItemKind::DynamicToolCall {
+            namespace: None,
+            tool: "lookup".to_owned(),
+            arguments: json!({}).into(),
+            content_items: None,
             status,
         },
         ItemKind::WebSearch {
@@ -89,6 +97,16 @@ fn items() -> Vec<Item> {
         },
         ItemKind::TodoList {
             items: vec![TodoItem::new("write", true)],
+        },
+        ItemKind::Plan {
+            text: "first".to_owned(),
+        },
+        ItemKind::ImageView {
+            path: "/srv/a.png".into(),
+        },
+        ItemKind::ContextCompaction,
+        ItemKind::Other {
+            name: "hologram".to_owned(),
         },
         ItemKind::Warning {
             message: "slow".to_owned(),
@@ -174,7 +192,7 @@ fn every_part_of_a_request_can_be_read() {
         .with_output_schema(schema.clone())
         .with_resume("0199a213-81c0-7800-8aa1-bbab2a035a53")
         .with_previous_usage(before)
-        .with_config("model_reasoning_effort", "\"high\"")
+        .with_config("model_reasoning_effort", "high")
         .with_env("KEY", "value")
         .without_env("HOME")
         .with_progress(sender);
@@ -193,7 +211,7 @@ fn every_part_of_a_request_can_be_read() {
     );
     assert_eq!(request.previous_usage(), Some(before));
     let config: Vec<_> = request.config().collect();
-    assert_eq!(config, [("model_reasoning_effort", "\"high\"")]);
+    assert_eq!(config, [("model_reasoning_effort", &json!("high"))]);
     let environment: Vec<_> = request.environment().collect();
     let expected = [("KEY", Some("value")), ("HOME", None)];
     let expected = expected.map(|(key, value)| (OsStr::new(key), value.map(OsStr::new)));

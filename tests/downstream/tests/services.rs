@@ -3,9 +3,10 @@
 use std::{sync::Arc, time::SystemTime};
 
 use codex_telemetry::{
-    ApprovalLayer, ApprovalRequest, AttachmentError, BoxError, CleanupReport, CleanupRequest,
-    CodexClassifier, Decision, ErrorClass, MemorySink, Operation, Outcome, ServiceBuilderExt,
-    ToolCall, ToolError, ToolOutput,
+    ApprovalLayer, ApprovalRequest, AttachmentError, BoxError, CallContext, CleanupReport,
+    CleanupRequest, CodexClassifier, Decision, ErrorClass, MemorySink, Operation, Outcome,
+    ServiceBuilderExt, ToolCall, ToolError, ToolOutput,
+    approval::{Action, FileUpdateChange},
 };
 use serde_json::json;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
@@ -27,10 +28,68 @@ async fn fake_tools(call: ToolCall) -> Result<ToolOutput, ToolError> {
 }
 
 async fn fake_approver(request: ApprovalRequest) -> Result<Decision, BoxError> {
-    Ok(match request.action.arguments().and_then(serde_json::Value::as_i64) {
-        Some(0) => Decision::decline("zero"),
-        _ => Decision::Accept,
+    Ok(match &request.action {
+        Action::ToolCall { arguments } if arguments == 0 => Decision::decline("zero"),
+        Action::ToolCall { .. } => Decision::Accept,
+        Action::Command {
+            execpolicy_amendment,
+            ..
+        } if !execpolicy_amendment.is_empty() => Decision::AcceptWithExecpolicyAmendment,
+        Action::FileChange { changes, .. } if changes.iter().all(|change| change.kind == "add") => {
+            Decision::AcceptForSession
+        }
+        Action::Permissions { .. } => Decision::Cancel,
+        _ => Decision::decline("unknown"),
     })
+}
+
+#[tokio::test]
+async fn a_fake_codex_can_ask_about_everything_and_gets_every_decision() {
+    let command = |execpolicy_amendment: Vec<String>| Action::Command {
+        command: "cargo test".to_owned(),
+        cwd: Some("/repository".into()),
+        reason: None,
+        execpolicy_amendment,
+        permissions: None,
+    };
+    let edit = |change: FileUpdateChange| Action::FileChange {
+        changes: vec![change],
+        reason: None,
+        grant_root: None,
+    };
+    let moved = FileUpdateChange::new("a", "update").with_move_path("b");
+    for (action, decision) in [
+        (Action::tool_call(json!(1)), "accept"),
+        (Action::command("ls"), "decline"),
+        (
+            command(vec!["cargo".to_owned()]),
+            "accept_with_execpolicy_amendment",
+        ),
+        (
+            edit(FileUpdateChange::new("a", "add").with_diff("+1")),
+            "accept_for_session",
+        ),
+        (edit(moved), "decline"),
+        (
+            Action::McpToolCall {
+                server: "tickets".to_owned(),
+                arguments: json!({}),
+                message: "May it?".to_owned(),
+            },
+            "decline",
+        ),
+        (
+            Action::Permissions {
+                permissions: json!({}),
+                reason: Some("to write".to_owned()),
+            },
+            "cancel",
+        ),
+    ] {
+        let request = ApprovalRequest::new("fake", action).with_context(CallContext::new());
+        let answer = service_fn(fake_approver).oneshot(request).await.unwrap();
+        assert_eq!(answer.as_str(), decision);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

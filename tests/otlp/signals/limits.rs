@@ -1,7 +1,7 @@
 //! The limits of the attributes and of the events of a record.
 
 use codex_telemetry::{CallContext, Classification, ErrorClass, Operation, otlp::config::Limits};
-use opentelemetry::{Array, StringValue, Value};
+use opentelemetry::{Array, KeyValue, StringValue, Value};
 
 use super::support::Rig;
 use crate::receiver::{LogRecord, Span};
@@ -31,15 +31,25 @@ fn a_record_has_128_attributes_by_default_and_those_of_the_crate_first() {
 
 /// Returns the span of a failed call, and its last log record, with these limits.
 fn failed(limit: impl FnOnce(&mut Limits)) -> (Span, LogRecord) {
-    let mut limits = Limits::default();
-    limit(&mut limits);
-    let rig = Rig::with(|config| config.limits(limits));
-    let work = |context: CallContext| {
+    failed_with(limit, |context| {
         context.record("a text", "äöü and more");
         let texts = vec![StringValue::from("long enough"), "no".into()];
         context.record("texts", Value::Array(Array::String(texts)));
         context.record("number", 1_234_567);
         (0..3).for_each(|n| context.add_event(format!("event {n}")));
+    })
+}
+
+/// As [`failed`], of a call that records by `record`.
+fn failed_with(
+    limit: impl FnOnce(&mut Limits),
+    record: impl FnOnce(&CallContext),
+) -> (Span, LogRecord) {
+    let mut limits = Limits::default();
+    limit(&mut limits);
+    let rig = Rig::with(|config| config.limits(limits));
+    let work = |context: CallContext| {
+        record(&context);
         context.classify(Classification::from(ErrorClass::Io).with_message("disk on fire"));
         Err("no")
     };
@@ -117,4 +127,26 @@ fn the_exception_is_the_last_span_event_to_be_left_out() {
     assert_eq!(names(2), (texts(&["event 0", "exception"]), 2));
     assert_eq!(names(1), (texts(&["exception"]), 3));
     assert_eq!(names(0), (texts(&[]), 4));
+}
+
+#[test]
+fn a_span_event_has_its_attributes_within_the_limits_of_those_of_spans() {
+    let (span, _) = failed_with(
+        |limits| {
+            limits.spans.attributes.count = 2;
+            limits.spans.attributes.value_length = Some(4);
+        },
+        |context| {
+            let attributes = (0..200).map(|n| KeyValue::new(format!("key {n}"), n));
+            let text = KeyValue::new("a text", "äöü and more");
+            context.add_event_with("a snapshot", [text].into_iter().chain(attributes));
+        },
+    );
+    let event = &span.events[0];
+    assert_eq!(event.name, "a snapshot");
+    assert_eq!(event.attributes.len(), 2);
+    assert_eq!(event.attributes["a text"], "äöü ");
+    assert_eq!(event.attributes["key 0"], 0);
+    // 73 by the call, which keeps 128 of 201, and 126 by the limit.
+    assert_eq!(event.dropped_attributes, 199);
 }

@@ -102,8 +102,8 @@ fn tool_calls_of_a_turn_have_the_labels_agent_and_type() {
 fn approvals_have_the_label_decision_on_whichever_call_has_it() {
     let rig = Rig::new();
     for (operation, decision) in [
-        (Operation::Tool, "allow"),
-        (Operation::Tool, "deny"),
+        (Operation::Tool, "accept"),
+        (Operation::Tool, "decline"),
         (Operation::Approval, "timeout"),
     ] {
         let work = |context: CallContext| {
@@ -114,7 +114,7 @@ fn approvals_have_the_label_decision_on_whichever_call_has_it() {
         rig.calls.run(operation, "rm", context, work).unwrap();
     }
     let metric = rig.flush().wait_for_metric("codex.approval.duration");
-    let expected = ["allow", "deny", "timeout"];
+    let expected = ["accept", "decline", "timeout"];
     let expected = expected.map(|decision| labels([("codex.approval.decision", decision)]));
     assert_eq!(all_labels(&metric), expected);
 }

@@ -222,30 +222,51 @@ fn the_duration_of_a_tool_call_is_without_the_wait_for_an_approval() {
 }
 
 #[test]
-fn a_tool_call_that_was_not_allowed_is_not_in_the_duration_histogram() {
-    let rig = Rig::new();
-    let declined = |context: CallContext| {
-        context.record(names::TOOL_TYPE, "function");
-        context.classify(ErrorClass::ApprovalDenied);
-        Err("no")
-    };
-    let given_up = |context: CallContext| {
-        context.record(names::APPROVAL_DECISION, "cancelled");
-        context.classify(ErrorClass::Timeout);
-        Err("no")
-    };
-    let context = CallContext::new;
-    let run = |work: fn(CallContext) -> Result<(), &'static str>| {
-        rig.calls.run(Operation::Tool, "rm", context(), work)
-    };
-    run(declined).unwrap_err();
-    run(given_up).unwrap_err();
-    rig.calls.ok(Operation::Tool, "ls", 1);
-    let receiver = rig.flush();
-    let (metric, point) = histogram(receiver, "gen_ai.execute_tool.duration", "s");
-    assert_eq!(point.count, 1);
-    assert_eq!(metric.points[0].attributes["gen_ai.tool.name"], "ls");
-    assert_eq!(receiver.spans().len(), 3, "they have spans");
+fn a_tool_call_is_in_the_duration_histogram_unless_its_approval_was_refused() {
+    // What a call without an approval, or of another service, can tell.
+    const NONE: &str = "";
+    let (denied, given_up) = (ErrorClass::ApprovalDenied, ErrorClass::Timeout);
+    for (decision, class, is_measured) in [
+        (NONE, None, true),
+        (NONE, Some(given_up), true),
+        (NONE, Some(denied), false),
+        ("accept", None, true),
+        ("accept", Some(given_up), true),
+        ("accept_for_session", None, true),
+        ("accept_with_execpolicy_amendment", None, true),
+        // A tool of the program, which has no such rule.
+        ("accept_with_execpolicy_amendment", Some(denied), false),
+        ("decline", Some(denied), false),
+        ("decline", None, false),
+        ("cancel", Some(denied), false),
+        ("timeout", Some(denied), false),
+        ("error", Some(denied), false),
+        ("unanswered", Some(given_up), false),
+    ] {
+        let rig = Rig::new();
+        let work = |context: CallContext| {
+            context.record(names::TOOL_TYPE, "function");
+            if decision != NONE {
+                context.record(names::APPROVAL_DECISION, decision);
+            }
+            match class {
+                Some(class) => {
+                    context.classify(class);
+                    Err("no")
+                }
+                None => Ok(()),
+            }
+        };
+        let _ = rig
+            .calls
+            .run(Operation::Tool, "rm", CallContext::new(), work);
+        rig.calls.ok(Operation::Tool, "ls", 1);
+        let receiver = rig.flush();
+        let metric = receiver.wait_for_metric("gen_ai.execute_tool.duration");
+        let point = metric.point(&[("gen_ai.tool.name", "rm".into())]);
+        assert_eq!(point.is_some(), is_measured, "{decision} {class:?}");
+        assert_eq!(receiver.spans().len(), 2, "both have spans");
+    }
 }
 
 #[test]
@@ -254,7 +275,7 @@ fn the_wait_for_an_approval_has_a_duration_of_its_own() {
     let work = |context: CallContext| {
         rig.calls.advance(2000);
         context.record(names::APPROVAL_WAIT, 1500.0);
-        context.record(names::APPROVAL_DECISION, "deny");
+        context.record(names::APPROVAL_DECISION, "decline");
         context.classify(ErrorClass::ApprovalDenied);
         Err("no")
     };

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use codex_telemetry::{CallContext, Classification, ErrorClass, Operation, Originator};
+use codex_telemetry::{
+    CallContext, Classification, ErrorClass, Operation, Originator, event::names,
+};
 
 use super::support::Rig;
 
@@ -22,9 +24,29 @@ fn documented() -> BTreeSet<&'static str> {
         .collect()
 }
 
+/// Returns the second column of the row of an attribute: the calls that have it.
+fn documented_calls(key: &str) -> &'static str {
+    let row = PAGE.lines().find(|line| {
+        let cell = line.split(" | ").next();
+        line.starts_with("| `") && cell.is_some_and(|cell| cell.contains(&format!("`{key}`")))
+    });
+    row.and_then(|row| row.split(" | ").nth(1))
+        .unwrap_or_default()
+}
+
+/// Returns the span events and their attributes in the page's table of them.
+fn span_events() -> BTreeSet<&'static str> {
+    let (_, section) = PAGE.split_once("\n### Span events\n").unwrap();
+    let (section, _) = section.split_once("\n### ").unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    rows.flat_map(|row| row.split('`').skip(1).step_by(2))
+        .collect()
+}
+
 #[test]
-fn the_page_has_every_attribute_that_the_services_record() {
-    let documented = documented();
+fn the_page_has_every_attribute_and_span_event_that_the_services_record() {
+    let mut documented = documented();
+    documented.append(&mut span_events());
     let names = NAMES
         .split('"')
         .skip(1)
@@ -36,6 +58,22 @@ fn the_page_has_every_attribute_that_the_services_record() {
         count += 1;
     }
     assert!(count > 20, "{count}");
+}
+
+#[test]
+fn the_page_has_no_attribute_or_span_event_that_nothing_records() {
+    // Of the export itself, and the words that a retry begins with.
+    const EXPORT: &str = concat!(
+        include_str!("../../../src/otlp/convert/names.rs"),
+        "\"Reconnecting...\""
+    );
+    let names = [NAMES, EXPORT].into_iter();
+    let names: BTreeSet<_> = names
+        .flat_map(|names| names.split('"').skip(1).step_by(2))
+        .collect();
+    for name in documented().union(&span_events()) {
+        assert!(names.contains(name), "{name}");
+    }
 }
 
 #[test]
@@ -59,6 +97,24 @@ fn the_page_has_every_attribute_that_the_export_adds() {
             .unwrap_err();
     }
     let receiver = rig.flush();
+    for (operation, calls) in [
+        ("invoke_agent", "turns"),
+        ("chat", "responses"),
+        ("execute_tool", "tools"),
+    ] {
+        let spans = receiver.spans().into_iter();
+        let mut spans =
+            spans.filter(|span| span.attribute("gen_ai.operation.name") == Some(&operation.into()));
+        let span = spans.next_back().unwrap();
+        for key in span.attributes.keys() {
+            let of = documented_calls(key);
+            let all = of == "all" || of == "all, at the end" || of == "all but tools";
+            let some = ["retries", "exceptions", calls]
+                .iter()
+                .any(|some| of.contains(some));
+            assert!(all || some, "{key} is of {of:?}, and {calls} have it");
+        }
+    }
     let spans = receiver.spans().into_iter().map(|span| span.attributes);
     let logs = receiver.logs().into_iter().map(|log| log.attributes);
     let documented = documented();
@@ -72,4 +128,87 @@ fn the_page_has_every_attribute_that_the_export_adds() {
         assert!(documented.contains(&**key), "{key}");
     }
     assert!(keys.len() > 10, "{keys:?}");
+}
+
+#[test]
+fn the_page_has_every_metric_of_calls_with_its_labels() {
+    // The first section of this name has the variables.
+    let (_, section) = PAGE.rsplit_once("\n### Metrics\n").unwrap();
+    let (section, _) = section.split_once("\n### ").unwrap();
+    let rows: Vec<_> = section
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .collect();
+    let rig = Rig::new();
+    for operation in Operation::ALL {
+        let context = CallContext::new().with_originator(Originator::Cli);
+        let work = |context: CallContext| {
+            for key in [
+                names::INPUT_TOKENS,
+                names::OUTPUT_TOKENS,
+                names::CACHE_READ_TOKENS,
+                names::CACHE_WRITE_TOKENS,
+                names::REASONING_TOKENS,
+                names::CLEANUP_REMOVED,
+                names::CLEANUP_BYTES,
+                names::TOOL_CALLS,
+            ] {
+                context.record(key, 1);
+            }
+            context.record(names::INFERENCE_CALLS, 0);
+            context.record(names::RESPONSE_TIME_TO_FIRST_CHUNK, 0.5);
+            context.record(names::REQUEST_MODEL, "gpt-5.4");
+            context.record(names::TOOL_TYPE, "function");
+            context.classify(ErrorClass::Io);
+            Err("no")
+        };
+        rig.calls
+            .run(*operation, "name", context, work)
+            .unwrap_err();
+    }
+    let allowed = |context: CallContext| {
+        context.record(names::APPROVAL_DECISION, "accept");
+        Ok(())
+    };
+    rig.calls
+        .run(Operation::Approval, "ls", CallContext::new(), allowed)
+        .unwrap();
+    let receiver = rig.flush();
+    receiver.wait_for_metric("codex.approval.duration");
+    let mut received = BTreeSet::new();
+    for metric in receiver.metrics() {
+        if metric.name.starts_with("otel.") {
+            continue;
+        }
+        let name = format!("`{}`", metric.name);
+        let number = rows
+            .iter()
+            .position(|row| row.split(" | ").next().unwrap().contains(&name));
+        let number = number.unwrap_or_else(|| panic!("{name} is not on the page"));
+        let row = rows[number];
+        let unit = row.split(" | ").nth(1).unwrap();
+        assert!(unit.contains(&format!("`{}`", metric.unit)), "{name}");
+        let mut labels = row.rsplit(" | ").next().unwrap();
+        if labels == "the same |" {
+            labels = rows[number - 1].rsplit(" | ").next().unwrap();
+        }
+        for key in metric
+            .points
+            .iter()
+            .flat_map(|point| point.attributes.keys())
+        {
+            let is_said = labels.contains(&format!("`{key}`"));
+            let has_originator = !labels.contains("no originator");
+            let is_originator = key == "codex.originator" && has_originator;
+            assert!(is_said || is_originator, "{key} of {name}");
+        }
+        received.insert(metric.name);
+    }
+    // Each name of the page was received.
+    let names = rows.iter().flat_map(|row| {
+        let cell = row.split(" | ").next().unwrap();
+        cell.split('`').skip(1).step_by(2)
+    });
+    let missing: Vec<_> = names.filter(|name| !received.contains(*name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use codex_telemetry::{
-    Call, Operation, Sink as _, TimingLayer,
+    Call, CallContext, Operation, Sink as _, TimingLayer,
     otlp::{Signal, config::LogSelection},
 };
 use futures_util::FutureExt as _;
+use opentelemetry::KeyValue;
 use tower::{Layer as _, Service as _, service_fn};
 
 use crate::rig::{
@@ -145,6 +146,16 @@ fn a_disabled_signal_counts_nothing() {
 
 #[test]
 fn a_queue_that_is_full_by_its_size_drops_and_counts_events() {
+    fills_the_queue(|context| context.record("text", "x".repeat(16 << 10)));
+    // Those of a span event count as well.
+    fills_the_queue(|context| {
+        let text = |n| KeyValue::new(format!("text {n}"), "x".repeat(8 << 10));
+        context.add_event_with("snapshot", [text(1), text(2)]);
+    });
+}
+
+/// Makes calls that record 16 KiB each, until a queue is full by its size.
+fn fills_the_queue(record: fn(&CallContext)) {
     let gate = Gate::closed();
     // Half a megabyte for the queue, in calls of 16 KiB each.
     let sink = spans_only(|config| config.batch_size(1).queue_bytes(3 << 19))
@@ -153,7 +164,7 @@ fn a_queue_that_is_full_by_its_size_drops_and_counts_events() {
     calls(sink.clone(), 1);
     gate.wait_for_export();
     let large = service_fn(async |call: Call<()>| {
-        call.context.record("text", "x".repeat(16 << 10));
+        record(&call.context);
         Ok::<_, ()>(())
     });
     let mut service = TimingLayer::new(sink.clone()).layer(large);

@@ -35,6 +35,7 @@ pub(crate) struct Span {
 pub(crate) struct Event {
     pub(crate) name: String,
     pub(crate) attributes: Attributes,
+    pub(crate) dropped_attributes: u32,
     pub(crate) time_nanos: u64,
 }
 
@@ -49,6 +50,7 @@ impl Span {
             Ok::<_, String>(Event {
                 name: event.name,
                 attributes: attributes(event.attributes)?,
+                dropped_attributes: event.dropped_attributes_count,
                 time_nanos: event.time_unix_nano,
             })
         });

@@ -1,0 +1,245 @@
+//! What Codex asks in a turn, and the answers in its words.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::{
+    approval::{Action, Answer, Decision, FileUpdateChange},
+    event::{Classification, ErrorClass},
+    turn::wire::Fields,
+};
+
+/// A request of the server.
+pub(super) enum Incoming {
+    /// A question for the approver.
+    Ask(Asked),
+    /// A request that nobody is asked about. It has a refusal of its own.
+    Refuse(Value),
+    /// A request that this program does not know. Left open, it would block its turn for ever.
+    Unknown,
+}
+
+/// A question for the approver.
+pub(super) struct Asked {
+    /// The item of the tool, if the question names it.
+    pub(super) item_id: Option<String>,
+    /// The name of the tool.
+    pub(super) tool: Arc<str>,
+    pub(super) action: Action,
+    kind: Kind,
+}
+
+/// The kinds of questions, which have answers of different forms.
+#[derive(Clone, Copy)]
+enum Kind {
+    Command,
+    FileChange,
+    McpToolCall {
+        /// Whether the server offers to remember the answer for the session.
+        has_session: bool,
+    },
+    Permissions,
+}
+
+/// Decodes a request.
+pub(super) fn decode(method: &str, params: &Fields<'_>) -> Incoming {
+    let asked = |tool: &str, action, kind| {
+        Incoming::Ask(Asked {
+            item_id: params.text("itemId"),
+            tool: tool.into(),
+            action,
+            kind,
+        })
+    };
+    match method {
+        "item/commandExecution/requestApproval" => match params.text("kind").as_deref() {
+            None | Some("command" | "humanCommand") => {
+                asked("command_execution", command(params), Kind::Command)
+            }
+            // Of another kind it is unknown what is asked.
+            Some(_) => Incoming::Refuse(json!({"decision": "decline"})),
+        },
+        "item/fileChange/requestApproval" => {
+            let action = Action::FileChange {
+                // The item has them.
+                changes: Vec::new(),
+                reason: params.text("reason"),
+                grant_root: params.text("grantRoot").map(Into::into),
+            };
+            asked("file_change", action, Kind::FileChange)
+        }
+        "item/permissions/requestApproval" => {
+            let action = Action::Permissions {
+                permissions: params.value("permissions").unwrap_or_default(),
+                reason: params.text("reason"),
+            };
+            asked("request_permissions", action, Kind::Permissions)
+        }
+        "mcpServer/elicitation/request" => elicitation(params),
+        // The tools of this program: it has declared none.
+        "item/tool/call" => Incoming::Refuse(json!({
+            "contentItems": [{"type": "inputText", "text": "the program has no such tool"}],
+            "success": false,
+        })),
+        _ => Incoming::Unknown,
+    }
+}
+
+fn command(params: &Fields<'_>) -> Action {
+    let permissions = ["networkApprovalContext", "additionalPermissions"];
+    Action::Command {
+        command: params.text("command").unwrap_or_default(),
+        cwd: params.text("cwd").map(Into::into),
+        reason: params.text("reason"),
+        execpolicy_amendment: params
+            .value("proposedExecpolicyAmendment")
+            .unwrap_or_default(),
+        permissions: permissions.iter().find_map(|key| params.value(key)),
+    }
+}
+
+/// Decodes the question of an MCP server, or of Codex about a tool of one.
+fn elicitation(params: &Fields<'_>) -> Incoming {
+    let about = params.object("_meta").unwrap_or_default();
+    if about.text("codex_approval_kind").as_deref() != Some("mcp_tool_call") {
+        // It asks for more than a yes or a no.
+        return Incoming::Refuse(json!({"action": "decline", "content": null, "_meta": null}));
+    }
+    let persist: Value = about.value("persist").unwrap_or_default();
+    let has_session = match &persist {
+        Value::Array(ways) => ways.iter().any(|way| way == "session"),
+        way => way == "session",
+    };
+    Incoming::Ask(Asked {
+        item_id: None,
+        tool: about.text("tool_name").unwrap_or_default().into(),
+        action: Action::McpToolCall {
+            server: params.text("serverName").unwrap_or_default(),
+            arguments: about.value("tool_params").unwrap_or_default(),
+            message: params.text("message").unwrap_or_default(),
+        },
+        kind: Kind::McpToolCall { has_session },
+    })
+}
+
+// === impl Asked ===
+
+impl Asked {
+    /// Returns the server and the tool, if the question is about a tool of an MCP server.
+    pub(super) fn mcp_tool(&self) -> Option<(&str, &str)> {
+        match &self.action {
+            Action::McpToolCall { server, .. } => Some((server, &self.tool)),
+            _ => None,
+        }
+    }
+
+    /// Sets the changes that the item of the tool has.
+    pub(super) fn set_changes(&mut self, of_item: &[FileUpdateChange]) {
+        if let Action::FileChange { changes, .. } = &mut self.action {
+            *changes = of_item.to_vec();
+        }
+    }
+
+    /// Returns the refusal.
+    pub(super) fn refusal(&self) -> Value {
+        self.answer(&Decision::decline(""))
+    }
+
+    /// Returns the answer in Codex's words. A decision that the question does not have is a no.
+    pub(super) fn answer(&self, decision: &Decision) -> Value {
+        match self.kind {
+            Kind::Command | Kind::FileChange => json!({"decision": self.decision(decision)}),
+            Kind::McpToolCall { has_session } => {
+                let (action, persist) = match decision {
+                    Decision::Accept => ("accept", false),
+                    Decision::AcceptForSession => ("accept", has_session),
+                    Decision::Cancel => ("cancel", false),
+                    Decision::AcceptWithExecpolicyAmendment | Decision::Decline { .. } => {
+                        ("decline", false)
+                    }
+                };
+                let meta = persist.then(|| json!({"persist": "session"}));
+                json!({"action": action, "content": {}, "_meta": meta})
+            }
+            Kind::Permissions => {
+                let granted = match (&self.action, self.accepts(decision)) {
+                    (Action::Permissions { permissions, .. }, true) => granted(permissions),
+                    _ => json!({}),
+                };
+                let is_for_session = *decision == Decision::AcceptForSession;
+                let scope = if is_for_session { "session" } else { "turn" };
+                json!({"permissions": granted, "scope": scope})
+            }
+        }
+    }
+
+    fn decision(&self, decision: &Decision) -> Value {
+        match decision {
+            Decision::Accept => "accept".into(),
+            Decision::AcceptForSession => "acceptForSession".into(),
+            Decision::Cancel => "cancel".into(),
+            Decision::AcceptWithExecpolicyAmendment => match &self.action {
+                Action::Command {
+                    execpolicy_amendment: rule,
+                    ..
+                } if !rule.is_empty() => {
+                    json!({"acceptWithExecpolicyAmendment": {"execpolicy_amendment": rule}})
+                }
+                _ => "decline".into(),
+            },
+            Decision::Decline { .. } => "decline".into(),
+        }
+    }
+
+    /// Returns whether the tool may run.
+    fn accepts(&self, decision: &Decision) -> bool {
+        match decision {
+            Decision::Accept | Decision::AcceptForSession => true,
+            Decision::AcceptWithExecpolicyAmendment => {
+                matches!(&self.action, Action::Command { execpolicy_amendment, .. } if !execpolicy_amendment.is_empty())
+            }
+            Decision::Decline { .. } | Decision::Cancel => false,
+        }
+    }
+
+    /// Returns whether Codex itself ends the turn when it is told to cancel.
+    pub(super) const fn cancels_turn(&self) -> bool {
+        matches!(self.kind, Kind::Command | Kind::FileChange)
+    }
+
+    /// Returns why the tool may not run; `None` if it may.
+    pub(super) fn refused(&self, answer: &Answer) -> Option<Classification> {
+        let tool = &self.tool;
+        let message = match answer {
+            Answer::Decided(decision) if self.accepts(decision) => return None,
+            Answer::Decided(Decision::Decline { reason }) => {
+                format!("the approver declined {tool}: {reason}")
+            }
+            Answer::Decided(Decision::Cancel) => {
+                format!("the approver of {tool} cancelled the turn")
+            }
+            Answer::Decided(_) => {
+                format!("the approver accepted {tool} with a rule, but Codex proposed none")
+            }
+            Answer::TimedOut => format!("the approver of {tool} did not answer in time"),
+            Answer::Failed(error) => format!("the approver of {tool} failed: {error}"),
+        };
+        Some(Classification::from(ErrorClass::ApprovalDenied).with_message(message))
+    }
+}
+
+/// Returns the permissions that Codex asked for, without those that it left open.
+fn granted(permissions: &Value) -> Value {
+    match permissions {
+        Value::Object(all) => {
+            let named = all.iter().filter(|(_, value)| !value.is_null());
+            Value::Object(
+                named
+                    .map(|(key, value)| (key.clone(), value.clone()))
+                    .collect(),
+            )
+        }
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,186 @@
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use tokio::{
+    sync::Mutex as AsyncMutex,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    builder::Config,
+    router::{Lease, Reason, Router},
+    server::Server,
+    turns::ActiveTurn,
+};
+use crate::turn::{TurnError, process::Supervisor};
+
+/// The first pause before a server is started again. It doubles with each failure in a row.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest pause before a server is started again.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// How many threads a server may have loaded, beside those that stay loaded, before new ones go to another server.
+///
+/// The server keeps a thread for a minute after it was let go, with about a megabyte and its MCP servers.
+const EXTRA_THREADS: usize = 96;
+
+/// The servers of a service: one that takes turns, and those that end with their last one.
+pub(super) struct Servers {
+    config: Arc<Config>,
+    supervisor: Supervisor,
+    state: Mutex<State>,
+    /// Held while a server is started.
+    starting: AsyncMutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    current: Option<Server>,
+    retiring: Vec<Weak<Router>>,
+    /// How many servers in a row have failed.
+    failures: u32,
+    /// Before this, no server is started.
+    not_before: Option<Instant>,
+}
+
+impl Servers {
+    pub(super) fn new(config: Arc<Config>, supervisor: Supervisor) -> Self {
+        Self {
+            config,
+            supervisor,
+            state: Mutex::default(),
+            starting: AsyncMutex::default(),
+        }
+    }
+
+    /// Begins the use of a server by a turn of a thread, or of a new thread. Starts a server if none runs.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends a server that is being started. The next turn starts another.
+    pub(super) async fn lease(
+        &self,
+        thread_id: Option<&str>,
+        active: &Arc<ActiveTurn>,
+    ) -> Result<Lease, TurnError> {
+        loop {
+            if let Some(lease) = self.running(thread_id, active) {
+                return Ok(lease);
+            }
+            if let Some(id) = thread_id {
+                self.wait_for_thread(id).await;
+            }
+            let _starting = self.starting.lock().await;
+            // Somebody else may have started it meanwhile.
+            if let Some(lease) = self.running(thread_id, active) {
+                return Ok(lease);
+            }
+            self.start_server().await?;
+        }
+    }
+
+    /// Starts a server, unless one runs.
+    pub(super) async fn start(&self) -> Result<(), TurnError> {
+        let _starting = self.starting.lock().await;
+        self.look();
+        if self.lock().current.is_some() {
+            return Ok(());
+        }
+        self.start_server().await
+    }
+
+    /// Has the server end once it has no turns.
+    pub(super) fn retire(&self) {
+        let mut state = self.lock();
+        if let Some(server) = state.current.take() {
+            state.retiring.push(Arc::downgrade(server.router()));
+        }
+    }
+
+    /// Begins the use of a server that runs.
+    fn running(&self, thread_id: Option<&str>, active: &Arc<ActiveTurn>) -> Option<Lease> {
+        self.look();
+        let state = self.lock();
+        let has_thread = |router: &Arc<Router>| thread_id.is_some_and(|id| router.has_thread(id));
+        let mut retiring = state.retiring.iter().filter_map(Weak::upgrade);
+        if let Some(router) = retiring.find(has_thread) {
+            return router.lease(thread_id, active);
+        }
+        state.current.as_ref()?.router().lease(thread_id, active)
+    }
+
+    /// Notes servers that have ended, and replaces one that has loaded too many threads.
+    fn look(&self) {
+        let mut state = self.lock();
+        state.retiring.retain(|router| router.strong_count() > 0);
+        let Some(server) = &state.current else {
+            return;
+        };
+        let over = server.router().over();
+        let is_full =
+            server.router().thread_count() >= self.config.max_threads.saturating_add(EXTRA_THREADS);
+        if over.is_none() && !is_full && server.router().takes_turns() {
+            return;
+        }
+        let router = Arc::downgrade(server.router());
+        state.current = None;
+        match over {
+            None => state.retiring.push(router),
+            Some(over) if matches!(over.reason, Reason::Closed | Reason::Stopped) => {}
+            Some(over) => state.failed(over.at, over.was_useful),
+        }
+    }
+
+    /// Waits for a server that has a thread, and does not run turns any more: another one cannot load the thread
+    /// before.
+    async fn wait_for_thread(&self, thread_id: &str) {
+        let retiring = {
+            let state = self.lock();
+            let mut retiring = state.retiring.iter().filter_map(Weak::upgrade);
+            retiring.find(|router| router.has_thread(thread_id))
+        };
+        if let Some(router) = retiring {
+            router.ended().await;
+        }
+    }
+
+    async fn start_server(&self) -> Result<(), TurnError> {
+        let not_before = self.lock().not_before;
+        if let Some(at) = not_before {
+            sleep_until(at).await;
+        }
+        match Server::start(&self.config, &self.supervisor).await {
+            Ok(server) => {
+                self.lock().current = Some(server);
+                Ok(())
+            }
+            Err(error) => {
+                if !matches!(error, TurnError::Stopped) {
+                    self.lock().failed(Instant::now(), false);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Notes that a server has failed. One that was useful before is the first of a row.
+    fn failed(&mut self, at: Instant, was_useful: bool) {
+        self.failures = if was_useful {
+            1
+        } else {
+            self.failures.saturating_add(1)
+        };
+        let doublings = (self.failures - 1).min(16);
+        let pause = FIRST_PAUSE.saturating_mul(1 << doublings).min(MAX_PAUSE);
+        self.not_before = at.checked_add(pause);
+    }
+}

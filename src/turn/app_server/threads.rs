@@ -1,0 +1,206 @@
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::{router::Release, slot::Slot};
+use crate::turn::{ApprovalPolicy, Sandbox, Usage};
+
+/// The threads that a server has loaded.
+#[derive(Default)]
+pub(super) struct Threads {
+    threads: HashMap<String, Thread>,
+    /// Counts uses, so that the threads that were used last are known.
+    uses: u64,
+}
+
+/// A thread that is loaded.
+pub(super) struct Thread {
+    pub(super) settings: ThreadSettings,
+    /// Whether the server tells this program of it. One of which it does not is unloaded soon.
+    pub(super) is_subscribed: bool,
+    /// The model and its provider, as the server has told.
+    pub(super) model: Option<String>,
+    pub(super) provider: Option<String>,
+    /// What the thread has used.
+    pub(super) usage: Option<Usage>,
+    /// The turn that has the thread.
+    turn: Option<Arc<Slot>>,
+    /// What the turn has left that was dropped.
+    release: Option<Release>,
+    last_use: u64,
+    /// Whether the server has unloaded it while a turn had it.
+    is_gone: bool,
+}
+
+/// With what a thread runs. Codex keeps it from turn to turn.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct ThreadSettings {
+    pub(super) is_ephemeral: bool,
+    pub(super) model: Option<String>,
+    pub(super) working_directory: Option<PathBuf>,
+    pub(super) sandbox: Option<Sandbox>,
+    pub(super) additional_directories: Vec<PathBuf>,
+    pub(super) approval_policy: Option<ApprovalPolicy>,
+    pub(super) config: Vec<(String, Value)>,
+}
+
+impl Threads {
+    pub(super) fn len(&self) -> usize {
+        self.threads.len()
+    }
+
+    pub(super) fn contains(&self, id: &str) -> bool {
+        self.threads.contains_key(id)
+    }
+
+    pub(super) fn get(&self, id: &str) -> Option<&Thread> {
+        self.threads.get(id)
+    }
+
+    /// Notes that a thread is loaded, and told of.
+    pub(super) fn loaded(&mut self, id: &str, settings: ThreadSettings) {
+        self.uses += 1;
+        let last_use = self.uses;
+        let thread = self.threads.entry(id.to_owned()).or_insert(Thread {
+            settings,
+            is_subscribed: true,
+            model: None,
+            provider: None,
+            usage: None,
+            turn: None,
+            release: None,
+            last_use,
+            is_gone: false,
+        });
+        thread.is_subscribed = true;
+        thread.last_use = last_use;
+    }
+
+    /// Notes the model of a thread, and its provider.
+    pub(super) fn has_model(&mut self, id: &str, model: Option<String>, provider: Option<String>) {
+        if let Some(thread) = self.threads.get_mut(id) {
+            thread.model = model;
+            thread.provider = provider;
+        }
+    }
+
+    /// Notes what a thread has used.
+    pub(super) fn has_used(&mut self, id: &str, usage: Usage) {
+        if let Some(thread) = self.threads.get_mut(id) {
+            thread.usage = Some(usage);
+        }
+    }
+
+    /// Notes that nobody uses a thread any more.
+    pub(super) fn forget(&mut self, id: &str) {
+        if let Some(thread) = self.threads.get_mut(id) {
+            thread.is_subscribed = false;
+        }
+    }
+
+    /// Removes a thread that the server has unloaded. Returns the turn that had it.
+    pub(super) fn closed(&mut self, id: &str) -> Option<Arc<Slot>> {
+        let thread = self.threads.get_mut(id)?;
+        let slot = thread.turn.clone();
+        thread.is_gone = true;
+        if slot.is_none() {
+            self.threads.remove(id);
+        }
+        slot
+    }
+
+    /// Gives a thread to a turn.
+    pub(super) fn attach(&mut self, id: &str, slot: &Arc<Slot>, settings: ThreadSettings) {
+        self.loaded(id, settings.clone());
+        if let Some(thread) = self.threads.get_mut(id) {
+            thread.turn = Some(Arc::clone(slot));
+            if settings.model != thread.settings.model {
+                thread.model.clone_from(&settings.model);
+            }
+            thread.settings = settings;
+        }
+    }
+
+    /// Takes a thread from its turn. Returns the threads that are to be let go: an ephemeral one cannot be resumed,
+    /// and of the others only some stay.
+    pub(super) fn detach(&mut self, id: &str, max: usize) -> Vec<String> {
+        let mut unused = Vec::new();
+        self.uses += 1;
+        if self.threads.get(id).is_some_and(|thread| thread.is_gone) {
+            self.threads.remove(id);
+        }
+        if let Some(thread) = self.threads.get_mut(id) {
+            thread.turn = None;
+            thread.last_use = self.uses;
+            if thread.settings.is_ephemeral && thread.is_subscribed {
+                thread.is_subscribed = false;
+                unused.push(id.to_owned());
+            }
+        }
+        let mut idle: Vec<_> = self
+            .threads
+            .iter_mut()
+            .filter(|(_, thread)| thread.is_subscribed && thread.turn.is_none())
+            .collect();
+        if idle.len() > max {
+            idle.sort_unstable_by_key(|(_, thread)| thread.last_use);
+            let excess = idle.len() - max;
+            for (id, thread) in idle.into_iter().take(excess) {
+                thread.is_subscribed = false;
+                unused.push(id.clone());
+            }
+        }
+        unused
+    }
+
+    /// Returns the turn that has a thread.
+    pub(super) fn slot(&self, id: &str) -> Option<Arc<Slot>> {
+        self.threads.get(id)?.turn.clone()
+    }
+
+    /// Returns the turns that the server runs, with their threads.
+    pub(super) fn running(&self) -> Vec<(String, Arc<Slot>)> {
+        let turns = self.threads.iter();
+        turns
+            .filter_map(|(id, thread)| Some((id.clone(), Arc::clone(thread.turn.as_ref()?))))
+            .filter(|(_, slot)| !slot.has_ended())
+            .collect()
+    }
+
+    /// Keeps what a dropped turn has left until the turn has ended. Gives it back if the thread is unknown.
+    pub(super) fn release_later(&mut self, id: &str, release: Release) -> Option<Release> {
+        match self.threads.get_mut(id) {
+            Some(thread) => {
+                thread.release = Some(release);
+                None
+            }
+            None => Some(release),
+        }
+    }
+
+    pub(super) fn take_release(&mut self, id: &str) -> Option<Release> {
+        self.threads.get_mut(id)?.release.take()
+    }
+
+    pub(super) fn first_release(&self) -> Option<Instant> {
+        let releases = self
+            .threads
+            .values()
+            .filter_map(|thread| thread.release.as_ref());
+        releases.map(Release::deadline).min()
+    }
+
+    /// Takes what dropped turns have left whose time is over.
+    pub(super) fn overdue_releases(&mut self, now: Instant) -> Vec<Release> {
+        let threads = self.threads.values_mut();
+        threads
+            .filter_map(|thread| thread.release.take_if(|release| release.deadline() <= now))
+            .collect()
+    }
+
+    /// Forgets all threads. Returns what is to be dropped.
+    pub(super) fn clear(&mut self) -> HashMap<String, Thread> {
+        std::mem::take(&mut self.threads)
+    }
+}

@@ -1,0 +1,471 @@
+use std::collections::VecDeque;
+
+use opentelemetry::{KeyValue, StringValue};
+use tokio::time::Instant;
+
+use super::{
+    approvals::Asked,
+    decode::{TurnEnd, TurnFailure, Update},
+    responses::Responses,
+    slot::Question,
+};
+use crate::{
+    call::{CallContext, CodexRequest},
+    event::{Classification, ErrorClass, millis, names},
+    turn::{
+        Item, ItemKind, Progress, RateLimits, Turn, TurnError, TurnRequest, Usage,
+        calls::{OpenTools, Stage, TurnStats, content},
+        failure,
+        progress_queue::ProgressQueue,
+    },
+};
+
+/// The most questions of Codex that wait for an answer in a turn.
+const MAX_QUESTIONS: usize = 64;
+
+/// The state of a turn: the result of what the server has told of it so far.
+pub(super) struct TurnState {
+    // Dropped before the stats, so that the calls inside of the turn end before the stats are recorded.
+    tools: OpenTools,
+    responses: Responses,
+    stats: TurnStats,
+    context: CallContext,
+    pub(super) progress: ProgressQueue,
+    turn: Turn,
+    /// How Codex ended the turn, once it has.
+    ending: Option<Result<(), TurnError>>,
+    began: Option<Instant>,
+    /// When the first part of a text came.
+    first_token: Option<Instant>,
+    /// Whether a text came as a whole before that: when it began is unknown.
+    has_whole_text: bool,
+    rate_limits: Option<RateLimits>,
+    questions: VecDeque<Question>,
+    /// How many bytes the server may still write about the turn.
+    output_left: usize,
+    output_limit: usize,
+    /// The usage by the ends of responses, which Codex tells of threads that this program has started.
+    of_responses: Option<Usage>,
+    /// The usage by the totals of the thread.
+    by_totals: Option<Usage>,
+    /// The tool whose approver cancelled the turn.
+    cancelled_by: Option<String>,
+    is_stopped: bool,
+}
+
+impl TurnState {
+    /// Returns the state of a turn in a thread that has used some tokens before.
+    pub(super) fn new(
+        request: &TurnRequest,
+        thread_id: &str,
+        before: Option<Usage>,
+        output_limit: usize,
+    ) -> Self {
+        let context = request.context().clone();
+        context.record_thread_id(thread_id.to_owned());
+        let mut turn = Turn::new();
+        turn.thread_id = Some(thread_id.to_owned());
+        turn.thread_usage = before;
+        let mut state = Self {
+            tools: OpenTools::of_calls(request.sandbox()),
+            responses: Responses::new(request.model().map(|model| model.to_owned().into())),
+            stats: TurnStats::new(request.clone()),
+            context,
+            progress: ProgressQueue::new(request.progress().cloned()),
+            turn,
+            ending: None,
+            began: None,
+            first_token: None,
+            has_whole_text: false,
+            rate_limits: None,
+            questions: VecDeque::new(),
+            output_left: output_limit,
+            output_limit,
+            of_responses: None,
+            by_totals: None,
+            cancelled_by: None,
+            is_stopped: false,
+        };
+        state.push(|| Progress::ThreadStarted {
+            thread_id: thread_id.to_owned(),
+        });
+        state
+    }
+
+    /// Sets the model and its provider, as the server knows them.
+    pub(super) fn set_model(&mut self, model: Option<StringValue>, provider: Option<StringValue>) {
+        if let Some(model) = model {
+            self.context.record(names::REQUEST_MODEL, model.clone());
+            self.responses.set_model(model);
+        }
+        if let Some(provider) = provider {
+            self.context.record(names::PROVIDER_NAME, provider.clone());
+            self.responses.set_provider(provider);
+        }
+    }
+
+    pub(super) fn set_id(&mut self, turn_id: &str) {
+        self.context.record_turn_id(turn_id.to_owned());
+        self.turn.turn_id = Some(turn_id.to_owned());
+    }
+
+    /// Notes what the thread has used before the turn.
+    pub(super) fn had_used(&mut self, total: Usage) {
+        if self.by_totals.is_none() {
+            self.turn.thread_usage = Some(total);
+        }
+    }
+
+    /// Applies what the server tells of the turn, on a line of `length` bytes.
+    pub(super) fn apply(&mut self, update: Update, length: usize) {
+        if !self.count(length) {
+            return;
+        }
+        let now = Instant::now();
+        match update {
+            Update::TurnStarted => {
+                self.began = Some(now);
+                self.responses.begin(now);
+                self.push(|| Progress::TurnStarted);
+            }
+            Update::TurnCompleted(end) => self.completed(end, now),
+            Update::UserItem => {}
+            Update::Item { stage, item } => self.item(stage, item, now),
+            Update::Delta { item_id, progress } => {
+                if !matches!(progress, Progress::OutputDelta { .. }) {
+                    let first = self.responses.delta(&self.context, &item_id, now);
+                    self.first_token = self.first_token.or(first);
+                }
+                self.push(|| progress);
+            }
+            Update::Plan(items) => self.push(|| Progress::PlanUpdated { items }),
+            Update::Response { id, usage } => {
+                if let Some(usage) = usage {
+                    *self.of_responses.get_or_insert_default() += usage;
+                    self.stats.usage = self.of_responses;
+                }
+                self.responses.completed(&self.context, id, usage, now);
+            }
+            Update::TokenUsage {
+                last,
+                total,
+                context_window,
+            } => {
+                let used = match self.turn.thread_usage.replace(total) {
+                    Some(before) => total.since(&before),
+                    None => last,
+                };
+                // Codex repeats the last ones after a failure.
+                if used != Usage::default() {
+                    *self.by_totals.get_or_insert_default() += used;
+                    self.stats.usage = self.of_responses.or(self.by_totals);
+                    self.responses.usage(&self.context, used, now);
+                }
+                self.push(|| Progress::TokenUsage {
+                    last,
+                    total,
+                    context_window,
+                });
+            }
+            Update::Error { will_retry, error } => self.error(will_retry, error),
+            Update::Warning(message) => self.push(|| Progress::Warning { message }),
+            Update::RateLimits(limits) => self.limits(limits),
+        }
+    }
+
+    /// Counts a line whose method or kind is unknown.
+    pub(super) fn unknown(&mut self, length: usize) {
+        if self.count(length) {
+            self.stats.unknown_events = self.stats.unknown_events.saturating_add(1);
+        }
+    }
+
+    /// Takes a question for the turn's future. Gives it back if too many wait.
+    pub(super) fn ask(&mut self, question: Question) -> Result<(), Question> {
+        if self.ending.is_some() || self.questions.len() >= MAX_QUESTIONS {
+            return Err(question);
+        }
+        self.questions.push_back(question);
+        Ok(())
+    }
+
+    /// Returns the next question, and the context of the call of the tool that it is about, if there is one.
+    pub(super) fn next_question(&mut self) -> Option<(Question, Option<CallContext>)> {
+        let mut question = self.questions.pop_front()?;
+        self.complete(&mut question.asked);
+        let tool = question.asked.item_id.as_deref();
+        let context = tool.and_then(|id| self.tools.context(id));
+        Some((question, context))
+    }
+
+    /// Adds what the question does not have, and the item has.
+    fn complete(&mut self, asked: &mut Asked) {
+        if let Some((server, tool)) = asked.mcp_tool() {
+            asked.item_id = self.tools.find_mcp_tool(server, tool);
+        }
+        if let Some(id) = &asked.item_id
+            && let Some(changes) = self.tools.changes(id)
+        {
+            asked.set_changes(changes);
+        }
+    }
+
+    /// Notes that the approver refused what a tool wanted.
+    pub(super) fn refuse(&mut self, item_id: Option<&str>, refusal: Classification) {
+        if let Some(id) = item_id {
+            self.tools.refuse(id, refusal);
+        }
+    }
+
+    /// Notes that the approver of a tool cancelled the turn.
+    pub(super) fn cancelled_by(&mut self, tool: &str) {
+        self.cancelled_by = Some(tool.to_owned());
+    }
+
+    /// Has the turn fail as stopped when it is interrupted.
+    pub(super) fn stop(&mut self) {
+        self.is_stopped = true;
+    }
+
+    /// Sets how long the turn waited for its thread, in milliseconds.
+    pub(super) fn record_thread_wait(&self, millis: f64) {
+        self.context.record(names::THREAD_WAIT, millis);
+    }
+
+    /// Ends the turn, unless it has ended.
+    pub(super) fn fail(&mut self, error: TurnError) {
+        if let TurnError::ServerExited { status, .. } = &error {
+            self.stats.status = *status;
+        }
+        let error = if self.is_stopped {
+            TurnError::Stopped
+        } else {
+            error
+        };
+        self.end(Err(error), Instant::now());
+    }
+
+    /// Returns whether the turn has ended.
+    pub(super) const fn has_ended(&self) -> bool {
+        self.ending.is_some()
+    }
+
+    /// Returns the result of a turn that has ended.
+    pub(super) fn finish(mut self) -> Result<Turn, TurnError> {
+        self.stats.dropped_progress = self.progress.dropped();
+        match self.ending.take() {
+            Some(Ok(())) => {
+                self.record_answer(true);
+                self.stats.completed = true;
+                self.turn.retries = self.stats.retries;
+                self.turn.unknown_events = self.stats.unknown_events;
+                Ok(std::mem::take(&mut self.turn))
+            }
+            Some(Err(error)) => Err(error),
+            None => Err(TurnError::Interrupted),
+        }
+    }
+
+    /// Counts the bytes of a line. Returns whether the turn goes on.
+    fn count(&mut self, length: usize) -> bool {
+        if self.has_ended() {
+            return false;
+        }
+        self.stats.first_event.get_or_insert_with(Instant::now);
+        match self.output_left.checked_sub(length) {
+            Some(left) => self.output_left = left,
+            None => self.fail(TurnError::OutputTooLarge {
+                limit: self.output_limit,
+            }),
+        }
+        !self.has_ended()
+    }
+
+    fn item(&mut self, stage: Stage, item: Item, now: Instant) {
+        let was_busy = !self.tools.is_empty();
+        let is_new = self.tools.apply(&self.context, stage, &item);
+        self.stats.tool_calls += u32::from(is_new);
+        if is_new && stage == Stage::Started {
+            self.responses.tool_started(&self.context, now);
+        } else if was_busy && self.tools.is_empty() {
+            self.responses.begin(now);
+        }
+        match (&item.kind, stage) {
+            (ItemKind::AgentMessage { .. } | ItemKind::Reasoning { .. }, Stage::Started) => {
+                self.responses.item_started(&self.context, &item.id, now);
+            }
+            (ItemKind::AgentMessage { .. } | ItemKind::Reasoning { .. }, _) => {
+                self.has_whole_text |= self.first_token.is_none();
+            }
+            (ItemKind::Other { .. }, _) => {
+                self.stats.unknown_events = self.stats.unknown_events.saturating_add(1);
+            }
+            _ => {}
+        }
+        if stage != Stage::Completed {
+            return self.push(|| Progress::ItemStarted(item));
+        }
+        if matches!(item.kind, ItemKind::ContextCompaction) {
+            self.context.add_event(names::COMPACTION);
+            self.push(|| Progress::Compacted);
+        }
+        if let ItemKind::AgentMessage { text } = &item.kind {
+            self.turn.final_message = Some(text.clone());
+        }
+        if self.progress.has_reader() {
+            self.progress.push(Progress::ItemCompleted(item.clone()));
+        }
+        self.turn.items.push(item);
+    }
+
+    fn error(&mut self, will_retry: bool, error: TurnFailure) {
+        if !will_retry {
+            // The end of the turn has it as well.
+            return self.push(|| Progress::Warning {
+                message: error.message,
+            });
+        }
+        self.stats.retries = self.stats.retries.saturating_add(1);
+        let kind = error.info.as_ref();
+        let attributes = kind
+            .and_then(|info| failure::recorded_kind(info))
+            .map(|kind| KeyValue::new(names::ERROR_KIND, kind))
+            .into_iter()
+            .chain(
+                kind.and_then(|info| info.http_status)
+                    .map(|status| KeyValue::new(names::HTTP_STATUS, i64::from(status))),
+            );
+        self.context
+            .add_event_with(failure::of_retry(&error.message), attributes);
+        let message = match error.details {
+            Some(details) if !details.is_empty() => format!("{} ({details})", error.message),
+            _ => error.message,
+        };
+        self.push(|| Progress::Retrying { message });
+    }
+
+    fn limits(&mut self, limits: RateLimits) {
+        // Codex repeats them after each response.
+        if self.rate_limits.as_ref() == Some(&limits) {
+            return;
+        }
+        self.context
+            .add_event_with(names::RATE_LIMITS, rate_limit_attributes(&limits));
+        self.rate_limits = Some(limits.clone());
+        self.push(|| Progress::RateLimits(limits));
+    }
+
+    fn completed(&mut self, end: TurnEnd, now: Instant) {
+        let ending = match (end.status.as_str(), end.error) {
+            ("completed", _) => Ok(()),
+            ("failed", error) => {
+                let (message, info) = match error {
+                    Some(error) => (error.message, error.info),
+                    None => (String::new(), None),
+                };
+                if let Some(info) = &info {
+                    self.record_kind(info);
+                }
+                Err(TurnError::Failed { message, info })
+            }
+            _ => Err(match self.cancelled_by.take() {
+                _ if self.is_stopped => TurnError::Stopped,
+                Some(tool) => TurnError::CancelledByApprover { tool },
+                None => TurnError::Interrupted,
+            }),
+        };
+        self.end(ending, now);
+    }
+
+    fn record_kind(&self, info: &crate::turn::CodexErrorInfo) {
+        if let Some(kind) = failure::recorded_kind(info) {
+            self.context.record(names::ERROR_KIND, kind);
+        }
+        if let Some(status) = info.http_status {
+            self.context.record(names::HTTP_STATUS, i64::from(status));
+        }
+    }
+
+    /// Ends the turn and all that is open in it.
+    fn end(&mut self, ending: Result<(), TurnError>, now: Instant) {
+        if self.has_ended() {
+            return;
+        }
+        let (unfinished, response) = match &ending {
+            Ok(()) => (ErrorClass::Incomplete, None),
+            Err(error) => (ErrorClass::Interrupted, Some(error.classification())),
+        };
+        self.tools.fail_all(unfinished);
+        self.responses.end(&self.context, response, now);
+        self.questions.clear();
+        self.turn.usage = self.stats.usage;
+        self.ending = Some(ending);
+    }
+
+    fn record_answer(&self, is_completed: bool) {
+        if let Some(text) = &self.turn.final_message {
+            content::record_answer(&self.context, text, is_completed);
+        }
+    }
+
+    /// Sends progress if the caller wants it: it may be large, and is not made for nobody.
+    fn push(&mut self, progress: impl FnOnce() -> Progress) {
+        if self.progress.has_reader() {
+            self.progress.push(progress());
+        }
+    }
+}
+
+/// However a turn ends: also when its future is dropped.
+impl Drop for TurnState {
+    fn drop(&mut self) {
+        // A turn that completed has handed the message out.
+        self.record_answer(false);
+        if let (Some(began), Some(first), false) =
+            (self.began, self.first_token, self.has_whole_text)
+        {
+            let after = millis(first.saturating_duration_since(began));
+            self.context.record(names::TIME_TO_FIRST_TOKEN, after);
+        }
+        // A turn without a response has its tokens, if any, in its own usage.
+        let count = self.responses.count();
+        if count > 0 {
+            let count = i64::from(count);
+            self.context.record(names::INFERENCE_CALLS, count);
+        }
+    }
+}
+
+fn rate_limit_attributes(limits: &RateLimits) -> Vec<KeyValue> {
+    let text = |key, value: &Option<String>| Some(KeyValue::new(key, value.clone()?));
+    let mut attributes = Vec::new();
+    attributes.extend(text(names::RATE_LIMIT_ID, &limits.limit_id));
+    attributes.extend(text(names::RATE_LIMIT_PLAN, &limits.plan));
+    attributes.extend(text(names::RATE_LIMIT_REACHED, &limits.reached));
+    for (window, used, length, resets) in [
+        (
+            limits.primary,
+            names::RATE_LIMIT_PRIMARY_USED,
+            names::RATE_LIMIT_PRIMARY_WINDOW,
+            names::RATE_LIMIT_PRIMARY_RESETS,
+        ),
+        (
+            limits.secondary,
+            names::RATE_LIMIT_SECONDARY_USED,
+            names::RATE_LIMIT_SECONDARY_WINDOW,
+            names::RATE_LIMIT_SECONDARY_RESETS,
+        ),
+    ] {
+        let Some(window) = window else {
+            continue;
+        };
+        let number = |key, value: Option<u64>| {
+            let value = i64::try_from(value?).ok()?;
+            Some(KeyValue::new(key, value))
+        };
+        attributes.push(KeyValue::new(used, window.used_percent));
+        attributes.extend(number(length, window.window_minutes));
+        attributes.extend(number(resets, window.resets_at));
+    }
+    attributes
+}
