@@ -3,12 +3,12 @@ use std::{path::Path, process::Stdio, time::Duration};
 use codex_telemetry::{
     CodexClassifier, Originator, OtlpConfig, OtlpSink, ServiceBuilderExt,
     otlp::{Signal, config::Protocol},
-    turn::{CodexExec, Sandbox, Turn, TurnError, TurnRequest},
+    turn::{CodexAppServer, CodexExec, Sandbox, Turn, TurnError, TurnRequest},
 };
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{io::AsyncWriteExt, process::Command};
-use tower::{ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
+use tower::{Service, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 
 use crate::{model::Model, reply::Reply};
 
@@ -25,8 +25,11 @@ pub(crate) struct Harness {
     pub(crate) work: TempDir,
     config: Vec<(&'static str, Value)>,
     sink: OtlpSink,
-    stack: BoxCloneSyncService<TurnRequest, Turn, TurnError>,
+    stack: Stack,
 }
+
+/// A turn service with the three layers.
+pub(crate) type Stack = BoxCloneSyncService<TurnRequest, Turn, TurnError>;
 
 impl Harness {
     pub(crate) fn new(codex: &'static Path) -> Self {
@@ -57,19 +60,14 @@ impl Harness {
             .codex(codex)
             .skip_git_repo_check(true)
             .build();
-        let stack = ServiceBuilder::new()
-            .originator(Originator::Sdk)
-            .timing(sink.clone())
-            .error_class(CodexClassifier)
-            .service(turns);
         Self {
             codex,
             model,
             home: tempfile::tempdir().unwrap(),
             work: tempfile::tempdir().unwrap(),
             config,
+            stack: layered(sink.clone(), turns),
             sink,
-            stack: BoxCloneSyncService::new(stack),
         }
     }
 
@@ -128,18 +126,45 @@ impl Harness {
         command
     }
 
+    /// Returns an app-server with the configuration, and the same with the three layers.
+    pub(crate) fn app_server(&self) -> (CodexAppServer, Stack) {
+        let builder = CodexAppServer::builder()
+            .codex(self.codex)
+            .env("CODEX_HOME", self.home.path())
+            .env("HOME", self.home.path())
+            .env("MOCK_KEY", "k");
+        let builder = self.config.iter().fold(builder, |builder, (key, value)| {
+            builder.config(*key, value.clone())
+        });
+        let turns = builder.build();
+        (turns.clone(), layered(self.sink.clone(), turns))
+    }
+
     /// Queues the responses of the model for one turn.
     pub(crate) fn queue_replies(&self) {
         self.model.then([Reply::shell("echo hi"), Reply::done()]);
     }
 
-    /// Shuts the sink down, and checks that it exported `turns` turns with one tool each.
-    pub(crate) fn check_stats(&self, turns: u64) {
+    /// Shuts the sink down, and checks that it exported this number of spans.
+    pub(crate) fn check_stats(&self, spans: u64) {
         self.sink.blocking_shutdown(TIMEOUT).unwrap();
         let stats = self.sink.stats();
-        assert_eq!(stats.of(Signal::Traces).exported, 2 * turns, "{stats}");
+        assert_eq!(stats.of(Signal::Traces).exported, spans, "{stats}");
         assert_eq!(stats.of(Signal::Traces).dropped, 0, "{stats}");
         assert_ne!(self.model.received("/v1/traces").len(), 0);
         println!("real_turn: {stats}");
     }
+}
+
+fn layered<S>(sink: OtlpSink, turns: S) -> Stack
+where
+    S: Service<TurnRequest, Response = Turn, Error = TurnError> + Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+{
+    let stack = ServiceBuilder::new()
+        .originator(Originator::Sdk)
+        .timing(sink)
+        .error_class(CodexClassifier)
+        .service(turns);
+    BoxCloneSyncService::new(stack)
 }

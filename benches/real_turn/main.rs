@@ -26,7 +26,10 @@ mod reply;
 mod report;
 mod server;
 
-use std::time::{Duration, Instant};
+use std::{
+    slice::from_ref,
+    time::{Duration, Instant},
+};
 
 use harness::Harness;
 use report::Report;
@@ -49,10 +52,20 @@ const ALONE: usize = 5;
 /// The times of one round.
 #[derive(Default)]
 struct Round {
+    /// `codex exec` by hand.
     plain: Duration,
+    /// `codex exec` through the layers.
     full: Duration,
     /// Later turns by the minimal client.
     bare: Vec<Duration>,
+    /// Later turns through the layers.
+    layered: Vec<Duration>,
+}
+
+/// The times of turns at once, and of the slowest one of some that ran alone.
+struct Crowd {
+    alone: Duration,
+    together: Duration,
 }
 
 fn main() {
@@ -61,13 +74,14 @@ fn main() {
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let harness = Harness::new(codex);
-    let (rounds, (crowd, model_time)) = if report::is_smoke() {
+    let (rounds, (count, model_time)) = if report::is_smoke() {
         (1, SMALL_CROWD)
     } else {
         (ROUNDS, CROWD)
     };
     let mut times = Vec::new();
-    let (mut alone, mut together) = (Duration::ZERO, Duration::ZERO);
+    let mut bare = Crowd::new();
+    let mut layered = Crowd::new();
     runtime.block_on(async {
         // Warm-up: Codex sets up its home directory, and the system caches the binary.
         harness.plain().await;
@@ -77,28 +91,40 @@ fn main() {
             times.push(run_round(&harness, &servers, round % 2 == 0).await);
         }
         for _ in 0..ALONE {
-            alone = alone.max(servers.bare_crowd(1, model_time).await);
+            bare.alone = bare.alone.max(servers.bare_crowd(1, model_time).await);
+            layered.alone = layered
+                .alone
+                .max(servers.layered_crowd(1, model_time).await);
         }
-        together = servers.bare_crowd(crowd, model_time).await;
+        bare.together = servers.bare_crowd(count, model_time).await;
+        layered.together = servers.layered_crowd(count, model_time).await;
         servers.end().await;
     });
-    harness.check_stats(rounds as u64 + 1);
+    // A turn by `exec` is a span and has one of its command; in a server it has one of each response, too.
+    let later = 4 * (1 + rounds * LATER_TURNS);
+    let spans = 2 * (1 + rounds) + later + 2 * (ALONE + count);
+    harness.check_stats(spans as u64);
     report_exec(&times);
-    report_server(&times, crowd, alone, together);
+    report_server(&times, count, &bare, &layered);
 }
 
-async fn run_round(harness: &Harness, servers: &Servers<'_>, forward: bool) -> Round {
+async fn run_round(harness: &Harness, servers: &Servers<'_>, is_even: bool) -> Round {
     let mut round = Round::default();
-    if forward {
+    if is_even {
         round.plain = timed(harness.plain()).await;
         round.full = timed(harness.full()).await;
-    }
-    for _ in 0..LATER_TURNS {
-        round.bare.push(timed(servers.bare()).await);
-    }
-    if !forward {
+    } else {
         round.full = timed(harness.full()).await;
         round.plain = timed(harness.plain()).await;
+    }
+    for turn in 0..LATER_TURNS {
+        if is_even == (turn % 2 == 0) {
+            round.bare.push(timed(servers.bare()).await);
+            round.layered.push(timed(servers.layered()).await);
+        } else {
+            round.layered.push(timed(servers.layered()).await);
+            round.bare.push(timed(servers.bare()).await);
+        }
     }
     round
 }
@@ -106,23 +132,20 @@ async fn run_round(harness: &Harness, servers: &Servers<'_>, forward: bool) -> R
 /// Writes the table of the turns by `codex exec`.
 fn report_exec(rounds: &[Round]) {
     let mut report = Report::new("real_turn", "A turn of the real Codex, with one command");
-    let ratio = |round: &Round| round.full.as_secs_f64() / round.plain.as_secs_f64();
+    let ratio = |round: &Round| over(round.full, round.plain);
+    let ratios = rounds.iter().map(ratio).collect();
     for (name, mut values, unit) in [
         (
             "plain `codex exec`",
-            millis(rounds, |round| vec![round.plain]),
+            times(rounds, |round| from_ref(&round.plain)),
             "ms",
         ),
         (
             "three layers and OTLP",
-            millis(rounds, |round| vec![round.full]),
+            times(rounds, |round| from_ref(&round.full)),
             "ms",
         ),
-        (
-            "ratio of each pair",
-            rounds.iter().map(ratio).collect(),
-            "×",
-        ),
+        ("ratio of each pair", ratios, "×"),
     ] {
         let [low, median, high] = report::quartiles(&mut values);
         report.cell(name, "median", median, unit);
@@ -133,22 +156,45 @@ fn report_exec(rounds: &[Round]) {
 }
 
 /// Writes the table of the turns by `codex app-server`.
-fn report_server(rounds: &[Round], crowd: usize, alone: Duration, together: Duration) {
-    let title = "A later turn of the same thread by `codex app-server`, with one command";
+fn report_server(rounds: &[Round], count: usize, bare: &Crowd, layered: &Crowd) {
+    type Worst = fn(f64, f64) -> f64;
+
+    let title = "A later turn of a thread by `codex app-server`, with one command";
     let mut report = Report::new("server_turn", title);
-    let exec_over_bare = rounds.iter().map(|round| {
-        let mut bare: Vec<_> = round.bare.iter().map(Duration::as_secs_f64).collect();
-        let [_, median, _] = report::quartiles(&mut bare);
-        round.plain.as_secs_f64() / median
-    });
-    // The worst time is the longest, and the worst ratio is the one that favours the server least.
-    let bare = millis(rounds, |round| round.bare.clone());
-    let exec_over_bare: Vec<_> = exec_over_bare.collect();
+    let pairs = rounds
+        .iter()
+        .flat_map(|round| round.layered.iter().zip(&round.bare));
+    let pairs = pairs.map(|(layered, bare)| over(*layered, *bare)).collect();
+    // Whole rounds: a later turn is shorter than a turn by `exec`, so there are more of them.
+    let exec_over = |exec: fn(&Round) -> Duration, later: fn(&Round) -> &[Duration]| {
+        let ratio = |round| over(exec(round), median(later(round)));
+        rounds.iter().map(ratio).collect()
+    };
+    let bare_exec = exec_over(|round| round.plain, |round| &round.bare);
+    let layered_exec = exec_over(|round| round.full, |round| &round.layered);
     for (name, mut values, worst, unit) in [
-        ("bare JSON-RPC", bare, f64::max as fn(f64, f64) -> f64, "ms"),
         (
-            "plain `codex exec` over bare JSON-RPC, each round",
-            exec_over_bare,
+            "bare JSON-RPC",
+            times(rounds, |round| &round.bare),
+            f64::max as Worst,
+            "ms",
+        ),
+        (
+            "three layers and OTLP",
+            times(rounds, |round| &round.layered),
+            f64::max,
+            "ms",
+        ),
+        ("ratio of each pair", pairs, f64::max, "×"),
+        (
+            "a turn by `codex exec` over it, by hand",
+            bare_exec,
+            f64::min,
+            "×",
+        ),
+        (
+            "a turn by `codex exec` over it, three layers and OTLP",
+            layered_exec,
             f64::min,
             "×",
         ),
@@ -162,22 +208,42 @@ fn report_server(rounds: &[Round], crowd: usize, alone: Duration, together: Dura
             unit,
         );
     }
-    let ratio = together.as_secs_f64() / alone.as_secs_f64();
-    let name = format!(
-        "{crowd} turns on {crowd} threads at once over the slowest single one, bare JSON-RPC"
-    );
-    report.cell(&name, "median", ratio, "×");
+    for (way, crowd) in [("bare JSON-RPC", bare), ("three layers and OTLP", layered)] {
+        let name = format!("{count} turns at once over the slowest single one, {way}");
+        report.cell(&name, "median", over(crowd.together, crowd.alone), "×");
+    }
     report.write();
 }
 
 /// Returns times of all rounds in milliseconds.
-fn millis(rounds: &[Round], get: impl Fn(&Round) -> Vec<Duration>) -> Vec<f64> {
+fn times(rounds: &[Round], get: fn(&Round) -> &[Duration]) -> Vec<f64> {
     let times = rounds.iter().flat_map(get);
     times.map(|time| time.as_secs_f64() * 1e3).collect()
+}
+
+fn median(times: &[Duration]) -> Duration {
+    let mut times = times.to_vec();
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn over(one: Duration, other: Duration) -> f64 {
+    one.as_secs_f64() / other.as_secs_f64()
 }
 
 async fn timed<T>(turn: impl Future<Output = T>) -> Duration {
     let start = Instant::now();
     turn.await;
     start.elapsed()
+}
+
+// === impl Crowd ===
+
+impl Crowd {
+    const fn new() -> Self {
+        Self {
+            alone: Duration::ZERO,
+            together: Duration::ZERO,
+        }
+    }
 }
