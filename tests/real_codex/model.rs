@@ -203,6 +203,10 @@ fn stream_of(events: &[Value], ending: Ending) -> Response {
             tokio::time::sleep(Duration::from_millis(50)).await;
             Err(io::Error::other("cut"))
         }))),
+        Ending::After(time) => Body::from_stream(stream::once(async move {
+            tokio::time::sleep(time).await;
+            Ok::<_, io::Error>(text)
+        })),
     };
     let response = Response::builder().header("content-type", "text/event-stream");
     response.body(body).unwrap()
