@@ -1,9 +1,9 @@
 /// The answer of an approver. The names are those of Codex.
 ///
-/// | decision | a command or an edit of Codex | a tool of the program |
+/// | decision | what Codex asks in a turn | a tool of the program |
 /// |---|---|---|
-/// | `Accept` | is done | runs |
-/// | `AcceptForSession` | is done; the same command is not asked about again | runs |
+/// | `Accept` | is done once | runs once |
+/// | `AcceptForSession` | is done, and Codex remembers it | runs once |
 /// | `AcceptWithExecpolicyAmendment` | a command runs, and Codex writes a rule | does not run |
 /// | `Decline` | is not done; the turn goes on | does not run |
 /// | `Cancel` | is not done; the turn ends | does not run |
@@ -25,8 +25,9 @@ pub enum Decision {
     Accept,
     /// The tool may do it, and the same again for the rest of the session without a question.
     ///
-    /// Codex remembers a command by its text, until its thread is closed; another edit is asked about again. A tool of
-    /// the program has no session: for it this is [`Accept`](Self::Accept), and the next call is asked about.
+    /// The session is the thread. Codex remembers a command by its text, permissions, and a tool of an MCP server if it
+    /// offers to; an edit of another file is asked about again. A tool of the program has no session: for it this is
+    /// [`Accept`](Self::Accept), and the next call is asked about.
     AcceptForSession,
     /// The command may run, and Codex **writes a rule** into its configuration, by which commands with the same
     /// beginning run without a question. The rule outlives the process.

@@ -223,7 +223,7 @@ impl Asked {
                 format!("the approver accepted {tool} with a rule, but Codex proposed none")
             }
             Answer::TimedOut => format!("the approver of {tool} did not answer in time"),
-            Answer::Failed(_) => format!("the approver of {tool} failed"),
+            Answer::Failed(error) => format!("the approver of {tool} failed: {error}"),
         };
         Some(Classification::from(ErrorClass::ApprovalDenied).with_message(message))
     }

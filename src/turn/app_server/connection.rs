@@ -18,6 +18,9 @@ use crate::turn::{
 /// How much of standard error is kept, in bytes.
 const STDERR_LIMIT: usize = 4 * 1024;
 
+/// How long a killed process is waited for: another server cannot load its threads before it has exited.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How long the pipes are read after the process has exited: another process may hold them open.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -28,6 +31,8 @@ pub(super) struct Connection<O, E, X> {
     pub(super) stderr: E,
     /// The exit of the process. Dropping the future kills the process.
     pub(super) exited: X,
+    /// Kills the process when it is dropped. The exit follows.
+    pub(super) alive: oneshot::Sender<()>,
     /// Closes standard input when it is dropped.
     pub(super) stdin: oneshot::Sender<()>,
     pub(super) line_limit: usize,
@@ -40,6 +45,10 @@ enum Phase {
     /// The process has to exit by the deadline. One that is too far away for the clock is `None`.
     Closing {
         deadline: Option<Instant>,
+    },
+    /// The process is killed. It exits as soon as the kernel lets it.
+    Killed {
+        deadline: Instant,
     },
     /// The process has exited. What it has written is read until the deadline.
     Exited {
@@ -60,6 +69,7 @@ where
             stdout,
             stderr,
             exited,
+            alive,
             stdin,
             line_limit,
             exit_grace,
@@ -74,7 +84,7 @@ where
         // Dropped, and the process killed, before what waits for it fails.
         let mut exited = Box::pin(exited);
         let mut stopping = pin!(stopping);
-        let mut stdin = Some(stdin);
+        let (mut alive, mut stdin) = (Some(alive), Some(stdin));
         let mut lines = Some(Lines::new(stdout, line_limit));
         let mut stderr = Some(stderr);
         let mut chunk = [0; 4096];
@@ -93,7 +103,7 @@ where
                     }
                     Check::Kill => {
                         end.reason = Reason::Closed;
-                        break;
+                        phase = Phase::kill(&mut alive);
                     }
                 }
             }
@@ -103,7 +113,7 @@ where
             let due = match &phase {
                 Phase::Running => router.next_deadline(),
                 Phase::Closing { deadline } => *deadline,
-                Phase::Exited { deadline } => Some(*deadline),
+                Phase::Killed { deadline } | Phase::Exited { deadline } => Some(*deadline),
             };
             tokio::select! {
                 line = next_line(&mut lines) => match line {
@@ -113,7 +123,9 @@ where
                     }
                     Err(LineError::TooLong) => {
                         end.reason = Reason::TooLong { line: count + 1, limit: line_limit };
-                        break;
+                        lines = None;
+                        router.close();
+                        phase.kill_unless_exited(&mut alive);
                     }
                     Ok(None) | Err(LineError::Io(_)) => {
                         lines = None;
@@ -141,7 +153,8 @@ where
                 () = wait_until(due) => match phase {
                     // What is due is done above.
                     Phase::Running => {}
-                    Phase::Closing { .. } | Phase::Exited { .. } => break,
+                    Phase::Closing { .. } => phase = Phase::kill(&mut alive),
+                    Phase::Killed { .. } | Phase::Exited { .. } => break,
                 },
             }
         }
@@ -172,6 +185,20 @@ impl Phase {
     fn closing(grace: Duration) -> Self {
         Self::Closing {
             deadline: Instant::now().checked_add(grace),
+        }
+    }
+
+    /// Kills the process.
+    fn kill(alive: &mut Option<oneshot::Sender<()>>) -> Self {
+        *alive = None;
+        Self::Killed {
+            deadline: Instant::now() + EXIT_TIMEOUT,
+        }
+    }
+
+    fn kill_unless_exited(&mut self, alive: &mut Option<oneshot::Sender<()>>) {
+        if !matches!(self, Self::Exited { .. }) {
+            *self = Self::kill(alive);
         }
     }
 

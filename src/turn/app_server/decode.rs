@@ -70,6 +70,7 @@ pub(super) enum Update {
         will_retry: bool,
         error: TurnFailure,
     },
+    Warning(String),
     RateLimits(RateLimits),
 }
 
@@ -156,6 +157,7 @@ pub(super) fn update(method: &str, params: &Fields<'_>) -> Option<Update> {
             will_retry: params.value("willRetry").unwrap_or_default(),
             error: failure(&params.object("error")?),
         }),
+        "warning" => Some(Update::Warning(params.text("message")?)),
         "account/rateLimits/updated" => Some(Update::RateLimits(rate_limits(
             &params.object("rateLimits")?,
         ))),

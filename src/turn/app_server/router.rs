@@ -3,7 +3,7 @@
 //! It does no input or output, and knows no process.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     process::ExitStatus,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -34,6 +34,10 @@ use crate::turn::{TurnError, Usage, wire::Fields};
 
 /// The most requests that wait for an answer. The server answers 64 at once; of many more it loses some.
 const MAX_PENDING: usize = 64;
+
+/// The most requests beside them that wait for an answer: interrupts, and those that let threads go. At about 128
+/// requests in all the server refuses more.
+const MAX_CONTROL: usize = 48;
 
 /// The most lines that wait to be written. Only a server that does not read has so many.
 const MAX_OUTGOING: usize = 1024;
@@ -92,6 +96,10 @@ pub(super) struct Limits {
 
 struct State {
     pending: BTreeMap<u64, Pending>,
+    /// How many of them are of this program alone, and not of a turn.
+    control: usize,
+    /// Those that wait to be sent.
+    waiting: VecDeque<(&'static str, Value)>,
     threads: Threads,
     /// How many turns use the server, with those that are being interrupted.
     turns: usize,
@@ -104,6 +112,8 @@ struct State {
     is_broken: bool,
     /// Whether the server is being ended.
     is_closing: bool,
+    /// Whether the service stops.
+    is_stopping: bool,
 }
 
 /// A request that waits for its answer.
@@ -118,6 +128,8 @@ struct Pending {
 /// What an answer does beside being returned: whoever asked may be gone.
 enum Effect {
     None,
+    /// It makes room for another request whose answer is of no interest.
+    Control,
     /// It loads a thread.
     Load(Box<ThreadSettings>),
     /// It starts the turn of a thread.
@@ -200,6 +212,8 @@ impl Router {
         let router = Self {
             state: Mutex::new(State {
                 pending: BTreeMap::new(),
+                control: 0,
+                waiting: VecDeque::new(),
                 threads: Threads::default(),
                 turns: 0,
                 completed: 0,
@@ -207,6 +221,7 @@ impl Router {
                 is_retiring: false,
                 is_broken: false,
                 is_closing: false,
+                is_stopping: false,
             }),
             outgoing,
             permits: Arc::new(Semaphore::new(MAX_PENDING)),
@@ -278,7 +293,14 @@ impl Router {
 
     /// Has a turn get what the server tells of a thread.
     pub(super) fn attach(&self, thread_id: &str, slot: &Arc<Slot>, settings: ThreadSettings) {
-        self.lock().threads.attach(thread_id, slot, settings);
+        let mut state = self.lock();
+        state.threads.attach(thread_id, slot, settings);
+        let is_stopping = state.is_stopping;
+        drop(state);
+        // The others were interrupted before.
+        if is_stopping {
+            slot.fail(TurnError::Stopped);
+        }
     }
 
     /// Ends a turn that the server does not run any more.
@@ -316,6 +338,7 @@ impl Router {
         let running = {
             let mut state = self.lock();
             state.is_retiring = true;
+            state.is_stopping = true;
             state.threads.running()
         };
         for (thread_id, slot) in running {
@@ -329,16 +352,16 @@ impl Router {
     pub(super) fn send_interrupt(&self, thread_id: &str) {
         // An empty id means the turn that runs, also when the server is only about to begin it.
         let turn = json!({"threadId": thread_id, "turnId": ""});
-        self.send_request("turn/interrupt", &turn);
+        self.send_control("turn/interrupt", turn);
         let thread = json!({"threadId": thread_id});
-        self.send_request("thread/backgroundTerminals/clean", &thread);
+        self.send_control("thread/backgroundTerminals/clean", thread);
     }
 
     /// Lets go of a thread: the server unloads it, and ends what belongs to it.
     fn let_go(&self, thread_id: &str) {
         let thread = json!({"threadId": thread_id});
-        self.send_request("thread/backgroundTerminals/clean", &thread);
-        self.send_request("thread/unsubscribe", &thread);
+        self.send_control("thread/backgroundTerminals/clean", thread.clone());
+        self.send_control("thread/unsubscribe", thread);
     }
 
     /// Lets go of what a dropped turn has kept.
@@ -413,9 +436,31 @@ impl Router {
         }
     }
 
-    /// Sends a request whose answer is of no interest. It does not wait for those before it.
-    fn send_request(&self, method: &'static str, params: &Value) {
-        drop(self.send(method, params, Effect::None, None, None));
+    /// Sends a request whose answer is of no interest, now or once others are answered.
+    fn send_control(&self, method: &'static str, params: Value) {
+        let mut state = self.lock();
+        state.waiting.push_back((method, params));
+        drop(state);
+        self.send_waiting();
+    }
+
+    /// Sends the requests that wait, as far as there is room for them.
+    fn send_waiting(&self) {
+        loop {
+            let next = {
+                let mut state = self.lock();
+                if state.control >= MAX_CONTROL {
+                    return;
+                }
+                let next = state.waiting.pop_front();
+                state.control += usize::from(next.is_some());
+                next
+            };
+            let Some((method, params)) = next else {
+                return;
+            };
+            drop(self.send(method, &params, Effect::Control, None, None));
+        }
     }
 
     fn send(
@@ -540,7 +585,11 @@ impl Router {
                 slot.did_not_begin();
                 self.release(&thread_id);
             }
-            _ => {}
+            (Effect::Control, _) => {
+                self.lock().control -= 1;
+                self.send_waiting();
+            }
+            (Effect::None | Effect::Load(_), _) => {}
         }
         // An error means that nobody waits.
         let _ = pending.reply.send(answer);
@@ -670,6 +719,9 @@ impl Router {
             }
         };
         for pending in overdue {
+            if let Effect::Control = pending.effect {
+                self.lock().control -= 1;
+            }
             let timeout = self.limits.request_timeout;
             // The server may still do what it was asked for, so a turn that asked is interrupted.
             let error = RequestError::Unanswered(pending.method, timeout);

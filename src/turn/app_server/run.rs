@@ -11,7 +11,7 @@ use super::{
     approvals::Asked,
     builder::{Approver, Config},
     requests,
-    router::{Lease, Router},
+    router::{Lease, RequestError, Router},
     servers::Servers,
     slot::{Question, Slot},
     thread_locks::{ThreadGuard, ThreadLocks},
@@ -44,6 +44,7 @@ pub(super) struct Shared {
 /// A turn that a server may run. Dropping it interrupts the turn.
 struct RunningTurn {
     slot: Arc<Slot>,
+    context: CallContext,
     thread_id: String,
     /// `None` once the turn is let go.
     held: Option<(ThreadGuard, Lease)>,
@@ -58,15 +59,8 @@ struct LoadedThread {
     lease: Lease,
     /// With what it is loaded.
     settings: ThreadSettings,
-    waited: f64,
-}
-
-/// Something that happened in a turn.
-enum Happening {
-    Changed,
-    Answered,
-    /// The reader of the progress has room, or is gone.
-    Room,
+    /// How long the turn waited for the turns of the thread before it, in milliseconds.
+    waited: Option<f64>,
 }
 
 impl Shared {
@@ -86,16 +80,27 @@ impl Shared {
 
         let before = thread.lease.router().usage(&thread.id);
         let state = TurnState::new(&request, &thread.id, before, self.config.output_limit);
-        let mut turn = RunningTurn::begin(state, &thread, self.config.approver.clone());
+        let mut turn = RunningTurn::begin(
+            request.context().clone(),
+            state,
+            &thread,
+            self.config.approver.clone(),
+        );
         turn.held = Some((thread.lock, thread.lease));
+        if turn.slot.is_over() {
+            return turn.finish();
+        }
         let trace = requests::trace(request.context());
         // Not dropped by a result of the turn: the answer may come after it.
         let router = Arc::clone(turn.router());
         let started = router
             .start_turn(&turn.thread_id, params, trace, &turn.slot)
             .await;
-        if let Err(error) = started {
-            turn.slot.fail(error.into());
+        match started {
+            Ok(_) => {}
+            // The server may run the turn all the same, so the turn is interrupted.
+            Err(error @ RequestError::Unanswered(..)) => return Err(error.into()),
+            Err(error) => turn.slot.fail(error.into()),
         }
         turn.ended().await;
         let timeout = self.config.exit_grace.min(MAX_DELIVERY_TIMEOUT);
@@ -161,7 +166,7 @@ impl Shared {
             lock,
             lease,
             settings,
-            waited,
+            waited: Some(waited),
         })
     }
 
@@ -189,7 +194,7 @@ impl Shared {
             lock,
             lease,
             settings: wanted.clone(),
-            waited: 0.0,
+            waited: None,
         })
     }
 }
@@ -198,11 +203,14 @@ impl Shared {
 
 impl RunningTurn {
     fn begin(
+        context: CallContext,
         mut state: TurnState,
         thread: &LoadedThread,
         approver: Option<(Approver, Duration)>,
     ) -> Self {
-        state.record_thread_wait(thread.waited);
+        if let Some(waited) = thread.waited {
+            state.record_thread_wait(waited);
+        }
         let router = thread.lease.router();
         let (model, provider) = router.model(&thread.id);
         let model = thread.settings.model.clone().or(model);
@@ -211,6 +219,7 @@ impl RunningTurn {
         router.attach(&thread.id, &slot, thread.settings.clone());
         Self {
             slot,
+            context,
             thread_id: thread.id.clone(),
             held: None,
             approver,
@@ -226,27 +235,24 @@ impl RunningTurn {
                 let answering = self.answer(question, context);
                 self.questions.push(Box::pin(answering));
             }
-            if self.slot.has_ended() {
+            if self.slot.is_over() {
                 // The rest waits for nothing any more.
                 self.questions.clear();
                 return;
             }
-            match self.next().await {
-                Happening::Changed | Happening::Answered => {}
-                Happening::Room => {}
-            }
+            self.next().await;
         }
     }
 
     /// Waits until something happens.
-    async fn next(&mut self) -> Happening {
+    async fn next(&mut self) {
         let Self {
             slot, questions, ..
         } = self;
         tokio::select! {
-            () = slot.changed() => Happening::Changed,
-            () = any(questions) => Happening::Answered,
-            () = deliver(slot) => Happening::Room,
+            () = slot.changed() => {}
+            () = any(questions) => {}
+            () = deliver(slot) => {}
         }
     }
 
@@ -254,24 +260,26 @@ impl RunningTurn {
     fn answer(
         &self,
         question: Question,
-        tool: CallContext,
+        tool: Option<CallContext>,
     ) -> impl Future<Output = ()> + Send + 'static {
         let (slot, router) = (Arc::clone(&self.slot), Arc::clone(self.router()));
         let (approver, thread_id) = (self.approver.clone(), self.thread_id.clone());
-        let mut wait = Wait::begin(&tool);
+        let mut wait = tool.as_ref().map(Wait::begin);
+        let context = tool.as_ref().unwrap_or(&self.context).child();
         async move {
             let Question { id, asked } = question;
             let answer = match approver {
                 Some((approver, deadline)) => {
                     let request =
                         ApprovalRequest::new(Arc::clone(&asked.tool), asked.action.clone())
-                            .with_context(tool.child());
+                            .with_context(context);
                     Ask::new(approver, request, deadline).await
                 }
                 None => Answer::Decided(Decision::decline("the program has no approver")),
             };
-            wait.end(&answer);
-            drop(wait);
+            if let Some(mut wait) = wait.take() {
+                wait.end(&answer);
+            }
             decided(&slot, &asked, &answer);
             let result = match &answer {
                 Answer::Decided(decision) => asked.answer(decision),

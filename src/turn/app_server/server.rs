@@ -63,11 +63,20 @@ impl Server {
             max_threads: config.max_threads,
         });
         let (stdin, closed) = oneshot::channel();
+        let (alive, killed) = oneshot::channel::<()>();
         let connection = Connection {
             router: Arc::clone(&router),
             stdout: pipes.stdout,
             stderr: pipes.stderr,
-            exited: async move { process.exited().await },
+            exited: async move {
+                tokio::select! {
+                    exit = process.exited() => return exit,
+                    // It is dropped, never sent.
+                    _ = killed => process.kill(),
+                }
+                process.exited().await
+            },
+            alive,
             stdin,
             line_limit: config.line_limit,
             exit_grace: config.exit_grace,

@@ -58,6 +58,12 @@ impl Slot {
         self.lock().has_ended
     }
 
+    /// Returns whether the turn has a result.
+    pub(super) fn is_over(&self) -> bool {
+        let state = self.lock();
+        state.has_ended || state.turn.as_ref().is_none_or(TurnState::has_ended)
+    }
+
     /// Sets the id of the turn that the server has begun.
     pub(super) fn began(&self, turn_id: Option<String>) {
         let mut state = self.lock();
