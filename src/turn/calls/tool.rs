@@ -100,8 +100,8 @@ fn classification(item: &Item, sandbox: Option<Sandbox>) -> Option<Classificatio
             ..
         } => {
             // The error is a text of the server, which the item has.
-            let message = failure::of_tool(error.as_deref().unwrap_or_default());
-            failed(ErrorClass::ToolFailed, message.to_owned())
+            let (class, message) = failure::of_tool(error.as_deref().unwrap_or_default());
+            failed(class, message.to_owned())
         }
         ItemKind::FileChange {
             status: ItemStatus::Failed,
