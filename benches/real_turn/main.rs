@@ -13,6 +13,9 @@
 
 #[path = "../../tests/real_codex/binary.rs"]
 mod binary;
+#[expect(dead_code, reason = "the tests use more of it")]
+#[path = "../../tests/real_codex/gate.rs"]
+mod gate;
 mod harness;
 #[expect(dead_code, reason = "the tests use more of it")]
 #[path = "../../tests/real_codex/model.rs"]
