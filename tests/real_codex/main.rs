@@ -9,6 +9,7 @@
 )]
 
 mod app_server;
+mod app_server_approvals;
 mod app_server_turns;
 mod bench;
 mod binary;
