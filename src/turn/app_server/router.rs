@@ -112,6 +112,8 @@ struct State {
     is_broken: bool,
     /// Whether the server is being ended.
     is_closing: bool,
+    /// Whether the service stops.
+    is_stopping: bool,
 }
 
 /// A request that waits for its answer.
@@ -219,6 +221,7 @@ impl Router {
                 is_retiring: false,
                 is_broken: false,
                 is_closing: false,
+                is_stopping: false,
             }),
             outgoing,
             permits: Arc::new(Semaphore::new(MAX_PENDING)),
@@ -290,7 +293,14 @@ impl Router {
 
     /// Has a turn get what the server tells of a thread.
     pub(super) fn attach(&self, thread_id: &str, slot: &Arc<Slot>, settings: ThreadSettings) {
-        self.lock().threads.attach(thread_id, slot, settings);
+        let mut state = self.lock();
+        state.threads.attach(thread_id, slot, settings);
+        let is_stopping = state.is_stopping;
+        drop(state);
+        // The others were interrupted before.
+        if is_stopping {
+            slot.fail(TurnError::Stopped);
+        }
     }
 
     /// Ends a turn that the server does not run any more.
@@ -328,6 +338,7 @@ impl Router {
         let running = {
             let mut state = self.lock();
             state.is_retiring = true;
+            state.is_stopping = true;
             state.threads.running()
         };
         for (thread_id, slot) in running {

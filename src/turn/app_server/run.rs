@@ -87,6 +87,9 @@ impl Shared {
             self.config.approver.clone(),
         );
         turn.held = Some((thread.lock, thread.lease));
+        if turn.slot.is_over() {
+            return turn.finish();
+        }
         let trace = requests::trace(request.context());
         // Not dropped by a result of the turn: the answer may come after it.
         let router = Arc::clone(turn.router());

@@ -46,6 +46,8 @@ pub(super) struct TurnState {
     output_limit: usize,
     /// The usage by the ends of responses, which Codex tells of threads that this program has started.
     of_responses: Option<Usage>,
+    /// The usage by the totals of the thread.
+    by_totals: Option<Usage>,
     /// The tool whose approver cancelled the turn.
     cancelled_by: Option<String>,
     is_stopped: bool,
@@ -80,6 +82,7 @@ impl TurnState {
             output_left: output_limit,
             output_limit,
             of_responses: None,
+            by_totals: None,
             cancelled_by: None,
             is_stopped: false,
         };
@@ -108,7 +111,7 @@ impl TurnState {
 
     /// Notes what the thread has used before the turn.
     pub(super) fn had_used(&mut self, total: Usage) {
-        if self.turn.usage.is_none() {
+        if self.by_totals.is_none() {
             self.turn.thread_usage = Some(total);
         }
     }
@@ -139,6 +142,7 @@ impl TurnState {
             Update::Response { id, usage } => {
                 if let Some(usage) = usage {
                     *self.of_responses.get_or_insert_default() += usage;
+                    self.stats.usage = self.of_responses;
                 }
                 self.responses.completed(&self.context, id, usage, now);
             }
@@ -153,7 +157,8 @@ impl TurnState {
                 };
                 // Codex repeats the last ones after a failure.
                 if used != Usage::default() {
-                    *self.turn.usage.get_or_insert_default() += used;
+                    *self.by_totals.get_or_insert_default() += used;
+                    self.stats.usage = self.of_responses.or(self.by_totals);
                     self.responses.usage(&self.context, used, now);
                 }
                 self.push(|| Progress::TokenUsage {
@@ -393,8 +398,7 @@ impl TurnState {
         self.tools.fail_all(unfinished);
         self.responses.end(&self.context, response, now);
         self.questions.clear();
-        self.turn.usage = self.of_responses.or(self.turn.usage);
-        self.stats.usage = self.turn.usage;
+        self.turn.usage = self.stats.usage;
         self.ending = Some(ending);
     }
 
@@ -422,9 +426,6 @@ impl Drop for TurnState {
         {
             let after = millis(first.saturating_duration_since(began));
             self.context.record(names::TIME_TO_FIRST_TOKEN, after);
-        }
-        if self.ending.is_none() {
-            self.stats.usage = self.of_responses.or(self.turn.usage);
         }
         // A turn without a response has its tokens, if any, in its own usage.
         let count = self.responses.count();
