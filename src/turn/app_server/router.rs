@@ -119,7 +119,8 @@ struct State {
 /// A request that waits for its answer.
 struct Pending {
     method: &'static str,
-    deadline: Instant,
+    /// One that is too far away for the clock is `None`.
+    deadline: Option<Instant>,
     reply: oneshot::Sender<Result<Box<RawValue>, RequestError>>,
     effect: Effect,
     _permit: Option<OwnedSemaphorePermit>,
@@ -178,7 +179,8 @@ pub(super) struct Lease {
 
 /// What a turn leaves behind that was dropped: it is let go when the server has ended the turn.
 pub(super) struct Release {
-    deadline: Instant,
+    /// One that is too far away for the clock is `None`.
+    deadline: Option<Instant>,
     _lock: ThreadGuard,
     _lease: Lease,
 }
@@ -319,7 +321,7 @@ impl Router {
     /// Interrupts the turn of a thread, which was dropped, and keeps the thread locked until the turn has ended.
     pub(super) fn interrupt(&self, thread_id: &str, slot: &Slot, lock: ThreadGuard, lease: Lease) {
         let release = Release {
-            deadline: Instant::now() + self.limits.interrupt_timeout,
+            deadline: Instant::now().checked_add(self.limits.interrupt_timeout),
             _lock: lock,
             _lease: lease,
         };
@@ -475,7 +477,7 @@ impl Router {
         let (reply, answer) = oneshot::channel();
         let pending = Pending {
             method,
-            deadline: Instant::now() + self.limits.request_timeout,
+            deadline: Instant::now().checked_add(self.limits.request_timeout),
             reply,
             effect,
             _permit: permit,
@@ -667,11 +669,8 @@ impl Router {
     /// Returns when the connection has to look again.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let state = self.lock();
-        let request = state
-            .pending
-            .values()
-            .map(|pending| pending.deadline)
-            .next();
+        let request = state.pending.values().next();
+        let request = request.and_then(|pending| pending.deadline);
         let idle = match self.limits.idle_timeout {
             Some(timeout) if state.turns == 0 && !state.is_retiring => {
                 state.idle_since.checked_add(timeout)
@@ -689,7 +688,7 @@ impl Router {
         let check = {
             let mut state = self.lock();
             while let Some(first) = state.pending.first_entry() {
-                if first.get().deadline > now {
+                if first.get().deadline.is_none_or(|deadline| deadline > now) {
                     break;
                 }
                 overdue.push(first.remove());
@@ -868,7 +867,7 @@ impl Drop for Lease {
 // === impl Release ===
 
 impl Release {
-    pub(super) const fn deadline(&self) -> Instant {
+    pub(super) const fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 }

@@ -188,14 +188,17 @@ impl Threads {
             .threads
             .values()
             .filter_map(|thread| thread.release.as_ref());
-        releases.map(Release::deadline).min()
+        releases.filter_map(Release::deadline).min()
     }
 
     /// Takes what dropped turns have left whose time is over.
     pub(super) fn overdue_releases(&mut self, now: Instant) -> Vec<Release> {
         let threads = self.threads.values_mut();
         threads
-            .filter_map(|thread| thread.release.take_if(|release| release.deadline() <= now))
+            .filter_map(|thread| {
+                let is_due = |release: &mut Release| release.deadline().is_some_and(|at| at <= now);
+                thread.release.take_if(is_due)
+            })
             .collect()
     }
 
