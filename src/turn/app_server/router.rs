@@ -165,6 +165,8 @@ pub(super) enum Reason {
     Closed,
     /// It did so by itself.
     Exited,
+    /// It closed its output, and did not exit.
+    Hung { after: Duration },
     /// It wrote a line that is too long.
     TooLong { line: u64, limit: usize },
     /// The service stops.
@@ -822,6 +824,7 @@ impl Over {
                 line,
                 reason: format!("it is longer than the limit of {limit} bytes"),
             },
+            Reason::Hung { after } => TurnError::Hung { after },
             Reason::Closed | Reason::Exited => TurnError::ServerExited {
                 status: self.status,
                 stderr: self.stderr.clone(),
