@@ -105,7 +105,8 @@ struct State {
     turns: usize,
     /// How many turns the server has completed.
     completed: u64,
-    idle_since: Instant,
+    /// `None` before its first turn, unless it was started ahead.
+    idle_since: Option<Instant>,
     /// Whether the server gets no new turns.
     is_retiring: bool,
     /// Whether the server does not do what it is told.
@@ -221,7 +222,7 @@ impl Router {
                 threads: Threads::default(),
                 turns: 0,
                 completed: 0,
-                idle_since: Instant::now(),
+                idle_since: None,
                 is_retiring: false,
                 is_broken: false,
                 is_closing: false,
@@ -374,6 +375,12 @@ impl Router {
         if release.is_some() {
             self.detach(thread_id);
         }
+    }
+
+    /// Notes that the server was started ahead of its first turn.
+    pub(super) fn started_ahead(&self) {
+        self.lock().idle_since = Some(Instant::now());
+        self.changed.notify_one();
     }
 
     /// Has the server get no new turns, and end with its last one.
@@ -675,7 +682,8 @@ impl Router {
         let request = request.and_then(|pending| pending.deadline);
         let idle = match self.limits.idle_timeout {
             Some(timeout) if state.turns == 0 && !state.is_retiring => {
-                state.idle_since.checked_add(timeout)
+                let since = state.idle_since;
+                since.and_then(|since| since.checked_add(timeout))
             }
             _ => None,
         };
@@ -701,9 +709,9 @@ impl Router {
             }
             state.is_broken |= !given_up.is_empty();
             let is_idle = state.turns == 0;
-            if let Some(timeout) = self.limits.idle_timeout
+            if let (Some(timeout), Some(since)) = (self.limits.idle_timeout, state.idle_since)
                 && is_idle
-                && now.saturating_duration_since(state.idle_since) >= timeout
+                && now.saturating_duration_since(since) >= timeout
             {
                 state.is_retiring = true;
             }
@@ -861,7 +869,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let mut state = self.router.lock();
         state.turns -= 1;
-        state.idle_since = Instant::now();
+        state.idle_since = Some(Instant::now());
         drop(state);
         self.router.changed.notify_one();
     }

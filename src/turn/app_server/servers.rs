@@ -89,7 +89,11 @@ impl Servers {
         if self.lock().current.is_some() {
             return Ok(());
         }
-        self.start_server().await
+        self.start_server().await?;
+        if let Some(server) = &self.lock().current {
+            server.router().started_ahead();
+        }
+        Ok(())
     }
 
     /// Has the server end once it has no turns.
