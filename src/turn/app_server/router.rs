@@ -300,11 +300,14 @@ impl Router {
     pub(super) fn attach(&self, thread_id: &str, slot: &Arc<Slot>, settings: ThreadSettings) {
         let mut state = self.lock();
         state.threads.attach(thread_id, slot, settings);
-        let is_stopping = state.is_stopping;
+        let failure = match self.over() {
+            Some(over) => Some(over.error()),
+            None => state.is_stopping.then_some(TurnError::Stopped),
+        };
         drop(state);
-        // The others were interrupted before.
-        if is_stopping {
-            slot.fail(TurnError::Stopped);
+        // The others were interrupted, or have failed, before.
+        if let Some(error) = failure {
+            slot.fail(error);
         }
     }
 
