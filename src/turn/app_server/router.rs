@@ -275,11 +275,12 @@ impl Router {
         self.lock().threads.len()
     }
 
-    /// Returns with what a thread that is loaded runs, and whether the server tells of it.
+    /// Returns with what a thread that is loaded runs, and whether it is ready for a turn.
     pub(super) fn thread(&self, thread_id: &str) -> Option<(ThreadSettings, bool)> {
         let state = self.lock();
         let thread = state.threads.get(thread_id)?;
-        Some((thread.settings.clone(), thread.is_subscribed))
+        let is_ready = thread.is_subscribed && !thread.is_doubtful;
+        Some((thread.settings.clone(), is_ready))
     }
 
     /// Returns what a thread that is loaded has used.
@@ -597,6 +598,7 @@ impl Router {
             }
             (Effect::Turn(slot, thread_id), Err(_)) => {
                 slot.did_not_begin();
+                self.lock().threads.was_refused(&thread_id);
                 self.release(&thread_id);
             }
             (Effect::Control, _) => {

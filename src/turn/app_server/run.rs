@@ -154,7 +154,7 @@ impl Shared {
         let loaded = router.thread(&id);
         let is_ready = loaded
             .as_ref()
-            .is_some_and(|(_, is_subscribed)| *is_subscribed);
+            .is_some_and(|(_, is_ready)| *is_ready);
         if !is_ready {
             let params = requests::resume_thread(&id, wanted);
             router.load("thread/resume", params, wanted.clone()).await?;

@@ -19,6 +19,8 @@ pub(super) struct Thread {
     pub(super) settings: ThreadSettings,
     /// Whether the server tells this program of it. One of which it does not is unloaded soon.
     pub(super) is_subscribed: bool,
+    /// Whether the server has refused a turn of it, and may have lost it. It is loaded before the next one.
+    pub(super) is_doubtful: bool,
     /// The model and its provider, as the server has told.
     pub(super) model: Option<String>,
     pub(super) provider: Option<String>,
@@ -65,6 +67,7 @@ impl Threads {
         let thread = self.threads.entry(id.to_owned()).or_insert(Thread {
             settings,
             is_subscribed: true,
+            is_doubtful: false,
             model: None,
             provider: None,
             usage: None,
@@ -74,6 +77,7 @@ impl Threads {
             is_gone: false,
         });
         thread.is_subscribed = true;
+        thread.is_doubtful = false;
         thread.last_use = last_use;
     }
 
@@ -96,6 +100,13 @@ impl Threads {
     pub(super) fn forget(&mut self, id: &str) {
         if let Some(thread) = self.threads.get_mut(id) {
             thread.is_subscribed = false;
+        }
+    }
+
+    /// Notes that the server has refused a turn of a thread.
+    pub(super) fn was_refused(&mut self, id: &str) {
+        if let Some(thread) = self.threads.get_mut(id) {
+            thread.is_doubtful = true;
         }
     }
 
