@@ -32,6 +32,9 @@ use super::{
 };
 use crate::turn::{TurnError, Usage, wire::Fields};
 
+/// The method that makes a new thread.
+pub(super) const START_THREAD: &str = "thread/start";
+
 /// The most requests that wait for an answer. The server answers 64 at once; of many more it loses some.
 const MAX_PENDING: usize = 64;
 
@@ -571,6 +574,7 @@ impl Router {
             Ok(None) => Ok(to_raw_value(&()).unwrap_or_default()),
             Err(rejection) => Err(RequestError::Rejected(pending.method, rejection)),
         };
+        let mut loaded = None;
         match (pending.effect, &answer) {
             (Effect::Load(settings), Ok(result)) => {
                 let fields = Fields::from_line(result.get().as_bytes()).ok();
@@ -578,17 +582,11 @@ impl Router {
                 let thread = fields.as_ref().and_then(|fields| fields.object("thread"));
                 if let Some(id) = thread.and_then(|thread| thread.text("id")) {
                     let (model, provider) = (text("model"), text("modelProvider"));
-                    let is_lost = pending.reply.is_closed();
-                    let is_ephemeral = settings.is_ephemeral;
                     let mut state = self.lock();
                     state.threads.loaded(&id, *settings);
                     state.threads.has_model(&id, model, provider);
                     drop(state);
-                    if is_lost && is_ephemeral {
-                        // Nobody knows of it.
-                        self.lock().threads.forget(&id);
-                        self.let_go(&id);
-                    }
+                    loaded = Some(id);
                 }
             }
             (Effect::Turn(slot, _), Ok(result)) => {
@@ -607,8 +605,12 @@ impl Router {
             }
             (Effect::None | Effect::Load(_), _) => {}
         }
-        // An error means that nobody waits.
-        let _ = pending.reply.send(answer);
+        let is_lost = pending.reply.send(answer).is_err();
+        // Nobody knows the id of a new thread then. One that was resumed stays for a while, as after a turn.
+        if let Some(id) = loaded.filter(|_| is_lost && pending.method == START_THREAD) {
+            self.lock().threads.forget(&id);
+            self.let_go(&id);
+        }
     }
 
     fn asked(&self, id: &RawValue, method: &str, params: &Fields<'_>) {
