@@ -90,7 +90,11 @@ async fn a_dropped_turn_is_interrupted_and_the_next_turn_of_its_thread_waits_for
     assert_eq!(rig.service.active(), 0);
     let log = rig.log();
     let ended = log.iter().position(|(_, what)| what == "ended").unwrap();
-    let starts: Vec<_> = log.iter().enumerate().filter(|(_, (_, what))| what == "turn/start").collect();
+    let starts: Vec<_> = log
+        .iter()
+        .enumerate()
+        .filter(|(_, (_, what))| what == "turn/start")
+        .collect();
     assert_eq!(starts.len(), 3);
     assert!(starts[1].0 < ended && ended < starts[2].0, "{log:?}");
 }
@@ -98,7 +102,8 @@ async fn a_dropped_turn_is_interrupted_and_the_next_turn_of_its_thread_waits_for
 #[tokio::test]
 async fn a_server_that_does_not_end_an_interrupted_turn_is_killed_after_its_other_turns() {
     // The server ends the turn of the second thread alone.
-    let script = "turn() { log turning; [ $turns = 2 ] || return; other=$turn; other_thread=$thread; }
+    let script =
+        "turn() { log turning; [ $turns = 2 ] || return; other=$turn; other_thread=$thread; }
     interrupt() { answer '{}'; until [ -e $FAKE_DIRECTORY/go ]; do sleep 0.01; done
         turn=$other; thread=$other_thread; say 'all done'; end completed; }
     serve; log exit";

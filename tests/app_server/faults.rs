@@ -112,7 +112,10 @@ async fn a_server_that_closes_its_output_in_a_turn_is_killed_after_the_grace_per
     let grace = Duration::from_millis(200);
     let rig = Rig::with(script, |builder| builder.exit_grace(grace));
     let error = rig.turn().await.unwrap_err();
-    assert!(matches!(error, TurnError::Hung { after } if after == grace), "{error:?}");
+    assert!(
+        matches!(error, TurnError::Hung { after } if after == grace),
+        "{error:?}"
+    );
     assert_eq!(error.classification().class, ErrorClass::Transport);
     rig.until_gone().await;
 }
@@ -172,7 +175,13 @@ async fn a_server_that_does_not_read_is_given_up_with_the_first_request_that_it_
     });
     let error = rig.turn().await.unwrap_err();
     assert!(
-        matches!(error, TurnError::Unanswered { method: "thread/start", .. }),
+        matches!(
+            error,
+            TurnError::Unanswered {
+                method: "thread/start",
+                ..
+            }
+        ),
         "{error:?}"
     );
     rig.until_gone().await;
@@ -191,7 +200,13 @@ async fn a_prompt_that_no_pipe_holds_does_not_block_the_program() {
         .await
         .unwrap_err();
     assert!(
-        matches!(error, TurnError::Unanswered { method: "turn/start", .. }),
+        matches!(
+            error,
+            TurnError::Unanswered {
+                method: "turn/start",
+                ..
+            }
+        ),
         "{error:?}"
     );
     rig.until_gone().await;

@@ -43,13 +43,21 @@ fn run(turns: &CodexAppServer, request: impl Fn() -> TurnRequest) {
 
 #[test]
 fn ten_thousand_turns_in_new_threads_leave_no_memory_and_no_task_behind() {
-    let turns = CodexAppServer::builder().codex(fake_codex()).env("FAKE_CODEX", "serve");
-    run(&turns.ephemeral(true).build(), || TurnRequest::new("a prompt"));
+    let turns = CodexAppServer::builder()
+        .codex(fake_codex())
+        .env("FAKE_CODEX", "serve");
+    run(&turns.ephemeral(true).build(), || {
+        TurnRequest::new("a prompt")
+    });
 }
 
 #[test]
 fn ten_thousand_turns_in_one_thread_leave_no_memory_and_no_task_behind() {
-    let turns = CodexAppServer::builder().codex(fake_codex()).env("FAKE_CODEX", "serve");
+    let turns = CodexAppServer::builder()
+        .codex(fake_codex())
+        .env("FAKE_CODEX", "serve");
     let id = "01a2021f-12be-7782-b2de-86dee0c040e2";
-    run(&turns.build(), || TurnRequest::new("a prompt").with_resume(id));
+    run(&turns.build(), || {
+        TurnRequest::new("a prompt").with_resume(id)
+    });
 }

@@ -49,11 +49,14 @@ async fn a_turn_whose_start_is_not_answered_is_interrupted_and_given_up() {
     serve";
     let rig = Rig::with(script, |builder| {
         builder
-            .request_timeout(Duration::from_millis(300))
+            .request_timeout(Duration::from_secs(2))
             .interrupt_timeout(Duration::from_millis(300))
     });
     let error = rig.turn().await.unwrap_err();
-    assert_eq!(error.to_string(), "Codex did not answer `turn/start` within 300ms");
+    assert_eq!(
+        error.to_string(),
+        "Codex did not answer `turn/start` within 2s"
+    );
     rig.until_logged("turn/interrupt", 1).await;
     // Killed, since it may run the turn.
     rig.until_gone().await;
@@ -113,10 +116,18 @@ async fn a_turn_that_is_refused_fails_and_its_thread_and_server_go_on() {
 #[tokio::test]
 async fn an_error_of_another_form_is_an_error() {
     for error in ["\"no\"", "7", "[]", "{}", "{\"code\":\"x\",\"message\":1}"] {
-        let script = format!("start_turn() {{ printf '{{\"id\":%s,\"error\":%s}}\\n' \"$id\" '{error}'; }}; serve");
+        let script = format!(
+            "start_turn() {{ printf '{{\"id\":%s,\"error\":%s}}\\n' \"$id\" '{error}'; }}; serve"
+        );
         let result = Rig::new(&script).turn().await.unwrap_err();
         assert!(
-            matches!(result, TurnError::Rejected { method: "turn/start", .. }),
+            matches!(
+                result,
+                TurnError::Rejected {
+                    method: "turn/start",
+                    ..
+                }
+            ),
             "{error}: {result:?}"
         );
     }
@@ -124,7 +135,13 @@ async fn an_error_of_another_form_is_an_error() {
 
 #[tokio::test]
 async fn a_thread_without_an_id_is_an_error() {
-    for answer in ["{}", "null", "[]", "{\"thread\":{}}", "{\"thread\":{\"id\":7}}"] {
+    for answer in [
+        "{}",
+        "null",
+        "[]",
+        "{\"thread\":{}}",
+        "{\"thread\":{\"id\":7}}",
+    ] {
         let script = format!("start_thread() {{ answer '{answer}'; }}; serve");
         let error = Rig::new(&script).turn().await.unwrap_err();
         assert_eq!(
@@ -137,20 +154,34 @@ async fn a_thread_without_an_id_is_an_error() {
 
 #[tokio::test]
 async fn any_text_may_be_the_id_of_a_thread_and_of_a_turn() {
-    let huge = "i".repeat(100_000);
-    for id in ["", " ", "0", r#"a\"b\\c\nd"#, r"\u0000\ud83d\ude00", "../../etc", &huge] {
+    // Written by `%s`, which leaves the escapes of JSON as they are.
+    let huge = "$(head -c 100000 /dev/zero | tr '\\0' i)";
+    let ids = [
+        "",
+        " ",
+        "0",
+        r#"a\"b\\c\nd"#,
+        r"\u0000\ud83d\ude00",
+        "../../etc",
+    ];
+    let ids = ids.map(|id| (format!("'{id}'"), id.to_owned()));
+    for (expression, id) in ids
+        .into_iter()
+        .chain([(huge.to_owned(), "i".repeat(100_000))])
+    {
         let script = format!(
-            "start_thread() {{ thread='{id}'; load_thread; }}
-            start_turn() {{ thread='{id}'; turn='{id}'; printf '{{\"id\":%s,\"result\":{{\"turn\":{{\"id\":\"%s\"}}}}}}\\n' \"$id\" \"$turn\"
-                begin; turn; }}
-            load_thread() {{ printf '{{\"id\":%s,\"result\":{{\"thread\":{{\"id\":\"%s\"}}}}}}\\n' \"$id\" \"$thread\"; }}
-            tell() {{ printf '{{\"method\":\"%s\",\"params\":{{\"threadId\":\"%s\",\"turnId\":\"%s\",%s}}}}\\n' \"$1\" \"$thread\" \"$turn\" \"$2\"; }}
-            say() {{ tell item/completed '\"item\":{{\"type\":\"agentMessage\",\"id\":\"i\",\"text\":\"all done\"}}'; }}
-            end() {{ tell turn/completed '\"turn\":{{\"status\":\"completed\"}}'; }}
-            serve"
+            r#"name={expression}
+            start_thread() {{ printf '{{"id":%s,"result":{{"thread":{{"id":"%s"}}}}}}\n' "$id" "$name"; }}
+            start_turn() {{
+                thread=$name turn=$name
+                printf '{{"id":%s,"result":{{"turn":{{"id":"%s"}}}}}}\n' "$id" "$name"
+                begin
+                tell item/completed '"item":{{"type":"agentMessage","id":"i","text":"all done"}}'
+                tell turn/completed '"turn":{{"status":"completed"}}'
+            }}
+            serve"#
         );
-        let rig = Rig::new(&script);
-        let turn = rig.turn().await.unwrap();
+        let turn = Rig::new(&script).turn().await.unwrap();
         let expected: String = serde_json::from_str(&format!("\"{id}\"")).unwrap();
         assert_eq!(turn.thread_id.as_ref(), Some(&expected));
         assert_eq!(turn.turn_id.as_ref(), Some(&expected));
@@ -177,7 +208,10 @@ async fn a_request_that_nobody_knows_is_refused_at_once() {
 #[tokio::test]
 async fn without_an_approver_nothing_is_approved() {
     let questions = [
-        ("item/commandExecution/requestApproval", r#""decision":"decline""#),
+        (
+            "item/commandExecution/requestApproval",
+            r#""decision":"decline""#,
+        ),
         ("item/fileChange/requestApproval", r#""decision":"decline""#),
         ("item/permissions/requestApproval", r#""permissions":{}"#),
     ];

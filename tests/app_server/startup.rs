@@ -29,8 +29,16 @@ async fn a_server_that_exits_at_once_fails_the_turn_with_its_cause() {
         panic!("{error:?}")
     };
     assert_eq!(status.code(), Some(1));
-    assert!(stderr.contains("model provider `none` not found"), "{stderr}");
-    assert!(error.to_string().contains("model provider `none` not found"), "{error}");
+    assert!(
+        stderr.contains("model provider `none` not found"),
+        "{stderr}"
+    );
+    assert!(
+        error
+            .to_string()
+            .contains("model provider `none` not found"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -64,8 +72,14 @@ async fn a_server_that_is_killed_before_it_answers_is_told_with_the_signal() {
 #[tokio::test]
 async fn a_missing_codex_is_told_as_by_exec() {
     let turns = CodexAppServer::builder().codex("/no/such/codex").build();
-    let error = turns.oneshot(TurnRequest::new("a prompt")).await.unwrap_err();
-    assert!(matches!(error, TurnError::CodexNotFound { .. }), "{error:?}");
+    let error = turns
+        .oneshot(TurnRequest::new("a prompt"))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, TurnError::CodexNotFound { .. }),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
@@ -84,9 +98,10 @@ async fn a_server_that_never_answers_is_ended() {
 
 #[tokio::test]
 async fn a_server_that_closes_its_output_at_once_is_killed_after_the_grace_period() {
-    let rig = Rig::with("exec >&-; trap '' TERM; while :; do sleep 1; done", |builder| {
-        builder.exit_grace(Duration::from_millis(200))
-    });
+    let rig = Rig::with(
+        "exec >&-; trap '' TERM; while :; do sleep 1; done",
+        |builder| builder.exit_grace(Duration::from_millis(200)),
+    );
     let error = rig.turn().await.unwrap_err();
     assert!(matches!(error, TurnError::Hung { .. }), "{error:?}");
     assert_eq!(error.classification().class, ErrorClass::Transport);
@@ -130,7 +145,7 @@ async fn a_turn_after_a_server_that_did_not_start_starts_another() {
 async fn a_server_that_is_started_ahead_serves_the_first_turns() {
     let rig = Rig::new("serve");
     in_time(rig.service.start()).await.unwrap();
-    assert_eq!(rig.count("initialized"), 1);
+    rig.until_logged("initialized", 1).await;
     in_time(rig.service.start()).await.unwrap();
     rig.turn().await.unwrap();
     assert_eq!(rig.servers().len(), 1);
@@ -201,7 +216,8 @@ async fn a_pause_before_a_start_ends_with_the_service() {
         rig.turn().await.unwrap_err();
     }
     let mut turn = rig.turn();
-    let polled = pin!(&mut turn).poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+    let polled =
+        pin!(&mut turn).poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
     assert!(polled.is_pending());
     in_time(rig.service.shutdown(DEADLINE)).await;
     assert!(matches!(turn.await, Err(TurnError::Stopped)));

@@ -102,7 +102,10 @@ impl Rig {
 
     /// Returns how often the servers have logged something.
     pub(crate) fn count(&self, what: &str) -> usize {
-        self.log().iter().filter(|(_, logged)| logged == what).count()
+        self.log()
+            .iter()
+            .filter(|(_, logged)| logged == what)
+            .count()
     }
 
     /// Returns the ids of the servers, in the order of their starts.

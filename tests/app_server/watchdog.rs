@@ -21,7 +21,10 @@ async fn a_program_that_is_killed_leaves_no_server() {
     if let Some(directory) = env::var_os(DIRECTORY) {
         let turns = CodexAppServer::builder()
             .codex(fake_codex())
-            .env("FAKE_CODEX", format!("trap '' TERM HUP; {ENDLESS}; while :; do sleep 1; done"))
+            .env(
+                "FAKE_CODEX",
+                format!("trap '' TERM HUP; {ENDLESS}; while :; do sleep 1; done"),
+            )
             .env("FAKE_DIRECTORY", &directory)
             .build();
         drop(turns.oneshot(TurnRequest::new("a prompt")).await);
@@ -29,7 +32,10 @@ async fn a_program_that_is_killed_leaves_no_server() {
     }
     let directory = tempfile::tempdir().unwrap();
     let mut program = Command::new(env::current_exe().unwrap())
-        .args(["--exact", "watchdog::a_program_that_is_killed_leaves_no_server"])
+        .args([
+            "--exact",
+            "watchdog::a_program_that_is_killed_leaves_no_server",
+        ])
         .env(DIRECTORY, directory.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())

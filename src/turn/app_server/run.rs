@@ -152,9 +152,7 @@ impl Shared {
         let lease = self.servers.lease(Some(&id), active).await?;
         let router = lease.router();
         let loaded = router.thread(&id);
-        let is_ready = loaded
-            .as_ref()
-            .is_some_and(|(_, is_ready)| *is_ready);
+        let is_ready = loaded.as_ref().is_some_and(|(_, is_ready)| *is_ready);
         if !is_ready {
             let params = requests::resume_thread(&id, wanted);
             router.load("thread/resume", params, wanted.clone()).await?;
