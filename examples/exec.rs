@@ -77,10 +77,12 @@ async fn main() -> ExitCode {
         .init();
     // Disabled, unless the environment has a receiver. An error there does not affect the turn.
     let export = otlp::from_env();
-    let code = choose(options, export.clone()).await.unwrap_or_else(|error| {
-        print(&format!("cannot listen for signals: {error}"));
-        1
-    });
+    let code = choose(options, export.clone())
+        .await
+        .unwrap_or_else(|error| {
+            print(&format!("cannot listen for signals: {error}"));
+            1
+        });
     if let Some(export) = export
         && let Err(undelivered) = export.shutdown(EXPORT_TIMEOUT).await
     {
@@ -145,10 +147,7 @@ where
         _ = terminate.recv() => 128 + 15,
     };
     // The processes of a dropped turn exit within milliseconds, and nobody else waits for them.
-    if tokio::time::timeout(DRAIN_TIMEOUT, drain())
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(DRAIN_TIMEOUT, drain()).await.is_err() {
         print("the processes of the turn have not exited");
     }
     if let Some(memory) = memory {

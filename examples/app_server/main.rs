@@ -35,7 +35,7 @@ use tracing_subscriber::{fmt, layer::SubscriberExt, util::SubscriberInitExt};
 use crate::{
     input::Input,
     options::{Options, USAGE},
-    screen::Screen,
+    screen::{Screen, printable},
     shown::Shown,
 };
 
@@ -210,7 +210,8 @@ async fn follow<T>(
                 // The whole text: the message of the classification is what an event may have of it.
                 let class = CodexClassifier.of(&*error).class;
                 let text = Classification::of(class, &*error).message;
-                screen.line(&format!("{class}: {}", text.unwrap_or_default()));
+                let text = printable(&text.unwrap_or_default());
+                screen.line(&format!("{class}: {text}"));
                 return if error.is::<Elapsed>() { 124 } else { 1 };
             }
         }

@@ -3,6 +3,7 @@
 use std::{
     ffi::OsString,
     fs::{File, OpenOptions},
+    path::Path,
     time::Duration,
 };
 
@@ -72,7 +73,7 @@ impl Options {
             match argument {
                 Long("codex") => codex = codex.codex(parser.value()?),
                 Long("log") => options.log = parser.value()?.parse()?,
-                Long("events") => options.events = Some(events(parser.value()?)?),
+                Long("events") => options.events = Some(events(parser.value()?.as_ref())?),
                 Short('c') | Long("config") => {
                     let pair = parser.value()?.string()?;
                     let (key, text) = pair.split_once('=').ok_or("-c needs KEY=VALUE")?;
@@ -127,8 +128,8 @@ fn seconds(parser: &mut lexopt::Parser) -> Result<Duration, lexopt::Error> {
     Duration::try_from_secs_f64(seconds).map_err(|_| "a time is a number of seconds, from 0".into())
 }
 
-fn events(path: OsString) -> Result<JsonLinesSink<File>, lexopt::Error> {
-    let file = OpenOptions::new().append(true).create(true).open(&path);
+fn events(path: &Path) -> Result<JsonLinesSink<File>, lexopt::Error> {
+    let file = OpenOptions::new().append(true).create(true).open(path);
     match file {
         Ok(file) => Ok(JsonLinesSink::new(file)),
         Err(error) => Err(format!("cannot open {}: {error}", path.display()).into()),

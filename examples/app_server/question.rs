@@ -54,7 +54,10 @@ fn question(screen: &Screen, request: &ApprovalRequest) -> Option<String> {
             lines.push(heading(screen, "Codex would change files", None));
             lines.extend(changes.iter().map(|change| changed(screen, change)));
             lines.extend(grant_root.as_ref().map(|root| {
-                format!("and write to {} for the rest of the session", root.display())
+                format!(
+                    "and write to {} for the rest of the session",
+                    root.display()
+                )
             }));
             lines.extend(because(reason.as_deref()));
         }

@@ -1,6 +1,6 @@
 //! How a turn looks.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use codex_telemetry::turn::{Item, ItemKind, ItemStatus, Progress};
 
@@ -12,8 +12,8 @@ use crate::{
 /// What is shown of a turn.
 pub(crate) struct Shown<'a> {
     screen: &'a Screen,
-    /// The items of which parts were shown: what is complete repeats them.
-    streamed: HashSet<String>,
+    /// The parts that were shown of each item: what is complete repeats them.
+    streamed: HashMap<String, String>,
     /// The item whose part was shown last.
     last: Option<String>,
 }
@@ -22,7 +22,7 @@ impl<'a> Shown<'a> {
     pub(crate) fn new(screen: &'a Screen) -> Self {
         Self {
             screen,
-            streamed: HashSet::new(),
+            streamed: HashMap::new(),
             last: None,
         }
     }
@@ -30,12 +30,12 @@ impl<'a> Shown<'a> {
     pub(crate) fn show(&mut self, progress: &Progress) {
         match progress {
             Progress::MessageDelta { item_id, delta } => {
-                self.part(item_id);
+                self.part(item_id, delta);
                 self.screen.message(&printable(delta));
             }
             Progress::ReasoningDelta { item_id, delta }
             | Progress::OutputDelta { item_id, delta } => {
-                self.part(item_id);
+                self.part(item_id, delta);
                 self.screen.aside(&printable(delta));
             }
             Progress::ItemStarted(item) => self.started(item),
@@ -64,7 +64,8 @@ impl<'a> Shown<'a> {
     }
 
     fn completed(&mut self, item: &Item) {
-        let was_streamed = self.streamed.remove(&item.id);
+        let streamed = self.streamed.remove(&item.id);
+        let was_streamed = streamed.is_some();
         if was_streamed {
             self.screen.end_line();
         }
@@ -80,9 +81,7 @@ impl<'a> Shown<'a> {
                 status,
                 ..
             } => {
-                if !was_streamed {
-                    self.aside(output);
-                }
+                self.rest_of_output(&streamed.unwrap_or_default(), output);
                 match (status, exit_code) {
                     (ItemStatus::Declined, _) => self.line("declined"),
                     (ItemStatus::Failed, Some(code)) => self.line(&format!("exited with {code}")),
@@ -110,14 +109,33 @@ impl<'a> Shown<'a> {
         }
     }
 
-    /// Begins a part of an item, on a line of its own if the last part was of another item.
-    fn part(&mut self, item_id: &str) {
+    /// Notes a part of an item, which gets a line of its own if the last part was of another item.
+    fn part(&mut self, item_id: &str, delta: &str) {
         if self.last.as_deref() != Some(item_id) {
             self.screen.end_line();
             self.last = Some(item_id.to_owned());
         }
-        if !self.streamed.contains(item_id) {
-            self.streamed.insert(item_id.to_owned());
+        match self.streamed.get_mut(item_id) {
+            Some(shown) => shown.push_str(delta),
+            None => {
+                self.streamed.insert(item_id.to_owned(), delta.to_owned());
+            }
+        }
+    }
+
+    /// Shows what was not shown of a command's output: Codex may leave out the first parts.
+    fn rest_of_output(&self, shown: &str, output: &str) {
+        match output.strip_suffix(shown) {
+            Some(output) if shown.is_empty() => self.aside(output),
+            Some("") => {}
+            Some(before) => {
+                self.line("and before that:");
+                self.aside(before);
+            }
+            None => {
+                self.line("in all:");
+                self.aside(output);
+            }
         }
     }
 
