@@ -8,7 +8,7 @@ use tokio::{
 };
 use tokio_test::{assert_pending, task};
 
-use super::*;
+use super::{child::Pipes, *};
 
 /// Far longer than any test takes, even on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
