@@ -8,6 +8,7 @@
     reason = "clippy's exception for tests does not reach their helpers"
 )]
 
+mod app_server_schema;
 mod bench;
 mod binary;
 mod calls;
