@@ -276,6 +276,10 @@ fn stream_of(
             tokio::time::sleep(Duration::from_millis(50)).await;
             Err(io::Error::other("cut"))
         }))),
+        Ending::After(time) => Body::from_stream(stream::once(async move {
+            tokio::time::sleep(time).await;
+            Ok::<_, io::Error>(text)
+        })),
     };
     let response = Response::builder().header("content-type", "text/event-stream");
     let response = headers.iter().fold(response, |response, (name, value)| {

@@ -1,6 +1,9 @@
 //! The replies of the model.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 
@@ -38,6 +41,9 @@ pub(crate) enum Ending {
     Cut,
     /// The connection stays open.
     Silence,
+    /// The whole body comes after this time, and then ends.
+    #[allow(dead_code, reason = "only benchmarks use it")]
+    After(Duration),
 }
 
 /// The usage of a request, as the model reports it.
@@ -179,6 +185,16 @@ impl Reply {
             "name": tool, "arguments": "{}",
         });
         Self::items([call], Tokens::FEW)
+    }
+
+    /// A last message that takes the model this time.
+    #[allow(dead_code, reason = "only benchmarks use it")]
+    pub(crate) fn done_after(time: Duration) -> Self {
+        let Self::Stream { events, .. } = Self::done() else {
+            unreachable!("a message is a stream");
+        };
+        let ending = Ending::After(time);
+        Self::Stream { events, ending }
     }
 
     pub(crate) fn failure(code: &str, message: &str) -> Self {

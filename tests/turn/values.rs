@@ -3,8 +3,9 @@
 use codex_telemetry::{
     CallContext, CodexRequest,
     turn::{
-        CodexErrorInfo, FileUpdateChange, Item, ItemKind, ItemStatus, JsonText, Progress,
-        RateLimitWindow, RateLimits, Sandbox, TodoItem, Turn, TurnError, TurnRequest, Usage,
+        ApprovalPolicy, CodexErrorInfo, FileUpdateChange, Item, ItemKind, ItemStatus, JsonText,
+        Progress, RateLimitWindow, RateLimits, Sandbox, TodoItem, Turn, TurnError, TurnRequest,
+        Usage,
     },
 };
 use serde_json::{Value, json};
@@ -477,6 +478,8 @@ fn a_request_returns_all_its_settings() {
         .with_working_directory("/work")
         .with_additional_directory("/opt")
         .with_sandbox(Sandbox::ReadOnly)
+        .with_ephemeral(true)
+        .with_approval_policy(ApprovalPolicy::Untrusted)
         .with_image("/a.png")
         .with_output_schema(schema.clone())
         .with_resume("thread")
@@ -493,6 +496,8 @@ fn a_request_returns_all_its_settings() {
     assert_eq!(request.working_directory(), Some(Path::new("/work")));
     assert_eq!(request.additional_directories(), [Path::new("/opt")]);
     assert_eq!(request.sandbox(), Some(Sandbox::ReadOnly));
+    assert_eq!(request.ephemeral(), Some(true));
+    assert_eq!(request.approval_policy(), Some(ApprovalPolicy::Untrusted));
     assert_eq!(request.images(), [Path::new("/a.png")]);
     assert_eq!(request.output_schema(), Some(&schema));
     assert_eq!(request.resume(), Some("thread"));
@@ -502,6 +507,28 @@ fn a_request_returns_all_its_settings() {
     let changes = [(OsStr::new("SET"), value), (OsStr::new("REMOVED"), None)];
     assert!(request.environment().eq(changes));
     assert!(request.progress().unwrap().same_channel(&sender));
+    let debug = format!("{request:?}");
+    for shown in ["ephemeral: Some(true)", "approval_policy: Some(Untrusted)"] {
+        assert!(debug.contains(shown), "{debug}");
+    }
+}
+
+#[test]
+fn a_request_says_neither_where_its_thread_is_kept_nor_when_to_ask_by_default() {
+    let request = TurnRequest::new("a prompt");
+    assert_eq!(request.ephemeral(), None);
+    assert_eq!(request.approval_policy(), None);
+}
+
+#[test]
+fn an_approval_policy_serializes_by_its_name() {
+    for policy in [
+        ApprovalPolicy::Never,
+        ApprovalPolicy::OnRequest,
+        ApprovalPolicy::Untrusted,
+    ] {
+        assert_eq!(serde_json::to_value(policy).unwrap(), policy.as_str());
+    }
 }
 
 #[test]

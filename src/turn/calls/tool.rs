@@ -45,7 +45,8 @@ pub(in crate::turn) fn short(name: &str) -> StringValue {
     name.into()
 }
 
-/// Closes the call of a completed item. A refusal by an approver counts before what the item says.
+/// Closes the call of a completed item. A refusal by an approver counts before the failure that the item tells, and
+/// not for a tool that succeeded.
 pub(super) fn close(
     call: CallGuard,
     item: &Item,
