@@ -276,10 +276,13 @@ fn stream_of(
             tokio::time::sleep(Duration::from_millis(50)).await;
             Err(io::Error::other("cut"))
         }))),
-        Ending::After(time) => Body::from_stream(stream::once(async move {
-            tokio::time::sleep(time).await;
-            Ok::<_, io::Error>(text)
-        })),
+        Ending::After(time) => Body::from_stream(
+            stream::once(async move {
+                tokio::time::sleep(time).await;
+                Ok(String::new())
+            })
+            .chain(start),
+        ),
     };
     let response = Response::builder().header("content-type", "text/event-stream");
     let response = headers.iter().fold(response, |response, (name, value)| {
