@@ -190,7 +190,9 @@ async fn a_command_that_is_accepted_for_the_session_is_not_asked_about_again_in_
     let first = server.complete(bench.ask("Go")).await;
     let about = || {
         let asked = approver.asked();
-        let commands = asked.iter().map(|asked| asked.command().unwrap().to_owned());
+        let commands = asked
+            .iter()
+            .map(|asked| asked.command().unwrap().to_owned());
         commands
             .map(|command| command.rsplit_once("touch ").unwrap().1.to_owned())
             .collect::<Vec<_>>()
@@ -371,7 +373,10 @@ async fn a_command_with_more_permissions_is_asked_about_with_them() {
     else {
         panic!("{asked:?}");
     };
-    assert_eq!(permissions["additionalPermissions"]["network"]["enabled"], true);
+    assert_eq!(
+        permissions["additionalPermissions"]["network"]["enabled"],
+        true
+    );
     assert_denied(
         bench.calls(1).tool(),
         "the approver declined command_execution: no network",

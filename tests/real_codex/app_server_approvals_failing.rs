@@ -34,8 +34,8 @@ async fn refused(
     let Some(bench) = Bench::start([Reply::shell("touch one"), Reply::done()]) else {
         return;
     };
-    let server = bench
-        .app_server(|builder| configure(builder.approval_policy(ApprovalPolicy::Untrusted)));
+    let server =
+        bench.app_server(|builder| configure(builder.approval_policy(ApprovalPolicy::Untrusted)));
     let turn = server.complete(bench.ask("Go")).await;
     assert_eq!(turn.final_message.as_deref(), Some("done"));
     assert!(!bench.has("one"), "the command ran");
@@ -81,9 +81,8 @@ async fn an_approver_that_panics_is_a_no() {
 
 #[tokio::test]
 async fn an_approver_that_does_not_answer_is_a_no() {
-    let approver = service_fn(|_: ApprovalRequest| async {
-        Ok::<_, Infallible>(pending::<Decision>().await)
-    });
+    let approver =
+        service_fn(|_: ApprovalRequest| async { Ok::<_, Infallible>(pending::<Decision>().await) });
     refused(
         |builder| builder.approver(approver, SHORT),
         "timeout",
@@ -141,11 +140,7 @@ async fn an_approver_that_is_never_ready_is_a_no() {
 #[tokio::test]
 async fn an_approver_that_fails_refuses_edits_and_tools_of_servers_as_well() {
     let server_path = |bench: &Bench| bench.home.path().join("server.sh");
-    let Some(bench) = Bench::start([
-        adds("one"),
-        Reply::mcp("stub", "two"),
-        Reply::done(),
-    ]) else {
+    let Some(bench) = Bench::start([adds("one"), Reply::mcp("stub", "two"), Reply::done()]) else {
         return;
     };
     let script = crate::app_server_approvals_mcp::server(bench.work.path());
@@ -207,9 +202,7 @@ async fn two_questions_of_a_turn_have_a_deadline_each() {
     };
     let approver = service_fn(|request: ApprovalRequest| async move {
         match &request.action {
-            Action::Command { command, .. }
-                if command.contains("one") =>
-            {
+            Action::Command { command, .. } if command.contains("one") => {
                 pending::<()>().await;
                 Ok::<_, Infallible>(Decision::Accept)
             }
