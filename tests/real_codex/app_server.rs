@@ -187,6 +187,10 @@ impl Bench {
 }
 
 impl AppServer<'_> {
+    pub(crate) fn bench(&self) -> &Bench {
+        self.bench
+    }
+
     /// Runs a turn through the layers.
     pub(crate) async fn run(&self, request: TurnRequest) -> Result<Turn, TurnError> {
         in_time(self.bench.layered(self.turns.clone()).oneshot(request)).await

@@ -102,6 +102,12 @@ impl Model {
         }
     }
 
+    /// Forgets the replies that are left.
+    pub(crate) fn forget_scripts(&self) {
+        self.shared.scripts.lock().unwrap().clear();
+        self.shared.script.lock().unwrap().clear();
+    }
+
     /// Returns the requests to the model so far whose conversation has a text.
     pub(crate) fn asked_about(&self, text: &str) -> Vec<Recorded> {
         let mut asked = self.asked();

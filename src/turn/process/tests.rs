@@ -287,7 +287,7 @@ async fn a_program_that_is_killed_leaves_nothing_of_a_child_that_waits_for_its_i
             kill_doubtful_orphans: false,
             stop_signal: None,
         });
-        let (child, mut pipes) = spawn(&supervisor, &script).await;
+        let (_child, mut pipes) = spawn(&supervisor, &script).await;
         let mut stdout = BufReader::new(&mut pipes.stdout);
         for _ in 0..COMMANDS {
             eprintln!("{}", next_line(&mut stdout).await);
