@@ -15,6 +15,8 @@ mod builder;
 mod connection;
 mod decode;
 mod items;
+#[cfg(any(test, fuzzing))]
+mod peer;
 mod requests;
 mod responses;
 mod router;
@@ -23,6 +25,8 @@ mod server;
 mod servers;
 mod service;
 mod slot;
+#[cfg(test)]
+mod tests;
 mod thread_locks;
 mod threads;
 mod turn_state;
