@@ -360,8 +360,16 @@ impl Router {
         self.changed.notify_one();
     }
 
-    /// Interrupts the turn of a thread. Its commands would go on by themselves.
+    /// Interrupts the turn of a thread. Its commands and sub-agents would go on by themselves.
     pub(super) fn send_interrupt(&self, thread_id: &str) {
+        let agents = self.lock().threads.agents(thread_id);
+        self.interrupt_thread(thread_id);
+        for agent in &agents {
+            self.interrupt_thread(agent);
+        }
+    }
+
+    fn interrupt_thread(&self, thread_id: &str) {
         // An empty id means the turn that runs, also when the server is only about to begin it.
         let turn = json!({"threadId": thread_id, "turnId": ""});
         self.send_control("turn/interrupt", turn);
@@ -371,6 +379,11 @@ impl Router {
 
     /// Lets go of a thread: the server unloads it, and ends what belongs to it.
     fn let_go(&self, thread_id: &str) {
+        let agents = self.lock().threads.take_agents(thread_id);
+        for agent in &agents {
+            self.interrupt_thread(agent);
+            self.send_control("thread/unsubscribe", json!({"threadId": agent}));
+        }
         let thread = json!({"threadId": thread_id});
         self.send_control("thread/backgroundTerminals/clean", thread.clone());
         self.send_control("thread/unsubscribe", thread);
@@ -667,11 +680,26 @@ impl Router {
             self.lock().threads.has_used(&thread_id, *total);
         }
         let Some(slot) = self.lock().threads.slot(&thread_id) else {
-            return;
+            return self.told_of_agent(&thread_id, update.as_ref(), params);
         };
         if slot.apply(turn_id.as_deref(), update, length) {
             self.release(&thread_id);
             self.changed.notify_one();
+        }
+    }
+
+    /// Takes what is about a thread without a turn of this program: it may be that of a sub-agent.
+    fn told_of_agent(&self, thread_id: &str, update: Option<&Update>, params: &Fields<'_>) {
+        let Some(Update::TurnStarted) = update else {
+            return;
+        };
+        let turn = params.object("turn");
+        let Some(root) = turn.and_then(|turn| turn.text("rootTurnId")) else {
+            return;
+        };
+        let is_dropped = self.lock().threads.agent_began(thread_id, &root);
+        if is_dropped {
+            self.interrupt_thread(thread_id);
         }
     }
 

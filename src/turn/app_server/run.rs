@@ -151,14 +151,16 @@ impl Shared {
         let waited = millis(began.elapsed());
         let lease = self.servers.lease(Some(&id), active).await?;
         let router = lease.router();
-        let loaded = router.thread(&id);
-        let is_ready = loaded.as_ref().is_some_and(|(_, is_ready)| *is_ready);
+        let is_ready = router.thread(&id).is_some_and(|(_, is_ready)| is_ready);
         if !is_ready {
             let params = requests::resume_thread(&id, wanted);
             router.load("thread/resume", params, wanted.clone()).await?;
         }
-        // A thread that was still loaded keeps its settings, whatever the request to load it says.
-        let settings = loaded.map_or_else(|| wanted.clone(), |(settings, _)| settings);
+        // A thread that was still loaded keeps its settings, whatever the request to load it says. It is looked at
+        // after the answer: a turn that was dropped may have loaded the thread meanwhile.
+        let settings = router
+            .thread(&id)
+            .map_or_else(|| wanted.clone(), |(settings, _)| settings);
         Ok(LoadedThread {
             id,
             lock,
@@ -283,8 +285,15 @@ impl RunningTurn {
                 Answer::Decided(decision) => asked.answer(decision),
                 Answer::TimedOut | Answer::Failed(_) => asked.refusal(),
             };
+            let cancels = matches!(answer, Answer::Decided(Decision::Cancel));
+            let is_ended_by_codex = asked.cancels_turn();
+            if cancels && !is_ended_by_codex {
+                // Before the answer, by which the turn would go on.
+                router.send_interrupt(&thread_id);
+            }
             router.answer(&id, result);
-            if matches!(answer, Answer::Decided(Decision::Cancel)) && !asked.cancels_turn() {
+            if cancels && is_ended_by_codex {
+                // Codex ends the turn, but not the commands that it has in the background.
                 router.send_interrupt(&thread_id);
             }
         }

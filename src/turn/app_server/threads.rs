@@ -10,6 +10,8 @@ use crate::turn::{ApprovalPolicy, Sandbox, Usage};
 #[derive(Default)]
 pub(super) struct Threads {
     threads: HashMap<String, Thread>,
+    /// The threads of sub-agents, with the threads of the turns that started them.
+    agents: HashMap<String, String>,
     /// Counts uses, so that the threads that were used last are known.
     uses: u64,
 }
@@ -103,6 +105,33 @@ impl Threads {
         }
     }
 
+    /// Notes that a sub-agent works for a turn. Returns whether that turn is one that was dropped.
+    pub(super) fn agent_began(&mut self, agent: &str, root_turn_id: &str) -> bool {
+        let has_turn = |thread: &Thread| {
+            let turn = thread.turn.as_ref();
+            turn.is_some_and(|slot| slot.is_turn(root_turn_id))
+        };
+        let root = self.threads.iter().find(|(_, thread)| has_turn(thread));
+        let Some((root, thread)) = root else {
+            return false;
+        };
+        self.agents.insert(agent.to_owned(), root.clone());
+        thread.release.is_some()
+    }
+
+    /// Returns the threads of the sub-agents of a thread.
+    pub(super) fn agents(&self, id: &str) -> Vec<String> {
+        let agents = self.agents.iter().filter(|(_, root)| *root == id);
+        agents.map(|(agent, _)| agent.clone()).collect()
+    }
+
+    /// Forgets the sub-agents of a thread, and returns their threads.
+    pub(super) fn take_agents(&mut self, id: &str) -> Vec<String> {
+        let agents = self.agents(id);
+        self.agents.retain(|_, root| root != id);
+        agents
+    }
+
     /// Notes that the server has refused a turn of a thread.
     pub(super) fn was_refused(&mut self, id: &str) {
         if let Some(thread) = self.threads.get_mut(id) {
@@ -112,6 +141,7 @@ impl Threads {
 
     /// Removes a thread that the server has unloaded. Returns the turn that had it.
     pub(super) fn closed(&mut self, id: &str) -> Option<Arc<Slot>> {
+        self.agents.remove(id);
         let thread = self.threads.get_mut(id)?;
         let slot = thread.turn.clone();
         thread.is_gone = true;
@@ -215,6 +245,7 @@ impl Threads {
 
     /// Forgets all threads. Returns what is to be dropped.
     pub(super) fn clear(&mut self) -> HashMap<String, Thread> {
+        self.agents.clear();
         std::mem::take(&mut self.threads)
     }
 }
