@@ -17,6 +17,8 @@ mod builder;
 mod connection;
 mod decode;
 mod items;
+#[cfg(any(test, fuzzing))]
+mod peer;
 mod requests;
 mod responses;
 mod router;
@@ -25,6 +27,8 @@ mod server;
 mod servers;
 mod service;
 mod slot;
+#[cfg(test)]
+mod tests;
 mod thread_locks;
 mod threads;
 mod turn_state;
