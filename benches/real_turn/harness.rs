@@ -3,30 +3,33 @@ use std::{path::Path, process::Stdio, time::Duration};
 use codex_telemetry::{
     CodexClassifier, Originator, OtlpConfig, OtlpSink, ServiceBuilderExt,
     otlp::{Signal, config::Protocol},
-    turn::{CodexExec, Sandbox, Turn, TurnError, TurnRequest},
+    turn::{CodexAppServer, CodexExec, Sandbox, Turn, TurnError, TurnRequest},
 };
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{io::AsyncWriteExt, process::Command};
-use tower::{ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
+use tower::{Service, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 
 use crate::{model::Model, reply::Reply};
 
-const PROMPT: &str = "Run the command, then say that it is done.";
-const MODEL: &str = "gpt-5.5";
+pub(crate) const PROMPT: &str = "Run the command, then say that it is done.";
+pub(crate) const MODEL: &str = "gpt-5.5";
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The model server, the directories of Codex, and both ways to run a turn.
+/// The model server, the directories of Codex, and both ways to run a turn by `codex exec`.
 pub(crate) struct Harness {
     codex: &'static Path,
     /// Also receives OTLP.
-    model: Model,
+    pub(crate) model: Model,
     home: TempDir,
-    work: TempDir,
+    pub(crate) work: TempDir,
     config: Vec<(&'static str, Value)>,
     sink: OtlpSink,
-    stack: BoxCloneSyncService<TurnRequest, Turn, TurnError>,
+    stack: Stack,
 }
+
+/// A turn service with the three layers.
+pub(crate) type Stack = BoxCloneSyncService<TurnRequest, Turn, TurnError>;
 
 impl Harness {
     pub(crate) fn new(codex: &'static Path) -> Self {
@@ -57,23 +60,18 @@ impl Harness {
             .codex(codex)
             .skip_git_repo_check(true)
             .build();
-        let stack = ServiceBuilder::new()
-            .originator(Originator::Sdk)
-            .timing(sink.clone())
-            .error_class(CodexClassifier)
-            .service(turns);
         Self {
             codex,
             model,
             home: tempfile::tempdir().unwrap(),
             work: tempfile::tempdir().unwrap(),
             config,
+            stack: layered(sink.clone(), turns),
             sink,
-            stack: BoxCloneSyncService::new(stack),
         }
     }
 
-    /// Runs a turn through the layers.
+    /// Runs a turn by `codex exec` through the layers.
     pub(crate) async fn full(&self) {
         self.queue_replies();
         let request = TurnRequest::new(PROMPT)
@@ -93,17 +91,11 @@ impl Harness {
     /// Runs the same turn without this crate, and does not parse its output.
     pub(crate) async fn plain(&self) {
         self.queue_replies();
-        let mut command = Command::new(self.codex);
-        command.args(["exec", "--json", "--skip-git-repo-check", "--model", MODEL]);
-        for (key, value) in &self.config {
-            command.args(["--config", &format!("{key}={value}")]);
-        }
+        let mut command = self.command("exec");
         command
+            .args(["--json", "--skip-git-repo-check", "--model", MODEL])
             .args(["--sandbox", "danger-full-access", "--cd"])
             .arg(self.work.path())
-            .env("CODEX_HOME", self.home.path())
-            .env("HOME", self.home.path())
-            .env("MOCK_KEY", "k")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -120,18 +112,59 @@ impl Harness {
         );
     }
 
+    /// Returns a subcommand of Codex with the configuration.
+    pub(crate) fn command(&self, subcommand: &str) -> Command {
+        let mut command = Command::new(self.codex);
+        for (key, value) in &self.config {
+            command.args(["--config", &format!("{key}={value}")]);
+        }
+        command
+            .arg(subcommand)
+            .env("CODEX_HOME", self.home.path())
+            .env("HOME", self.home.path())
+            .env("MOCK_KEY", "k");
+        command
+    }
+
+    /// Returns an app-server with the configuration, and the same with the three layers.
+    pub(crate) fn app_server(&self) -> (CodexAppServer, Stack) {
+        let builder = CodexAppServer::builder()
+            .codex(self.codex)
+            .env("CODEX_HOME", self.home.path())
+            .env("HOME", self.home.path())
+            .env("MOCK_KEY", "k");
+        let builder = self.config.iter().fold(builder, |builder, (key, value)| {
+            builder.config(*key, value.clone())
+        });
+        let turns = builder.build();
+        (turns.clone(), layered(self.sink.clone(), turns))
+    }
+
     /// Queues the responses of the model for one turn.
-    fn queue_replies(&self) {
+    pub(crate) fn queue_replies(&self) {
         self.model.then([Reply::shell("echo hi"), Reply::done()]);
     }
 
-    /// Shuts the sink down, and checks that it exported `turns` turns with one tool each.
-    pub(crate) fn check_stats(&self, turns: u64) {
+    /// Shuts the sink down, and checks that it exported this number of spans.
+    pub(crate) fn check_stats(&self, spans: u64) {
         self.sink.blocking_shutdown(TIMEOUT).unwrap();
         let stats = self.sink.stats();
-        assert_eq!(stats.of(Signal::Traces).exported, 2 * turns, "{stats}");
+        assert_eq!(stats.of(Signal::Traces).exported, spans, "{stats}");
         assert_eq!(stats.of(Signal::Traces).dropped, 0, "{stats}");
         assert_ne!(self.model.received("/v1/traces").len(), 0);
         println!("real_turn: {stats}");
     }
+}
+
+fn layered<S>(sink: OtlpSink, turns: S) -> Stack
+where
+    S: Service<TurnRequest, Response = Turn, Error = TurnError> + Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+{
+    let stack = ServiceBuilder::new()
+        .originator(Originator::Sdk)
+        .timing(sink)
+        .error_class(CodexClassifier)
+        .service(turns);
+    BoxCloneSyncService::new(stack)
 }

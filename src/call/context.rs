@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use opentelemetry::{KeyValue, StringValue, trace::SpanContext};
 
@@ -342,9 +342,10 @@ impl CallContext {
     }
 
     /// Opens a child of the open call that began some time ago, for work that the service learns of late.
+    #[cfg(any(test, all(feature = "turn", unix)))]
     pub(crate) fn open_child_since(
         &self,
-        ago: Duration,
+        ago: std::time::Duration,
         operation: Operation,
         name: Option<StringValue>,
     ) -> CallGuard {

@@ -58,9 +58,10 @@ impl OpenCall {
     /// later.
     ///
     /// If the machine was suspended since, the call begins after that: nobody knows whether it had begun before.
+    #[cfg(any(test, all(feature = "turn", unix)))]
     pub(crate) fn open_child_since(
         &self,
-        ago: Duration,
+        ago: std::time::Duration,
         operation: Operation,
         name: Option<StringValue>,
     ) -> Option<Self> {
@@ -124,7 +125,7 @@ impl OpenCall {
 mod tests {
     use std::{
         sync::Mutex,
-        time::{SystemTime, UNIX_EPOCH},
+        time::{Duration, SystemTime, UNIX_EPOCH},
     };
 
     use opentelemetry::TraceId;

@@ -317,6 +317,7 @@ impl Tick {
     }
 
     /// Returns the tick that is some time earlier.
+    #[cfg(any(test, all(feature = "turn", unix)))]
     #[inline]
     pub(crate) fn before(self, ago: Duration) -> Self {
         Self(self.0.saturating_sub(saturating_nanos(ago)))
@@ -327,6 +328,7 @@ impl Tick {
 
 impl WallTime {
     /// Returns the time that is some time earlier.
+    #[cfg(any(test, all(feature = "turn", unix)))]
     #[inline]
     pub(crate) fn before(self, ago: Duration) -> Self {
         Self(self.0.saturating_sub(saturating_nanos(ago)))

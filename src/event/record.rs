@@ -168,6 +168,7 @@ impl Record {
     }
 
     /// Returns when a child of this call began some time ago, which is not before this call.
+    #[cfg(any(test, all(feature = "turn", unix)))]
     pub(crate) fn beginning_of_child(&self, clock: &Clock, ago: Duration) -> Beginning {
         let now = clock.now();
         let ago = ago.min(Duration::from_nanos(now.since(self.started)));

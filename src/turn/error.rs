@@ -63,15 +63,19 @@ pub enum TurnError {
         source: io::Error,
     },
     /// Codex reported that the turn failed.
-    #[error("{}", failed(message, failure::of_turn(message, info.as_ref()).class))]
+    #[error(
+        "{}",
+        failed(reason(message, info.as_ref()), failure::of_turn(message, info.as_ref()).class)
+    )]
     Failed {
         /// Codex's own message, whole.
         message: String,
         /// Codex's own kind of the error. `codex exec` does not tell it.
         info: Option<CodexErrorInfo>,
     },
-    /// The server of the turn exited before the end of the turn.
-    #[error("{}", server_exited(*status, stderr))]
+    /// The server of the turn, a `codex app-server`, exited before the end of the turn. The next turn starts another
+    /// one.
+    #[error("{}", server_exited(*status, &last_message(None, stderr)))]
     ServerExited {
         /// The exit status; `None` if it is unknown.
         status: Option<ExitStatus>,
@@ -79,8 +83,8 @@ pub enum TurnError {
         /// it.
         stderr: String,
     },
-    /// The server rejected a request.
-    #[error("Codex rejected `{method}` (code {code}): {message}")]
+    /// The server rejected a request of the turn.
+    #[error("{}", rejected(method, *code, message, failure::of_rejection(*code, message).class))]
     Rejected {
         /// The method of the request.
         method: &'static str,
@@ -89,8 +93,10 @@ pub enum TurnError {
         /// Codex's own message, whole.
         message: String,
     },
-    /// The server did not answer a request.
-    #[error("Codex did not answer `{method}` within {after:?}")]
+    /// The server did not answer a request of the turn.
+    #[error(
+        "Codex did not answer `{method}` within {after:?}: it hangs, or has too many requests at once"
+    )]
     Unanswered {
         /// The method of the request.
         method: &'static str,
@@ -98,10 +104,10 @@ pub enum TurnError {
         after: Duration,
     },
     /// The turn was interrupted, and not by this service.
-    #[error("the turn was interrupted")]
+    #[error("the turn was interrupted, and not by this service: check who else uses its thread")]
     Interrupted,
-    /// An approver cancelled the turn.
-    #[error("the approver of {tool} cancelled the turn")]
+    /// An approver cancelled the turn when a tool asked for an approval.
+    #[error("the approver of `{tool}` cancelled the turn")]
     CancelledByApprover {
         /// The name of the tool that asked.
         tool: String,
@@ -182,11 +188,7 @@ impl TurnError {
     /// ```
     #[must_use]
     pub fn classification(&self) -> Classification {
-        if let Some(failure) = self.failure() {
-            let message = match self {
-                Self::Exited { status, .. } => exited(*status, &failure.recorded),
-                _ => failed(&failure.recorded, failure.class),
-            };
+        if let Some((failure, message)) = self.failure() {
             return Classification::from(failure.class)
                 .with_message(message)
                 .with_retry_after(failure.retry_after);
@@ -195,40 +197,58 @@ impl TurnError {
             Self::CodexNotFound { .. } | Self::Spawn { .. } => ErrorClass::Spawn,
             Self::WorkingDirectory { .. } => ErrorClass::Config,
             Self::InvalidRequest { .. } => ErrorClass::InvalidRequest,
-            Self::Hung { .. } | Self::ServerExited { .. } | Self::Unanswered { .. } => {
-                ErrorClass::Transport
-            }
+            Self::Hung { .. } | Self::Unanswered { .. } => ErrorClass::Transport,
             Self::Stopped | Self::Interrupted => ErrorClass::Interrupted,
             Self::CancelledByApprover { .. } => ErrorClass::ApprovalDenied,
-            Self::Rejected { code, .. } => failure::of_code(*code),
             Self::Protocol { .. } | Self::OutputTooLarge { .. } => ErrorClass::Protocol,
             // A blocking task that panicked or was cancelled is the cause, and has a class of its own.
             Self::Io { source, .. } => {
                 let task = source.get_ref().and_then(|inside| foreign_class(inside));
                 task.unwrap_or(ErrorClass::Io)
             }
-            Self::Failed { .. } | Self::Exited { .. } => ErrorClass::Other,
+            Self::Failed { .. }
+            | Self::ServerExited { .. }
+            | Self::Rejected { .. }
+            | Self::Exited { .. } => ErrorClass::Other,
         };
         Classification::of(class, self)
     }
 
-    /// Returns what is known of the failure, if Codex reported it.
-    fn failure(&self) -> Option<Failure> {
-        match self {
-            Self::Failed { message, info } => Some(failure::of_turn(message, info.as_ref())),
+    /// Returns what is known of the failure, and the message to record, if the error has texts of others.
+    fn failure(&self) -> Option<(Failure, String)> {
+        Some(match self {
+            Self::Failed { message, info } => {
+                let failure = failure::of_turn(message, info.as_ref());
+                let text = failed(&failure.recorded, failure.class);
+                (failure, text)
+            }
+            Self::ServerExited { status, stderr } => {
+                let failure = failure::of_server_exit(stderr);
+                let text = server_exited(*status, &failure.recorded);
+                (failure, text)
+            }
+            Self::Rejected {
+                method,
+                code,
+                message,
+            } => {
+                let failure = failure::of_rejection(*code, message);
+                let text = rejected(method, *code, &failure.recorded, failure.class);
+                (failure, text)
+            }
             Self::Exited {
                 status,
                 thread_started,
                 message,
                 stderr,
-            } => Some(failure::of_exit(
-                *status,
-                *thread_started,
-                message.as_deref(),
-                stderr,
-            )),
-            _ => None,
-        }
+            } => {
+                let failure =
+                    failure::of_exit(*status, *thread_started, message.as_deref(), stderr);
+                let text = exited(*status, &failure.recorded);
+                (failure, text)
+            }
+            _ => return None,
+        })
     }
 
     /// Returns what Codex reported, and may be texts of others.
@@ -270,14 +290,34 @@ fn exited(status: ExitStatus, reason: &str) -> String {
 }
 
 /// Returns the message of a server that exited.
-fn server_exited(status: Option<ExitStatus>, stderr: &str) -> String {
+fn server_exited(status: Option<ExitStatus>, reason: &str) -> String {
     let status = status.map(|status| format!(" ({status})"));
-    let reason = last_message(None, stderr);
     let colon = if reason.is_empty() { "" } else { ": " };
     format!(
-        "the Codex server exited{} before the end of the turn{colon}{reason}",
+        "the Codex app-server exited{} before the end of the turn{colon}{reason}",
         status.unwrap_or_default()
     )
+}
+
+/// Returns the message of a request that the server rejected.
+fn rejected(method: &str, code: i64, reason: &str, class: ErrorClass) -> String {
+    let colon = if reason.is_empty() { "" } else { ": " };
+    let advice = match class {
+        ErrorClass::InvalidRequest => "; check the thread and the settings of the request",
+        ErrorClass::Config => "; check Codex's configuration and the settings of the request",
+        ErrorClass::Overloaded => "; run fewer turns at once",
+        _ => "",
+    };
+    let reason = reason.trim_end().trim_end_matches('.');
+    format!("Codex rejected `{method}` (code {code}){colon}{reason}{advice}")
+}
+
+/// Returns what Codex said of a turn that failed, or else its own kind of the error.
+fn reason<'a>(message: &'a str, info: Option<&'a CodexErrorInfo>) -> &'a str {
+    match info {
+        Some(info) if message.trim().is_empty() => &info.kind,
+        _ => message,
+    }
 }
 
 /// Returns the last message of a process.

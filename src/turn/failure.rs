@@ -1,9 +1,11 @@
 //! What Codex's text says of a failed turn: the error class, the wait before a retry, and what may be recorded.
 //!
-//! Codex reports no error codes, only text for people. The text differs between versions (in its
+//! `codex exec` reports no error codes, only text for people. The text differs between versions (in its
 //! apostrophes, for example) and repeats text of the provider and of the user. So only its beginning is
 //! matched, which is Codex's own, by what is stable between versions: HTTP status numbers and short ASCII
 //! fragments. An unknown text has the class `other`: a wrong class would be worse.
+//!
+//! The app-server also tells its own kind of an error. It counts before the text, but leaves some causes to it.
 //!
 //! Only what matched is recorded. What follows may be a text of others, and is in the caller's error alone.
 
@@ -20,8 +22,8 @@ use rustix::process::Signal;
 
 use self::{
     tables::{
-        INFOS, NOISE, OPENINGS, PREFIXES, RATE_LIMIT, STARTUP_FRAGMENTS, STATUS_OPENINGS, STREAM,
-        TOOL_CAUSES, TOOL_FAILED, USAGE_LIMIT,
+        ACTIVE_WRITER, INFOS, NOISE, OPENINGS, PREFIXES, RATE_LIMIT, REJECTIONS, STARTUP_FRAGMENTS,
+        STATUS_OPENINGS, STREAM, TOOL_CAUSES, TOOL_FAILED, TOOL_REFUSALS, USAGE_LIMIT, VAGUE_INFOS,
     },
     words::{skip_any, strip, strip_any},
 };
@@ -53,34 +55,80 @@ struct Known<'a> {
 }
 
 /// Returns what is known of a turn that Codex reported as failed, with its own kind of the error if it has one.
+///
+/// The wait before a retry is in the words alone.
 pub(super) fn of_turn(message: &str, info: Option<&CodexErrorInfo>) -> Failure {
-    let mut failure = of_message(message);
-    if let Some(class) = info.and_then(of_info) {
-        failure.class = class;
-    }
+    let said = of_words(message);
+    let class = info
+        .and_then(of_info)
+        .or_else(|| Some(said.as_ref()?.class).filter(|class| *class != ErrorClass::Other))
+        .or_else(|| find(VAGUE_INFOS, &info?.kind));
+    let mut failure = said
+        .or_else(|| {
+            Some(Failure {
+                class: ErrorClass::Other,
+                retry_after: None,
+                recorded: recorded_info(info?)?,
+            })
+        })
+        .unwrap_or_else(|| unknown(message));
+    failure.class = class.unwrap_or(ErrorClass::Other);
     failure
 }
 
-/// Returns the class of Codex's own kind of an error; `None` where the words have to tell.
+/// Returns the class of Codex's own kind of an error; `None` where the words may know more.
 fn of_info(info: &CodexErrorInfo) -> Option<ErrorClass> {
-    if let Some(class) = info.http_status.and_then(of_status) {
-        return Some(class);
-    }
-    INFOS
-        .iter()
-        .find(|(kind, _)| *kind == info.kind)
-        .map(|(_, class)| *class)
+    let of_status = info.http_status.and_then(of_status);
+    of_status.or_else(|| find(INFOS, &info.kind))
+}
+
+fn find(kinds: &[(&str, ErrorClass)], kind: &str) -> Option<ErrorClass> {
+    let known = kinds.iter().find(|(known, _)| *known == kind);
+    known.map(|(_, class)| *class)
 }
 
 /// Returns what may be recorded of Codex's own kind of an error: its name, unless it is too odd for one.
 pub(super) fn recorded_kind(info: &CodexErrorInfo) -> Option<String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let kind = info.kind.as_str();
-    let is_name = !kind.is_empty() && kind.len() <= MAX_NAME;
-    (is_name && kind.bytes().all(|byte| byte.is_ascii_alphanumeric())).then(|| kind.to_owned())
+    let is_short = (1..=MAX_NAME).contains(&kind.len());
+    (is_short && kind.chars().all(is_name)).then(|| kind.to_owned())
+}
+
+/// Returns what may be recorded of an error whose words are unknown.
+fn recorded_info(info: &CodexErrorInfo) -> Option<String> {
+    let kind = recorded_kind(info)?;
+    Some(match info.http_status {
+        Some(status) => format!("the error `{kind}` with the HTTP status {status}"),
+        None => format!("the error `{kind}`"),
+    })
+}
+
+/// Returns what is known of a request that the app-server rejected. The recorded text is empty if its words are
+/// unknown.
+pub(super) fn of_rejection(code: i64, message: &str) -> Failure {
+    let of_words = REJECTIONS.iter().find_map(|(opening, class)| {
+        let rest = strip(message, opening)?;
+        Some((*class, own_words(message, rest)))
+    });
+    let (class, recorded) = of_words
+        .or_else(|| of_active_writer(message))
+        .unwrap_or_else(|| (of_code(code), String::new()));
+    Failure {
+        class,
+        retry_after: None,
+        recorded,
+    }
+}
+
+fn of_active_writer(message: &str) -> Option<(ErrorClass, String)> {
+    let id = strip(message, "thread ")?.strip_suffix(ACTIVE_WRITER)?;
+    let is_id = name(id) == id.len();
+    is_id.then(|| (ErrorClass::InvalidRequest, message.to_owned()))
 }
 
 /// Returns the class of an error by JSON-RPC.
-pub(super) const fn of_code(code: i64) -> ErrorClass {
+const fn of_code(code: i64) -> ErrorClass {
     match code {
         // Invalid requests and parameters.
         -32600 | -32602 => ErrorClass::InvalidRequest,
@@ -90,28 +138,51 @@ pub(super) const fn of_code(code: i64) -> ErrorClass {
     }
 }
 
+/// Returns what is known of a server that exited before the end of a turn: it was lost, however it went. Its
+/// standard error has texts of many turns.
+pub(super) fn of_server_exit(stderr: &str) -> Failure {
+    let known = cause(stderr).and_then(|cause| at_startup(&cause));
+    Failure {
+        class: ErrorClass::Transport,
+        retry_after: None,
+        recorded: known.map(|known| known.recorded).unwrap_or_default(),
+    }
+}
+
 /// Returns what is known of the words with which Codex reported that a turn failed.
 pub(super) fn of_message(message: &str) -> Failure {
+    of_words(message).unwrap_or_else(|| unknown(message))
+}
+
+/// Returns what is known of a text; `None` if it is unknown or empty.
+fn of_words(message: &str) -> Option<Failure> {
     let text = without_prefixes(message);
     if let Some(known) = known(text) {
-        return Failure {
+        return Some(Failure {
             class: known.class,
             retry_after: known.retry_after,
             recorded: own_words(text, known.rest),
-        };
+        });
     }
-    let (class, recorded) = match text.trim() {
-        "" => (ErrorClass::Other, "Codex reported no reason".to_owned()),
-        // The provider's answer to a bad request, which Codex passes on unchanged.
-        body if body.starts_with('{') => body::of_body(body),
-        unknown => {
-            let length = unknown.len();
-            let recorded = format!("an unknown text of {length} bytes, which is not recorded");
-            (ErrorClass::Other, recorded)
+    let body = text.trim();
+    // The provider's answer to a bad request, which Codex passes on unchanged.
+    body.starts_with('{').then(|| {
+        let (class, recorded) = body::of_body(body);
+        Failure {
+            class,
+            retry_after: None,
+            recorded,
         }
+    })
+}
+
+fn unknown(message: &str) -> Failure {
+    let recorded = match without_prefixes(message).trim().len() {
+        0 => "Codex reported no reason".to_owned(),
+        length => format!("an unknown text of {length} bytes, which is not recorded"),
     };
     Failure {
-        class,
+        class: ErrorClass::Other,
         retry_after: None,
         recorded,
     }
@@ -163,12 +234,12 @@ fn at_startup(cause: &str) -> Option<Failure> {
     let text = cause.to_ascii_lowercase();
     STARTUP_FRAGMENTS.iter().find_map(|(fragment, class)| {
         let cause = &cause[text.find(fragment)?..];
-        let rest = &cause[fragment.len()..];
+        // The number of an error of the operating system.
+        let rest = cause[fragment.len()..].trim_start_matches(|c: char| c.is_ascii_digit());
         Some(Failure {
             class: *class,
             retry_after: None,
-            // The number of an error of the operating system.
-            recorded: own_words(cause, &rest[name(rest)..]),
+            recorded: own_words(cause, rest),
         })
     })
 }
@@ -197,8 +268,12 @@ pub(super) fn of_retry(message: &str) -> String {
     }
 }
 
-/// Returns what may be recorded of the error of an MCP tool.
-pub(super) fn of_tool(error: &str) -> &'static str {
+/// Returns the class of the error of an MCP tool, and what may be recorded of it.
+pub(super) fn of_tool(error: &str) -> (ErrorClass, &'static str) {
+    let refused = |known: &&str| strip(error, known).is_some();
+    if let Some(refusal) = TOOL_REFUSALS.iter().copied().find(refused) {
+        return (ErrorClass::ApprovalDenied, refusal);
+    }
     let cause = strip(error, "tool call error: tool call failed for `")
         .and_then(|named| named.split_once("`\n\nCaused by:\n"))
         .map(|(_, cause)| cause.trim_start());
@@ -206,7 +281,7 @@ pub(super) fn of_tool(error: &str) -> &'static str {
         let known = TOOL_CAUSES.iter();
         known.copied().find(|known| strip(cause, known).is_some())
     });
-    known.unwrap_or(TOOL_FAILED)
+    (ErrorClass::ToolFailed, known.unwrap_or(TOOL_FAILED))
 }
 
 /// Returns the line of standard error that explains the exit: the last one marked as an error, since a

@@ -132,16 +132,19 @@ impl TurnRequest {
 
     /// Resumes a thread, by its id ([`Turn::thread_id`](super::Turn::thread_id)).
     ///
-    /// Codex remembers neither the directory nor the sandbox nor the model of a thread: set them again. It
-    /// counts tokens per thread; [`with_previous_usage`](Self::with_previous_usage) explains how the service
-    /// finds the share of one turn.
+    /// `codex exec` remembers neither the directory nor the sandbox nor the model of a thread: set them again. The
+    /// app-server restores the model, the directory, the sandbox, the approval policy and the reasoning effort of the
+    /// thread's last turn, where neither the request nor the service sets them.
+    ///
+    /// `codex exec` counts tokens per thread; [`with_previous_usage`](Self::with_previous_usage) explains how the
+    /// service finds the share of one turn.
     #[must_use]
     pub fn with_resume(self, thread_id: impl Into<String>) -> Self {
         self.with(|p| p.resume = Some(thread_id.into()))
     }
 
     /// Sets what the resumed thread had used before: the [`thread_usage`](super::Turn::thread_usage) of its
-    /// last turn.
+    /// last turn. Only [`CodexExec`](super::CodexExec) needs it: the app-server reports what each response used.
     ///
     /// Without it the service reads the total from the thread's file in `CODEX_HOME`. If the file has no
     /// total either, the turn's usage is `None`. The file also counts turns that failed or were cancelled
@@ -176,7 +179,8 @@ impl TurnRequest {
         self.with(|p| p.settings.config.push((key.into(), value.into())))
     }
 
-    /// Sets whether the new thread leaves nothing on disk, and so cannot be resumed.
+    /// Sets whether the new thread leaves nothing on disk, and so cannot be resumed. It does not by default, and the
+    /// service can have another one.
     #[must_use]
     pub fn with_ephemeral(self, ephemeral: bool) -> Self {
         self.with(|p| p.settings.ephemeral = Some(ephemeral))
@@ -184,7 +188,8 @@ impl TurnRequest {
 
     /// Sets when Codex asks for an approval.
     ///
-    /// `codex exec` never asks, so [`CodexExec`](super::CodexExec) takes [`ApprovalPolicy::Never`] alone.
+    /// `codex exec` never asks, so with [`CodexExec`](super::CodexExec) a turn with another policy than
+    /// [`ApprovalPolicy::Never`] fails with [`TurnError::InvalidRequest`](super::TurnError::InvalidRequest).
     #[must_use]
     pub fn with_approval_policy(self, policy: ApprovalPolicy) -> Self {
         self.with(|p| p.settings.approval_policy = Some(policy))
@@ -369,6 +374,8 @@ impl fmt::Debug for TurnRequest {
             .field("model", &p.settings.model)
             .field("working_directory", &p.settings.working_directory)
             .field("sandbox", &p.settings.sandbox)
+            .field("ephemeral", &p.settings.ephemeral)
+            .field("approval_policy", &p.settings.approval_policy)
             .field("images", &p.images)
             .field("resume", &p.resume)
             .field("config", &names(&p.settings.config))
@@ -401,6 +408,8 @@ impl fmt::Debug for Settings {
             .field("model", &self.model)
             .field("working_directory", &self.working_directory)
             .field("sandbox", &self.sandbox)
+            .field("ephemeral", &self.ephemeral)
+            .field("approval_policy", &self.approval_policy)
             .field("config", &names(&self.config))
             .field("environment", &names(&self.environment))
             .finish()

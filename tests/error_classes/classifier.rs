@@ -4,7 +4,7 @@ use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus, time::Durat
 
 use codex_telemetry::{
     BoxError, Classify, CodexClassifier, ErrorClass as C, ToolError, TurnError,
-    turn::{CodexExec, TurnRequest},
+    turn::{CodexErrorInfo, CodexExec, TurnRequest},
 };
 use tokio::runtime;
 use tower::{
@@ -314,3 +314,107 @@ async fn the_text_of_a_turn_is_not_recorded_by_the_classification_of_a_tool() {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Wrapper(String, #[source] TurnError);
+
+#[test]
+fn an_error_of_the_app_server_has_its_class_and_records_no_text_of_others() {
+    let secret = "the secret of another turn";
+    let exited = |stderr: String| TurnError::ServerExited {
+        status: Some(ExitStatus::from_raw(9)),
+        stderr,
+    };
+    let rejected = |code, message: String| TurnError::Rejected {
+        method: "thread/resume",
+        code,
+        message,
+    };
+    let lost = "the Codex app-server exited (signal: 9 (SIGKILL)) before the end of the turn";
+    for (error, class, recorded) in [
+        (
+            TurnError::Failed {
+                message: secret.to_owned(),
+                info: Some(CodexErrorInfo::new("cyberPolicy")),
+            },
+            C::PolicyDenied,
+            "the turn failed: the error `cyberPolicy`".to_owned(),
+        ),
+        (
+            TurnError::Failed {
+                message: secret.to_owned(),
+                info: Some(CodexErrorInfo::new("httpConnectionFailed").with_http_status(401)),
+            },
+            C::Unauthorized,
+            "the turn failed: the error `httpConnectionFailed` with the HTTP status 401; log in with \
+             `codex login`, or give Codex the key that its provider requires"
+                .to_owned(),
+        ),
+        (
+            TurnError::Failed {
+                message: secret.to_owned(),
+                info: Some(CodexErrorInfo::new(secret)),
+            },
+            C::Other,
+            "the turn failed: an unknown text of 26 bytes, which is not recorded".to_owned(),
+        ),
+        (exited(format!("Error: {secret}")), C::Transport, lost.to_owned()),
+        (exited(secret.to_owned()), C::Transport, lost.to_owned()),
+        (
+            exited(format!("Error: Model provider `x` not found: {secret}")),
+            C::Transport,
+            format!("{lost}: Model provider …"),
+        ),
+        (
+            rejected(-32600, format!("no rollout found for {secret}")),
+            C::InvalidRequest,
+            "Codex rejected `thread/resume` (code -32600): no rollout found …; check the thread and \
+             the settings of the request"
+                .to_owned(),
+        ),
+        (
+            rejected(-32600, format!("failed to load configuration: {secret}")),
+            C::Config,
+            "Codex rejected `thread/resume` (code -32600): failed to load configuration …; check \
+             Codex's configuration and the settings of the request"
+                .to_owned(),
+        ),
+        (
+            rejected(-32001, secret.to_owned()),
+            C::Overloaded,
+            "Codex rejected `thread/resume` (code -32001); run fewer turns at once".to_owned(),
+        ),
+        (
+            rejected(-32603, secret.to_owned()),
+            C::Other,
+            "Codex rejected `thread/resume` (code -32603)".to_owned(),
+        ),
+        (
+            TurnError::Unanswered {
+                method: "turn/start",
+                after: Duration::from_secs(30),
+            },
+            C::Transport,
+            "Codex did not answer `turn/start` within 30s: it hangs, or has too many requests at once"
+                .to_owned(),
+        ),
+        (
+            TurnError::Interrupted,
+            C::Interrupted,
+            "the turn was interrupted, and not by this service: check who else uses its thread"
+                .to_owned(),
+        ),
+        (
+            TurnError::CancelledByApprover {
+                tool: "deploy".to_owned(),
+            },
+            C::ApprovalDenied,
+            "the approver of `deploy` cancelled the turn".to_owned(),
+        ),
+    ] {
+        let text = error.to_string();
+        let found = CodexClassifier.classify(&error);
+        assert_eq!(found.class, class, "{text}");
+        assert_eq!(found.message, Some(recorded), "{text}");
+        let wrapped = CodexClassifier.classify(&tool(error));
+        assert_eq!(wrapped.class, class, "{text}");
+        assert!(!wrapped.message.unwrap().contains(secret), "{text}");
+    }
+}

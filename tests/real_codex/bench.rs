@@ -25,7 +25,7 @@ pub(crate) struct Bench {
     pub(crate) home: TempDir,
     /// The working directory.
     pub(crate) work: TempDir,
-    codex: &'static Path,
+    pub(crate) codex: &'static Path,
 }
 
 impl Bench {

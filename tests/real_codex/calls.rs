@@ -2,13 +2,23 @@
 
 use std::time::SystemTime;
 
-use codex_telemetry::{Event, EventKind, Operation, Originator, Outcome, event::names};
+use codex_telemetry::{Event, EventKind, Operation, Originator, Outcome, event::names, turn::Turn};
 use opentelemetry::Value;
+
+/// The calls of one turn, in the order of their starts.
+pub(crate) struct OfTurn<'a> {
+    pub(crate) turn: &'a Event,
+    pub(crate) tools: Vec<&'a Event>,
+    pub(crate) chats: Vec<&'a Event>,
+}
 
 /// The terminal events of calls, in the order of their starts.
 pub(crate) struct Calls {
     pub(crate) turns: Vec<Event>,
     pub(crate) tools: Vec<Event>,
+    /// The responses of the model. `codex exec` does not tell of them.
+    pub(crate) chats: Vec<Event>,
+    pub(crate) approvals: Vec<Event>,
 }
 
 impl Calls {
@@ -28,20 +38,47 @@ impl Calls {
         let calls = Self {
             turns: ends(Operation::Turn),
             tools: ends(Operation::Tool),
+            chats: ends(Operation::Chat),
+            approvals: ends(Operation::Approval),
         };
-        let count = 2 * (calls.turns.len() + calls.tools.len());
+        let inner = calls.tools.len() + calls.chats.len() + calls.approvals.len();
+        let count = 2 * (calls.turns.len() + inner);
         assert_eq!(
             events.len(),
             count,
             "a call of another operation, or an open one"
         );
-        for tool in &calls.tools {
-            calls.check_tool(tool);
+        for inner in calls.tools.iter().chain(&calls.chats) {
+            calls.check_inner(inner);
         }
         calls
     }
 
-    fn check_tool(&self, tool: &Event) {
+    /// Returns the calls of a turn: itself, its tools and its model responses.
+    pub(crate) fn of(&self, turn: &Turn) -> OfTurn<'_> {
+        let is_turn = |event: &&Event| {
+            event.turn_id() == turn.turn_id.as_deref()
+                && event.thread_id() == turn.thread_id.as_deref()
+        };
+        let event = self.turns.iter().find(is_turn);
+        let event = event.unwrap_or_else(|| panic!("no call of {turn:?}"));
+        self.inside(event)
+    }
+
+    /// Returns the calls inside of a turn's.
+    pub(crate) fn inside<'a>(&'a self, turn: &'a Event) -> OfTurn<'a> {
+        let inside = |events: &'a [Event]| {
+            let is_inside = |event: &&Event| event.parent_span_id() == Some(turn.span_id());
+            events.iter().filter(is_inside).collect()
+        };
+        OfTurn {
+            turn,
+            tools: inside(&self.tools),
+            chats: inside(&self.chats),
+        }
+    }
+
+    fn check_inner(&self, tool: &Event) {
         let turn = self
             .turns
             .iter()
@@ -50,6 +87,7 @@ impl Calls {
         assert_eq!(tool.trace_id(), turn.trace_id());
         assert_eq!(tool.originator(), turn.originator());
         assert_eq!(tool.thread_id(), turn.thread_id());
+        assert_eq!(tool.turn_id(), turn.turn_id());
         let within =
             |event: &Event| -> (SystemTime, SystemTime) { (event.start_time(), event.time()) };
         let ((tool_start, tool_end), (turn_start, turn_end)) = (within(tool), within(turn));

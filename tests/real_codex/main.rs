@@ -8,6 +8,11 @@
     reason = "clippy's exception for tests does not reach their helpers"
 )]
 
+mod app_server;
+mod app_server_approvals;
+mod app_server_approvals_failing;
+mod app_server_approvals_mcp;
+mod app_server_turns;
 mod bench;
 mod binary;
 mod calls;
@@ -18,6 +23,7 @@ mod content;
 mod durations;
 mod endings;
 mod failures;
+mod gate;
 mod identity;
 mod inputs;
 mod isolated;

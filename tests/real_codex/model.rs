@@ -23,7 +23,10 @@ use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use tokio::{net::TcpListener, runtime, sync::oneshot};
 
-use crate::reply::{Ending, Reply};
+use crate::{
+    gate::Gate,
+    reply::{Ending, Reply},
+};
 
 /// A server on loopback. Dropping it stops the server.
 pub(crate) struct Model {
@@ -36,6 +39,8 @@ pub(crate) struct Model {
 #[derive(Default)]
 struct Shared {
     script: Mutex<VecDeque<Reply>>,
+    /// The replies to requests whose conversation has a text.
+    scripts: Mutex<Vec<(&'static str, VecDeque<Reply>)>>,
     requests: Mutex<Vec<Recorded>>,
 }
 
@@ -88,6 +93,22 @@ impl Model {
         self.shared.script.lock().unwrap().extend(script);
     }
 
+    /// Appends replies to the script of the requests whose conversation has a text. They come before all others.
+    pub(crate) fn then_to(&self, text: &'static str, script: impl IntoIterator<Item = Reply>) {
+        let mut scripts = self.shared.scripts.lock().unwrap();
+        match scripts.iter_mut().find(|(of, _)| *of == text) {
+            Some((_, replies)) => replies.extend(script),
+            None => scripts.push((text, script.into_iter().collect())),
+        }
+    }
+
+    /// Returns the requests to the model so far whose conversation has a text.
+    pub(crate) fn asked_about(&self, text: &str) -> Vec<Recorded> {
+        let mut asked = self.asked();
+        asked.retain(|request| request.is_about(text));
+        asked
+    }
+
     /// Returns the URL of a path on this server.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
@@ -107,7 +128,25 @@ impl Model {
 
     /// Returns the number of replies that are left.
     pub(crate) fn left(&self) -> usize {
-        self.shared.script.lock().unwrap().len()
+        let scripts = self.shared.scripts.lock().unwrap();
+        let of_texts: usize = scripts.iter().map(|(_, replies)| replies.len()).sum();
+        self.shared.script.lock().unwrap().len() + of_texts
+    }
+}
+
+impl Shared {
+    /// Takes the reply to a request.
+    fn reply(&self, request: &Recorded) -> Reply {
+        let mut scripts = self.scripts.lock().unwrap();
+        let of_text = scripts
+            .iter_mut()
+            .filter(|(text, _)| request.is_about(text))
+            .find_map(|(_, replies)| replies.pop_front());
+        let reply = of_text.or_else(|| self.script.lock().unwrap().pop_front());
+        // The text is in the turn's error, and so in the message of the test that fails.
+        reply.unwrap_or_else(|| {
+            Reply::failure("invalid_prompt", "the test's script has no reply left")
+        })
     }
 }
 
@@ -131,6 +170,11 @@ impl Recorded {
 
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// Returns whether the conversation has a text.
+    pub(crate) fn is_about(&self, text: &str) -> bool {
+        self.texts().iter().any(|own| own.contains(text))
     }
 
     /// Returns all content parts of the conversation.
@@ -159,24 +203,41 @@ async fn answer(
     body: Bytes,
 ) -> Response {
     let is_turn = method == Method::POST && uri.path() == "/v1/responses";
-    shared.requests.lock().unwrap().push(Recorded {
+    let request = Recorded {
         path: uri.path().to_owned(),
         headers,
         body,
-    });
+    };
+    shared.requests.lock().unwrap().push(request.clone());
     if !is_turn {
         return plain(200, &[("content-type", "application/json")], "{}".into());
     }
-    let reply = shared.script.lock().unwrap().pop_front();
-    // The text is in the turn's error, and so in the message of the test that fails.
-    let exhausted = || Reply::failure("invalid_prompt", "the test's script has no reply left");
-    match reply.unwrap_or_else(exhausted) {
+    match shared.reply(&request) {
+        Reply::Held { gate, after, reply } => match *reply {
+            reply @ Reply::Stream { .. } => send(reply, Some((gate, after, request))),
+            other => {
+                gate.pass(request).await;
+                send(other, None)
+            }
+        },
+        reply => send(reply, None),
+    }
+}
+
+/// Sends a reply, of a held one the rest when its gate is open.
+fn send(reply: Reply, held: Option<(Gate, usize, Recorded)>) -> Response {
+    match reply {
         Reply::Plain {
             status,
             headers,
             body,
         } => plain(status, &headers, body),
-        Reply::Stream { events, ending } => stream_of(&events, ending),
+        Reply::Stream {
+            headers,
+            events,
+            ending,
+        } => stream_of(&headers, &events, ending, held),
+        Reply::Held { .. } => panic!("a reply is held twice"),
     }
 }
 
@@ -188,22 +249,41 @@ fn plain(status: u16, headers: &[(&str, &str)], body: Vec<u8>) -> Response {
     response.body(body.into()).unwrap()
 }
 
-fn stream_of(events: &[Value], ending: Ending) -> Response {
+fn stream_of(
+    headers: &[(&str, String)],
+    events: &[Value],
+    ending: Ending,
+    held: Option<(Gate, usize, Recorded)>,
+) -> Response {
     let write = |event: &Value| {
         let kind = event["type"].as_str().unwrap_or_default();
         format!("event: {kind}\ndata: {event}\n\n")
     };
-    let text: String = events.iter().map(write).collect();
-    let start = stream::iter([Ok::<_, io::Error>(text.clone())]);
+    let text = |events: &[Value]| events.iter().map(write).collect::<String>();
+    let after = held.as_ref().map_or(events.len(), |(_, after, _)| *after);
+    let (before, rest) = (text(&events[..after]), text(&events[after..]));
+    let start = stream::iter([Ok::<_, io::Error>(before)]).chain(stream::once(async move {
+        if let Some((gate, _, request)) = held {
+            gate.pass(request).await;
+        }
+        Ok(rest)
+    }));
     let body = match ending {
-        Ending::Closed => Body::from(text),
+        Ending::Closed => Body::from_stream(start),
         Ending::Silence => Body::from_stream(start.chain(stream::pending())),
         Ending::Cut => Body::from_stream(start.chain(stream::once(async {
             // So that the events before are sent first.
             tokio::time::sleep(Duration::from_millis(50)).await;
             Err(io::Error::other("cut"))
         }))),
+        Ending::After(time) => Body::from_stream(stream::once(async move {
+            tokio::time::sleep(time).await;
+            Ok::<_, io::Error>(text)
+        })),
     };
     let response = Response::builder().header("content-type", "text/event-stream");
+    let response = headers.iter().fold(response, |response, (name, value)| {
+        response.header(*name, value)
+    });
     response.body(body).unwrap()
 }

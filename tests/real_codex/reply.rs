@@ -1,18 +1,34 @@
 //! The replies of the model.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
+
+use crate::gate::Gate;
 
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
     /// Server-sent events.
-    Stream { events: Vec<Value>, ending: Ending },
+    Stream {
+        headers: Vec<(&'static str, String)>,
+        events: Vec<Value>,
+        ending: Ending,
+    },
     /// An HTTP status, headers and a body that is not a stream.
     Plain {
         status: u16,
         headers: Vec<(&'static str, &'static str)>,
         body: Vec<u8>,
+    },
+    /// A reply of which a number of events is sent at once, and the rest when the gate is open. One that is not a
+    /// stream waits as a whole.
+    Held {
+        gate: Gate,
+        after: usize,
+        reply: Box<Reply>,
     },
 }
 
@@ -25,6 +41,9 @@ pub(crate) enum Ending {
     Cut,
     /// The connection stays open.
     Silence,
+    /// The whole body comes after this time, and then ends.
+    #[allow(dead_code, reason = "only benchmarks use it")]
+    After(Duration),
 }
 
 /// The usage of a request, as the model reports it.
@@ -66,6 +85,71 @@ impl Reply {
         Self::items([message], used)
     }
 
+    /// A message that the model writes in parts.
+    pub(crate) fn streamed(parts: &[&str], used: Tokens) -> Self {
+        let id = unique("m");
+        let message = |content: Value| json!({"type": "message", "role": "assistant", "id": id, "content": content});
+        let delta =
+            |part| json!({"type": "response.output_text.delta", "item_id": id, "delta": part});
+        let mut events =
+            vec![json!({"type": "response.output_item.added", "item": message(json!([]))})];
+        events.extend(parts.iter().map(delta));
+        let whole = message(json!([{"type": "output_text", "text": parts.concat()}]));
+        Self::items([whole], used).after(events)
+    }
+
+    /// Reasoning, with a summary in parts, and a message.
+    pub(crate) fn reasoned(parts: &[&str], text: &str, used: Tokens) -> Self {
+        let id = unique("rs");
+        let reasoning = |summary: Value| json!({"type": "reasoning", "id": id, "summary": summary});
+        let about = |kind: &str, mut event: Value| {
+            event["type"] = format!("response.{kind}").into();
+            event["item_id"] = id.as_str().into();
+            event["summary_index"] = 0.into();
+            event
+        };
+        let part = json!({"type": "summary_text", "text": ""});
+        let mut events = vec![
+            json!({"type": "response.output_item.added", "item": reasoning(json!([]))}),
+            about("reasoning_summary_part.added", json!({"part": part})),
+        ];
+        let delta = |part: &&str| about("reasoning_summary_text.delta", json!({"delta": part}));
+        events.extend(parts.iter().map(delta));
+        let whole = reasoning(json!([{"type": "summary_text", "text": parts.concat()}]));
+        let content = json!([{"type": "output_text", "text": text}]);
+        let message =
+            json!({"type": "message", "role": "assistant", "id": unique("m"), "content": content});
+        Self::items([whole, message], used).after(events)
+    }
+
+    /// Sends some events before those of the reply, and after the one of its begin.
+    fn after(mut self, before: Vec<Value>) -> Self {
+        if let Self::Stream { events, .. } = &mut self {
+            events.splice(1..1, before);
+        }
+        self
+    }
+
+    /// Adds a header to the answer.
+    pub(crate) fn with_header(mut self, name: &'static str, value: &str) -> Self {
+        match &mut self {
+            Self::Stream { headers, .. } => headers.push((name, value.to_owned())),
+            other => panic!("{other:?} is not a stream"),
+        }
+        self
+    }
+
+    /// Holds the reply until the gate is open. A stream has begun by then.
+    pub(crate) fn held(self, gate: &Gate) -> Self {
+        self.held_after(1, gate)
+    }
+
+    /// Holds the rest of the reply after a number of events until the gate is open.
+    pub(crate) fn held_after(self, after: usize, gate: &Gate) -> Self {
+        let (gate, reply) = (gate.clone(), Box::new(self));
+        Self::Held { gate, after, reply }
+    }
+
     /// A last message.
     pub(crate) fn done() -> Self {
         Self::message("done", Tokens::FEW)
@@ -101,6 +185,16 @@ impl Reply {
             "name": tool, "arguments": "{}",
         });
         Self::items([call], Tokens::FEW)
+    }
+
+    /// A last message that takes the model this time.
+    #[allow(dead_code, reason = "only benchmarks use it")]
+    pub(crate) fn done_after(time: Duration) -> Self {
+        let Self::Stream { events, .. } = Self::done() else {
+            unreachable!("a message is a stream");
+        };
+        let ending = Ending::After(time);
+        Self::Stream { events, ending }
     }
 
     pub(crate) fn failure(code: &str, message: &str) -> Self {
@@ -169,7 +263,7 @@ impl Reply {
             "output_tokens_details": {"reasoning_tokens": used.reasoning},
             "total_tokens": used.input + used.output,
         });
-        let response = json!({"id": "r1", "usage": usage});
+        let response = json!({"id": unique("r"), "usage": usage});
         events.push(json!({"type": "response.completed", "response": response}));
         Self::stream(events, Ending::Closed)
     }
@@ -177,7 +271,11 @@ impl Reply {
     pub(crate) fn stream(rest: impl IntoIterator<Item = Value>, ending: Ending) -> Self {
         let mut events = vec![json!({"type": "response.created", "response": {"id": "r1"}})];
         events.extend(rest);
-        Self::Stream { events, ending }
+        Self::Stream {
+            headers: Vec::new(),
+            events,
+            ending,
+        }
     }
 }
 
@@ -190,6 +288,10 @@ fn exec(arguments: &Value) -> Value {
 
 /// Unique also among the turns of a thread, whose requests repeat the earlier calls.
 fn call_id() -> String {
+    unique("c")
+}
+
+fn unique(prefix: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    format!("c{}", NEXT.fetch_add(1, Relaxed))
+    format!("{prefix}{}", NEXT.fetch_add(1, Relaxed))
 }

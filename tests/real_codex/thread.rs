@@ -12,7 +12,7 @@ use crate::{
     reply::{Reply, Tokens},
 };
 
-fn assert_used(usage: Option<Usage>, tokens: Tokens) {
+pub(crate) fn assert_used(usage: Option<Usage>, tokens: Tokens) {
     let usage = usage.expect("the usage is known");
     let got = (
         usage.input_tokens,

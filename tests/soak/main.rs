@@ -21,6 +21,9 @@ mod chaos;
 #[path = "../support/checked/mod.rs"]
 mod checked;
 mod counter;
+#[expect(dead_code, reason = "tests/real_codex uses more of it")]
+#[path = "../real_codex/gate.rs"]
+mod gate;
 #[path = "../real_codex/isolated.rs"]
 mod isolated;
 #[expect(dead_code, reason = "tests/real_codex uses more of it")]

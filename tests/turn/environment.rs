@@ -112,6 +112,22 @@ async fn a_setting_of_the_request_wins_and_its_configuration_is_last() {
     );
 }
 
+#[tokio::test]
+async fn the_request_decides_before_the_service_whether_its_thread_is_ephemeral() {
+    let plain = || TurnRequest::new("");
+    let keeping = || plain().with_ephemeral(false);
+    let forgetting = || plain().with_ephemeral(true);
+    for (service, request, expected) in [
+        (fake_codex(), plain(), false),
+        (fake_codex().ephemeral(true), plain(), true),
+        (fake_codex().ephemeral(true), keeping(), false),
+        (fake_codex().ephemeral(false), forgetting(), true),
+    ] {
+        let arguments = echoed_by(service, request, r#"printf '[%s]' "$@""#).await;
+        assert_eq!(arguments.contains("[--ephemeral]"), expected, "{arguments}");
+    }
+}
+
 #[test]
 fn the_debug_output_of_a_service_has_no_secrets() {
     let service = fake_codex().env("KEY", "a-secret").config("b", "a-secret");

@@ -3,7 +3,7 @@ use std::time::Duration;
 use codex_telemetry::{
     ErrorClass, Operation, Outcome,
     event::names,
-    turn::{ItemKind, Sandbox, TurnError},
+    turn::{Item, ItemKind, Sandbox, TurnError},
 };
 use serde_json::json;
 

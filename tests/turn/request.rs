@@ -1,11 +1,14 @@
 use codex_telemetry::{
     CallContext, ErrorClass, Originator,
-    turn::{CodexExec, CodexExecBuilder, Sandbox, Turn, TurnError, TurnRequest},
+    turn::{
+        ApprovalPolicy, CodexAppServer, CodexExec, CodexExecBuilder, Sandbox, Turn, TurnError,
+        TurnRequest,
+    },
 };
 use serde_json::json;
 use tower::ServiceExt;
 
-use crate::support::{Stack, THREAD, fake_codex, request, run};
+use crate::support::{GOOD_TURN, Stack, THREAD, fake_codex, request, run};
 
 /// Runs a request, and returns the output of `script` in the fake.
 async fn echoed(request: TurnRequest, script: &str) -> String {
@@ -264,6 +267,18 @@ async fn a_setting_that_codex_would_misread_does_not_start_it() {
 }
 
 #[tokio::test]
+async fn a_setting_that_codex_would_misread_does_not_start_a_server() {
+    let turns = CodexAppServer::builder().config("a.b", json!([null]));
+    let error = turns
+        .build()
+        .oneshot(TurnRequest::new(""))
+        .await
+        .unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("`a.b` has a null"), "{text}");
+}
+
+#[tokio::test]
 async fn a_setting_of_any_type_is_toml_on_the_command_line() {
     let settings = [
         ("a", json!(i64::MIN), "-9223372036854775808"),
@@ -280,6 +295,21 @@ async fn a_setting_of_any_type_is_toml_on_the_command_line() {
         let expected = expected.bytes().map(|byte| format!("{byte:02x}"));
         assert_eq!(hex, expected.collect::<String>(), "{toml}");
     }
+}
+
+#[tokio::test]
+async fn a_policy_that_codex_exec_would_ignore_does_not_start_it() {
+    for policy in [ApprovalPolicy::OnRequest, ApprovalPolicy::Untrusted] {
+        let stack = Stack::new(fake_codex());
+        let request = request("exit 3").with_approval_policy(policy);
+        let text = stack.run(request).await.unwrap_err().to_string();
+        assert!(text.contains(policy.as_str()), "{text}");
+        assert!(text.contains("use `CodexAppServer`"), "{text}");
+        let class = stack.turn_event().error_class();
+        assert_eq!(class, Some(ErrorClass::InvalidRequest));
+    }
+    let request = request(GOOD_TURN).with_approval_policy(ApprovalPolicy::Never);
+    Stack::new(fake_codex()).run(request).await.unwrap();
 }
 
 #[tokio::test]

@@ -3,12 +3,17 @@
 use codex_telemetry::{
     CallContext, CodexRequest,
     turn::{
-        FileUpdateChange, Item, ItemKind, ItemStatus, JsonText, Progress, Sandbox, TodoItem, Turn,
-        TurnError, TurnRequest, Usage,
+        ApprovalPolicy, CodexErrorInfo, FileUpdateChange, Item, ItemKind, ItemStatus, JsonText,
+        Progress, RateLimitWindow, RateLimits, Sandbox, TodoItem, Turn, TurnError, TurnRequest,
+        Usage,
     },
 };
 use serde_json::{Value, json};
-use std::{ffi::OsStr, path::Path};
+use std::{
+    ffi::OsStr,
+    path::Path,
+    time::{Duration, UNIX_EPOCH},
+};
 use tokio::sync::mpsc;
 
 fn usage(input_tokens: u64, output_tokens: u64) -> Usage {
@@ -18,10 +23,29 @@ fn usage(input_tokens: u64, output_tokens: u64) -> Usage {
     usage
 }
 
+fn usage_json(input_tokens: u64, output_tokens: u64) -> Value {
+    json!({
+        "input_tokens": input_tokens, "cached_input_tokens": 0, "cache_write_input_tokens": 0,
+        "output_tokens": output_tokens, "reasoning_output_tokens": 0,
+    })
+}
+
+fn rate_limits() -> RateLimits {
+    let mut window = RateLimitWindow::default();
+    window.used_percent = 12.5;
+    window.window_minutes = Some(300);
+    window.resets_at = Some(7);
+    let mut limits = RateLimits::default();
+    limits.limit_id = Some("codex".into());
+    limits.primary = Some(window);
+    limits.plan = Some("plus".into());
+    limits
+}
+
 /// An item of each kind, and its JSON in Codex's output.
-fn items() -> [(ItemKind, Value); 9] {
+fn items() -> Vec<(ItemKind, Value)> {
     let status = ItemStatus::Completed;
-    [
+    vec![
         (
             ItemKind::AgentMessage { text: "a".into() },
             json!({"type": "agent_message", "text": "a"}),
@@ -94,13 +118,143 @@ fn items() -> [(ItemKind, Value); 9] {
     ]
 }
 
+/// An item of each kind, or with a field, that `codex exec` does not write, and its JSON.
+fn items_of_the_app_server() -> Vec<(ItemKind, Value)> {
+    let status = ItemStatus::Completed;
+    let moved = FileUpdateChange::new("/a", "update")
+        .with_move_path("/b")
+        .with_diff("+secret");
+    vec![
+        (
+            ItemKind::CommandExecution {
+                cwd: Some("/work".into()),
+                command: "secret".into(),
+                output: "secret".into(),
+                exit_code: None,
+                status: ItemStatus::Other("paused".into()),
+            },
+            json!({
+                "type": "command_execution", "command": "secret", "cwd": "/work",
+                "aggregated_output": "secret", "exit_code": null, "status": "paused",
+            }),
+        ),
+        (
+            ItemKind::FileChange {
+                changes: vec![moved],
+                status: status.clone(),
+            },
+            json!({
+                "type": "file_change",
+                "changes": [{
+                    "path": "/a", "kind": "update", "move_path": "/b", "diff": "+secret",
+                }],
+                "status": "completed",
+            }),
+        ),
+        (
+            ItemKind::DynamicToolCall {
+                namespace: Some("tickets".into()),
+                tool: "lookup".into(),
+                arguments: json!({"secret": 7}).into(),
+                content_items: Some(json!([{"type": "inputText", "text": "secret"}]).into()),
+                status,
+            },
+            json!({
+                "type": "dynamic_tool_call", "namespace": "tickets", "tool": "lookup",
+                "arguments": {"secret": 7},
+                "content_items": [{"type": "inputText", "text": "secret"}],
+                "status": "completed",
+            }),
+        ),
+        (
+            ItemKind::Plan {
+                text: "secret".into(),
+            },
+            json!({"type": "plan", "text": "secret"}),
+        ),
+        (
+            ItemKind::ImageView {
+                path: "/a.png".into(),
+            },
+            json!({"type": "image_view", "path": "/a.png"}),
+        ),
+        (
+            ItemKind::ContextCompaction,
+            json!({"type": "context_compaction"}),
+        ),
+        (
+            ItemKind::Other {
+                name: "hologram".into(),
+            },
+            json!({"type": "unknown", "kind": "hologram"}),
+        ),
+    ]
+}
+
 #[test]
 fn an_item_serializes_as_codex_writes_it() {
-    for (kind, mut expected) in items() {
+    for (kind, mut expected) in items().into_iter().chain(items_of_the_app_server()) {
         expected["id"] = "item_0".into();
         let item = Item::new("item_0", kind);
         assert_eq!(serde_json::to_value(&item).unwrap(), expected);
     }
+}
+
+#[test]
+fn the_json_of_an_item_has_the_fields_of_codex_exec_in_its_order() {
+    let kind = ItemKind::CommandExecution {
+        command: "ls".into(),
+        cwd: None,
+        output: "a".into(),
+        exit_code: Some(0),
+        status: ItemStatus::Completed,
+    };
+    assert_eq!(
+        serde_json::to_string(&Item::new("item_0", kind)).unwrap(),
+        r#"{"id":"item_0","type":"command_execution","command":"ls","aggregated_output":"a","exit_code":0,"status":"completed"}"#
+    );
+}
+
+#[test]
+fn the_times_of_an_item_are_in_its_json_in_milliseconds() {
+    let mut item = Item::new("i", ItemKind::ContextCompaction);
+    item.started_at = Some(UNIX_EPOCH + Duration::from_millis(1_795_850_961_783));
+    assert_eq!(
+        serde_json::to_value(&item).unwrap(),
+        json!({"id": "i", "type": "context_compaction", "started_at_ms": 1_795_850_961_783_u64})
+    );
+    item.completed_at = Some(UNIX_EPOCH - Duration::from_secs(1));
+    item.duration = Some(Duration::from_micros(513_900));
+    assert_eq!(
+        serde_json::to_value(&item).unwrap(),
+        json!({
+            "id": "i", "type": "context_compaction", "started_at_ms": 1_795_850_961_783_u64,
+            "completed_at_ms": 0, "duration_ms": 513,
+        })
+    );
+}
+
+#[test]
+fn the_debug_output_of_an_item_has_no_content() {
+    for (kind, _) in items_of_the_app_server() {
+        let text = format!("{kind:?}");
+        assert!(!text.contains("secret"), "{text}");
+    }
+    let kinds = items_of_the_app_server().into_iter().map(|(kind, _)| kind);
+    let names: Vec<_> = kinds.map(|kind| format!("{kind:?}")).collect();
+    assert!(names.contains(&"ContextCompaction".to_owned()), "{names:?}");
+    assert!(
+        names.iter().any(|name| name.contains("lookup")),
+        "{names:?}"
+    );
+    assert!(
+        names.iter().any(|name| name.contains("hologram")),
+        "{names:?}"
+    );
+    assert!(
+        names.iter().any(|name| name.contains("/a.png")),
+        "{names:?}"
+    );
 }
 
 #[test]
@@ -144,6 +298,56 @@ fn progress_serializes_as_codex_writes_it() {
             json!({"type": "item.completed", "item": item_json}),
         ),
         (
+            Progress::MessageDelta {
+                item_id: "i".into(),
+                delta: "a".into(),
+            },
+            json!({"type": "item.agent_message.delta", "item_id": "i", "delta": "a"}),
+        ),
+        (
+            Progress::ReasoningDelta {
+                item_id: "i".into(),
+                delta: "a".into(),
+            },
+            json!({"type": "item.reasoning.delta", "item_id": "i", "delta": "a"}),
+        ),
+        (
+            Progress::OutputDelta {
+                item_id: "i".into(),
+                delta: "a".into(),
+            },
+            json!({"type": "item.command_execution.delta", "item_id": "i", "delta": "a"}),
+        ),
+        (
+            Progress::PlanUpdated {
+                items: vec![TodoItem::new("a", false)],
+            },
+            json!({"type": "turn.plan.updated", "items": [{"text": "a", "completed": false}]}),
+        ),
+        (
+            Progress::TokenUsage {
+                last: usage(1, 2),
+                total: usage(3, 4),
+                context_window: Some(272_000),
+            },
+            json!({
+                "type": "thread.token_usage.updated", "last": usage_json(1, 2),
+                "total": usage_json(3, 4), "context_window": 272_000,
+            }),
+        ),
+        (
+            Progress::RateLimits(rate_limits()),
+            json!({
+                "type": "account.rate_limits.updated",
+                "rate_limits": {
+                    "limit_id": "codex",
+                    "primary": {"used_percent": 12.5, "window_minutes": 300, "resets_at": 7},
+                    "secondary": null, "plan": "plus", "reached": null,
+                },
+            }),
+        ),
+        (Progress::Compacted, json!({"type": "thread.compacted"})),
+        (
             Progress::Retrying {
                 message: "1/5".into(),
             },
@@ -161,6 +365,48 @@ fn progress_serializes_as_codex_writes_it() {
 }
 
 #[test]
+fn the_debug_output_of_progress_has_no_content() {
+    let text = || "a secret".to_owned();
+    let item = || Item::new("i", ItemKind::AgentMessage { text: text() });
+    let id = || "the-id".to_owned();
+    for progress in [
+        Progress::ItemStarted(item()),
+        Progress::ItemUpdated(item()),
+        Progress::ItemCompleted(item()),
+        Progress::MessageDelta {
+            item_id: id(),
+            delta: text(),
+        },
+        Progress::ReasoningDelta {
+            item_id: id(),
+            delta: text(),
+        },
+        Progress::OutputDelta {
+            item_id: id(),
+            delta: text(),
+        },
+        Progress::PlanUpdated {
+            items: vec![TodoItem::new(text(), true)],
+        },
+        Progress::Retrying { message: text() },
+        Progress::Warning { message: text() },
+    ] {
+        let debug = format!("{progress:?}");
+        assert!(!debug.contains("secret"), "{debug}");
+        let has_delta = debug.contains("Delta");
+        assert_eq!(has_delta, debug.contains("the-id"), "{debug}");
+    }
+    let started = Progress::ThreadStarted { thread_id: id() };
+    for (progress, expected) in [
+        (started, r#"ThreadStarted { thread_id: "the-id" }"#),
+        (Progress::TurnStarted, "TurnStarted"),
+        (Progress::Compacted, "Compacted"),
+    ] {
+        assert_eq!(format!("{progress:?}"), expected);
+    }
+}
+
+#[test]
 fn a_turn_serializes_with_its_items_and_usage() {
     let turn = Turn::new()
         .with_thread_id("t")
@@ -174,10 +420,7 @@ fn a_turn_serializes_with_its_items_and_usage() {
             "turn_id": null,
             "final_message": "hi",
             "items": [{"id": "i", "type": "reasoning", "text": "a"}],
-            "usage": {
-                "input_tokens": 10, "cached_input_tokens": 0, "cache_write_input_tokens": 0,
-                "output_tokens": 5, "reasoning_output_tokens": 0,
-            },
+            "usage": usage_json(10, 5),
             "thread_usage": null,
             "retries": 0,
             "unknown_events": 0,
@@ -235,6 +478,8 @@ fn a_request_returns_all_its_settings() {
         .with_working_directory("/work")
         .with_additional_directory("/opt")
         .with_sandbox(Sandbox::ReadOnly)
+        .with_ephemeral(true)
+        .with_approval_policy(ApprovalPolicy::Untrusted)
         .with_image("/a.png")
         .with_output_schema(schema.clone())
         .with_resume("thread")
@@ -251,6 +496,8 @@ fn a_request_returns_all_its_settings() {
     assert_eq!(request.working_directory(), Some(Path::new("/work")));
     assert_eq!(request.additional_directories(), [Path::new("/opt")]);
     assert_eq!(request.sandbox(), Some(Sandbox::ReadOnly));
+    assert_eq!(request.ephemeral(), Some(true));
+    assert_eq!(request.approval_policy(), Some(ApprovalPolicy::Untrusted));
     assert_eq!(request.images(), [Path::new("/a.png")]);
     assert_eq!(request.output_schema(), Some(&schema));
     assert_eq!(request.resume(), Some("thread"));
@@ -260,11 +507,33 @@ fn a_request_returns_all_its_settings() {
     let changes = [(OsStr::new("SET"), value), (OsStr::new("REMOVED"), None)];
     assert!(request.environment().eq(changes));
     assert!(request.progress().unwrap().same_channel(&sender));
+    let debug = format!("{request:?}");
+    for shown in ["ephemeral: Some(true)", "approval_policy: Some(Untrusted)"] {
+        assert!(debug.contains(shown), "{debug}");
+    }
+}
+
+#[test]
+fn a_request_says_neither_where_its_thread_is_kept_nor_when_to_ask_by_default() {
+    let request = TurnRequest::new("a prompt");
+    assert_eq!(request.ephemeral(), None);
+    assert_eq!(request.approval_policy(), None);
+}
+
+#[test]
+fn an_approval_policy_serializes_by_its_name() {
+    for policy in [
+        ApprovalPolicy::Never,
+        ApprovalPolicy::OnRequest,
+        ApprovalPolicy::Untrusted,
+    ] {
+        assert_eq!(serde_json::to_value(policy).unwrap(), policy.as_str());
+    }
 }
 
 #[test]
 fn another_crate_can_build_every_error() {
-    use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
+    use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus};
 
     let io = || io::Error::from(io::ErrorKind::NotFound);
     for (error, text) in [
@@ -291,6 +560,63 @@ fn another_crate_can_build_every_error() {
             "cannot start /a: check that it is the Codex CLI for this machine",
         ),
         (TurnError::failed("x"), "the turn failed: x"),
+        (
+            TurnError::Failed {
+                message: "x".into(),
+                info: Some(CodexErrorInfo::new("unauthorized").with_http_status(401)),
+            },
+            "the turn failed: x; log in with `codex login`, or give Codex the key that its provider \
+             requires",
+        ),
+        (
+            TurnError::Failed {
+                message: String::new(),
+                info: Some(CodexErrorInfo::new("usageLimitExceeded")),
+            },
+            "the turn failed: usageLimitExceeded",
+        ),
+        (
+            TurnError::ServerExited {
+                status: None,
+                stderr: String::new(),
+            },
+            "the Codex app-server exited before the end of the turn",
+        ),
+        (
+            TurnError::ServerExited {
+                status: Some(ExitStatus::from_raw(9)),
+                stderr: "noise\nError: x".into(),
+            },
+            "the Codex app-server exited (signal: 9 (SIGKILL)) before the end of the turn: Error: x",
+        ),
+        (
+            TurnError::Rejected {
+                method: "thread/start",
+                code: -32600,
+                message: "x.".into(),
+            },
+            "Codex rejected `thread/start` (code -32600): x; check the thread and the settings of the \
+             request",
+        ),
+        (
+            TurnError::Unanswered {
+                method: "turn/start",
+                after: Duration::from_millis(1500),
+            },
+            "Codex did not answer `turn/start` within 1.5s: it hangs, or has too many requests at once",
+        ),
+        (
+            TurnError::Interrupted,
+            "the turn was interrupted, and not by this service: check who else uses its thread",
+        ),
+        (
+            TurnError::CancelledByApprover { tool: "x".into() },
+            "the approver of `x` cancelled the turn",
+        ),
+        (
+            TurnError::Stopped,
+            "the turn was stopped: its service is shutting down",
+        ),
         (
             TurnError::Exited {
                 status: ExitStatus::from_raw(0x100),

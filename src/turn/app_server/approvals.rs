@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     approval::{Action, Answer, Decision, FileUpdateChange},
@@ -57,6 +57,13 @@ pub(super) fn decode(method: &str, params: &Fields<'_>) -> Incoming {
             None | Some("command" | "humanCommand") => {
                 asked("command_execution", command(params), Kind::Command)
             }
+            Some("writeStdin") => Incoming::Ask(Asked {
+                // The item is the command that reads it, which may be of an earlier turn, and may run on.
+                item_id: None,
+                tool: "write_stdin".into(),
+                action: command(params),
+                kind: Kind::Command,
+            }),
             // Of another kind it is unknown what is asked.
             Some(_) => Incoming::Refuse(json!({"decision": "decline"})),
         },
@@ -87,7 +94,11 @@ pub(super) fn decode(method: &str, params: &Fields<'_>) -> Incoming {
 }
 
 fn command(params: &Fields<'_>) -> Action {
-    let permissions = ["networkApprovalContext", "additionalPermissions"];
+    // Both are shown: an approver that saw one of them would not know what it accepts.
+    let permissions: Map<_, _> = ["networkApprovalContext", "additionalPermissions"]
+        .into_iter()
+        .filter_map(|key| Some((key.to_owned(), params.value(key)?)))
+        .collect();
     Action::Command {
         command: params.text("command").unwrap_or_default(),
         cwd: params.text("cwd").map(Into::into),
@@ -95,7 +106,7 @@ fn command(params: &Fields<'_>) -> Action {
         execpolicy_amendment: params
             .value("proposedExecpolicyAmendment")
             .unwrap_or_default(),
-        permissions: permissions.iter().find_map(|key| params.value(key)),
+        permissions: (!permissions.is_empty()).then(|| permissions.into()),
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     approvals::Asked,
     builder::{Approver, Config},
     requests,
-    router::{Lease, RequestError, Router},
+    router::{Lease, RequestError, Router, START_THREAD},
     servers::Servers,
     slot::{Question, Slot},
     thread_locks::{ThreadGuard, ThreadLocks},
@@ -151,16 +151,16 @@ impl Shared {
         let waited = millis(began.elapsed());
         let lease = self.servers.lease(Some(&id), active).await?;
         let router = lease.router();
-        let loaded = router.thread(&id);
-        let is_ready = loaded
-            .as_ref()
-            .is_some_and(|(_, is_subscribed)| *is_subscribed);
+        let is_ready = router.thread(&id).is_some_and(|(_, is_ready)| is_ready);
         if !is_ready {
             let params = requests::resume_thread(&id, wanted);
             router.load("thread/resume", params, wanted.clone()).await?;
         }
-        // A thread that was still loaded keeps its settings, whatever the request to load it says.
-        let settings = loaded.map_or_else(|| wanted.clone(), |(settings, _)| settings);
+        // A thread that was still loaded keeps its settings, whatever the request to load it says. It is looked at
+        // after the answer: a turn that was dropped may have loaded the thread meanwhile.
+        let settings = router
+            .thread(&id)
+            .map_or_else(|| wanted.clone(), |(settings, _)| settings);
         Ok(LoadedThread {
             id,
             lock,
@@ -178,12 +178,12 @@ impl Shared {
         let lease = self.servers.lease(None, active).await?;
         let params = requests::start_thread(wanted);
         let router = lease.router();
-        let answer = router.load("thread/start", params, wanted.clone()).await?;
+        let answer = router.load(START_THREAD, params, wanted.clone()).await?;
         let fields = Fields::from_line(answer.get().as_bytes()).ok();
         let thread = fields.and_then(|fields| fields.object("thread"));
         let id = thread.and_then(|thread| thread.text("id"));
         let id = id.ok_or_else(|| TurnError::Rejected {
-            method: "thread/start",
+            method: START_THREAD,
             code: 0,
             message: "the answer has no id of a thread".to_owned(),
         })?;
@@ -285,8 +285,15 @@ impl RunningTurn {
                 Answer::Decided(decision) => asked.answer(decision),
                 Answer::TimedOut | Answer::Failed(_) => asked.refusal(),
             };
+            let cancels = matches!(answer, Answer::Decided(Decision::Cancel));
+            let is_ended_by_codex = asked.cancels_turn();
+            if cancels && !is_ended_by_codex {
+                // Before the answer, by which the turn would go on.
+                router.send_interrupt(&thread_id);
+            }
             router.answer(&id, result);
-            if matches!(answer, Answer::Decided(Decision::Cancel)) && !asked.cancels_turn() {
+            if cancels && is_ended_by_codex {
+                // Codex ends the turn, but not the commands that it has in the background.
                 router.send_interrupt(&thread_id);
             }
         }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::turn::{
     TurnError,
-    cli::{Environment, find_codex, toml},
+    cli::{Environment, check_config, find_codex, toml},
     process::Supervisor,
 };
 
@@ -133,6 +133,8 @@ impl Drop for Server {
 
 /// Finds the binary. Blocks on the disk.
 fn prepare(config: &Config) -> Result<(PathBuf, Command), TurnError> {
+    let settings = config.config.iter();
+    check_config(settings.map(|(key, value)| (&**key, value)))?;
     let environment = Environment {
         clear: config.env_clear,
         changes: &config.environment,

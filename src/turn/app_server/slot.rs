@@ -64,6 +64,11 @@ impl Slot {
         state.has_ended || state.turn.as_ref().is_none_or(TurnState::has_ended)
     }
 
+    /// Returns whether this is the turn with an id of Codex.
+    pub(super) fn is_turn(&self, turn_id: &str) -> bool {
+        self.lock().turn_id.as_deref() == Some(turn_id)
+    }
+
     /// Sets the id of the turn that the server has begun.
     pub(super) fn began(&self, turn_id: Option<String>) {
         let mut state = self.lock();

@@ -10,6 +10,8 @@ use crate::turn::{ApprovalPolicy, Sandbox, Usage};
 #[derive(Default)]
 pub(super) struct Threads {
     threads: HashMap<String, Thread>,
+    /// The threads of sub-agents, with the threads of the turns that started them.
+    agents: HashMap<String, String>,
     /// Counts uses, so that the threads that were used last are known.
     uses: u64,
 }
@@ -19,6 +21,8 @@ pub(super) struct Thread {
     pub(super) settings: ThreadSettings,
     /// Whether the server tells this program of it. One of which it does not is unloaded soon.
     pub(super) is_subscribed: bool,
+    /// Whether the server has refused a turn of it, and may have lost it. It is loaded before the next one.
+    pub(super) is_doubtful: bool,
     /// The model and its provider, as the server has told.
     pub(super) model: Option<String>,
     pub(super) provider: Option<String>,
@@ -65,6 +69,7 @@ impl Threads {
         let thread = self.threads.entry(id.to_owned()).or_insert(Thread {
             settings,
             is_subscribed: true,
+            is_doubtful: false,
             model: None,
             provider: None,
             usage: None,
@@ -74,6 +79,7 @@ impl Threads {
             is_gone: false,
         });
         thread.is_subscribed = true;
+        thread.is_doubtful = false;
         thread.last_use = last_use;
     }
 
@@ -99,8 +105,43 @@ impl Threads {
         }
     }
 
+    /// Notes that a sub-agent works for a turn. Returns whether that turn is one that was dropped.
+    pub(super) fn agent_began(&mut self, agent: &str, root_turn_id: &str) -> bool {
+        let has_turn = |thread: &Thread| {
+            let turn = thread.turn.as_ref();
+            turn.is_some_and(|slot| slot.is_turn(root_turn_id))
+        };
+        let root = self.threads.iter().find(|(_, thread)| has_turn(thread));
+        let Some((root, thread)) = root else {
+            return false;
+        };
+        self.agents.insert(agent.to_owned(), root.clone());
+        thread.release.is_some()
+    }
+
+    /// Returns the threads of the sub-agents of a thread.
+    pub(super) fn agents(&self, id: &str) -> Vec<String> {
+        let agents = self.agents.iter().filter(|(_, root)| *root == id);
+        agents.map(|(agent, _)| agent.clone()).collect()
+    }
+
+    /// Forgets the sub-agents of a thread, and returns their threads.
+    pub(super) fn take_agents(&mut self, id: &str) -> Vec<String> {
+        let agents = self.agents(id);
+        self.agents.retain(|_, root| root != id);
+        agents
+    }
+
+    /// Notes that the server has refused a turn of a thread.
+    pub(super) fn was_refused(&mut self, id: &str) {
+        if let Some(thread) = self.threads.get_mut(id) {
+            thread.is_doubtful = true;
+        }
+    }
+
     /// Removes a thread that the server has unloaded. Returns the turn that had it.
     pub(super) fn closed(&mut self, id: &str) -> Option<Arc<Slot>> {
+        self.agents.remove(id);
         let thread = self.threads.get_mut(id)?;
         let slot = thread.turn.clone();
         thread.is_gone = true;
@@ -188,19 +229,23 @@ impl Threads {
             .threads
             .values()
             .filter_map(|thread| thread.release.as_ref());
-        releases.map(Release::deadline).min()
+        releases.filter_map(Release::deadline).min()
     }
 
     /// Takes what dropped turns have left whose time is over.
     pub(super) fn overdue_releases(&mut self, now: Instant) -> Vec<Release> {
         let threads = self.threads.values_mut();
         threads
-            .filter_map(|thread| thread.release.take_if(|release| release.deadline() <= now))
+            .filter_map(|thread| {
+                let is_due = |release: &mut Release| release.deadline().is_some_and(|at| at <= now);
+                thread.release.take_if(is_due)
+            })
             .collect()
     }
 
     /// Forgets all threads. Returns what is to be dropped.
     pub(super) fn clear(&mut self) -> HashMap<String, Thread> {
+        self.agents.clear();
         std::mem::take(&mut self.threads)
     }
 }

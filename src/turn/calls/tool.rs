@@ -45,7 +45,8 @@ pub(in crate::turn) fn short(name: &str) -> StringValue {
     name.into()
 }
 
-/// Closes the call of a completed item. A refusal by an approver counts before what the item says.
+/// Closes the call of a completed item. A refusal by an approver counts before the failure that the item tells, and
+/// not for a tool that succeeded.
 pub(super) fn close(
     call: CallGuard,
     item: &Item,
@@ -100,8 +101,8 @@ fn classification(item: &Item, sandbox: Option<Sandbox>) -> Option<Classificatio
             ..
         } => {
             // The error is a text of the server, which the item has.
-            let message = failure::of_tool(error.as_deref().unwrap_or_default());
-            failed(ErrorClass::ToolFailed, message.to_owned())
+            let (class, message) = failure::of_tool(error.as_deref().unwrap_or_default());
+            failed(class, message.to_owned())
         }
         ItemKind::FileChange {
             status: ItemStatus::Failed,

@@ -24,14 +24,7 @@ pub(in crate::turn) fn check(request: &TurnRequest) -> Result<(), TurnError> {
     if request.model().is_some_and(|model| model.contains('\0')) {
         return invalid("the model has a NUL character".to_owned());
     }
-    for (key, value) in request.config() {
-        let wrong = wrong_key(key).or_else(|| wrong_value(value, 0));
-        if let Some(wrong) = wrong {
-            // What follows may be a value.
-            let name = key.split('=').next().unwrap_or_default();
-            return invalid(format!("the setting `{}` {wrong}", name.escape_debug()));
-        }
-    }
+    check_config(request.config())?;
     if request.resume().is_some_and(|id| !is_thread_id(id)) {
         return invalid(
             "the id of the thread to resume is not 32 hexadecimal digits in 5 groups: use \
@@ -40,6 +33,22 @@ pub(in crate::turn) fn check(request: &TurnRequest) -> Result<(), TurnError> {
         );
     }
     Ok(())
+}
+
+/// Rejects settings that Codex would misread without an error.
+pub(in crate::turn) fn check_config<'a>(
+    mut config: impl Iterator<Item = (&'a str, &'a Value)>,
+) -> Result<(), TurnError> {
+    let wrong = config.find_map(|(key, value)| {
+        let wrong = wrong_key(key).or_else(|| wrong_value(value, 0))?;
+        // What follows may be a value.
+        let name = key.split('=').next().unwrap_or_default();
+        Some(format!("the setting `{}` {wrong}", name.escape_debug()))
+    });
+    match wrong {
+        Some(reason) => Err(TurnError::InvalidRequest { reason }),
+        None => Ok(()),
+    }
 }
 
 /// Returns what is wrong with a key of the configuration, of which Codex has no error.

@@ -7,6 +7,6 @@ pub(super) mod toml;
 
 pub(super) use self::{
     binary::find_codex,
-    check::{check, thread_id},
+    check::{check, check_config, thread_id},
     environment::{Environment, traceparent},
 };

@@ -34,6 +34,7 @@ use crate::turn::{
 /// | setting | in the order in which it applies; the last one wins |
 /// |---|---|
 /// | model, sandbox | Codex's own configuration, the service, the request |
+/// | whether a thread is ephemeral | the service, the request |
 /// | working directory | the one of this process, the service, the request |
 /// | a key of the configuration | Codex's own configuration, the service, the request |
 /// | an environment variable | [inherited](CodexExec#environment), originator and trace context of the call, the service, the request |
@@ -140,7 +141,7 @@ impl CodexExecBuilder {
         self
     }
 
-    /// Sets whether new threads leave nothing on disk, and so cannot be resumed.
+    /// Sets the default of whether new threads leave nothing on disk, and so cannot be resumed.
     pub fn ephemeral(mut self, ephemeral: bool) -> Self {
         self.config.defaults.ephemeral = Some(ephemeral);
         self

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{cause, of_message, of_retry};
-use crate::event::ErrorClass;
+use super::{
+    cause, of_message, of_rejection, of_retry, of_server_exit, of_tool, of_turn,
+    tables::{INFOS, REJECTIONS, STARTUP_FRAGMENTS, VAGUE_INFOS},
+};
+use crate::{event::ErrorClass, turn::CodexErrorInfo};
 
 /// The beginning of a message whose class has a wait.
 const RATE_LIMIT: &str = "rate limit exceeded: ";
@@ -20,7 +23,68 @@ const UNITS: &[(&str, u64)] = &[
     (" days", 86_400_000),
 ];
 
+/// Any kind of an error, known ones and odd ones.
+fn info() -> impl Strategy<Value = CodexErrorInfo> {
+    let known = INFOS.iter().chain(VAGUE_INFOS).map(|(kind, _)| *kind);
+    let known = proptest::sample::select(known.chain(["other"]).collect::<Vec<_>>());
+    let kind = prop_oneof![known.prop_map(str::to_owned), any::<String>()];
+    (kind, any::<Option<u16>>()).prop_map(|(kind, status)| {
+        let info = CodexErrorInfo::new(kind);
+        match status {
+            Some(status) => info.with_http_status(status),
+            None => info,
+        }
+    })
+}
+
+/// A text of others: no text of Codex has its beginning.
+fn others() -> impl Strategy<Value = String> {
+    "[x-z]{6}[a-z \"’.:,{}`]{0,40}"
+}
+
 proptest! {
+    #[test]
+    fn any_kind_of_an_error_with_any_message_has_a_class(info in info(), message in any::<String>()) {
+        let failure = of_turn(&message, Some(&info));
+        prop_assert!(!failure.recorded.is_empty());
+        let rejected = of_rejection(info.http_status.unwrap_or_default().into(), &message);
+        prop_assert!(rejected.recorded.len() <= message.len() + 4);
+        of_tool(&message);
+        prop_assert_eq!(of_server_exit(&message).class, ErrorClass::Transport);
+    }
+
+    #[test]
+    fn no_text_of_others_is_recorded_with_a_kind(info in info(), others in others()) {
+        prop_assume!(!info.kind.contains(&others[..6]));
+        for opening in ["", "{", "unexpected status 401 ", "stream disconnected before completion: "] {
+            let message = format!("{opening}{others}");
+            let recorded = of_turn(&message, Some(&info)).recorded;
+            prop_assert!(!recorded.contains(&others[..6]), "{message}: {recorded}");
+        }
+        let spaced = CodexErrorInfo::new(format!("{others} {}", info.kind));
+        let recorded = of_turn("", Some(&spaced)).recorded;
+        prop_assert_eq!(recorded, "Codex reported no reason");
+    }
+
+    #[test]
+    fn no_text_of_others_is_recorded_of_a_rejection(code in any::<i64>(), others in others()) {
+        let openings = REJECTIONS.iter().map(|(opening, _)| *opening);
+        for opening in openings.chain(["", "thread "]) {
+            let message = format!("{opening}: {others} already has an active writer");
+            let recorded = of_rejection(code, &message).recorded;
+            prop_assert!(!recorded.contains(&others[..6]), "{message}: {recorded}");
+        }
+    }
+
+    #[test]
+    fn no_text_of_others_is_recorded_of_a_server(others in others(), error in "(Error: |error: )?") {
+        for (fragment, _) in STARTUP_FRAGMENTS {
+            let stderr = format!("{others}\n{error}{others} {fragment}{others}");
+            let recorded = of_server_exit(&stderr).recorded;
+            prop_assert!(!recorded.contains(&others[..6]), "{stderr}: {recorded}");
+        }
+    }
+
     #[test]
     fn any_message_has_a_class(message in any::<String>()) {
         of_message(&message);

@@ -146,6 +146,56 @@ pub(super) const TOOL_FAILED: &str = "the tool reported a failure";
 /// The causes of a tool's failure that Codex finds itself. What follows one of them is a text of others.
 pub(super) const TOOL_CAUSES: &[&str] = &["timed out awaiting tools/call", "transport closed"];
 
+/// The errors of a tool that Codex did not call.
+pub(super) const TOOL_REFUSALS: &[&str] = &[
+    "mcp tool call requires approval, but approval policy is never",
+    "user rejected mcp tool call",
+    "user cancelled mcp tool call",
+];
+
+/// The class of a request that the app-server rejected, by the beginning of its text. What follows may be a
+/// text of others.
+pub(super) const REJECTIONS: &[(&str, ErrorClass)] = &[
+    ("no rollout found", ErrorClass::InvalidRequest),
+    ("thread not found", ErrorClass::InvalidRequest),
+    ("invalid thread id", ErrorClass::InvalidRequest),
+    ("invalid session id", ErrorClass::InvalidRequest),
+    // For example, because the thread's file is corrupt.
+    ("failed to read thread", ErrorClass::InvalidRequest),
+    (
+        "input exceeds the maximum length",
+        ErrorClass::InvalidRequest,
+    ),
+    ("no active turn to interrupt", ErrorClass::InvalidRequest),
+    ("no active turn to steer", ErrorClass::InvalidRequest),
+    ("expected active turn id", ErrorClass::InvalidRequest),
+    ("dynamic tool name must match", ErrorClass::InvalidRequest),
+    ("not initialized", ErrorClass::InvalidRequest),
+    ("already initialized", ErrorClass::InvalidRequest),
+    // The version of Codex is another one than this crate knows.
+    (
+        "invalid request: unknown variant",
+        ErrorClass::InvalidRequest,
+    ),
+    ("invalid request: missing field", ErrorClass::InvalidRequest),
+    ("invalid request: invalid type", ErrorClass::InvalidRequest),
+    ("invalid request", ErrorClass::InvalidRequest),
+    (
+        "failed to load configuration: model provider",
+        ErrorClass::Config,
+    ),
+    ("failed to load configuration", ErrorClass::Config),
+    (
+        "error creating thread: fatal error: failed to initialize session: required mcp servers failed",
+        ErrorClass::Config,
+    ),
+    ("server overloaded", ErrorClass::Overloaded),
+];
+
+/// The end of the text of a thread that another process has open: `thread ID already has an active writer`.
+/// A retry does not help before that process ends or closes the thread.
+pub(super) const ACTIVE_WRITER: &str = " already has an active writer";
+
 /// Codex's own kinds of errors whose class does not depend on the words.
 pub(super) const INFOS: &[(&str, ErrorClass)] = &[
     ("contextWindowExceeded", ErrorClass::ContextWindow),
@@ -162,6 +212,15 @@ pub(super) const INFOS: &[(&str, ErrorClass)] = &[
     ("tooManyDenials", ErrorClass::ApprovalDenied),
     ("internalServerError", ErrorClass::ServerError),
     ("unauthorized", ErrorClass::Unauthorized),
-    ("badRequest", ErrorClass::InvalidRequest),
     ("sandboxError", ErrorClass::SandboxDenied),
+    ("activeTurnNotSteerable", ErrorClass::InvalidRequest),
+];
+
+/// Codex's own kinds of errors that say less than its words, if the words are known. The connections have the
+/// HTTP status as well, if there was an answer.
+pub(super) const VAGUE_INFOS: &[(&str, ErrorClass)] = &[
+    ("badRequest", ErrorClass::InvalidRequest),
+    ("httpConnectionFailed", ErrorClass::Transport),
+    ("responseStreamConnectionFailed", ErrorClass::Transport),
+    ("responseStreamDisconnected", ErrorClass::Transport),
 ];

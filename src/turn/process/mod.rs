@@ -13,6 +13,8 @@ mod orphans;
 mod proc_fs;
 mod supervisor;
 mod tag;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod warnings;
 mod watchdog;

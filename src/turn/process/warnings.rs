@@ -57,6 +57,6 @@ pub(super) fn descriptors_missing() {
     #[cfg(feature = "tracing")]
     ::tracing::warn!(
         target: "codex_telemetry",
-        "processes of a turn may be left: the program has too many open files to find them"
+        "processes of Codex may be left: the program has too many open files to find them"
     );
 }

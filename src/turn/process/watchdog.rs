@@ -8,6 +8,9 @@
 //! this process dies, and the shell then kills the remaining children with everything below them, as
 //! [`tree`](super::tree) does.
 //!
+//! The standard input of a child ends with the program as well. A child that exits by that needs longer than the
+//! shell, which stops it within a few milliseconds; what a faster one leaves behind is not found.
+//!
 //! Without a shell, or after the shell was killed, processes run without a watchdog.
 
 use std::{

@@ -74,6 +74,7 @@ const KEYS: &[&str] = &[
     "resetsAt",
     "responseId",
     "result",
+    "rootTurnId",
     "secondary",
     "server",
     "serverName",

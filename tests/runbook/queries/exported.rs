@@ -3,9 +3,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     process::Command,
+    time::Duration,
 };
 
-use codex_telemetry::ErrorClass;
+use codex_telemetry::{
+    Call, ErrorClass, Operation, OtlpConfig, OtlpSink, TimingLayer, event::names,
+};
+use futures_util::FutureExt as _;
+use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use super::parser::{Matcher, Parsed};
 use crate::{
@@ -26,8 +31,8 @@ pub(super) struct Exported {
 }
 
 impl Exported {
-    /// Runs a turn that succeeds and one that fails, and returns what they export. The spans of a third one are
-    /// rejected.
+    /// Runs a turn that succeeds, one that fails and one with a model response, and returns what they export. The
+    /// spans of another one are rejected.
     pub(super) fn by_turns() -> Self {
         let receiver = Receiver::http();
         let endpoint = receiver.endpoint();
@@ -56,6 +61,7 @@ impl Exported {
                 .env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", traces);
             exec.output().unwrap();
         }
+        model_response(&endpoint);
         let mut exported = Self::default();
         for metric in receiver.metrics() {
             exported.add_metric(&metric);
@@ -179,6 +185,25 @@ fn excludes_cancelled(name: &str, matchers: &[&Matcher]) -> Result<(), String> {
         return Err("the failures include cancelled calls".to_owned());
     }
     Ok(())
+}
+
+/// Exports a turn with a model response: `codex exec` does not tell of any.
+fn model_response(endpoint: &str) {
+    let config = OtlpConfig::builder().endpoint(endpoint).build().unwrap();
+    let sink = OtlpSink::start(config);
+    let service = service_fn(async |call: Call<()>| {
+        let chat = call
+            .context
+            .open_child(Operation::Chat, Some("m".into()), None);
+        chat.record(names::RESPONSE_TIME_TO_FIRST_CHUNK, 0.5);
+        chat.record(names::OUTPUT_TOKENS, 2);
+        chat.finish();
+        Ok::<_, ()>(())
+    });
+    let service = TimingLayer::new(sink.clone()).layer(service);
+    let turn = service.oneshot(Call::new(Operation::Turn, ()));
+    assert_eq!(turn.now_or_never(), Some(Ok(())));
+    sink.blocking_shutdown(Duration::from_secs(60)).unwrap();
 }
 
 fn add(values: &mut Values, attributes: &Attributes, named: impl Fn(&str) -> String) {
