@@ -190,11 +190,16 @@ impl Reply {
     /// A last message that takes the model this time.
     #[allow(dead_code, reason = "only benchmarks use it")]
     pub(crate) fn done_after(time: Duration) -> Self {
-        let Self::Stream { events, .. } = Self::done() else {
-            unreachable!("a message is a stream");
-        };
-        let ending = Ending::After(time);
-        Self::Stream { events, ending }
+        match Self::done() {
+            Self::Stream {
+                events, headers, ..
+            } => Self::Stream {
+                events,
+                headers,
+                ending: Ending::After(time),
+            },
+            other => other,
+        }
     }
 
     pub(crate) fn failure(code: &str, message: &str) -> Self {
