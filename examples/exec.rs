@@ -5,6 +5,9 @@
 //! cargo run --example exec -- [OPTION]… PROMPT
 //! ```
 //!
+//! The turn runs in a `codex exec` of its own, or with `--app-server` in a server that is started for it: of the
+//! stack, only the innermost service changes.
+//!
 //! With `CODEX_OTLP_ENDPOINT` set, the calls are also exported over OTLP. `--log` writes them as log lines,
 //! and `--timeline` draws them after the turn, both on standard error.
 //!
@@ -23,25 +26,27 @@ use codex_telemetry::{
     BoxError, CallContext, Classification, CodexClassifier, FanOut, JsonLinesSink, MemorySink,
     Originator, OtlpSink, ServiceBuilderExt, TracingSink, otlp,
     turn::{
-        CodexExec, ItemKind, ItemStatus, Progress, Sandbox, TurnRequest, TurnUpdate, turn_stream,
+        ApprovalPolicy, CodexAppServer, CodexExec, Drained, ItemKind, ItemStatus, Progress,
+        Sandbox, Turn, TurnError, TurnRequest, TurnUpdate, turn_stream,
     },
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_stream::{Stream, StreamExt};
-use tower::{ServiceBuilder, timeout::error::Elapsed};
+use tower::{Service, ServiceBuilder, timeout::error::Elapsed};
 use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 const USAGE: &str = "\
 usage: exec [OPTION]... PROMPT
 
   --codex PATH            the Codex CLI (default: CODEX_PATH, or codex on the PATH)
+  --app-server            run the turn by codex app-server instead of codex exec
   --log FILTER            what to log on standard error, such as codex_telemetry::events=debug
                           (default: warnings, without events)
   -c, --config KEY=VALUE  override a key of Codex's configuration, by JSON or else by a text; may be repeated
   --model M               the model
   --sandbox MODE          read-only, workspace-write or danger-full-access
   --cd DIR                the working directory
-  --skip-git-repo-check   allow a directory that is not a git repository
+  --skip-git-repo-check   allow a directory that is not a git repository; codex app-server allows any
   --resume ID             resume a thread
   --originator NAME       who asks: cli (the default), sdk, or a name
   --timeout SECONDS       cancel the turn after this time
@@ -72,10 +77,12 @@ async fn main() -> ExitCode {
         .init();
     // Disabled, unless the environment has a receiver. An error there does not affect the turn.
     let export = otlp::from_env();
-    let code = run(options, export.clone()).await.unwrap_or_else(|error| {
-        print(&format!("cannot listen for signals: {error}"));
-        1
-    });
+    let code = choose(options, export.clone())
+        .await
+        .unwrap_or_else(|error| {
+            print(&format!("cannot listen for signals: {error}"));
+            1
+        });
     if let Some(export) = export
         && let Err(undelivered) = export.shutdown(EXPORT_TIMEOUT).await
     {
@@ -84,15 +91,40 @@ async fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-async fn run(options: Options, export: Option<OtlpSink>) -> io::Result<u8> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-
+/// Runs the turn by the service that was asked for.
+async fn choose(options: Options, export: Option<OtlpSink>) -> io::Result<u8> {
+    if options.app_server {
+        // Nobody is there to ask, as with `codex exec`.
+        let mut codex = CodexAppServer::builder()
+            .client_name(options.originator.to_string())
+            .approval_policy(ApprovalPolicy::Never);
+        if let Some(path) = &options.codex {
+            codex = codex.codex(path);
+        }
+        let codex = codex.build();
+        return run(options, export, codex.clone(), || codex.drain()).await;
+    }
     let mut codex = CodexExec::builder().skip_git_repo_check(options.skip_git_repo_check);
-    if let Some(path) = options.codex {
+    if let Some(path) = &options.codex {
         codex = codex.codex(path);
     }
     let codex = codex.build();
+    run(options, export, codex.clone(), || codex.drain()).await
+}
+
+async fn run<S, D>(
+    options: Options,
+    export: Option<OtlpSink>,
+    codex: S,
+    drain: impl FnOnce() -> D,
+) -> io::Result<u8>
+where
+    S: Service<TurnRequest, Response = Turn, Error = TurnError>,
+    D: Future<Output = Drained>,
+{
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+
     let memory = options.timeline.then(MemorySink::new);
     // The timeout is inside of the error class layer, which classifies its error.
     let turns = ServiceBuilder::new()
@@ -106,7 +138,7 @@ async fn run(options: Options, export: Option<OtlpSink>) -> io::Result<u8> {
         )
         .error_class(CodexClassifier)
         .timeout(options.timeout)
-        .service(codex.clone());
+        .service(codex);
 
     // A signal drops the turn: Codex is killed, and the outcome of the event is `cancelled`.
     let code = tokio::select! {
@@ -115,10 +147,7 @@ async fn run(options: Options, export: Option<OtlpSink>) -> io::Result<u8> {
         _ = terminate.recv() => 128 + 15,
     };
     // The processes of a dropped turn exit within milliseconds, and nobody else waits for them.
-    if tokio::time::timeout(DRAIN_TIMEOUT, codex.drain())
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(DRAIN_TIMEOUT, drain()).await.is_err() {
         print("the processes of the turn have not exited");
     }
     if let Some(memory) = memory {
@@ -184,6 +213,7 @@ fn print(text: &str) {
 
 struct Options {
     codex: Option<PathBuf>,
+    app_server: bool,
     log: Targets,
     originator: Originator,
     skip_git_repo_check: bool,
@@ -197,6 +227,7 @@ impl Options {
         use lexopt::prelude::*;
 
         let mut codex = None;
+        let mut app_server = false;
         let mut log = LOG.parse().expect("a filter");
         let mut originator = Originator::Cli;
         let mut skip_git_repo_check = false;
@@ -209,6 +240,7 @@ impl Options {
         while let Some(argument) = parser.next()? {
             match argument {
                 Long("codex") => codex = Some(parser.value()?.into()),
+                Long("app-server") => app_server = true,
                 Long("log") => log = parser.value()?.parse()?,
                 Short('c') | Long("config") => {
                     let pair = parser.value()?.string()?;
@@ -263,6 +295,7 @@ impl Options {
         let request = TurnRequest::new(prompt.ok_or("missing PROMPT")?).with_context(context);
         Ok(Self {
             codex,
+            app_server,
             log,
             originator,
             skip_git_repo_check,

@@ -1,17 +1,12 @@
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{BufRead, BufReader, Read},
-    os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
     process::Stdio,
 };
 
-use rustix::{
-    fs::OFlags,
-    process::{Pid, Signal, kill_process, test_kill_process},
-    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
-};
+use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{events, exec, names};
+use crate::support::{assert_gone, events, exec, exec_by_app_server, names, open_terminal};
 
 const GOOD: &str = r#"
     echo '{"type":"thread.started","thread_id":"t"}'
@@ -114,21 +109,6 @@ fn the_timeline_has_colours_on_a_terminal_that_supports_them() {
     }
 }
 
-/// Opens a terminal, and returns the ends of the user and of the program.
-fn open_terminal() -> (OwnedFd, File) {
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&terminal).unwrap();
-    unlockpt(&terminal).unwrap();
-    let path = ptsname(&terminal, Vec::new()).unwrap();
-    let program = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(i32::try_from(OFlags::NOCTTY.bits()).unwrap())
-        .open(path.to_str().unwrap())
-        .unwrap();
-    (terminal, program)
-}
-
 #[test]
 fn invalid_usage_exits_2_with_the_usage_and_no_event() {
     for arguments in [
@@ -222,21 +202,8 @@ fn a_signal_cancels_the_turn_prints_its_event_and_leaves_no_process() {
         assert_eq!(names(&events), ["codex.turn.start", "codex.turn.exception"]);
         assert_eq!(events[1]["outcome"], "cancelled");
 
-        // It was killed before `exec` exited, but init may need a moment to reap it.
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
-        while test_kill_process(fake).is_ok() && !is_zombie(fake) {
-            assert!(
-                std::time::Instant::now() < deadline,
-                "{fake:?} is still running"
-            );
-            std::thread::yield_now();
-        }
+        assert_gone(fake);
     }
-}
-
-fn is_zombie(pid: Pid) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-    stat.is_ok_and(|stat| stat.contains(") Z "))
 }
 
 #[test]
@@ -254,4 +221,61 @@ fn a_missing_codex_has_an_event_with_advice() {
             .unwrap()
             .contains("npm install")
     );
+}
+
+#[test]
+fn the_option_app_server_changes_the_service_and_not_what_is_printed() {
+    let output = exec_by_app_server().arg("say hi").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let events = events(&output.stdout);
+    // A response of the model is known to this service alone.
+    assert_eq!(
+        names(&events),
+        [
+            "codex.turn.start",
+            "codex.chat.start",
+            "codex.chat.stop",
+            "codex.turn.stop"
+        ]
+    );
+    assert_eq!(events[3]["originator"], "cli");
+    assert_eq!(events[3]["turn_id"], "turn-1");
+    let progress = String::from_utf8(output.stderr).unwrap();
+    assert!(progress.contains("hello"), "{progress}");
+}
+
+#[test]
+fn a_turn_by_app_server_that_needs_an_approval_is_never_asked_about() {
+    let output = exec_by_app_server().arg("settings").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let settings = String::from_utf8(output.stderr).unwrap();
+    assert!(settings.contains("'approvalPolicy':'never'"), "{settings}");
+
+    let output = exec_by_app_server().arg("run a command").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let events = events(&output.stdout);
+    let tool = events
+        .iter()
+        .find(|event| event["event"] == "codex.tool.exception");
+    assert_eq!(tool.unwrap()["error_class"], "approval_denied");
+}
+
+#[test]
+fn a_turn_by_app_server_that_fails_or_is_late_has_the_exit_codes_of_exec() {
+    for (arguments, code, class) in [
+        (&["fail"][..], 1, "rate_limit"),
+        (&["--timeout", "0.2", "hang"], 124, "timeout"),
+        (&["--codex", "/no/such/codex", "say hi"], 1, "spawn"),
+    ] {
+        let output = exec_by_app_server().args(arguments).output().unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{arguments:?}: {output:?}"
+        );
+        let events = events(&output.stdout);
+        let last = events.last().unwrap();
+        assert_eq!(last["event"], "codex.turn.exception");
+        assert_eq!(last["error_class"], class);
+    }
 }

@@ -153,7 +153,12 @@ where
                 () = wait_until(due) => match phase {
                     // What is due is done above.
                     Phase::Running => {}
-                    Phase::Closing { .. } => phase = Phase::kill(&mut alive),
+                    Phase::Closing { .. } => {
+                        if end.reason == Reason::Exited {
+                            end.reason = Reason::Hung { after: exit_grace };
+                        }
+                        phase = Phase::kill(&mut alive);
+                    }
                     Phase::Killed { .. } | Phase::Exited { .. } => break,
                 },
             }

@@ -106,8 +106,9 @@ pub(super) fn message(line: &[u8]) -> Option<Message<'_>> {
         (None, Some(_)) => match fields.value("id") {
             Some(id) => Message::Answer {
                 id,
-                answer: match fields.object("error") {
-                    Some(error) => Err(rejection(&error)),
+                answer: match fields.get("error") {
+                    // One of another form is an error as well.
+                    Some(_) => Err(rejection(&fields.object("error").unwrap_or_default())),
                     None => Ok(fields.get("result")),
                 },
             },

@@ -32,6 +32,9 @@ use super::{
 };
 use crate::turn::{TurnError, Usage, wire::Fields};
 
+/// The method that makes a new thread.
+pub(super) const START_THREAD: &str = "thread/start";
+
 /// The most requests that wait for an answer. The server answers 64 at once; of many more it loses some.
 const MAX_PENDING: usize = 64;
 
@@ -105,7 +108,8 @@ struct State {
     turns: usize,
     /// How many turns the server has completed.
     completed: u64,
-    idle_since: Instant,
+    /// `None` before its first turn, unless it was started ahead.
+    idle_since: Option<Instant>,
     /// Whether the server gets no new turns.
     is_retiring: bool,
     /// Whether the server does not do what it is told.
@@ -119,7 +123,8 @@ struct State {
 /// A request that waits for its answer.
 struct Pending {
     method: &'static str,
-    deadline: Instant,
+    /// One that is too far away for the clock is `None`.
+    deadline: Option<Instant>,
     reply: oneshot::Sender<Result<Box<RawValue>, RequestError>>,
     effect: Effect,
     _permit: Option<OwnedSemaphorePermit>,
@@ -164,6 +169,8 @@ pub(super) enum Reason {
     Closed,
     /// It did so by itself.
     Exited,
+    /// It closed its output, and did not exit.
+    Hung { after: Duration },
     /// It wrote a line that is too long.
     TooLong { line: u64, limit: usize },
     /// The service stops.
@@ -178,7 +185,8 @@ pub(super) struct Lease {
 
 /// What a turn leaves behind that was dropped: it is let go when the server has ended the turn.
 pub(super) struct Release {
-    deadline: Instant,
+    /// One that is too far away for the clock is `None`.
+    deadline: Option<Instant>,
     _lock: ThreadGuard,
     _lease: Lease,
 }
@@ -217,7 +225,7 @@ impl Router {
                 threads: Threads::default(),
                 turns: 0,
                 completed: 0,
-                idle_since: Instant::now(),
+                idle_since: None,
                 is_retiring: false,
                 is_broken: false,
                 is_closing: false,
@@ -270,11 +278,12 @@ impl Router {
         self.lock().threads.len()
     }
 
-    /// Returns with what a thread that is loaded runs, and whether the server tells of it.
+    /// Returns with what a thread that is loaded runs, and whether it is ready for a turn.
     pub(super) fn thread(&self, thread_id: &str) -> Option<(ThreadSettings, bool)> {
         let state = self.lock();
         let thread = state.threads.get(thread_id)?;
-        Some((thread.settings.clone(), thread.is_subscribed))
+        let is_ready = thread.is_subscribed && !thread.is_doubtful;
+        Some((thread.settings.clone(), is_ready))
     }
 
     /// Returns what a thread that is loaded has used.
@@ -295,11 +304,14 @@ impl Router {
     pub(super) fn attach(&self, thread_id: &str, slot: &Arc<Slot>, settings: ThreadSettings) {
         let mut state = self.lock();
         state.threads.attach(thread_id, slot, settings);
-        let is_stopping = state.is_stopping;
+        let failure = match self.over() {
+            Some(over) => Some(over.error()),
+            None => state.is_stopping.then_some(TurnError::Stopped),
+        };
         drop(state);
-        // The others were interrupted before.
-        if is_stopping {
-            slot.fail(TurnError::Stopped);
+        // The others were interrupted, or have failed, before.
+        if let Some(error) = failure {
+            slot.fail(error);
         }
     }
 
@@ -319,7 +331,7 @@ impl Router {
     /// Interrupts the turn of a thread, which was dropped, and keeps the thread locked until the turn has ended.
     pub(super) fn interrupt(&self, thread_id: &str, slot: &Slot, lock: ThreadGuard, lease: Lease) {
         let release = Release {
-            deadline: Instant::now() + self.limits.interrupt_timeout,
+            deadline: Instant::now().checked_add(self.limits.interrupt_timeout),
             _lock: lock,
             _lease: lease,
         };
@@ -383,6 +395,12 @@ impl Router {
         if release.is_some() {
             self.detach(thread_id);
         }
+    }
+
+    /// Notes that the server was started ahead of its first turn.
+    pub(super) fn started_ahead(&self) {
+        self.lock().idle_since = Some(Instant::now());
+        self.changed.notify_one();
     }
 
     /// Has the server get no new turns, and end with its last one.
@@ -488,7 +506,7 @@ impl Router {
         let (reply, answer) = oneshot::channel();
         let pending = Pending {
             method,
-            deadline: Instant::now() + self.limits.request_timeout,
+            deadline: Instant::now().checked_add(self.limits.request_timeout),
             reply,
             effect,
             _permit: permit,
@@ -569,6 +587,7 @@ impl Router {
             Ok(None) => Ok(to_raw_value(&()).unwrap_or_default()),
             Err(rejection) => Err(RequestError::Rejected(pending.method, rejection)),
         };
+        let mut loaded = None;
         match (pending.effect, &answer) {
             (Effect::Load(settings), Ok(result)) => {
                 let fields = Fields::from_line(result.get().as_bytes()).ok();
@@ -576,17 +595,11 @@ impl Router {
                 let thread = fields.as_ref().and_then(|fields| fields.object("thread"));
                 if let Some(id) = thread.and_then(|thread| thread.text("id")) {
                     let (model, provider) = (text("model"), text("modelProvider"));
-                    let is_lost = pending.reply.is_closed();
-                    let is_ephemeral = settings.is_ephemeral;
                     let mut state = self.lock();
                     state.threads.loaded(&id, *settings);
                     state.threads.has_model(&id, model, provider);
                     drop(state);
-                    if is_lost && is_ephemeral {
-                        // Nobody knows of it.
-                        self.lock().threads.forget(&id);
-                        self.let_go(&id);
-                    }
+                    loaded = Some(id);
                 }
             }
             (Effect::Turn(slot, _), Ok(result)) => {
@@ -596,6 +609,7 @@ impl Router {
             }
             (Effect::Turn(slot, thread_id), Err(_)) => {
                 slot.did_not_begin();
+                self.lock().threads.was_refused(&thread_id);
                 self.release(&thread_id);
             }
             (Effect::Control, _) => {
@@ -604,8 +618,12 @@ impl Router {
             }
             (Effect::None | Effect::Load(_), _) => {}
         }
-        // An error means that nobody waits.
-        let _ = pending.reply.send(answer);
+        let is_lost = pending.reply.send(answer).is_err();
+        // Nobody knows the id of a new thread then. One that was resumed stays for a while, as after a turn.
+        if let Some(id) = loaded.filter(|_| is_lost && pending.method == START_THREAD) {
+            self.lock().threads.forget(&id);
+            self.let_go(&id);
+        }
     }
 
     fn asked(&self, id: &RawValue, method: &str, params: &Fields<'_>) {
@@ -695,14 +713,12 @@ impl Router {
     /// Returns when the connection has to look again.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let state = self.lock();
-        let request = state
-            .pending
-            .values()
-            .map(|pending| pending.deadline)
-            .next();
+        let request = state.pending.values().next();
+        let request = request.and_then(|pending| pending.deadline);
         let idle = match self.limits.idle_timeout {
             Some(timeout) if state.turns == 0 && !state.is_retiring => {
-                state.idle_since.checked_add(timeout)
+                let since = state.idle_since;
+                since.and_then(|since| since.checked_add(timeout))
             }
             _ => None,
         };
@@ -717,7 +733,7 @@ impl Router {
         let check = {
             let mut state = self.lock();
             while let Some(first) = state.pending.first_entry() {
-                if first.get().deadline > now {
+                if first.get().deadline.is_none_or(|deadline| deadline > now) {
                     break;
                 }
                 overdue.push(first.remove());
@@ -728,9 +744,9 @@ impl Router {
             }
             state.is_broken |= !given_up.is_empty();
             let is_idle = state.turns == 0;
-            if let Some(timeout) = self.limits.idle_timeout
+            if let (Some(timeout), Some(since)) = (self.limits.idle_timeout, state.idle_since)
                 && is_idle
-                && now.saturating_duration_since(state.idle_since) >= timeout
+                && now.saturating_duration_since(since) >= timeout
             {
                 state.is_retiring = true;
             }
@@ -851,6 +867,7 @@ impl Over {
                 line,
                 reason: format!("it is longer than the limit of {limit} bytes"),
             },
+            Reason::Hung { after } => TurnError::Hung { after },
             Reason::Closed | Reason::Exited => TurnError::ServerExited {
                 status: self.status,
                 stderr: self.stderr.clone(),
@@ -887,7 +904,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let mut state = self.router.lock();
         state.turns -= 1;
-        state.idle_since = Instant::now();
+        state.idle_since = Some(Instant::now());
         drop(state);
         self.router.changed.notify_one();
     }
@@ -896,7 +913,7 @@ impl Drop for Lease {
 // === impl Release ===
 
 impl Release {
-    pub(super) const fn deadline(&self) -> Instant {
+    pub(super) const fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 }

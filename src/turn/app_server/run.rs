@@ -11,7 +11,7 @@ use super::{
     approvals::Asked,
     builder::{Approver, Config},
     requests,
-    router::{Lease, RequestError, Router},
+    router::{Lease, RequestError, Router, START_THREAD},
     servers::Servers,
     slot::{Question, Slot},
     thread_locks::{ThreadGuard, ThreadLocks},
@@ -151,9 +151,7 @@ impl Shared {
         let waited = millis(began.elapsed());
         let lease = self.servers.lease(Some(&id), active).await?;
         let router = lease.router();
-        let is_ready = router
-            .thread(&id)
-            .is_some_and(|(_, is_subscribed)| is_subscribed);
+        let is_ready = router.thread(&id).is_some_and(|(_, is_ready)| is_ready);
         if !is_ready {
             let params = requests::resume_thread(&id, wanted);
             router.load("thread/resume", params, wanted.clone()).await?;
@@ -180,12 +178,12 @@ impl Shared {
         let lease = self.servers.lease(None, active).await?;
         let params = requests::start_thread(wanted);
         let router = lease.router();
-        let answer = router.load("thread/start", params, wanted.clone()).await?;
+        let answer = router.load(START_THREAD, params, wanted.clone()).await?;
         let fields = Fields::from_line(answer.get().as_bytes()).ok();
         let thread = fields.and_then(|fields| fields.object("thread"));
         let id = thread.and_then(|thread| thread.text("id"));
         let id = id.ok_or_else(|| TurnError::Rejected {
-            method: "thread/start",
+            method: START_THREAD,
             code: 0,
             message: "the answer has no id of a thread".to_owned(),
         })?;

@@ -1,4 +1,5 @@
 use std::{
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -44,6 +45,9 @@ struct State {
     failures: u32,
     /// Before this, no server is started.
     not_before: Option<Instant>,
+    /// How many starts have failed, and the error of the last one.
+    failed_starts: u64,
+    start_error: Option<TurnError>,
 }
 
 impl Servers {
@@ -73,23 +77,29 @@ impl Servers {
             if let Some(id) = thread_id {
                 self.wait_for_thread(id).await;
             }
+            let failed_starts = self.lock().failed_starts;
             let _starting = self.starting.lock().await;
             // Somebody else may have started it meanwhile.
             if let Some(lease) = self.running(thread_id, active) {
                 return Ok(lease);
             }
-            self.start_server().await?;
+            self.start_server(failed_starts).await?;
         }
     }
 
     /// Starts a server, unless one runs.
     pub(super) async fn start(&self) -> Result<(), TurnError> {
+        let failed_starts = self.lock().failed_starts;
         let _starting = self.starting.lock().await;
         self.look();
         if self.lock().current.is_some() {
             return Ok(());
         }
-        self.start_server().await
+        self.start_server(failed_starts).await?;
+        if let Some(server) = &self.lock().current {
+            server.router().started_ahead();
+        }
+        Ok(())
     }
 
     /// Has the server end once it has no turns.
@@ -147,19 +157,35 @@ impl Servers {
         }
     }
 
-    async fn start_server(&self) -> Result<(), TurnError> {
-        let not_before = self.lock().not_before;
+    /// Starts a server, unless the start by somebody else has failed since there were that many failed ones: who
+    /// waited for it fails with it. Otherwise each of them would wait for one more pause than the one before.
+    async fn start_server(&self, failed_starts: u64) -> Result<(), TurnError> {
+        let not_before = {
+            let state = self.lock();
+            if state.failed_starts != failed_starts
+                && let Some(error) = state.start_error.as_ref().and_then(copy)
+            {
+                return Err(error);
+            }
+            state.not_before
+        };
         if let Some(at) = not_before {
             sleep_until(at).await;
         }
         match Server::start(&self.config, &self.supervisor).await {
             Ok(server) => {
-                self.lock().current = Some(server);
+                let mut state = self.lock();
+                if let Some(server) = state.current.replace(server) {
+                    state.retiring.push(Arc::downgrade(server.router()));
+                }
                 Ok(())
             }
             Err(error) => {
                 if !matches!(error, TurnError::Stopped) {
-                    self.lock().failed(Instant::now(), false);
+                    let mut state = self.lock();
+                    state.failed(Instant::now(), false);
+                    state.failed_starts += 1;
+                    state.start_error = copy(&error);
                 }
                 Err(error)
             }
@@ -183,4 +209,54 @@ impl State {
         let pause = FIRST_PAUSE.saturating_mul(1 << doublings).min(MAX_PAUSE);
         self.not_before = at.checked_add(pause);
     }
+}
+
+/// Returns the error of a start once more; `None` if it has a cause that cannot be copied.
+fn copy(error: &TurnError) -> Option<TurnError> {
+    Some(match error {
+        TurnError::CodexNotFound { searched } => TurnError::CodexNotFound {
+            searched: searched.clone(),
+        },
+        TurnError::Spawn { program, source } => TurnError::Spawn {
+            program: program.clone(),
+            source: match source.raw_os_error() {
+                Some(code) => io::Error::from_raw_os_error(code),
+                None => source.kind().into(),
+            },
+        },
+        TurnError::Exited {
+            status,
+            thread_started,
+            message,
+            stderr,
+        } => TurnError::Exited {
+            status: *status,
+            thread_started: *thread_started,
+            message: message.clone(),
+            stderr: stderr.clone(),
+        },
+        TurnError::ServerExited { status, stderr } => TurnError::ServerExited {
+            status: *status,
+            stderr: stderr.clone(),
+        },
+        TurnError::Hung { after } => TurnError::Hung { after: *after },
+        TurnError::Unanswered { method, after } => TurnError::Unanswered {
+            method,
+            after: *after,
+        },
+        TurnError::Rejected {
+            method,
+            code,
+            message,
+        } => TurnError::Rejected {
+            method,
+            code: *code,
+            message: message.clone(),
+        },
+        TurnError::Protocol { line, reason } => TurnError::Protocol {
+            line: *line,
+            reason: reason.clone(),
+        },
+        _ => return None,
+    })
 }

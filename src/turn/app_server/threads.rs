@@ -21,6 +21,8 @@ pub(super) struct Thread {
     pub(super) settings: ThreadSettings,
     /// Whether the server tells this program of it. One of which it does not is unloaded soon.
     pub(super) is_subscribed: bool,
+    /// Whether the server has refused a turn of it, and may have lost it. It is loaded before the next one.
+    pub(super) is_doubtful: bool,
     /// The model and its provider, as the server has told.
     pub(super) model: Option<String>,
     pub(super) provider: Option<String>,
@@ -67,6 +69,7 @@ impl Threads {
         let thread = self.threads.entry(id.to_owned()).or_insert(Thread {
             settings,
             is_subscribed: true,
+            is_doubtful: false,
             model: None,
             provider: None,
             usage: None,
@@ -76,6 +79,7 @@ impl Threads {
             is_gone: false,
         });
         thread.is_subscribed = true;
+        thread.is_doubtful = false;
         thread.last_use = last_use;
     }
 
@@ -126,6 +130,13 @@ impl Threads {
         let agents = self.agents(id);
         self.agents.retain(|_, root| root != id);
         agents
+    }
+
+    /// Notes that the server has refused a turn of a thread.
+    pub(super) fn was_refused(&mut self, id: &str) {
+        if let Some(thread) = self.threads.get_mut(id) {
+            thread.is_doubtful = true;
+        }
     }
 
     /// Removes a thread that the server has unloaded. Returns the turn that had it.
@@ -218,14 +229,17 @@ impl Threads {
             .threads
             .values()
             .filter_map(|thread| thread.release.as_ref());
-        releases.map(Release::deadline).min()
+        releases.filter_map(Release::deadline).min()
     }
 
     /// Takes what dropped turns have left whose time is over.
     pub(super) fn overdue_releases(&mut self, now: Instant) -> Vec<Release> {
         let threads = self.threads.values_mut();
         threads
-            .filter_map(|thread| thread.release.take_if(|release| release.deadline() <= now))
+            .filter_map(|thread| {
+                let is_due = |release: &mut Release| release.deadline().is_some_and(|at| at <= now);
+                thread.release.take_if(is_due)
+            })
             .collect()
     }
 

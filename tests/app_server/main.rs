@@ -1,0 +1,13 @@
+//! `turn::CodexAppServer`, with a fake server that does what a test's script says.
+#![cfg(unix)]
+
+#[path = "../support/checked/mod.rs"]
+mod checked;
+mod ending;
+mod faults;
+mod growth;
+mod protocol;
+mod startup;
+mod support;
+#[cfg(target_os = "linux")]
+mod watchdog;
