@@ -205,7 +205,7 @@ async fn a_turn_that_the_caller_drops_is_cancelled() {
         let (what, request) = ("the model was asked", bench.request("Go"));
         let asked = || !bench.model.asked().is_empty();
         match transport {
-            Transport::Exec => bench.drop_once(what, request, asked).await,
+            Transport::Exec => bench.drop_when(what, request, asked).await,
             Transport::AppServer => {
                 let (server, request) = bench.app_server_of(&request);
                 server.drop_once(what, request, asked).await;

@@ -85,7 +85,7 @@ async fn a_dropped_turn_leaves_no_server_that_ignores_signals() {
     let request = bench.with_server(bench.request("Go"), &marker, true);
     let mut codex = None;
     bench
-        .drop_once("the server runs", request, || {
+        .drop_when("the server runs", request, || {
             codex = bench.codex();
             !running(&marker).is_empty() && !bench.model.asked().is_empty()
         })
