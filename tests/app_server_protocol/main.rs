@@ -10,6 +10,8 @@
 mod binary;
 mod codex_codes_types;
 #[expect(dead_code, reason = "the tests with the real Codex use more of it")]
+#[path = "../real_codex/gate.rs"]
+mod gate;
 #[path = "../real_codex/model.rs"]
 mod model;
 mod record;

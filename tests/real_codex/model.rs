@@ -102,6 +102,12 @@ impl Model {
         }
     }
 
+    /// Forgets the replies that are left.
+    pub(crate) fn forget_scripts(&self) {
+        self.shared.scripts.lock().unwrap().clear();
+        self.shared.script.lock().unwrap().clear();
+    }
+
     /// Returns the requests to the model so far whose conversation has a text.
     pub(crate) fn asked_about(&self, text: &str) -> Vec<Recorded> {
         let mut asked = self.asked();
@@ -276,10 +282,13 @@ fn stream_of(
             tokio::time::sleep(Duration::from_millis(50)).await;
             Err(io::Error::other("cut"))
         }))),
-        Ending::After(time) => Body::from_stream(stream::once(async move {
-            tokio::time::sleep(time).await;
-            Ok::<_, io::Error>(text)
-        })),
+        Ending::After(time) => Body::from_stream(
+            stream::once(async move {
+                tokio::time::sleep(time).await;
+                Ok(String::new())
+            })
+            .chain(start),
+        ),
     };
     let response = Response::builder().header("content-type", "text/event-stream");
     let response = headers.iter().fold(response, |response, (name, value)| {

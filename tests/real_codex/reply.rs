@@ -190,11 +190,11 @@ impl Reply {
     /// A last message that takes the model this time.
     #[allow(dead_code, reason = "only benchmarks use it")]
     pub(crate) fn done_after(time: Duration) -> Self {
-        let Self::Stream { events, .. } = Self::done() else {
-            unreachable!("a message is a stream");
-        };
-        let ending = Ending::After(time);
-        Self::Stream { events, ending }
+        let mut reply = Self::done();
+        if let Self::Stream { ending, .. } = &mut reply {
+            *ending = Ending::After(time);
+        }
+        reply
     }
 
     pub(crate) fn failure(code: &str, message: &str) -> Self {

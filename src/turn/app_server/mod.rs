@@ -10,6 +10,8 @@
 //!             └──────────── requests, answers ───────────┘
 //! ```
 
+#[cfg(test)]
+mod agreement;
 mod approvals;
 mod builder;
 mod connection;
