@@ -605,14 +605,16 @@ mod tests {
             };
             let all =
                 json!({"inputTokens": total.input_tokens, "outputTokens": total.output_tokens});
+            let mut earliest = 0;
             if has_ends {
                 let end = json!({"responseId": text, "usage": last});
-                // The response is complete before its last tool is.
-                let place = self.end.index(self.tools + 1);
-                after.insert(place, ("rawResponse/completed", end));
+                // It has ended before any of its tools has, and its usage comes later.
+                earliest = self.end.index(self.tools + 1);
+                after.insert(earliest, ("rawResponse/completed", end));
+                earliest += 1;
             }
             let usage = json!({"tokenUsage": {"last": last, "total": all}});
-            let place = self.usage.index(after.len() + 1);
+            let place = earliest + self.usage.index(after.len() - earliest + 1);
             after.insert(place, ("thread/tokenUsage/updated", usage));
             news.extend(after);
             news
