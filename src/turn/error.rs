@@ -315,7 +315,7 @@ fn rejected(method: &str, code: i64, reason: &str, class: ErrorClass) -> String 
 /// Returns what Codex said of a turn that failed, or else its own kind of the error.
 fn reason<'a>(message: &'a str, info: Option<&'a CodexErrorInfo>) -> &'a str {
     match info {
-        Some(info) if message.trim().is_empty() => &info.kind,
+        Some(info) if message.trim().is_empty() && failure::has_kind(info) => &info.kind,
         _ => message,
     }
 }

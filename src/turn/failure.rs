@@ -62,7 +62,7 @@ pub(super) fn of_turn(message: &str, info: Option<&CodexErrorInfo>) -> Failure {
     let class = info
         .and_then(of_info)
         .or_else(|| Some(said.as_ref()?.class).filter(|class| *class != ErrorClass::Other))
-        .or_else(|| find(VAGUE_INFOS, &info?.kind));
+        .or_else(|| find(VAGUE_INFOS, &info.filter(|info| !was_answered(info))?.kind));
     let mut failure = said
         .or_else(|| {
             Some(Failure {
@@ -82,6 +82,11 @@ fn of_info(info: &CodexErrorInfo) -> Option<ErrorClass> {
     of_status.or_else(|| find(INFOS, &info.kind))
 }
 
+/// Returns whether the provider answered with an error: the connection worked.
+fn was_answered(info: &CodexErrorInfo) -> bool {
+    info.http_status.is_some_and(|status| status >= 300)
+}
+
 fn find(kinds: &[(&str, ErrorClass)], kind: &str) -> Option<ErrorClass> {
     let known = kinds.iter().find(|(known, _)| *known == kind);
     known.map(|(_, class)| *class)
@@ -95,9 +100,14 @@ pub(super) fn recorded_kind(info: &CodexErrorInfo) -> Option<String> {
     (is_short && kind.chars().all(is_name)).then(|| kind.to_owned())
 }
 
+/// Returns whether Codex knows the kind of an error.
+pub(super) fn has_kind(info: &CodexErrorInfo) -> bool {
+    info.kind != "other"
+}
+
 /// Returns what may be recorded of an error whose words are unknown.
 fn recorded_info(info: &CodexErrorInfo) -> Option<String> {
-    let kind = recorded_kind(info)?;
+    let kind = recorded_kind(info).filter(|_| has_kind(info))?;
     Some(match info.http_status {
         Some(status) => format!("the error `{kind}` with the HTTP status {status}"),
         None => format!("the error `{kind}`"),

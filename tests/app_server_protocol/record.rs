@@ -118,6 +118,7 @@ fn messages(codex: &Path, place: &Place) {
     let config = [
         "show_raw_agent_reasoning=true",
         "model_reasoning_summary=\"detailed\"",
+        "tools.update_plan={enabled=true}",
     ];
     let mut server = place.start(codex, &config);
     let mut params = unasked();
@@ -253,9 +254,11 @@ fn failures(codex: &Path, place: &Place) {
         Reply::error(400, "bad", "a bad request"),
         Reply::error(500, "internal", "broken"),
         Reply::failure("server_is_overloaded", "busy"),
-        Reply::failure("context_length_exceeded", "too long"),
         Reply::failure("invalid_prompt", "not that"),
         Reply::unfinished(Ending::Closed),
+        Reply::failure("context_length_exceeded", "too long"),
+        // The thread is compacted first, and that fails.
+        Reply::failure("invalid_prompt", "not that"),
     ] {
         place.model.then([reply]);
         let turn = server.turn(&thread);

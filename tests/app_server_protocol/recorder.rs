@@ -21,8 +21,12 @@ use crate::{
 /// Longer than any line takes on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What is not recorded: the texts that Codex sends to the model, and the name of the machine.
-const OPT_OUT: &[&str] = &["rawResponseItem/completed", "remoteControl/status/changed"];
+/// What is not recorded: the texts that Codex sends to the model, the name of the machine, and what it lacks.
+const OPT_OUT: &[&str] = &[
+    "rawResponseItem/completed",
+    "remoteControl/status/changed",
+    "configWarning",
+];
 
 /// The beginnings of the variables that Codex must not inherit from the machine.
 const FOREIGN: &[&str] = &["CODEX_", "OTEL_", "OPENAI_", "RUST_", "XDG_"];

@@ -1,13 +1,18 @@
 //! The layered app-server service of a test.
 
-use codex_telemetry::turn::{
-    CodexAppServer, CodexAppServerBuilder, Sandbox, Turn, TurnError, TurnRequest,
+use std::{path::Path, time::Duration};
+
+use codex_telemetry::{
+    BoxError, CodexClassifier,
+    turn::{
+        CodexAppServer, CodexAppServerBuilder, CodexExecBuilder, Sandbox, Turn, TurnError,
+        TurnRequest,
+    },
 };
-use std::time::Duration;
-use tower::ServiceExt;
+use tower::{Layer, ServiceExt, timeout::TimeoutLayer};
 
 use crate::{
-    bench::{Bench, in_time},
+    bench::{Bench, in_time, until},
     isolated::{foreign_variables, settings},
 };
 
@@ -18,7 +23,88 @@ pub(crate) struct AppServer<'a> {
     has_ended: bool,
 }
 
+/// How a turn is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Exec,
+    AppServer,
+}
+
+impl Transport {
+    pub(crate) const ALL: [Self; 2] = [Self::Exec, Self::AppServer];
+}
+
 impl Bench {
+    /// Runs a request that is made for `codex exec`, by either transport.
+    pub(crate) async fn run_on(
+        &self,
+        transport: Transport,
+        request: TurnRequest,
+    ) -> Result<Turn, TurnError> {
+        self.run_as(transport, request, |exec| exec, |server| server)
+            .await
+    }
+
+    /// As [`run_on`](Self::run_on), by a service that is configured.
+    pub(crate) async fn run_as(
+        &self,
+        transport: Transport,
+        request: TurnRequest,
+        exec: impl FnOnce(CodexExecBuilder) -> CodexExecBuilder,
+        server: impl FnOnce(CodexAppServerBuilder) -> CodexAppServerBuilder,
+    ) -> Result<Turn, TurnError> {
+        match transport {
+            Transport::Exec => self.run_by(exec(self.turns()).build(), request).await,
+            Transport::AppServer => {
+                let (server, request) = self.app_server_of_with(&request, server);
+                let result = server.run(request).await;
+                server.end().await;
+                result
+            }
+        }
+    }
+
+    /// As [`run_on`](Self::run_on), with a deadline of the stack, which has to pass.
+    pub(crate) async fn run_until(
+        &self,
+        transport: Transport,
+        deadline: Duration,
+        request: TurnRequest,
+    ) -> BoxError {
+        let classify = |error: &BoxError| CodexClassifier.of(&**error);
+        let layer = TimeoutLayer::new(deadline);
+        let result = match transport {
+            Transport::Exec => {
+                let turns = self.classified(layer.layer(self.turns().build()), classify);
+                in_time(turns.oneshot(request)).await
+            }
+            Transport::AppServer => {
+                let (server, request) = self.app_server_of(&request);
+                let turns = self.classified(layer.layer(server.turns.clone()), classify);
+                let result = in_time(turns.oneshot(request)).await;
+                server.end().await;
+                result
+            }
+        };
+        result.expect_err("the deadline did not pass")
+    }
+
+    /// As [`run_on`](Self::run_on), with another binary.
+    pub(crate) async fn run_binary(
+        &self,
+        transport: Transport,
+        codex: &Path,
+        request: TurnRequest,
+    ) -> Result<Turn, TurnError> {
+        self.run_as(
+            transport,
+            request,
+            |exec| exec.codex(codex),
+            |server| server.codex(codex),
+        )
+        .await
+    }
+
     /// Returns a service of this bench's model, isolated from the Codex of the machine, as `configure` changes it.
     /// Its server is started by the first turn.
     pub(crate) fn app_server(
@@ -46,6 +132,45 @@ impl Bench {
             .env("MOCK_KEY", "k")
     }
 
+    /// Returns a service for a request that is made for `codex exec`, and the request without what the server has
+    /// for all turns: configuration and environment.
+    pub(crate) fn app_server_of(&self, request: &TurnRequest) -> (AppServer<'_>, TurnRequest) {
+        self.app_server_of_with(request, |builder| builder)
+    }
+
+    /// As [`app_server_of`](Self::app_server_of), with more changes.
+    pub(crate) fn app_server_of_with(
+        &self,
+        request: &TurnRequest,
+        configure: impl FnOnce(CodexAppServerBuilder) -> CodexAppServerBuilder,
+    ) -> (AppServer<'_>, TurnRequest) {
+        let server = self.app_server(|builder| {
+            let builder = request.config().fold(builder, |builder, (key, value)| {
+                builder.config(key, value.clone())
+            });
+            let environment = request.environment();
+            let builder = environment.fold(builder, |builder, (key, value)| match value {
+                Some(value) => builder.env(key, value),
+                None => builder.env_remove(key),
+            });
+            configure(builder)
+        });
+        let mut own = TurnRequest::new(request.prompt());
+        if let Some(model) = request.model() {
+            own = own.with_model(model);
+        }
+        if let Some(directory) = request.working_directory() {
+            own = own.with_working_directory(directory);
+        }
+        if let Some(sandbox) = request.sandbox() {
+            own = own.with_sandbox(sandbox);
+        }
+        if let Some(thread) = request.resume() {
+            own = own.with_resume(thread);
+        }
+        (server, own)
+    }
+
     /// Returns a request for an app-server.
     pub(crate) fn ask(&self, prompt: impl Into<String>) -> TurnRequest {
         TurnRequest::new(prompt)
@@ -62,6 +187,10 @@ impl Bench {
 }
 
 impl AppServer<'_> {
+    pub(crate) fn bench(&self) -> &Bench {
+        self.bench
+    }
+
     /// Runs a turn through the layers.
     pub(crate) async fn run(&self, request: TurnRequest) -> Result<Turn, TurnError> {
         in_time(self.bench.layered(self.turns.clone()).oneshot(request)).await
@@ -75,6 +204,19 @@ impl AppServer<'_> {
     /// Runs two turns at once that complete.
     pub(crate) async fn complete_both(&self, one: TurnRequest, other: TurnRequest) -> (Turn, Turn) {
         tokio::join!(self.complete(one), self.complete(other))
+    }
+
+    /// Runs a turn until a condition holds, and drops it.
+    pub(crate) async fn drop_once(
+        &self,
+        what: &str,
+        request: TurnRequest,
+        condition: impl FnMut() -> bool,
+    ) {
+        tokio::select! {
+            result = self.run(request) => panic!("the turn ended by itself: {result:?}"),
+            () = until(what, condition) => {}
+        }
     }
 
     /// Ends the server, and fails the test if a process is left.

@@ -1,6 +1,9 @@
 //! The model, directories, sink and services of a test.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use codex_telemetry::{
     Classification, ErrorClassLayer, Originator, OriginatorLayer, TimingLayer,
@@ -58,9 +61,9 @@ impl Bench {
             .skip_git_repo_check(true)
     }
 
-    /// As [`turns`](Self::turns), with a shell that runs `before` and then Codex.
+    /// Returns the path of a script that runs `before` and then Codex.
     #[cfg(unix)]
-    pub(crate) fn turns_after(&self, before: &str) -> CodexExecBuilder {
+    pub(crate) fn codex_after(&self, before: &str) -> PathBuf {
         use std::os::unix::fs::PermissionsExt;
 
         let path = self.home.path().join("codex.sh");
@@ -71,7 +74,7 @@ impl Bench {
         )
         .unwrap();
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
-        self.turns().codex(path)
+        path
     }
 
     /// Returns a turn service with the three layers.

@@ -44,9 +44,10 @@ impl Bench {
     /// Returns the process of Codex itself, a child of this process.
     pub(crate) fn codex(&self) -> Option<u32> {
         let processes = of_home(self.home.path());
-        let codex = processes
-            .iter()
-            .find(|process| process.command_line.contains(" exec --json"));
+        let codex = processes.iter().find(|process| {
+            let line = &process.command_line;
+            line.contains(" exec --json") || line.trim_end().ends_with(" app-server")
+        });
         codex.map(|process| process.pid)
     }
 

@@ -3,16 +3,17 @@
 
 use std::time::Duration;
 
-use codex_telemetry::{BoxError, CodexClassifier, ErrorClass as C, event::names, turn::TurnError};
+use codex_telemetry::{ErrorClass as C, event::names, turn::TurnError};
 use rustix::process::{Pid, Signal, kill_process};
-use tower::{ServiceBuilder, ServiceExt};
+use tower::timeout::error::Elapsed;
 
 use crate::{
-    bench::{Bench, in_time, until},
+    app_server::Transport,
+    bench::{Bench, until},
     calls::number,
     reply::{Ending, Reply},
     signals::is_ignored,
-    table::each,
+    table::each_by_both,
 };
 
 #[tokio::test]
@@ -73,7 +74,7 @@ async fn a_codex_that_dies_by_a_signal_has_the_class_of_the_signal() {
         ("SIGXFSZ of Codex", "(SIGXFSZ)", C::Io, Signal::XFSZ),
     ];
     let rows = rows.into_iter().filter(|row| !is_ignored(row.3));
-    each(rows, |(cause, text, class, signal)| async move {
+    each_by_both(rows, |transport, (cause, text, class, signal)| async move {
         let Some(bench) = Bench::start([Reply::unfinished(Ending::Silence)]) else {
             return;
         };
@@ -82,17 +83,29 @@ async fn a_codex_that_dies_by_a_signal_has_the_class_of_the_signal() {
             let pid = bench.codex().unwrap().try_into().unwrap();
             kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
         };
-        let (result, ()) = tokio::join!(bench.run(bench.request("Go")), kill);
+        let turn = bench.run_on(transport, bench.request("Go"));
+        let (result, ()) = tokio::join!(turn, kill);
         let error = result.unwrap_err();
+        let (is_expected, is_caught) = match transport {
+            Transport::Exec => (
+                matches!(error, TurnError::Exited { .. }),
+                signal == Signal::INT,
+            ),
+            Transport::AppServer => (
+                matches!(error, TurnError::ServerExited { .. }),
+                signal == Signal::TERM,
+            ),
+        };
+        assert!(is_expected, "{transport:?}: {cause}: {error:?}");
+        let (text, class) = transport.expects(cause, text, class);
         assert!(
-            matches!(error, TurnError::Exited { .. }),
-            "{cause}: {error:?}"
+            error.to_string().contains(text),
+            "{transport:?}: {cause}: {error}"
         );
-        assert!(error.to_string().contains(text), "{cause}: {error}");
         let calls = bench.calls(1);
         let event = calls.turn();
         assert_eq!(event.error_class(), Some(class), "{cause}: {error}");
-        let expected = (signal != Signal::INT).then(|| signal.as_raw().into());
+        let expected = (!is_caught).then(|| signal.as_raw().into());
         assert_eq!(number(event, names::EXIT_SIGNAL), expected, "{cause}");
     })
     .await;
@@ -120,13 +133,18 @@ async fn a_limit_of_the_system_has_its_class() {
             "ulimit -t 0",
         ),
     ];
-    each(rows, |(cause, text, class, limit)| async move {
+    each_by_both(rows, |transport, (cause, text, class, limit)| async move {
         let Some(bench) = Bench::start([]) else {
             return;
         };
-        let turns = bench.turns_after(limit).build();
-        let error = bench.run_by(turns, bench.request("Go")).await.unwrap_err();
-        assert!(error.to_string().contains(text), "{cause}: {error}");
+        let codex = bench.codex_after(limit);
+        let result = bench.run_binary(transport, &codex, bench.request("Go"));
+        let error = result.await.unwrap_err();
+        let (text, class) = transport.expects(cause, text, class);
+        assert!(
+            error.to_string().contains(text),
+            "{transport:?}: {cause}: {error}"
+        );
         bench.assert_rejected(cause, class, &error);
     })
     .await;
@@ -154,13 +172,24 @@ async fn a_wrapper_without_a_turn_has_the_class_of_its_end() {
             "exit 77",
         ),
     ];
-    each(rows, |(cause, text, class, before)| async move {
-        let Some(bench) = Bench::start([]) else {
+    each_by_both(rows, |transport, (cause, text, class, before)| async move {
+        let is_harmless = transport.is_harmless(cause);
+        let Some(bench) = Bench::start(is_harmless.then(Reply::done)) else {
             return;
         };
-        let turns = bench.turns_after(before).build();
-        let error = bench.run_by(turns, bench.request("Go")).await.unwrap_err();
-        assert!(error.to_string().contains(text), "{cause}: {error}");
+        let codex = bench.codex_after(before);
+        let result = bench.run_binary(transport, &codex, bench.request("Go"));
+        let result = result.await;
+        if is_harmless {
+            assert!(result.is_ok(), "{cause}: {result:?}");
+            return;
+        }
+        let error = result.unwrap_err();
+        let (text, class) = transport.expects(cause, text, class);
+        assert!(
+            error.to_string().contains(text),
+            "{transport:?}: {cause}: {error}"
+        );
         let calls = bench.calls(1);
         assert_eq!(calls.turn().error_class(), Some(class), "{cause}: {error}");
     })
@@ -169,63 +198,86 @@ async fn a_wrapper_without_a_turn_has_the_class_of_its_end() {
 
 #[tokio::test]
 async fn a_turn_that_the_caller_drops_is_cancelled() {
-    let Some(bench) = Bench::start([Reply::unfinished(Ending::Silence)]) else {
-        return;
-    };
-    let asked = || !bench.model.asked().is_empty();
-    bench
-        .drop_when("the model was asked", bench.request("Go"), asked)
-        .await;
-    assert_eq!(bench.calls(1).turn().error_class(), Some(C::Cancelled));
+    for transport in Transport::ALL {
+        let Some(bench) = Bench::start([Reply::unfinished(Ending::Silence)]) else {
+            return;
+        };
+        let (what, request) = ("the model was asked", bench.request("Go"));
+        let asked = || !bench.model.asked().is_empty();
+        match transport {
+            Transport::Exec => bench.drop_when(what, request, asked).await,
+            Transport::AppServer => {
+                let (server, request) = bench.app_server_of(&request);
+                server.drop_once(what, request, asked).await;
+                server.end().await;
+            }
+        }
+        assert_eq!(bench.calls(1).turn().error_class(), Some(C::Cancelled));
+    }
 }
 
 #[tokio::test]
 async fn a_deadline_ends_a_stopped_codex() {
-    let Some(bench) = Bench::start([Reply::unfinished(Ending::Silence)]) else {
-        return;
-    };
-    let turns = ServiceBuilder::new()
-        .timeout(Duration::from_secs(3))
-        .service(bench.turns().build());
-    let classify = |error: &BoxError| CodexClassifier.of(&**error);
-    let turn = bench
-        .classified(turns, classify)
-        .oneshot(bench.request("Go"));
-    let stop = async {
-        until("Codex runs", || bench.codex().is_some()).await;
-        let pid = bench.codex().unwrap().try_into().unwrap();
-        kill_process(Pid::from_raw(pid).unwrap(), Signal::STOP).unwrap();
-    };
-    let (result, ()) = tokio::join!(in_time(turn), stop);
-    result.unwrap_err();
-    assert_eq!(bench.calls(1).turn().error_class(), Some(C::Timeout));
-    bench.assert_gone("no command", None).await;
+    for transport in Transport::ALL {
+        let Some(bench) = Bench::start([Reply::unfinished(Ending::Silence)]) else {
+            return;
+        };
+        let stop = async {
+            until("Codex runs", || bench.codex().is_some()).await;
+            let pid = bench.codex().unwrap().try_into().unwrap();
+            kill_process(Pid::from_raw(pid).unwrap(), Signal::STOP).unwrap();
+        };
+        let deadline = Duration::from_secs(3);
+        let turn = bench.run_until(transport, deadline, bench.request("Go"));
+        let (error, ()) = tokio::join!(turn, stop);
+        assert!(error.is::<Elapsed>(), "{error}");
+        assert_eq!(bench.calls(1).turn().error_class(), Some(C::Timeout));
+        bench.assert_gone("no command", None).await;
+    }
 }
 
 #[tokio::test]
 async fn a_codex_that_closes_its_output_and_hangs_is_a_transport_error() {
-    let Some(bench) = Bench::start([]) else {
-        return;
-    };
-    let turns = bench.turns_after("exec >&-; exec sleep 60");
-    let turns = turns.exit_grace(Duration::from_millis(300)).build();
-    let error = bench.run_by(turns, bench.request("Go")).await.unwrap_err();
-    assert!(error.to_string().contains("was killed"), "{error}");
-    bench.assert_rejected("Codex closes its output and hangs", C::Transport, &error);
-    bench.assert_gone("no command", None).await;
+    for transport in Transport::ALL {
+        let Some(bench) = Bench::start([]) else {
+            return;
+        };
+        let codex = bench.codex_after("exec >&-; exec sleep 60");
+        let grace = Duration::from_millis(300);
+        let result = bench.run_as(
+            transport,
+            bench.request("Go"),
+            |exec| exec.codex(&codex).exit_grace(grace),
+            |server| server.codex(&codex).exit_grace(grace),
+        );
+        let error = result.await.unwrap_err();
+        let (cause, class) = ("Codex closes its output and hangs", C::Transport);
+        let (text, class) = transport.expects(cause, "was killed", class);
+        assert!(error.to_string().contains(text), "{transport:?}: {error}");
+        bench.assert_rejected(cause, class, &error);
+        bench.assert_gone("no command", None).await;
+    }
 }
 
 #[tokio::test]
 async fn a_turn_over_the_output_limit_is_a_protocol_error() {
-    let long = "head -c 300000 /dev/zero | tr '\\0' x";
-    let Some(bench) = Bench::start([Reply::shell(long), Reply::done()]) else {
-        return;
-    };
-    let turns = bench.turns().output_limit(100_000).build();
-    let error = bench.run_by(turns, bench.request("Go")).await.unwrap_err();
-    assert!(
-        error.to_string().contains("raise the output limit"),
-        "{error}"
-    );
-    assert_eq!(bench.calls(1).turn().error_class(), Some(C::Protocol));
+    for transport in Transport::ALL {
+        let long = "head -c 300000 /dev/zero | tr '\\0' x";
+        let Some(bench) = Bench::start([Reply::shell(long), Reply::done()]) else {
+            return;
+        };
+        let limit = 100_000;
+        let result = bench.run_as(
+            transport,
+            bench.request("Go"),
+            |exec| exec.output_limit(limit),
+            |server| server.output_limit(limit),
+        );
+        let error = result.await.unwrap_err();
+        assert!(
+            error.to_string().contains("raise the output limit"),
+            "{error}"
+        );
+        assert_eq!(bench.calls(1).turn().error_class(), Some(C::Protocol));
+    }
 }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use codex_telemetry::{CodexClassifier, ErrorClass, Outcome, event::names};
-use tower::{BoxError, ServiceBuilder, ServiceExt, timeout::error::Elapsed};
+use codex_telemetry::{ErrorClass, Outcome, event::names};
+use tower::timeout::error::Elapsed;
 
 use crate::{
-    bench::{Bench, in_time},
+    app_server::Transport,
+    bench::Bench,
     calls::number,
     reply::{Ending, Reply},
 };
@@ -88,30 +89,28 @@ async fn a_failure_after_a_tool_call_does_not_change_the_tool_call() {
 
 #[tokio::test]
 async fn a_deadline_ends_a_turn_whose_model_is_unreachable() {
-    let Some(bench) = Bench::start([]) else {
-        return;
-    };
-    // A free port.
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let nowhere = format!("http://{}/v1", listener.local_addr().unwrap());
-    drop(listener);
-    let request = bench.request_to(&nowhere, "Go");
-    let deadline = Duration::from_secs(3);
-    let turns = ServiceBuilder::new()
-        .timeout(deadline)
-        .service(bench.turns().build());
-    let classify = |error: &BoxError| CodexClassifier.of(&**error);
-    let result = in_time(bench.classified(turns, classify).oneshot(request)).await;
-    assert!(result.unwrap_err().is::<Elapsed>());
+    for transport in Transport::ALL {
+        let Some(bench) = Bench::start([]) else {
+            return;
+        };
+        // A free port.
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let nowhere = format!("http://{}/v1", listener.local_addr().unwrap());
+        drop(listener);
+        let request = bench.request_to(&nowhere, "Go");
+        let deadline = Duration::from_secs(3);
+        let error = bench.run_until(transport, deadline, request).await;
+        assert!(error.is::<Elapsed>(), "{error}");
 
-    let calls = bench.calls(1);
-    let event = calls.turn();
-    assert_eq!(event.outcome(), Some(Outcome::Error));
-    assert_eq!(event.error_class(), Some(ErrorClass::Timeout));
-    assert!(event.duration().unwrap() >= deadline);
-    #[cfg(target_os = "linux")]
-    crate::bench::until("Codex has exited", || {
-        crate::processes::of_home(bench.home.path()).is_empty()
-    })
-    .await;
+        let calls = bench.calls(1);
+        let event = calls.turn();
+        assert_eq!(event.outcome(), Some(Outcome::Error));
+        assert_eq!(event.error_class(), Some(ErrorClass::Timeout));
+        assert!(event.duration().unwrap() >= deadline);
+        #[cfg(target_os = "linux")]
+        crate::bench::until("Codex has exited", || {
+            crate::processes::of_home(bench.home.path()).is_empty()
+        })
+        .await;
+    }
 }

@@ -10,7 +10,7 @@ use tokio::{
 use crate::{
     bench::Bench,
     reply::{Ending, Reply},
-    table::{each, each_reply_fails},
+    table::{each, each_reply_fails, request_fails_at_the_model},
 };
 
 /// A failure whose message mentions other failures.
@@ -224,34 +224,26 @@ async fn an_invalid_stream_is_a_protocol_error() {
 #[tokio::test]
 async fn a_redirect_loop_is_a_protocol_error() {
     let round = || Reply::plain(307, [("location", "/v1/responses")], "");
-    // The first one, and as many as Codex's HTTP client follows.
-    let Some(bench) = Bench::start((0..11).map(|_| round())) else {
-        return;
-    };
-    let request = bench.request("Go");
     let row = (
         "a redirect loop",
         "too many redirects",
         C::Protocol,
-        request,
+        |bench: &Bench| bench.request("Go"),
     );
-    bench.fails_at_the_model(row).await;
+    // The first one, and as many as Codex's HTTP client follows.
+    request_fails_at_the_model(row, &std::array::from_fn::<_, 11, _>(|_| round())).await;
 }
 
 #[tokio::test]
 async fn a_silent_stream_is_a_timeout() {
-    let Some(bench) = Bench::start([Reply::unfinished(Ending::Silence)]) else {
-        return;
-    };
     let idle = "model_providers.mock.stream_idle_timeout_ms";
-    let request = bench.request("Go").with_config(idle, 300);
     let row = (
         "the stream stays silent",
         "idle timeout",
         C::Timeout,
-        request,
+        |bench: &Bench| bench.request("Go").with_config(idle, 300),
     );
-    bench.fails_at_the_model(row).await;
+    request_fails_at_the_model(row, &[Reply::unfinished(Ending::Silence)]).await;
 }
 
 /// Returns the address of a server that answers each connection with these bytes and closes it. It stops
@@ -283,13 +275,9 @@ async fn an_invalid_http_answer_is_a_transport_error() {
         ("the body is cut", "error decoding response body", C::Transport, b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 99\r\n\r\nevent:"),
     ];
     each(rows, |(cause, text, class, bytes)| async move {
-        let Some(bench) = Bench::start([]) else {
-            return;
-        };
-        let request = bench.request_to(&answering(bytes).await, "Go");
-        bench
-            .fails_at_the_model((cause, text, class, request))
-            .await;
+        let address = answering(bytes).await;
+        let request = |bench: &Bench| bench.request_to(&address, "Go");
+        request_fails_at_the_model((cause, text, class, request), &[]).await;
     })
     .await;
 }

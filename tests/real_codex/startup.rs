@@ -2,16 +2,14 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use codex_telemetry::{
-    ErrorClass as C,
-    turn::{CodexExec, TurnError},
-};
+use codex_telemetry::{ErrorClass as C, turn::TurnError};
 use serde_json::json;
 
 use crate::{
+    app_server::Transport,
     bench::Bench,
     reply::Reply,
-    table::{Setup, each, each_request_is_rejected},
+    table::{Setup, each_by_both, each_request_is_rejected, request_fails_at_the_model},
 };
 
 #[tokio::test]
@@ -168,17 +166,13 @@ async fn a_rejected_prompt_is_an_invalid_request() {
 
 #[tokio::test]
 async fn an_invalid_address_is_a_config_error() {
-    let Some(bench) = Bench::start([]) else {
-        return;
-    };
-    let request = bench.request_to("ftp://127.0.0.1/v1", "Go");
     let row = (
         "the provider's address is invalid",
         "`base_url`",
         C::Config,
-        request,
+        |bench: &Bench| bench.request_to("ftp://127.0.0.1/v1", "Go"),
     );
-    bench.fails_at_the_model(row).await;
+    request_fails_at_the_model(row, &[]).await;
 }
 
 #[tokio::test]
@@ -216,7 +210,7 @@ async fn a_binary_that_cannot_run_is_a_spawn_error() {
             Some(("#!/usr/bin/env no-such-node\n", 0o755)),
         ),
     ];
-    each(rows, |(cause, text, class, file)| async move {
+    each_by_both(rows, |transport, (cause, text, class, file)| async move {
         let Some(bench) = Bench::start([]) else {
             return;
         };
@@ -225,10 +219,10 @@ async fn a_binary_that_cannot_run_is_a_spawn_error() {
             fs::write(&path, content).unwrap();
             fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
         }
-        let turns = CodexExec::builder().codex(&path).build();
-        let error = bench.run_by(turns, bench.request("Go")).await.unwrap_err();
+        let result = bench.run_binary(transport, &path, bench.request("Go"));
+        let error = result.await.unwrap_err();
         let message = codex_telemetry::CodexClassifier.of(&error).message.unwrap();
-        assert!(message.contains(text), "{cause}: {message}");
+        assert!(message.contains(text), "{transport:?}: {cause}: {message}");
         bench.assert_rejected(cause, class, &error);
     })
     .await;
@@ -236,16 +230,19 @@ async fn a_binary_that_cannot_run_is_a_spawn_error() {
 
 #[tokio::test]
 async fn a_directory_as_the_binary_is_a_spawn_error() {
-    let Some(bench) = Bench::start([]) else {
-        return;
-    };
-    let turns = CodexExec::builder().codex(bench.work.path()).build();
-    let error = bench.run_by(turns, bench.request("Go")).await.unwrap_err();
-    assert!(
-        matches!(error, TurnError::CodexNotFound { .. }),
-        "{error:?}"
-    );
-    bench.assert_rejected("Codex is a directory", C::Spawn, &error);
+    for transport in Transport::ALL {
+        let Some(bench) = Bench::start([]) else {
+            return;
+        };
+        let directory = bench.work.path();
+        let result = bench.run_binary(transport, directory, bench.request("Go"));
+        let error = result.await.unwrap_err();
+        assert!(
+            matches!(error, TurnError::CodexNotFound { .. }),
+            "{error:?}"
+        );
+        bench.assert_rejected("Codex is a directory", C::Spawn, &error);
+    }
 }
 
 #[tokio::test]
@@ -270,14 +267,17 @@ async fn an_invalid_working_directory_is_a_config_error() {
 
 #[tokio::test]
 async fn an_unknown_flag_is_a_config_error() {
-    let Some(bench) = Bench::start([]) else {
-        return;
-    };
-    // As an older Codex would see a new flag of the service.
-    let turns = bench.turns_after("set -- --no-such-flag \"$@\"").build();
-    let error = bench.run_by(turns, bench.request("Go")).await.unwrap_err();
-    assert!(error.to_string().contains("unexpected argument"), "{error}");
-    bench.assert_rejected("an unknown flag", C::Config, &error);
+    for transport in Transport::ALL {
+        let Some(bench) = Bench::start([]) else {
+            return;
+        };
+        // As an older Codex would see a new flag of the service.
+        let codex = bench.codex_after("set -- --no-such-flag \"$@\"");
+        let result = bench.run_binary(transport, &codex, bench.request("Go"));
+        let error = result.await.unwrap_err();
+        assert!(error.to_string().contains("unexpected argument"), "{error}");
+        bench.assert_rejected("an unknown flag", C::Config, &error);
+    }
 }
 
 #[tokio::test]

@@ -10,11 +10,15 @@
 //!             └──────────── requests, answers ───────────┘
 //! ```
 
+#[cfg(test)]
+mod agreement;
 mod approvals;
 mod builder;
 mod connection;
 mod decode;
 mod items;
+#[cfg(any(test, fuzzing))]
+mod peer;
 mod requests;
 mod responses;
 mod router;
@@ -23,6 +27,8 @@ mod server;
 mod servers;
 mod service;
 mod slot;
+#[cfg(test)]
+mod tests;
 mod thread_locks;
 mod threads;
 mod turn_state;

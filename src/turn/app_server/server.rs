@@ -120,6 +120,12 @@ impl Server {
         }
     }
 
+    /// Returns a server whose connection was made in another way.
+    #[cfg(any(test, fuzzing))]
+    pub(super) const fn of_router(router: Arc<Router>) -> Self {
+        Self(router)
+    }
+
     pub(super) fn router(&self) -> &Arc<Router> {
         &self.0
     }

@@ -158,6 +158,13 @@ impl CodexAppServer {
         }
     }
 
+    /// Has the turns use a server that was started in another way.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn with_server(self, server: super::server::Server) -> Self {
+        self.shared.servers.use_server(server);
+        self
+    }
+
     /// Starts the server ahead of the first turn, and returns when it is ready.
     ///
     /// # Errors

@@ -399,6 +399,9 @@ impl TurnState {
         self.responses.end(&self.context, response, now);
         self.questions.clear();
         self.turn.usage = self.stats.usage;
+        if let Err(TurnError::ServerExited { status, .. }) = &ending {
+            self.stats.status = *status;
+        }
         self.ending = Some(ending);
     }
 

@@ -124,9 +124,13 @@ pub(super) const STARTUP_FRAGMENTS: &[(&str, ErrorClass)] = &[
     ("error loading config", ErrorClass::Config),
     ("error loading rules", ErrorClass::Config),
     ("error finding codex home", ErrorClass::Config),
+    ("codex_home points to", ErrorClass::Config),
+    ("failed to initialize sqlite state runtime", ErrorClass::Io),
     ("mcp servers failed", ErrorClass::Config),
     ("model provider", ErrorClass::Config),
     ("is no longer supported", ErrorClass::Config),
+    // The key of a setting with an invalid value follows.
+    (" in `", ErrorClass::Config),
     // Rust's format of an operating system error.
     ("(os error ", ErrorClass::Io),
     // For example, because the thread's file is corrupt.

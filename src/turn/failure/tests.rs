@@ -272,7 +272,7 @@ fn the_http_status_of_an_error_decides_its_class() {
         ("responseStreamConnectionFailed", 502, C::ServerError),
         ("responseStreamDisconnected", 504, C::Timeout),
         // A status without a class.
-        ("httpConnectionFailed", 302, C::Transport),
+        ("httpConnectionFailed", 302, C::Other),
         ("aKindOfTheFuture", 409, C::Other),
     ] {
         let failure = of_turn("you said x", Some(&info(kind).with_http_status(status)));

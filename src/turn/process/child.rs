@@ -4,7 +4,7 @@ use std::{
     sync::Arc,
 };
 
-use rustix::{fd::AsFd, process::Pid};
+use rustix::fd::AsFd;
 use tokio::{
     io::{AsyncRead, Take},
     process::{ChildStderr, ChildStdin, ChildStdout},
@@ -19,7 +19,6 @@ use super::monitor;
 /// That happens on a thread of its own: the drop does not wait.
 #[derive(Debug)]
 pub(in crate::turn) struct ChildProcess {
-    pid: Pid,
     state: State,
     requests: Arc<Requests>,
 }
@@ -62,21 +61,11 @@ pub(super) struct StdPipes {
 // === impl ChildProcess ===
 
 impl ChildProcess {
-    pub(super) const fn new(
-        pid: Pid,
-        exit: oneshot::Receiver<Exit>,
-        requests: Arc<Requests>,
-    ) -> Self {
+    pub(super) const fn new(exit: oneshot::Receiver<Exit>, requests: Arc<Requests>) -> Self {
         Self {
-            pid,
             state: State::Running(exit),
             requests,
         }
-    }
-
-    /// Returns the id of the process. It may belong to another one after the exit.
-    pub(in crate::turn) const fn pid(&self) -> u32 {
-        self.pid.as_raw_nonzero().get().cast_unsigned()
     }
 
     /// Has the process killed, with everything that it has started, as a drop does. [`exited`](Self::exited) then

@@ -113,11 +113,6 @@ impl Monitor {
         Ok((monitor, pipes))
     }
 
-    /// Returns the id of the child.
-    pub(super) const fn pid(&self) -> Pid {
-        self.process.pid
-    }
-
     /// Waits until the child has exited or its [`ChildProcess`](super::ChildProcess) is dropped. Then it ends
     /// everything that is left.
     pub(super) fn run(mut self, exit: oneshot::Sender<Exit>) {

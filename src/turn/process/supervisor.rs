@@ -129,18 +129,16 @@ impl Supervisor {
         thread.spawn(
             move || match Monitor::start(command, requests, shared, active) {
                 Ok((monitor, pipes)) => {
-                    let pid = monitor.pid();
                     // An error means that nobody waits. The child is asked to be killed then.
-                    let _ = started.send(Ok((pid, pipes)));
+                    let _ = started.send(Ok(pipes));
                     monitor.run(exit);
                 }
                 Err(error) => drop(started.send(Err(error))),
             },
         )?;
-        let started = start.await;
-        let panicked = |_| io::Error::other("the thread of the process panicked");
-        let (pid, pipes) = started.map_err(panicked)??;
-        let child = ChildProcess::new(pid, exited, requester);
+        let pipes = start.await;
+        let pipes = pipes.map_err(|_| io::Error::other("the thread of the process panicked"))??;
+        let child = ChildProcess::new(exited, requester);
         Ok(Some((child, pipes.try_into()?)))
     }
 
