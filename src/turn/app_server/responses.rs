@@ -16,6 +16,9 @@ use crate::{
 /// Codex tells the end of a response, with its usage, of threads that this program has started. Of a thread that
 /// was resumed it tells the usage alone, and after the tools: the response then ended with the start of the first
 /// tool.
+///
+/// A command may go on while the model works. Then nobody tells when the response began, and its call begins with the
+/// first sign of it: each usage is on a call, since the turn's own is not measured.
 pub(super) struct Responses {
     model: Option<StringValue>,
     provider: Option<StringValue>,
@@ -38,7 +41,8 @@ struct Since {
 /// A response that has begun.
 struct Response {
     call: CallGuard,
-    since: Instant,
+    /// When it began, if that is known.
+    since: Option<Instant>,
     /// The item that was started first, and when.
     first_item: Option<(String, Instant)>,
     /// When the first part of a text came. Without a part nothing is known: the model does not stream.
@@ -139,7 +143,7 @@ impl Responses {
         if self.has_ends {
             return;
         }
-        self.sign_of_end(turn, now);
+        self.opened(turn, now);
         self.finish(None, Some(usage), now);
         let at = self.since.map_or(now, |since| since.at);
         self.since = Some(Since {
@@ -175,27 +179,31 @@ impl Responses {
             // The next one begins, and the usage of this one did not come.
             self.finish(None, None, now);
         }
-        self.sign_of_end(turn, now)
+        // While tools run, a text may be the rest of the response that asked for them.
+        if self.since.is_none() && self.open.is_none() && !self.has_ends {
+            return None;
+        }
+        Some(self.opened(turn, now))
     }
 
-    /// Like [`sign`](Self::sign), of a response that may be complete.
-    fn sign_of_end(&mut self, turn: &CallContext, now: Instant) -> Option<&mut Response> {
-        if self.open.is_none() {
-            let since = self.since?.at;
-            let ago = now.saturating_duration_since(since);
+    /// Returns the response that has begun, which may be complete. Opens its call if there is none.
+    fn opened(&mut self, turn: &CallContext, now: Instant) -> &mut Response {
+        self.open.get_or_insert_with(|| {
+            let since = self.since.map(|since| since.at);
+            let ago = since.map(|since| now.saturating_duration_since(since));
+            let ago = ago.unwrap_or_default();
             let call = turn.open_child_since(ago, Operation::Chat, self.model.clone());
             if let Some(provider) = &self.provider {
                 call.record(names::PROVIDER_NAME, provider.clone());
             }
-            self.open = Some(Response {
+            Response {
                 call,
                 since,
                 first_item: None,
                 first_token: None,
                 completed: None,
-            });
-        }
-        self.open.as_mut()
+            }
+        })
     }
 
     fn finish(&mut self, id: Option<String>, usage: Option<Usage>, now: Instant) {
@@ -219,8 +227,8 @@ impl Response {
     }
 
     fn finish(self, now: Instant) {
-        if let Some(first) = self.first_token {
-            let after = first.saturating_duration_since(self.since);
+        if let (Some(first), Some(since)) = (self.first_token, self.since) {
+            let after = first.saturating_duration_since(since);
             self.call
                 .record(names::RESPONSE_TIME_TO_FIRST_CHUNK, after.as_secs_f64());
         }
