@@ -207,7 +207,7 @@ impl AppServer<'_> {
     }
 
     /// Runs a turn until a condition holds, and drops it.
-    pub(crate) async fn drop_when(
+    pub(crate) async fn drop_once(
         &self,
         what: &str,
         request: TurnRequest,
