@@ -12,6 +12,7 @@ mod app_server;
 mod app_server_approvals;
 mod app_server_approvals_failing;
 mod app_server_approvals_mcp;
+mod app_server_errors;
 mod app_server_schema;
 mod app_server_turns;
 mod bench;
