@@ -671,7 +671,8 @@ impl Router {
         };
         if method == "thread/closed" {
             let slot = self.lock().threads.closed(&thread_id);
-            if let Some(slot) = slot {
+            // One that was refused has its own error.
+            if let Some(slot) = slot.filter(|slot| !slot.has_ended()) {
                 slot.fail(TurnError::Interrupted);
             }
             return self.release(&thread_id);
