@@ -98,15 +98,22 @@ fn assert_cancelled(event: &Event) {
 pub(crate) struct Stopped(Pid);
 
 impl Stopped {
-    pub(crate) fn new(pid: u32) -> Self {
-        let pid = Pid::from_raw(pid.try_into().unwrap()).unwrap();
-        kill_process(pid, Signal::STOP).unwrap();
-        Self(pid)
+    pub(crate) async fn new(pid: u32) -> Self {
+        let process = Pid::from_raw(pid.try_into().unwrap()).unwrap();
+        kill_process(process, Signal::STOP).unwrap();
+        let stopped = Self(process);
+        // A thread that waits for input when the signal comes may still read some before it stops.
+        until("all threads are stopped", || {
+            states(pid).all(|state| state == 'T')
+        })
+        .await;
+        stopped
     }
 
-    /// Waits until the process has something to read.
+    /// Waits until the process has a request to read.
     pub(crate) async fn has_input(&self) {
-        self.has_more_than(0).await;
+        // The notification `initialized`, which may be the first, is shorter.
+        self.has_more_than(64).await;
     }
 
     /// Waits until the process has more than so many bytes to read.
@@ -119,6 +126,16 @@ impl Stopped {
         let stdin = File::open(format!("/proc/{}/fd/0", self.0.as_raw_nonzero())).unwrap();
         rustix::io::ioctl_fionread(&stdin).unwrap()
     }
+}
+
+/// Returns the states of the threads of a process.
+fn states(pid: u32) -> impl Iterator<Item = char> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    threads.flatten().filter_map(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).ok()?;
+        // The name, in brackets, may have any character.
+        stat.rsplit_once(") ")?.1.chars().next()
+    })
 }
 
 impl Drop for Stopped {
@@ -180,7 +197,7 @@ async fn a_turn_that_is_dropped_before_its_thread_has_started_leaves_no_thread()
     server.turns.start().await.unwrap();
     let pid = bench.server().unwrap();
     {
-        let stopped = Stopped::new(pid);
+        let stopped = Stopped::new(pid).await;
         server.drop_when(bench.ask("Go"), stopped.has_input()).await;
     }
     assert_eq!(server.cancelled(1), None);
@@ -202,7 +219,7 @@ async fn a_turn_that_is_dropped_while_its_thread_is_loaded_leaves_the_thread_fre
     server.turns.start().await.unwrap();
     let pid = bench.server().unwrap();
     {
-        let stopped = Stopped::new(pid);
+        let stopped = Stopped::new(pid).await;
         server
             .drop_when(bench.ask_on(&first, "Go on"), stopped.has_input())
             .await;
@@ -226,7 +243,7 @@ async fn a_turn_has_its_own_sandbox_when_the_one_that_was_loading_its_thread_was
     let server = bench.app_server(|builder| builder);
     server.turns.start().await.unwrap();
     let next = {
-        let stopped = Stopped::new(bench.server().unwrap());
+        let stopped = Stopped::new(bench.server().unwrap()).await;
         let on = |sandbox| bench.ask_on(&first, "Go on").with_sandbox(sandbox);
         server
             .drop_when(on(Sandbox::DangerFullAccess), stopped.has_input())
@@ -283,7 +300,7 @@ async fn a_turn_that_is_dropped_before_its_start_is_answered_does_not_run_on() {
     let first = server.complete(bench.ask("Go")).await;
     let pid = bench.server().unwrap();
     {
-        let stopped = Stopped::new(pid);
+        let stopped = Stopped::new(pid).await;
         server
             .drop_when(bench.ask_on(&first, "Go on"), stopped.has_input())
             .await;

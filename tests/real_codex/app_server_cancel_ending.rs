@@ -34,7 +34,7 @@ async fn a_server_that_does_not_end_a_dropped_turn_is_given_up_and_its_other_tur
         pear.reached().await;
         let stopped = async {
             plum.reached().await;
-            Stopped::new(pid)
+            Stopped::new(pid).await
         };
         // The server is stopped for as long as it takes to give it up.
         let mut stopped = std::pin::pin!(stopped);
