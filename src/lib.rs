@@ -205,7 +205,8 @@
 //!
 //! ## A turn of Codex
 //!
-//! [`CodexExec`] runs each turn in a process of the Codex CLI. The layers wrap it like any other service. The
+//! [`CodexExec`] runs each turn in a process of the Codex CLI, and [`CodexAppServer`] runs many turns in one, with
+//! approvals; [`turn`] says [which to take](turn#which-service). The layers wrap them like any other service. The
 //! tools that Codex calls within the turn are child calls. [`ToolService`], [`StageService`] and [`CleanupService`]
 //! are the other services.
 //!
@@ -233,7 +234,7 @@
 //!     .originator(Originator::named("release-bot")?)
 //!     .timing(sink.clone())
 //!     .error_class(CodexClassifier)
-//!     .service(CodexExec::builder().codex(codex_path).build());
+//!     .service(CodexExec::builder().codex(codex_path).build()); // or `CodexAppServer`
 //!
 //! let turn = turns.oneshot(TurnRequest::new("Say hi")).await?;
 //! assert_eq!(turn.final_message.as_deref(), Some("Hi!"));
@@ -291,7 +292,7 @@
 //! | `retry` | by `services` | [`RetryPolicy`] and [`CodexClassifier`] |
 //! | `tool` | by `services` | [`ToolService`], [`ApprovalLayer`] and [`approval`]; implies `retry` |
 //! | `attachment` | by `services` | [`AttachmentStore`], [`StageService`], [`CleanupService`] and [`Sweeper`], on Unix; implies `retry` |
-//! | `turn` | by `services` | [`CodexExec`], on Unix; implies `retry` |
+//! | `turn` | by `services` | [`CodexExec`], [`CodexAppServer`] and [`approval`], on Unix; implies `retry` |
 //! | `services` | yes | `tool`, `attachment` and `turn` |
 //! | `otlp` | yes | [`OtlpSink`]: spans, metrics and logs over OTLP/HTTP; implies `tracing` |
 //! | `grpc` | | OTLP over gRPC; implies `otlp` |

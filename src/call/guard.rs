@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use opentelemetry::{Key, KeyValue, StringValue, Value};
 
 use super::{CallContext, OpenCall};
@@ -104,8 +102,8 @@ impl CallGuard {
     }
 
     /// Ends the call as [`Outcome::Ok`], some time ago, for work whose end the service learns of late.
-    #[cfg_attr(not(feature = "turn"), expect(dead_code))]
-    pub(crate) fn finish_since(mut self, ago: Duration) {
+    #[cfg(all(feature = "turn", unix))]
+    pub(crate) fn finish_since(mut self, ago: std::time::Duration) {
         if let Some(call) = self.call.take() {
             call.end_since(ago, Outcome::Ok);
         }

@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use opentelemetry::StringValue;
 
@@ -100,13 +100,15 @@ impl OpenCall {
     /// Ends the call and emits its terminal event, unless it has ended before.
     #[inline]
     pub(crate) fn end(self, outcome: Outcome) {
-        self.end_since(Duration::ZERO, outcome);
+        if let Some(emitter) = self.0.end() {
+            emitter.emit(Event::terminal(self.0, outcome));
+        }
     }
 
     /// Like [`end`](Self::end), but the call ended some time ago.
-    #[inline]
-    pub(crate) fn end_since(self, ago: Duration, outcome: Outcome) {
-        if let Some(emitter) = self.0.end(ago) {
+    #[cfg(any(test, all(feature = "turn", unix)))]
+    pub(crate) fn end_since(self, ago: std::time::Duration, outcome: Outcome) {
+        if let Some(emitter) = self.0.end_since(ago) {
             emitter.emit(Event::terminal(self.0, outcome));
         }
     }
@@ -173,6 +175,16 @@ mod tests {
         before: impl FnOnce(&ManualClock),
         after: impl FnOnce(&ManualClock),
     ) -> [Event; 3] {
+        chat_that_ends(Duration::ZERO, ago, before, after)
+    }
+
+    /// Like [`chat`], but the chat call ended some time before it is ended.
+    fn chat_that_ends(
+        earlier: Duration,
+        ago: Duration,
+        before: impl FnOnce(&ManualClock),
+        after: impl FnOnce(&ManualClock),
+    ) -> [Event; 3] {
         let kept = Kept::default();
         let (clock, manual) = Clock::manual(begin());
         let emitter: Arc<Emitter> = Arc::new(Emitter::new(clock, kept.clone()));
@@ -187,7 +199,7 @@ mod tests {
         before(&manual);
         let chat = turn.open_child_since(ago, Operation::Chat, None).unwrap();
         after(&manual);
-        chat.end(Outcome::Ok);
+        chat.end_since(earlier, Outcome::Ok);
         turn.end(Outcome::Ok);
         let events = kept.0.lock().unwrap();
         [1, 2, 3].map(|index| events[index].clone())
@@ -251,5 +263,37 @@ mod tests {
         assert_eq!(end.duration(), Some(secs(4)));
         assert_eq!(end.time(), begin() + HOUR + secs(6));
         assert_eq!(end.time(), turn.time());
+    }
+
+    #[test]
+    fn a_call_whose_end_is_learned_of_late_ended_some_time_ago() {
+        let advance = |clock: &ManualClock| clock.advance(secs(5));
+        let [_, end, turn] = chat_that_ends(secs(2), secs(3), advance, advance);
+        assert_eq!(end.start_time(), begin() + secs(2));
+        assert_eq!(end.duration(), Some(secs(6)));
+        assert_eq!(end.time(), begin() + secs(8));
+        assert_eq!(turn.time(), begin() + secs(10));
+    }
+
+    #[test]
+    fn a_call_does_not_end_before_it_begins() {
+        for earlier in [secs(8), secs(9), HOUR, Duration::MAX] {
+            let advance = |clock: &ManualClock| clock.advance(secs(5));
+            let [_, end, _] = chat_that_ends(earlier, secs(3), advance, advance);
+            assert_eq!(end.duration(), Some(Duration::ZERO));
+            assert_eq!(end.time(), end.start_time());
+        }
+    }
+
+    #[test]
+    fn a_call_that_ended_before_it_is_ended_has_the_suspension_that_it_was_open_over() {
+        let advance = |clock: &ManualClock| clock.advance(secs(5));
+        let [_, end, turn] = chat_that_ends(secs(1), secs(3), advance, |clock| {
+            clock.suspend(HOUR);
+            clock.advance(secs(4));
+        });
+        assert_eq!(end.duration(), Some(secs(6)));
+        assert_eq!(end.time(), begin() + HOUR + secs(8));
+        assert_eq!(turn.time(), begin() + HOUR + secs(9));
     }
 }

@@ -348,7 +348,7 @@ fn unix_nanos(time: SystemTime) -> u64 {
     saturating_nanos(time.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
-fn saturating_nanos(duration: Duration) -> u64 {
+pub(super) fn saturating_nanos(duration: Duration) -> u64 {
     // 2^64 nanoseconds are 584 years.
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -14,6 +14,8 @@ use opentelemetry::{
 
 #[cfg(feature = "otlp")]
 use super::attributes::estimated_size;
+#[cfg(any(test, all(feature = "turn", unix)))]
+use super::clock::saturating_nanos;
 use super::{
     Emitter,
     attributes::{Attributes, cut, cut_text},
@@ -179,9 +181,15 @@ impl Record {
         }
     }
 
-    /// Ends the call, some time ago, and returns its emitter, or `None` if the call has ended before.
-    pub(crate) fn end(&self, ago: Duration) -> Option<Arc<Emitter>> {
-        self.end_locked(self.lock(), ago)
+    /// Ends the call now and returns its emitter, or `None` if the call has ended before.
+    pub(crate) fn end(&self) -> Option<Arc<Emitter>> {
+        self.end_locked(self.lock(), 0)
+    }
+
+    /// Like [`end`](Self::end), but the call ended some time ago, which is not before it began.
+    #[cfg(any(test, all(feature = "turn", unix)))]
+    pub(crate) fn end_since(&self, ago: Duration) -> Option<Arc<Emitter>> {
+        self.end_locked(self.lock(), saturating_nanos(ago))
     }
 
     /// Like [`end`](Self::end), but leaves a call open that is to go on after the answer.
@@ -191,22 +199,18 @@ impl Record {
         if annotations.is_some_and(|annotations| annotations.kept_open) {
             return None;
         }
-        self.end_locked(open, Duration::ZERO)
+        self.end_locked(open, 0)
     }
 
+    /// Ends the call some nanoseconds ago.
     #[inline]
-    fn end_locked(
-        &self,
-        mut open: MutexGuard<'_, OpenState>,
-        ago: Duration,
-    ) -> Option<Arc<Emitter>> {
+    fn end_locked(&self, mut open: MutexGuard<'_, OpenState>, ago: u64) -> Option<Arc<Emitter>> {
         let emitter = open.emitter.take()?;
         let mut annotations = open.annotations.take();
         let (duration, suspension) = self.elapsed(&emitter.clock);
         if suspension > 0 {
             annotations.get_or_insert_default().suspension = suspension;
         }
-        let ago = u64::try_from(ago.as_nanos()).unwrap_or(u64::MAX);
         self.duration.store(duration.saturating_sub(ago), Relaxed);
         drop(open);
         if let Some(annotations) = annotations {

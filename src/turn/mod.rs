@@ -1,8 +1,38 @@
 //! Turns of an agent: a request in, progress while the agent works, a final message out.
 //!
-//! [`CodexExec`] runs each turn in a `codex exec` process of its own. Requests, responses, errors and
-//! progress do not depend on that: another service can take and return the same types, whether it runs
-//! turns in another way or is a fake in a test.
+//! Two services run turns with the Codex CLI: [`CodexExec`] each in a `codex exec` process of its own, and
+//! [`CodexAppServer`] many in one `codex app-server`. They take the same [`TurnRequest`]s, return the same [`Turn`]s
+//! and [`TurnError`]s, and send the same [`Progress`], so in a stack of layers only the innermost line differs.
+//!
+//! # Which service
+//!
+//! [`CodexExec`] is for a job that ends: a turn in a script, in continuous integration, or of its own user or
+//! environment. [`CodexAppServer`] is for a program that lives: conversations, many turns, and a person or a policy
+//! that approves what Codex wants to do.
+//!
+//! | | [`CodexExec`] | [`CodexAppServer`] |
+//! |---|---|---|
+//! | processes | one for each turn | one server, which the first turn starts |
+//! | cost of a turn | that of starting Codex | of the first, the same; a later one has [less](crate::overhead) |
+//! | between turns | nothing is left | the server stays, and the threads that were used last stay loaded |
+//! | isolation | a crash, or a kill, ends one turn | the end of the server fails its active turns; the next one starts another |
+//! | environment | of each turn | of the server, for all turns |
+//! | settings | of each turn | of the service; model, sandbox, directory, policy and effort of each turn; other keys when a thread is loaded |
+//! | settings of a resumed thread | set them again | those of its last turn, if nothing else is set |
+//! | turns of one thread | the caller runs them one by one | one at a time; the next one waits |
+//! | approvals | Codex never asks: what would need one is refused | an [approver](CodexAppServerBuilder::approver) decides |
+//! | trace context | of each turn, in the environment of Codex and its commands | of each turn, in Codex's spans and to MCP servers; not to commands |
+//! | tool calls | measured from outside | the same, and Codex's own stamps and run times, without the waits for approvals |
+//! | responses of the model | – | child calls with tokens and the time to the first token |
+//! | progress | complete items | parts of messages, reasoning and output as they come; plans, tokens, rate limits |
+//! | failures | told by Codex's messages | told by Codex's kinds of errors and HTTP statuses, then by its messages |
+//! | a dropped turn | its processes are killed | the server interrupts it and ends its commands; the thread is ready for the next turn after that |
+//! | Codex's interface | the output of `codex exec --json` | a protocol of which Codex calls parts experimental |
+//!
+//! The same cause has the same [class](crate::error_classes) by both, with the exceptions that the page names.
+//!
+//! Requests, responses, errors and progress do not depend on how a turn is run: another service can take and return
+//! the same types, whether it runs turns in another way or is a fake in a test.
 //!
 //! ```
 //! use codex_telemetry::turn::{Turn, TurnError, TurnRequest};
@@ -68,4 +98,7 @@ pub(crate) use self::error::recorded_message;
 
 #[cfg(fuzzing)]
 #[doc(hidden)]
-pub use self::exec::{any_chunking, any_output};
+pub use self::{
+    app_server::{any_reads, any_server},
+    exec::{any_chunking, any_output},
+};

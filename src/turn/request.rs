@@ -284,6 +284,7 @@ impl TurnRequest {
     }
 
     /// Returns the overrides of Codex's configuration, in the order in which they apply.
+    #[must_use]
     pub fn config(&self) -> impl DoubleEndedIterator<Item = (&str, &Value)> {
         let config = self.parameters.settings.config.iter();
         config.map(|(key, value)| (&**key, value))

@@ -53,6 +53,10 @@ where
 
 /// An item of a [`TurnStream`].
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a turn and its error are as large as progress"
+)]
 pub enum TurnUpdate<T, E> {
     /// Progress of the turn.
     Progress(Progress),

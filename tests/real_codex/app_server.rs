@@ -195,6 +195,10 @@ impl Bench {
 }
 
 impl AppServer<'_> {
+    pub(crate) fn bench(&self) -> &Bench {
+        self.bench
+    }
+
     /// Runs a turn through the layers.
     pub(crate) async fn run(&self, request: TurnRequest) -> Result<Turn, TurnError> {
         in_time(self.bench.layered(self.turns.clone()).oneshot(request)).await
@@ -211,7 +215,7 @@ impl AppServer<'_> {
     }
 
     /// Runs a turn until a condition holds, and drops it.
-    pub(crate) async fn drop_when(
+    pub(crate) async fn drop_once(
         &self,
         what: &str,
         request: TurnRequest,

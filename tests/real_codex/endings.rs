@@ -208,7 +208,7 @@ async fn a_turn_that_the_caller_drops_is_cancelled() {
             Transport::Exec => bench.drop_when(what, request, asked).await,
             Transport::AppServer => {
                 let (server, request) = bench.app_server_of(&request);
-                server.drop_when(what, request, asked).await;
+                server.drop_once(what, request, asked).await;
                 server.end().await;
             }
         }

@@ -12,6 +12,8 @@ mod app_server;
 mod app_server_approvals;
 mod app_server_approvals_failing;
 mod app_server_approvals_mcp;
+mod app_server_cancel;
+mod app_server_cancel_ending;
 mod app_server_errors;
 mod app_server_schema;
 mod app_server_turns;

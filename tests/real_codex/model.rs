@@ -102,6 +102,18 @@ impl Model {
         }
     }
 
+    /// Forgets the replies that are left.
+    pub(crate) fn forget_scripts(&self) {
+        self.shared.scripts.lock().unwrap().clear();
+        self.shared.script.lock().unwrap().clear();
+    }
+
+    /// Forgets the requests so far.
+    #[allow(dead_code, reason = "only benchmarks use it")]
+    pub(crate) fn forget_requests(&self) {
+        self.shared.requests.lock().unwrap().clear();
+    }
+
     /// Returns the requests to the model so far whose conversation has a text.
     pub(crate) fn asked_about(&self, text: &str) -> Vec<Recorded> {
         let mut asked = self.asked();
@@ -262,13 +274,6 @@ fn stream_of(
     let text = |events: &[Value]| events.iter().map(write).collect::<String>();
     let after = held.as_ref().map_or(events.len(), |(_, after, _)| *after);
     let (before, rest) = (text(&events[..after]), text(&events[after..]));
-    if let Ending::After(time) = ending {
-        let whole = stream::once(async move {
-            tokio::time::sleep(time).await;
-            Ok::<_, io::Error>(before + &rest)
-        });
-        return event_stream(headers, Body::from_stream(whole));
-    }
     let start = stream::iter([Ok::<_, io::Error>(before)]).chain(stream::once(async move {
         if let Some((gate, _, request)) = held {
             gate.pass(request).await;
@@ -283,12 +288,14 @@ fn stream_of(
             tokio::time::sleep(Duration::from_millis(50)).await;
             Err(io::Error::other("cut"))
         }))),
-        Ending::After(_) => unreachable!("it has returned"),
+        Ending::After(time) => Body::from_stream(
+            stream::once(async move {
+                tokio::time::sleep(time).await;
+                Ok(String::new())
+            })
+            .chain(start),
+        ),
     };
-    event_stream(headers, body)
-}
-
-fn event_stream(headers: &[(&str, String)], body: Body) -> Response {
     let response = Response::builder().header("content-type", "text/event-stream");
     let response = headers.iter().fold(response, |response, (name, value)| {
         response.header(*name, value)

@@ -190,16 +190,11 @@ impl Reply {
     /// A last message that takes the model this time.
     #[allow(dead_code, reason = "only benchmarks use it")]
     pub(crate) fn done_after(time: Duration) -> Self {
-        match Self::done() {
-            Self::Stream {
-                events, headers, ..
-            } => Self::Stream {
-                events,
-                headers,
-                ending: Ending::After(time),
-            },
-            other => other,
+        let mut reply = Self::done();
+        if let Self::Stream { ending, .. } = &mut reply {
+            *ending = Ending::After(time);
         }
+        reply
     }
 
     pub(crate) fn failure(code: &str, message: &str) -> Self {

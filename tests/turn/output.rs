@@ -331,6 +331,18 @@ async fn a_text_within_a_value_of_the_request_is_not_recorded() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_no_name_of_codex_is_not_recorded() {
+    let stack = Stack::new(fake_codex());
+    let script = "echo 'Error: invalid trust_level in /srv/secret-project' >&2; exit 1";
+    let projects = json!({"/srv/secret-project": {"trust_level": "no"}});
+    let request = request(script).with_config("projects", projects);
+    stack.run(request).await.unwrap_err();
+    let event = stack.turn_event();
+    let tail = event.attribute(names::STDERR_TAIL).unwrap().as_str();
+    assert_eq!(tail, "Error: invalid trust_level in ***");
+}
+
+#[tokio::test]
 async fn a_value_of_the_users_own_configuration_is_not_recorded() {
     let stack = Stack::new(fake_codex());
     // As the real Codex writes them.

@@ -43,6 +43,16 @@ pub(super) type Approver = BoxCloneSyncService<ApprovalRequest, Decision, BoxErr
 ///     .build();
 /// # let _ = turns;
 /// ```
+///
+/// # Precedence
+///
+/// | setting | in the order in which it applies; the last one wins |
+/// |---|---|
+/// | model, sandbox, approval policy | Codex's own configuration, the last turn of the thread, the service, the request |
+/// | working directory | the one of this process, the last turn of the thread, the service, the request |
+/// | a key of the configuration | Codex's own configuration, the service, the request that [loads the thread](CodexAppServer#threads) |
+/// | ephemeral | no, the service, the request; of a thread that is resumed, what it was |
+/// | an environment variable | [inherited](CodexAppServer#environment), the service |
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until it is built"]
 pub struct CodexAppServerBuilder {
@@ -116,8 +126,12 @@ impl CodexAppServerBuilder {
 
     /// Sets who decides when Codex asks, and how long that may take.
     ///
-    /// The approver is a tower service of [`ApprovalRequest`]. Codex goes on only if the approver accepts in time.
-    /// An approver that declines, fails, panics or is late is a no, and so is having no approver.
+    /// The approver is a tower service of [`ApprovalRequest`]. Codex does what it asked for only if the approver
+    /// accepts in time. An approver that declines, fails, panics or is late is a no, and so is having no approver.
+    ///
+    /// Each question gets a clone of the approver, so several can be open at once: in a turn, if Codex runs commands
+    /// in parallel, and in turns beside each other. The time of a question runs from when it is asked. When the turn is
+    /// dropped or ends, the approver's future is dropped.
     pub fn approver<A>(mut self, approver: A, deadline: Duration) -> Self
     where
         A: Service<ApprovalRequest, Response = Decision> + Clone + Send + Sync + 'static,
@@ -129,7 +143,7 @@ impl CodexAppServerBuilder {
         self
     }
 
-    /// Sets the default model.
+    /// Sets the default model. Without one a new thread has the one of Codex's own configuration.
     pub fn model(mut self, model: impl Into<String>) -> Self {
         self.config.defaults.model = Some(model.into());
         self
@@ -153,7 +167,11 @@ impl CodexAppServerBuilder {
         self
     }
 
-    /// Overrides one key of Codex's configuration, for all threads. The key may have dots.
+    /// Overrides one key of Codex's configuration, for all threads, as
+    /// [`TurnRequest::with_config`](crate::turn::TurnRequest::with_config) does for one.
+    ///
+    /// It is a flag of the server. Codex may refuse some keys there that it takes for a thread, such as
+    /// `approval_policy`: there are methods for those.
     pub fn config(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         let pair = (key.into(), value.into());
         self.config.config.push(pair);
@@ -180,7 +198,10 @@ impl CodexAppServerBuilder {
         self
     }
 
-    /// Makes the server inherit no environment variables. Those that [`env`](Self::env) sets stay.
+    /// Makes the server inherit no environment variables.
+    ///
+    /// Those that [`env`](Self::env) sets stay, whichever method is called first. Codex needs `HOME` or `CODEX_HOME`,
+    /// and finds its commands on the `PATH`; so does this service, when it searches for `codex`.
     pub fn env_clear(mut self) -> Self {
         self.config.env_clear = true;
         self
@@ -243,6 +264,9 @@ impl CodexAppServerBuilder {
 
     /// Sets whether a watchdog kills the server when this program dies without dropping the service; it does by
     /// default.
+    ///
+    /// The watchdog is a shell, `/bin/sh`, as the one of [`CodexExec`](crate::turn::CodexExec). It is started with
+    /// the server, the clones of the service share it, and it exits with the last clone.
     pub fn watchdog(mut self, enabled: bool) -> Self {
         self.config.supervisor.watchdog = enabled;
         self

@@ -17,6 +17,10 @@ mod builder;
 mod connection;
 mod decode;
 mod items;
+#[cfg(any(test, fuzzing))]
+mod peer;
+#[cfg(any(test, fuzzing))]
+mod properties;
 mod requests;
 mod responses;
 mod router;
@@ -25,9 +29,13 @@ mod server;
 mod servers;
 mod service;
 mod slot;
+#[cfg(test)]
+mod tests;
 mod thread_locks;
 mod threads;
 mod turn_state;
 mod turns;
 
+#[cfg(fuzzing)]
+pub use self::properties::{any_reads, any_server};
 pub use self::{builder::CodexAppServerBuilder, service::CodexAppServer};

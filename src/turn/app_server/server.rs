@@ -15,7 +15,7 @@ use crate::turn::{
 };
 
 /// The notifications that the server need not send. Some of them are long.
-const OPTED_OUT: &[&str] = &[
+pub(super) const OPTED_OUT: &[&str] = &[
     "rawResponseItem/completed",
     "turn/diff/updated",
     "thread/status/changed",
@@ -118,6 +118,12 @@ impl Server {
             }),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Returns a server whose connection was made in another way.
+    #[cfg(any(test, fuzzing))]
+    pub(super) const fn of_router(router: Arc<Router>) -> Self {
+        Self(router)
     }
 
     pub(super) fn router(&self) -> &Arc<Router> {

@@ -102,6 +102,15 @@ impl Servers {
         Ok(())
     }
 
+    /// Has the turns use a server that was started in another way.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn use_server(&self, server: Server) {
+        let mut state = self.lock();
+        if let Some(server) = state.current.replace(server) {
+            state.retiring.push(Arc::downgrade(server.router()));
+        }
+    }
+
     /// Has the server end once it has no turns.
     pub(super) fn retire(&self) {
         let mut state = self.lock();
@@ -259,4 +268,69 @@ fn copy(error: &TurnError) -> Option<TurnError> {
         },
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_doubles_with_each_failure_in_a_row_up_to_half_a_minute() {
+        let mut state = State::default();
+        let at = Instant::now();
+        let mut pause = |was_useful| {
+            state.failed(at, was_useful);
+            state.not_before.map(|before| before - at)
+        };
+        for millis in [100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600] {
+            assert_eq!(pause(false), Some(Duration::from_millis(millis)));
+        }
+        for _ in 0..100 {
+            assert_eq!(pause(false), Some(MAX_PAUSE));
+        }
+        assert_eq!(pause(true), Some(FIRST_PAUSE));
+        assert_eq!(pause(false), Some(2 * FIRST_PAUSE));
+    }
+
+    #[test]
+    fn the_copy_of_an_error_says_the_same() {
+        let exited = |code| std::os::unix::process::ExitStatusExt::from_raw(code);
+        let errors = [
+            TurnError::CodexNotFound {
+                searched: "here".to_owned(),
+            },
+            TurnError::Spawn {
+                program: "codex".into(),
+                source: io::Error::from_raw_os_error(13),
+            },
+            TurnError::Exited {
+                status: exited(256),
+                thread_started: false,
+                message: None,
+                stderr: "a cause".to_owned(),
+            },
+            TurnError::ServerExited {
+                status: Some(exited(9)),
+                stderr: "a cause".to_owned(),
+            },
+            TurnError::Hung { after: MAX_PAUSE },
+            TurnError::Unanswered {
+                method: "initialize",
+                after: MAX_PAUSE,
+            },
+            TurnError::Rejected {
+                method: "initialize",
+                code: 7,
+                message: "no".to_owned(),
+            },
+            TurnError::Protocol {
+                line: 7,
+                reason: "too long".to_owned(),
+            },
+        ];
+        for error in errors {
+            let copy = copy(&error).map(|copy| format!("{copy:?}"));
+            assert_eq!(copy, Some(format!("{error:?}")));
+        }
+    }
 }

@@ -90,14 +90,23 @@ pub(in crate::turn) fn record_usage(usage: &Usage, mut record: impl FnMut(&'stat
     }
 }
 
-/// Has each text of a setting hidden: Codex may name one of a list or a table.
+/// Has each text of a setting hidden: Codex may name one of a list or a table. A key counts if TOML has it in quotes,
+/// such as a path: the others are Codex's own names.
 fn add_texts(redactor: &mut Redactor, value: &Value) {
     match value {
         Value::Null | Value::Bool(_) => {}
         Value::Number(number) => redactor.add_value(&number.to_string()),
         Value::String(text) => redactor.add_value(text),
         Value::Array(list) => list.iter().for_each(|value| add_texts(redactor, value)),
-        Value::Object(table) => table.values().for_each(|value| add_texts(redactor, value)),
+        Value::Object(table) => {
+            for (key, value) in table {
+                let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+                if !key.chars().all(is_bare) {
+                    redactor.add_value(key);
+                }
+                add_texts(redactor, value);
+            }
+        }
     }
 }
 

@@ -121,3 +121,47 @@ fn originator_name(originator: &Originator) -> &str {
         Originator::Named(name) => name.as_str(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+
+    /// Returns how a command changes a variable of this process; `None` if it does not.
+    fn change(command: &Command, name: &str) -> Option<Option<OsString>> {
+        let mut changes = command.get_envs();
+        let (_, value) = changes.find(|(key, _)| *key == OsStr::new(name))?;
+        Some(value.map(OsStr::to_owned))
+    }
+
+    #[test]
+    fn a_process_that_runs_many_turns_inherits_the_trace_of_none() {
+        let mut command = Command::new("codex");
+        let environment = Environment {
+            clear: false,
+            changes: &[],
+        };
+        environment.apply_without_trace(&mut command);
+        for name in ["TRACEPARENT", "TRACESTATE", WITHHELD[0]] {
+            assert_eq!(change(&command, name), Some(None), "{name}");
+        }
+        assert_eq!(change(&command, ORIGINATOR), None);
+    }
+
+    #[test]
+    fn the_changes_to_the_environment_apply_last() {
+        let mut command = Command::new("codex");
+        let set = |name: &str| (OsString::from(name), Some(OsString::from("mine")));
+        let changes = [set("TRACEPARENT"), set(WITHHELD[0]), ("HOME".into(), None)];
+        let environment = Environment {
+            clear: false,
+            changes: &changes,
+        };
+        environment.apply_without_trace(&mut command);
+        let mine = Some(Some(OsString::from("mine")));
+        assert_eq!(change(&command, "TRACEPARENT"), mine);
+        assert_eq!(change(&command, WITHHELD[0]), mine);
+        assert_eq!(change(&command, "HOME"), Some(None));
+    }
+}

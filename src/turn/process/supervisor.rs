@@ -136,9 +136,8 @@ impl Supervisor {
                 Err(error) => drop(started.send(Err(error))),
             },
         )?;
-        let started = start.await;
-        let panicked = |_| io::Error::other("the thread of the process panicked");
-        let pipes = started.map_err(panicked)??;
+        let pipes = start.await;
+        let pipes = pipes.map_err(|_| io::Error::other("the thread of the process panicked"))??;
         let child = ChildProcess::new(exited, requester);
         Ok(Some((child, pipes.try_into()?)))
     }

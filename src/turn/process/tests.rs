@@ -277,7 +277,8 @@ async fn a_program_that_is_killed_leaves_nothing_of_a_child_that_waits_for_its_i
     const COMMANDS: usize = 30;
     if std::env::var_os(PROGRAM).is_some() {
         let script = format!(
-            "for i in $(seq {COMMANDS}); do
+            "echo $$
+             for i in $(seq {COMMANDS}); do
                  setsid sh -c 'sleep 300 & echo $$ $!; wait' &
              done
              cat; sleep 300"
@@ -287,10 +288,13 @@ async fn a_program_that_is_killed_leaves_nothing_of_a_child_that_waits_for_its_i
             kill_doubtful_orphans: false,
             stop_signal: None,
         });
-        let (child, mut pipes) = spawn(&supervisor, &script).await;
+        let (_child, mut pipes) = spawn(&supervisor, &script).await;
         let mut stdout = BufReader::new(&mut pipes.stdout);
-        for _ in 0..COMMANDS {
-            eprintln!("{}", next_line(&mut stdout).await);
+        for _ in 0..=COMMANDS {
+            let line = next_line(&mut stdout).await + "\n";
+            let mut stderr = tokio::io::stderr();
+            stderr.write_all(line.as_bytes()).await.unwrap();
+            stderr.flush().await.unwrap();
         }
         return pending().await;
     }

@@ -1,0 +1,248 @@
+//! A server that exists in memory alone, for tests and fuzz targets.
+
+use std::{
+    collections::VecDeque,
+    os::unix::process::ExitStatusExt,
+    process::ExitStatus,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader, DuplexStream, duplex},
+    sync::oneshot,
+    task::JoinHandle,
+};
+
+use super::{
+    connection::{self, Connection},
+    router::{Limits, Router},
+    server::Server,
+};
+use crate::turn::process::Exit;
+
+/// How much each pipe holds, in bytes.
+const PIPE: usize = 64 * 1024;
+
+/// The server's side of a connection.
+pub(super) struct Peer {
+    pub(super) router: Arc<Router>,
+    /// What the program writes.
+    stdin: BufReader<DuplexStream>,
+    stdout: Option<DuplexStream>,
+    pub(super) stderr: Option<DuplexStream>,
+    exit: Option<oneshot::Sender<ExitStatus>>,
+    is_killed: Arc<AtomicBool>,
+    pub(super) serving: JoinHandle<()>,
+    /// Lines that were read and put back.
+    read: VecDeque<Value>,
+}
+
+/// How a connection is limited.
+#[derive(Clone, Debug)]
+pub(super) struct Options {
+    pub(super) limits: Limits,
+    pub(super) line_limit: usize,
+    pub(super) exit_grace: Duration,
+    /// Whether a kill has no effect.
+    pub(super) is_immortal: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            limits: Limits {
+                request_timeout: Duration::from_secs(60),
+                interrupt_timeout: Duration::from_secs(10),
+                idle_timeout: None,
+                max_threads: 32,
+            },
+            line_limit: 64 * 1024,
+            exit_grace: Duration::from_secs(5),
+            is_immortal: false,
+        }
+    }
+}
+
+/// Connects a server that writes what `stdout` reads, and exits when `exit` says so. Returns the router, whether
+/// the server was killed, what the program writes to it, and the tasks of the connection.
+pub(super) fn connect(
+    options: &Options,
+    stdout: impl AsyncRead + Send + Unpin + 'static,
+    stderr: impl AsyncRead + Send + Unpin + 'static,
+    exit: oneshot::Receiver<ExitStatus>,
+) -> (Arc<Router>, Arc<AtomicBool>, DuplexStream, JoinHandle<()>) {
+    let (router, lines) = Router::new(options.limits.clone());
+    let (stdin, closed) = oneshot::channel();
+    let (alive, killed) = oneshot::channel::<()>();
+    let is_killed = Arc::new(AtomicBool::new(false));
+    let is_immortal = options.is_immortal;
+    let exited = {
+        let is_killed = Arc::clone(&is_killed);
+        async move {
+            let status = tokio::select! {
+                Ok(status) = exit => status,
+                _ = killed => {
+                    is_killed.store(true, Relaxed);
+                    if is_immortal {
+                        std::future::pending::<()>().await;
+                    }
+                    ExitStatus::from_raw(9)
+                }
+            };
+            Exit {
+                status: Ok(status),
+                was_stopped: false,
+            }
+        }
+    };
+    let connection = Connection {
+        router: Arc::clone(&router),
+        stdout,
+        stderr,
+        exited,
+        alive,
+        stdin,
+        line_limit: options.line_limit,
+        exit_grace: options.exit_grace,
+    };
+    let (ours, theirs) = duplex(PIPE);
+    let serving = tokio::spawn(connection.serve(std::future::pending()));
+    tokio::spawn(connection::write(ours, lines, closed));
+    (router, is_killed, theirs, serving)
+}
+
+// === impl Peer ===
+
+impl Peer {
+    pub(super) fn connect(options: &Options) -> Self {
+        let (stdout, their_stdout) = duplex(PIPE);
+        let (stderr, their_stderr) = duplex(PIPE);
+        let (exit, exited) = oneshot::channel();
+        let (router, is_killed, stdin, serving) = connect(options, stdout, stderr, exited);
+        Self {
+            router,
+            stdin: BufReader::new(stdin),
+            stdout: Some(their_stdout),
+            stderr: Some(their_stderr),
+            exit: Some(exit),
+            is_killed,
+            serving,
+            read: VecDeque::new(),
+        }
+    }
+
+    /// Returns the server as the service knows it.
+    pub(super) fn server(&self) -> Server {
+        Server::of_router(Arc::clone(&self.router))
+    }
+
+    /// Reads the next line of the program; `None` once it has closed the pipe.
+    pub(super) async fn read(&mut self) -> Option<Value> {
+        if let Some(line) = self.read.pop_front() {
+            return Some(line);
+        }
+        let mut line = String::new();
+        let length = self.stdin.read_line(&mut line).await.expect("a pipe");
+        (length > 0).then(|| serde_json::from_str(&line).expect("a line of JSON"))
+    }
+
+    /// Reads the next line of the program, which has to be a request.
+    pub(super) async fn request(&mut self, method: &str) -> Value {
+        let line = self.read().await.expect("a request");
+        assert_eq!(line["method"], method, "{line}");
+        line
+    }
+
+    /// Returns whether the program has written nothing more than what was read.
+    pub(super) async fn is_quiet(&mut self) -> bool {
+        let next = tokio::time::timeout(Duration::from_millis(1), self.read());
+        match next.await {
+            Ok(Some(line)) => {
+                self.read.push_back(line);
+                false
+            }
+            Ok(None) | Err(_) => true,
+        }
+    }
+
+    /// Waits until the program has closed the pipe, and returns what it has written before.
+    pub(super) async fn closed(&mut self) -> Vec<Value> {
+        let mut lines = Vec::new();
+        while let Some(line) = self.read().await {
+            lines.push(line);
+        }
+        lines
+    }
+
+    pub(super) async fn write(&mut self, line: &Value) {
+        let stdout = self.stdout.as_mut().expect("it is open");
+        let line = format!("{line}\n");
+        // An error means that nobody reads any more.
+        let _ = stdout.write_all(line.as_bytes()).await;
+    }
+
+    pub(super) async fn answer(&mut self, request: &Value, result: Value) {
+        let answer = json!({"id": request["id"], "result": result});
+        self.write(&answer).await;
+    }
+
+    /// Tells something of a turn.
+    pub(super) async fn tell(&mut self, method: &str, thread: &str, turn: &str, fields: Value) {
+        let mut params = json!({"threadId": thread, "turnId": turn});
+        if let (Value::Object(params), Value::Object(fields)) = (&mut params, fields) {
+            params.extend(fields);
+        }
+        self.write(&json!({"method": method, "params": params}))
+            .await;
+    }
+
+    /// Loads a thread, new or known, and begins its turn.
+    pub(super) async fn begin(&mut self, thread: &str, turn: &str) {
+        let load = self.read().await.expect("a request");
+        let is_load = ["thread/start", "thread/resume"]
+            .contains(&load["method"].as_str().unwrap_or_default());
+        assert!(is_load, "{load}");
+        self.answer(&load, json!({"thread": {"id": thread}})).await;
+        self.begin_loaded(thread, turn).await;
+    }
+
+    /// Begins the turn of a thread that is loaded.
+    pub(super) async fn begin_loaded(&mut self, thread: &str, turn: &str) {
+        let start = self.request("turn/start").await;
+        assert_eq!(start["params"]["threadId"], thread);
+        self.answer(&start, json!({"turn": {"id": turn}})).await;
+        self.tell("turn/started", thread, turn, json!({})).await;
+    }
+
+    pub(super) async fn end(&mut self, thread: &str, turn: &str, status: &str) {
+        let turn_of = json!({"turn": {"id": turn, "status": status}});
+        self.tell("turn/completed", thread, turn, turn_of).await;
+    }
+
+    /// Takes the end of the pipe, as a process does that the server has started.
+    pub(super) fn take_stdout(&mut self) -> Option<DuplexStream> {
+        self.stdout.take()
+    }
+
+    /// Exits, with what it has written before.
+    pub(super) fn exit(&mut self, status: ExitStatus) {
+        self.close();
+        let exit = self.exit.take().expect("it has not exited");
+        exit.send(status).expect("the exit is waited for");
+    }
+
+    /// Closes the pipes, and lives on.
+    pub(super) fn close(&mut self) {
+        self.stdout = None;
+        self.stderr = None;
+    }
+
+    pub(super) fn is_killed(&self) -> bool {
+        self.is_killed.load(Relaxed)
+    }
+}
