@@ -43,13 +43,10 @@ async fn a_request_that_a_new_thread_cannot_have_is_rejected() {
             |request| request.with_env("LANG", "C"),
         ),
         (
-            "a prompt with a NUL character",
-            "NUL",
+            "a model with a NUL character",
+            "has a NUL character",
             C::InvalidRequest,
-            |request| {
-                TurnRequest::new("a\0b")
-                    .with_working_directory(request.working_directory().unwrap())
-            },
+            |request| request.with_model("gpt\0"),
         ),
     ];
     each(rows, |(cause, text, class, change)| async move {
