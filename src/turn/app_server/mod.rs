@@ -19,6 +19,8 @@ mod decode;
 mod items;
 #[cfg(any(test, fuzzing))]
 mod peer;
+#[cfg(test)]
+mod questions;
 mod requests;
 mod responses;
 mod router;
