@@ -98,4 +98,7 @@ pub(crate) use self::error::recorded_message;
 
 #[cfg(fuzzing)]
 #[doc(hidden)]
-pub use self::exec::{any_chunking, any_output};
+pub use self::{
+    app_server::{any_reads, any_server},
+    exec::{any_chunking, any_output},
+};

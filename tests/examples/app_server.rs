@@ -142,7 +142,7 @@ fn a_question_shows_what_would_be_done_without_what_could_disguise_it() {
     let output = converse("run it\nn\nedit it\ny\n", &[]);
     let asked = text(&output.stderr);
     for part in [
-        "Codex would run a command in /srv:\n    rm notes\nbecause: they are old\n",
+        "$ rm notes\nCodex would run a command in /srv:\n    rm notes\nbecause: they are old\n",
         "Codex would change files:\n    update /srv/a.txt\n      -old\n      +new \\u{1b}[2J\n",
     ] {
         assert!(asked.contains(part), "no {part:?} in {asked}");

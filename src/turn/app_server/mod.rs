@@ -19,6 +19,8 @@ mod decode;
 mod items;
 #[cfg(any(test, fuzzing))]
 mod peer;
+#[cfg(any(test, fuzzing))]
+mod properties;
 #[cfg(test)]
 mod questions;
 mod requests;
@@ -36,4 +38,6 @@ mod threads;
 mod turn_state;
 mod turns;
 
+#[cfg(fuzzing)]
+pub use self::properties::{any_reads, any_server};
 pub use self::{builder::CodexAppServerBuilder, service::CodexAppServer};

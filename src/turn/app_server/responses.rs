@@ -16,6 +16,9 @@ use crate::{
 /// Codex tells the end of a response, with its usage, of threads that this program has started. Of a thread that
 /// was resumed it tells the usage alone, and after the tools: the response then ended with the start of the first
 /// tool.
+///
+/// A command may go on while the model works. Then nobody tells when the response began, and its call begins with its
+/// end: each usage is on a call, since the turn's own is not measured.
 pub(super) struct Responses {
     model: Option<StringValue>,
     provider: Option<StringValue>,
@@ -108,11 +111,10 @@ impl Responses {
 
     /// A tool has begun, so the response that asked for it is complete.
     pub(super) fn tool_started(&mut self, turn: &CallContext, now: Instant) {
-        let is_next = self.open.as_ref().is_some_and(Response::is_complete);
-        if !self.has_ends && !is_next {
-            if let Some(response) = self.sign(turn, now) {
-                response.completed = Some(now);
-            }
+        let is_sign = self.open.is_some() || self.since.is_some_and(|since| since.is_certain);
+        // Otherwise the response that asked for it has ended before.
+        if is_sign && let Some(response) = self.sign_of_end(turn, now) {
+            response.completed.get_or_insert(now);
         }
         self.since = None;
     }
@@ -126,12 +128,7 @@ impl Responses {
         now: Instant,
     ) {
         self.has_ends = true;
-        self.sign(turn, now);
-        self.finish(id, usage, now);
-        self.since = Some(Since {
-            at: now,
-            is_certain: false,
-        });
+        self.ended(turn, id, usage, now);
     }
 
     /// The usage of the last response is known.
@@ -139,13 +136,34 @@ impl Responses {
         if self.has_ends {
             return;
         }
-        self.sign_of_end(turn, now);
-        self.finish(None, Some(usage), now);
-        let at = self.since.map_or(now, |since| since.at);
-        self.since = Some(Since {
-            at,
+        self.ended(turn, None, Some(usage), now);
+    }
+
+    /// Codex has told that a response has ended. One of which there was no sign has its call all the same, for its
+    /// tokens.
+    fn ended(
+        &mut self,
+        turn: &CallContext,
+        id: Option<String>,
+        usage: Option<Usage>,
+        now: Instant,
+    ) {
+        let had_ended = self.open.as_ref().is_some_and(Response::is_complete);
+        let before = self.since;
+        self.since = before.or(Some(Since {
+            at: now,
             is_certain: false,
-        });
+        }));
+        self.sign_of_end(turn, now);
+        self.finish(id, usage, now);
+        self.since = match before {
+            // Its tools run, or have ended since: the next one begins with their end.
+            before if had_ended || before.is_none() => before,
+            _ => Some(Since {
+                at: now,
+                is_certain: false,
+            }),
+        };
     }
 
     /// The turn has ended. A response that is not complete has failed with it; without a class it was complete.
@@ -171,7 +189,7 @@ impl Responses {
 
     /// Returns the response that has begun, and opens its call if this is the first sign of it.
     fn sign(&mut self, turn: &CallContext, now: Instant) -> Option<&mut Response> {
-        if self.open.as_ref().is_some_and(Response::is_complete) {
+        if !self.has_ends && self.open.as_ref().is_some_and(Response::is_complete) {
             // The next one begins, and the usage of this one did not come.
             self.finish(None, None, now);
         }
