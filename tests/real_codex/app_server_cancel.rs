@@ -35,13 +35,20 @@ impl Bench {
     pub(crate) fn server(&self) -> Option<u32> {
         let processes = of_home(self.home.path());
         let mut servers = processes.iter().filter(|process| {
-            let line = process.command_line.trim_end();
-            line.ends_with(" app-server") && !line.starts_with("/bin/sh")
+            // A child of the server has its command line until it runs another program.
+            process.command_line.trim_end().ends_with(" app-server") && is_ours(process.pid)
         });
         let server = servers.next().map(|process| process.pid);
         assert_eq!(servers.next().map(|process| process.pid), None);
         server
     }
+}
+
+/// Returns whether a process was started by this one.
+fn is_ours(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    parent.is_some_and(|parent| parent.trim() == std::process::id().to_string())
 }
 
 impl AppServer<'_> {
