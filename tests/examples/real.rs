@@ -6,11 +6,12 @@ use tempfile::TempDir;
 
 use crate::{
     binary,
+    fake_server::{app_server, exec_by_app_server},
     gate::Gate,
     isolated::{foreign_variables, settings},
     model::Model,
     reply::{Reply, Tokens},
-    support::{app_server, events, exec_by_app_server, names},
+    support::{events, names},
     user::User,
 };
 

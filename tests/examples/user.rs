@@ -10,7 +10,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{app_server, open_terminal};
+use crate::{fake_server::app_server, terminal::open_terminal};
 
 /// The deadline of what a test waits for: far longer than it takes, even on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
