@@ -46,7 +46,7 @@ const MAX_CONTROL: usize = 48;
 const MAX_OUTGOING: usize = 1024;
 
 /// The notifications that are ignored on purpose, and not counted as unknown.
-const IGNORED: &[&str] = &[
+pub(super) const IGNORED: &[&str] = &[
     "account/updated",
     "hook/completed",
     "hook/started",
@@ -66,6 +66,8 @@ const IGNORED: &[&str] = &[
     "thread/archived",
     "thread/compacted",
     "thread/deleted",
+    "thread/goal/cleared",
+    "thread/goal/updated",
     "thread/name/updated",
     "thread/readState/changed",
     "thread/settings/updated",
