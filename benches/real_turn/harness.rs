@@ -1,7 +1,7 @@
 use std::{path::Path, process::Stdio, time::Duration};
 
 use codex_telemetry::{
-    CodexClassifier, Originator, OtlpConfig, OtlpSink, ServiceBuilderExt,
+    CodexClassifier, Originator, OtlpConfig, OtlpSink, ServiceBuilderExt, Sink,
     otlp::{Signal, config::Protocol},
     turn::{CodexAppServer, CodexExec, Sandbox, Turn, TurnError, TurnRequest},
 };
@@ -21,7 +21,7 @@ pub(crate) struct Harness {
     codex: &'static Path,
     /// Also receives OTLP.
     pub(crate) model: Model,
-    home: TempDir,
+    pub(crate) home: TempDir,
     pub(crate) work: TempDir,
     config: Vec<(&'static str, Value)>,
     sink: OtlpSink,
@@ -126,8 +126,16 @@ impl Harness {
         command
     }
 
-    /// Returns an app-server with the configuration, and the same with the three layers.
+    /// Returns an app-server with the configuration, and the same with the three layers and OTLP.
     pub(crate) fn app_server(&self) -> (CodexAppServer, Stack) {
+        self.app_server_with(self.sink.clone())
+    }
+
+    /// As [`app_server`](Self::app_server), with another sink.
+    pub(crate) fn app_server_with<K>(&self, sink: K) -> (CodexAppServer, Stack)
+    where
+        K: Sink + Clone + 'static,
+    {
         let builder = CodexAppServer::builder()
             .codex(self.codex)
             .env("CODEX_HOME", self.home.path())
@@ -137,7 +145,7 @@ impl Harness {
             builder.config(*key, value.clone())
         });
         let turns = builder.build();
-        (turns.clone(), layered(self.sink.clone(), turns))
+        (turns.clone(), layered(sink, turns))
     }
 
     /// Queues the responses of the model for one turn.
@@ -156,8 +164,9 @@ impl Harness {
     }
 }
 
-fn layered<S>(sink: OtlpSink, turns: S) -> Stack
+fn layered<K, S>(sink: K, turns: S) -> Stack
 where
+    K: Sink + Clone + 'static,
     S: Service<TurnRequest, Response = Turn, Error = TurnError> + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
 {

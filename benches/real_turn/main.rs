@@ -10,6 +10,12 @@
 //! rounds, in alternating order. A ratio is taken within each round, and the result is the median of the ratios,
 //! so slow changes of the machine cancel out. Without the real Codex, the benchmark prints one line and measures
 //! nothing.
+//!
+//! With a number of turns it runs so many through one handle instead, and prints what they leave:
+//!
+//! ```sh
+//! MALLOC_ARENA_MAX=1 cargo bench --bench real_turn -- --turns 10000
+//! ```
 #![allow(clippy::unwrap_used, reason = "an error ends the benchmark")]
 
 mod bare;
@@ -19,6 +25,7 @@ mod binary;
 #[path = "../../tests/real_codex/gate.rs"]
 mod gate;
 mod harness;
+mod many;
 #[expect(dead_code, reason = "the tests use more of it")]
 #[path = "../../tests/real_codex/model.rs"]
 mod model;
@@ -77,6 +84,9 @@ fn main() {
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let harness = Harness::new(codex);
+    if let Some(turns) = many::turns() {
+        return runtime.block_on(many::run(&harness, turns));
+    }
     let (rounds, (count, model_time)) = if report::is_smoke() {
         (1, SMALL_CROWD)
     } else {

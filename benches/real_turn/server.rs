@@ -87,17 +87,22 @@ impl<'a> Servers<'a> {
     }
 
     fn request(&self) -> TurnRequest {
-        TurnRequest::new(PROMPT)
-            .with_model(MODEL)
-            .with_sandbox(Sandbox::DangerFullAccess)
-            .with_approval_policy(ApprovalPolicy::Never)
-            .with_working_directory(self.harness.work.path())
+        request(self.harness)
     }
 
     fn queue_late_replies(&self, count: usize, time: Duration) {
         let replies = (0..count).map(|_| Reply::done_after(time));
         self.harness.model.then(replies);
     }
+}
+
+/// Returns a turn on a new thread.
+pub(crate) fn request(harness: &Harness) -> TurnRequest {
+    TurnRequest::new(PROMPT)
+        .with_model(MODEL)
+        .with_sandbox(Sandbox::DangerFullAccess)
+        .with_approval_policy(ApprovalPolicy::Never)
+        .with_working_directory(harness.work.path())
 }
 
 /// Returns the parameters of a new thread.

@@ -101,8 +101,8 @@ impl Event {
 
     /// Returns when the event happened, by the wall clock.
     ///
-    /// A service may learn of a call late, such as of a model response when it ends. The start of such a call is
-    /// emitted late, with the earlier time: sort events by time where their order matters.
+    /// A service may learn late that a call has begun or ended, such as a model response. Its event is then emitted
+    /// late, with the earlier time: sort events by time where their order matters.
     ///
     /// The time of a terminal event is the start time plus the duration, unless the machine was suspended or
     /// the wall clock was set forward meanwhile: [`Clock`](crate::Clock) has the details.

@@ -21,9 +21,9 @@ use crate::event::Event;
 ///
 /// The lines are in the order in which the events were emitted: the start of a call is before its end, the start of
 /// a parent before those of its children, and the end of a child before that of its parent, unless the child
-/// outlives it. The field `time` follows this order, except for calls that a service learns of late: the line of
-/// their start comes late, with an earlier time. Such are the model responses of a turn, `codex.chat`. Sort by
-/// `time` to read all calls in the order in which they began.
+/// outlives it. The field `time` follows this order, except for calls that a service learns of late, such as the
+/// model responses of a turn, `codex.chat`: the lines of their start and end may come late, with an earlier time.
+/// Sort by `time` to read all events in the order in which they happened.
 ///
 /// The sink writes and flushes whole lines, on the thread on which the call starts or ends. If writing
 /// can block, use a writer that queues the lines for a thread of its own.

@@ -7,6 +7,7 @@ mod ending;
 mod faults;
 mod growth;
 mod protocol;
+mod responses;
 mod startup;
 mod support;
 #[cfg(target_os = "linux")]

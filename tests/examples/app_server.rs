@@ -7,7 +7,9 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::{
-    support::{app_server, assert_gone, events, names},
+    fake_server::app_server,
+    processes::assert_gone,
+    support::{events, names},
     user::User,
 };
 
@@ -142,7 +144,7 @@ fn a_question_shows_what_would_be_done_without_what_could_disguise_it() {
     let output = converse("run it\nn\nedit it\ny\n", &[]);
     let asked = text(&output.stderr);
     for part in [
-        "Codex would run a command in /srv:\n    rm notes\nbecause: they are old\n",
+        "$ rm notes\nCodex would run a command in /srv:\n    rm notes\nbecause: they are old\n",
         "Codex would change files:\n    update /srv/a.txt\n      -old\n      +new \\u{1b}[2J\n",
     ] {
         assert!(asked.contains(part), "no {part:?} in {asked}");

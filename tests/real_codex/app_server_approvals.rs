@@ -229,7 +229,7 @@ async fn a_command_that_is_declined_does_not_run_and_the_turn_goes_on() {
     assert_ok(calls.turn());
     assert_denied(
         calls.tool(),
-        "the approver declined command_execution: not today",
+        "the approver declined `command_execution`: not today",
     );
     assert_eq!(decision(calls.tool()).as_deref(), Some("decline"));
     server.end().await;
@@ -252,7 +252,7 @@ async fn a_command_whose_approver_cancels_does_not_run_and_ends_the_turn() {
     assert_eq!(tool, "command_execution");
     assert!(!bench.has("one"));
     let calls = bench.calls(1);
-    let message = "the approver of command_execution cancelled the turn";
+    let message = "the approver of `command_execution` cancelled the turn";
     for event in [calls.turn(), calls.tool()] {
         assert_denied(event, message);
     }
@@ -379,7 +379,7 @@ async fn a_command_with_more_permissions_is_asked_about_with_them() {
     );
     assert_denied(
         bench.calls(1).tool(),
-        "the approver declined command_execution: no network",
+        "the approver declined `command_execution`: no network",
     );
     server.end().await;
 }
@@ -606,12 +606,12 @@ async fn an_edit_that_is_not_accepted_is_not_done_and_the_turn_goes_on() {
     for (answer, message) in [
         (
             Decision::decline("not here"),
-            "the approver declined file_change: not here",
+            "the approver declined `file_change`: not here",
         ),
         // A rule is about commands.
         (
             Decision::AcceptWithExecpolicyAmendment,
-            "the approver accepted file_change with a rule, but Codex proposed none",
+            "the approver accepted `file_change` with a rule, but Codex proposed none",
         ),
     ] {
         let Some(bench) = Bench::start([adds("one"), Reply::done()]) else {
@@ -644,7 +644,7 @@ async fn an_edit_whose_approver_cancels_is_not_done_and_ends_the_turn() {
     assert!(!bench.has("one"));
     let calls = bench.calls(1);
     for event in [calls.turn(), calls.tool()] {
-        assert_denied(event, "the approver of file_change cancelled the turn");
+        assert_denied(event, "the approver of `file_change` cancelled the turn");
     }
     server.end().await;
 }

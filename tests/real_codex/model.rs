@@ -108,6 +108,12 @@ impl Model {
         self.shared.script.lock().unwrap().clear();
     }
 
+    /// Forgets the requests so far.
+    #[allow(dead_code, reason = "only benchmarks use it")]
+    pub(crate) fn forget_requests(&self) {
+        self.shared.requests.lock().unwrap().clear();
+    }
+
     /// Returns the requests to the model so far whose conversation has a text.
     pub(crate) fn asked_about(&self, text: &str) -> Vec<Recorded> {
         let mut asked = self.asked();

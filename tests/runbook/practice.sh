@@ -4,6 +4,7 @@
 # directory.
 
 export CODEX_PATH="$PWD/tests/turn/fake-codex"
+server=$PWD/tests/examples/fake-app-server
 mkdir -p target/practice && cd target/practice
 cargo run --quiet --example quickstart | grep '"codex.attachment.cleanup' >events.jsonl
 turn() { FAKE_CODEX=$1; shift; cargo run --quiet --example exec -- "$@" >>events.jsonl || echo "exit code $?"; }
@@ -37,7 +38,8 @@ touch -d '1 hour ago' "${TMPDIR:-/tmp}/codex-output-schema-practice"
 
 # The output of the stand-in from now on.
 run='"id":"item_0","type":"command_execution","command":"ls","aggregated_output":""'
-FAKE_CODEX="echo '{\"type\":\"thread.started\",\"thread_id\":\"practice\"}'
+FAKE_CODEX="case \$* in *app-server) exec '$server' ;; esac
+    echo '{\"type\":\"thread.started\",\"thread_id\":\"practice\"}'
     echo '{\"type\":\"item.started\",\"item\":{$run,\"status\":\"in_progress\"}}'; sleep 0.1
     echo '{\"type\":\"item.completed\",\"item\":{$run,\"exit_code\":0,\"status\":\"completed\"}}'
     echo '{\"type\":\"item.completed\",\"item\":{\"id\":\"item_1\",\"type\":\"agent_message\",\"text\":\"Hi\"}}'

@@ -73,16 +73,25 @@ async fn output_that_waits_in_the_pipes_when_codex_exits_is_read_however_late() 
     tokio::time::pause();
     let stack = Stack::new(fake_codex());
     // A failed turn reads standard error as well. All of it fits into the pipes.
-    let script = format!("{}; echo why >&2; exit 3", items(200));
+    let directory = tempfile::tempdir().unwrap();
+    let gate = directory.path().join("gate");
+    let script = format!(
+        "until test -e '{}'; do sleep 0.01; done; {}; echo why >&2; exit 3",
+        gate.display(),
+        items(200)
+    );
     let (sender, mut progress) = mpsc::channel(1000);
     let request = request(&script).with_progress(sender);
     let mut turn = task::spawn(stack.bare().oneshot(request));
-    // It is prepared, it has started Codex, and it waits for Codex, which exits.
-    for _ in 0..3 {
+    // It is prepared, and it has started Codex.
+    for _ in 0..2 {
         assert_pending!(turn.poll());
         block_until_woken(&turn);
     }
-    // It knows of the exit.
+    // It waits for Codex, which exits, and it knows of the exit.
+    assert_pending!(turn.poll());
+    std::fs::write(gate, "").unwrap();
+    block_until_woken(&turn);
     assert_pending!(turn.poll());
     tokio::time::advance(Duration::from_secs(60)).await;
 
@@ -112,8 +121,10 @@ async fn an_exit_within_the_grace_period_counts_although_it_is_seen_later() {
             gate.display()
         );
         let stack = Stack::new(fake_codex().exit_grace(GRACE));
-        let mut turn = task::spawn(stack.service().oneshot(request(&script)));
-        while !written.exists() {
+        let (sender, mut progress) = mpsc::channel(8);
+        let request = request(&script).with_progress(sender);
+        let mut turn = task::spawn(stack.service().oneshot(request));
+        while !(written.exists() && progress.try_recv().is_ok()) {
             assert_pending!(turn.poll());
             tokio::task::yield_now().await;
         }
@@ -185,7 +196,7 @@ fn items(count: usize) -> String {
 #[tokio::test]
 async fn unread_progress_does_not_hide_the_exit() {
     let (sender, _unread) = mpsc::channel(1);
-    let stack = Stack::new(fake_codex().exit_grace(Duration::from_millis(50)));
+    let stack = Stack::new(fake_codex().exit_grace(Duration::from_secs(2)));
     let script = format!("{}; echo why >&2; exit 3", items(5));
     let turn = stack.run(request(&script).with_progress(sender)).await;
     let Err(TurnError::Exited { status, stderr, .. }) = turn else {
@@ -202,7 +213,7 @@ async fn unread_progress_does_not_hide_the_exit() {
 #[tokio::test]
 async fn unread_progress_does_not_stop_standard_error_from_being_read() {
     let (sender, _unread) = mpsc::channel(1);
-    let stack = Stack::new(fake_codex().exit_grace(Duration::from_millis(50)));
+    let stack = Stack::new(fake_codex().exit_grace(Duration::from_secs(2)));
     // More than a pipe holds, so that it exits only if it is read.
     let script = format!("{}; head -c 300000 /dev/zero >&2; exit 3", items(5));
     let turn = stack.run(request(&script).with_progress(sender)).await;

@@ -5,7 +5,13 @@ mod theirs;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use super::{
+    approvals::{self, Incoming},
+    items, router, server,
+};
+use crate::turn::{ItemKind, ItemStatus, wire::Fields};
 
 /// The names and values of what a line tells, without what is missing.
 type Facts = BTreeMap<&'static str, String>;
@@ -36,6 +42,19 @@ fn recorded() -> Vec<Recorded> {
         }
     }
     lines
+}
+
+/// Returns the entries of a kind in the list of what the schema has, with what this crate does with each.
+fn listed(kind: &str) -> BTreeMap<String, String> {
+    let file = "tests/real_codex/app_server_schema.txt";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let list = fs::read_to_string(path).expect("the list");
+    let entries = list.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        (words.next() == Some(kind)).then_some(())?;
+        Some((words.next()?.to_owned(), words.next()?.to_owned()))
+    });
+    entries.collect()
 }
 
 fn put(facts: &mut Facts, name: &'static str, value: Option<impl ToString>) {
@@ -120,5 +139,68 @@ fn codex_codes_agrees_on_every_answer() {
                 "{place}: {line}"
             );
         }
+    }
+}
+
+#[test]
+fn no_recorded_notification_of_a_thread_is_unknown() {
+    for Recorded { place, line } in recorded() {
+        let (method, params) = (line["method"].as_str(), &line["params"]);
+        if let Some(method) = method
+            && line["id"].is_null()
+            && !params["threadId"].is_null()
+        {
+            let is_known = router::IGNORED.contains(&method)
+                || server::OPTED_OUT.contains(&method)
+                || method == "thread/closed"
+                || ours::notification(&line.to_string()).is_some();
+            assert!(is_known, "{place}: {line}");
+        }
+    }
+}
+
+#[test]
+fn the_list_of_the_schema_says_what_the_crate_does() {
+    let notifications = listed("notification");
+    let ignored = router::IGNORED.iter().chain(server::OPTED_OUT);
+    // Only a warning without a message is ignored.
+    for method in ignored.filter(|method| **method != "warning") {
+        assert_eq!(notifications[*method], "ignored", "{method}");
+    }
+    for (method, does) in &listed("request") {
+        let is_known = !matches!(
+            approvals::decode(method, &Fields::default()),
+            Incoming::Unknown
+        );
+        assert_eq!(is_known, does == "handled", "{method}");
+    }
+    let item = |fields: Value| {
+        let text = fields.to_string();
+        let fields = Fields::from_line(text.as_bytes()).expect("an object");
+        (!items::is_of_user(&fields)).then(|| items::item(&fields))
+    };
+    for (kind, does) in &listed("item") {
+        let decoded = match item(json!({"type": kind})) {
+            None => "ignored",
+            Some(Some(item)) if !matches!(item.kind, ItemKind::Other { .. }) => "handled",
+            Some(_) => "unknown",
+        };
+        assert_eq!(decoded, does, "{kind}");
+    }
+    for (status, does) in &listed("status") {
+        let (kind, name) = status.split_once('/').expect("a type and a status");
+        let item = item(json!({"type": kind, "status": name}))
+            .flatten()
+            .expect("an item");
+        let status = match item.kind {
+            ItemKind::CommandExecution { status, .. }
+            | ItemKind::FileChange { status, .. }
+            | ItemKind::McpToolCall { status, .. }
+            | ItemKind::DynamicToolCall { status, .. }
+            | ItemKind::CollabToolCall { status, .. } => status,
+            other => panic!("no status: {other:?}"),
+        };
+        let is_known = !matches!(status, ItemStatus::Other(_));
+        assert_eq!(is_known, does == "handled", "{kind} {name}");
     }
 }

@@ -16,6 +16,9 @@ use crate::{
 /// Codex tells the end of a response, with its usage, of threads that this program has started. Of a thread that
 /// was resumed it tells the usage alone, and after the tools: the response then ended with the start of the first
 /// tool.
+///
+/// A command may go on while the model works. Then nobody tells when the response began, and its call begins with its
+/// end: each usage is on a call, since the turn's own is not measured.
 pub(super) struct Responses {
     model: Option<StringValue>,
     provider: Option<StringValue>,

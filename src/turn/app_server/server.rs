@@ -15,7 +15,7 @@ use crate::turn::{
 };
 
 /// The notifications that the server need not send. Some of them are long.
-const OPTED_OUT: &[&str] = &[
+pub(super) const OPTED_OUT: &[&str] = &[
     "rawResponseItem/completed",
     "turn/diff/updated",
     "thread/status/changed",

@@ -31,8 +31,8 @@ pub(super) struct Exported {
 }
 
 impl Exported {
-    /// Runs a turn that succeeds, one that fails and one with a model response, and returns what they export. The
-    /// spans of another one are rejected.
+    /// Runs a turn that succeeds, one that fails, one that waits for an approval and one with a model response, and
+    /// returns what they export. The spans of another one are rejected.
     pub(super) fn by_turns() -> Self {
         let receiver = Receiver::http();
         let endpoint = receiver.endpoint();
@@ -47,14 +47,21 @@ impl Exported {
         "#;
         let bad = r#"echo '{"type":"turn.failed","error":{"message":"rate limit exceeded"}}'"#;
         let traces = format!("{endpoint}/v1/traces");
-        for (script, traces) in [
-            (good, &traces),
-            (bad, &traces),
-            (bad, &format!("{traces}/no")),
+        let fake = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/turn/fake-codex");
+        let fake_server = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/examples/fake-app-server"
+        );
+        for (fake, arguments, script, traces) in [
+            (fake, &["hello"][..], good, &traces),
+            (fake, &["hello"], bad, &traces),
+            (fake, &["hello"], bad, &format!("{traces}/no")),
+            // Codex asks whether it may run a command.
+            (fake_server, &["--app-server", "run it"], "", &traces),
         ] {
-            let fake = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/turn/fake-codex");
             let mut exec = Command::new(examples().join("exec"));
-            exec.args(["--originator", "nightly", "--model", "m", "hello"])
+            exec.args(["--originator", "nightly", "--model", "m"])
+                .args(arguments)
                 .env("CODEX_PATH", fake)
                 .env("FAKE_CODEX", script)
                 .env("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)
