@@ -10,10 +10,36 @@ const PAGE: &str = include_str!("../../docs/error-classes.md");
 struct Failure {
     cause: &'static str,
     message: &'static str,
+    /// The class by `codex exec`, or if there is none, by app-server.
     class: ErrorClass,
+    /// What the page says of app-server.
+    by_app_server: ByAppServer,
     /// The body of the test that proves it.
     test: String,
 }
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum ByAppServer {
+    Same,
+    Otherwise(ErrorClass),
+    Harmless,
+    /// The failure cannot happen by `codex exec`.
+    Alone,
+}
+
+/// The lists of what is otherwise by app-server.
+const LISTS: &str = include_str!("../real_codex/table.rs");
+
+/// What tries a failure by each transport.
+const BY_BOTH: &[&str] = &[
+    "each_reply_fails(",
+    "request_fails_at_the_model(",
+    "each_request_is_rejected(",
+    "each_tool_fails(",
+    "each_by_both(",
+    "Transport::ALL",
+    "Transport::AppServer",
+];
 
 fn section(title: &str) -> &'static str {
     let (_, rest) = PAGE.split_once(&format!("\n## {title}\n")).unwrap();
@@ -61,13 +87,20 @@ fn failures() -> Vec<Failure> {
             test = body(name.trim_end_matches("`:"));
         }
         let Some(cells) = cells(line) else { continue };
-        let [cause, message, named] = cells[..] else {
+        let [cause, message, by_exec, by_app_server] = cells[..] else {
             panic!("{line}");
+        };
+        let (named, by_app_server) = match (by_exec, by_app_server) {
+            ("–", alone) => (alone, ByAppServer::Alone),
+            (by_exec, "same") => (by_exec, ByAppServer::Same),
+            (by_exec, "–") => (by_exec, ByAppServer::Harmless),
+            (by_exec, other) => (by_exec, ByAppServer::Otherwise(class(other))),
         };
         failures.push(Failure {
             cause,
             message: code(message),
             class: class(named),
+            by_app_server,
             test: test.clone(),
         });
     }
@@ -102,6 +135,7 @@ fn every_failure_has_the_class_and_the_message_that_its_test_proves() {
         message,
         class,
         test,
+        ..
     } in failures
     {
         let variant = variant(class);
@@ -133,6 +167,74 @@ fn every_failure_has_the_class_and_the_message_that_its_test_proves() {
     }
 }
 
+/// Returns the texts of a list of `table.rs`, and the class behind each, if there is one.
+fn list(name: &str) -> Vec<(String, Option<String>)> {
+    let (_, list) = LISTS.split_once(&format!("const {name}: ")).unwrap();
+    let list = list
+        .split("\n];")
+        .next()
+        .unwrap()
+        .split_once('=')
+        .unwrap()
+        .1;
+    let mut texts: Vec<(String, Option<String>)> = Vec::new();
+    let mut is_text = false;
+    for part in list.split('"') {
+        if is_text {
+            texts.push((part.to_owned(), None));
+        } else if let Some((_, behind)) = part.split_once("ErrorClass::") {
+            let class = behind.split(|c: char| !c.is_alphanumeric()).next();
+            texts.last_mut().unwrap().1 = class.map(str::to_owned);
+        }
+        is_text = !is_text;
+    }
+    texts
+}
+
+#[test]
+fn every_failure_is_by_app_server_as_its_test_proves() {
+    // A cause, and then the text with the class.
+    let otherwise = list("OTHERWISE");
+    let otherwise: Vec<_> = otherwise.chunks(2).collect();
+    let harmless = list("HARMLESS");
+    for failure in failures() {
+        let Failure {
+            cause,
+            class,
+            by_app_server,
+            test,
+            ..
+        } = failure;
+        let is_by_both = BY_BOTH.iter().any(|by| test.contains(by));
+        assert!(
+            is_by_both || by_app_server == ByAppServer::Alone,
+            "{cause}: the test does not try it by app-server"
+        );
+        let is_harmless = harmless.iter().any(|(text, _)| text == cause);
+        assert_eq!(
+            is_harmless,
+            by_app_server == ByAppServer::Harmless,
+            "{cause}"
+        );
+        let listed = otherwise.iter().find(|row| row[0].0 == cause);
+        let listed = listed.map_or_else(|| variant(class), |row| row[1].1.clone().unwrap());
+        match by_app_server {
+            ByAppServer::Otherwise(other) => assert_eq!(listed, variant(other), "{cause}"),
+            _ => assert_eq!(listed, variant(class), "{cause}"),
+        }
+    }
+}
+
+#[test]
+fn every_failure_that_is_otherwise_by_app_server_has_a_row() {
+    let listed: Vec<_> = failures().iter().map(|failure| failure.cause).collect();
+    let otherwise = list("OTHERWISE");
+    let causes = otherwise.chunks(2).map(|row| &row[0]);
+    for (cause, _) in causes.chain(&list("HARMLESS")) {
+        assert!(listed.contains(&&**cause), "{cause} is not on the page");
+    }
+}
+
 #[test]
 fn every_failure_of_a_test_has_a_row() {
     let listed: Vec<_> = failures().iter().map(|failure| failure.cause).collect();
@@ -143,6 +245,7 @@ fn every_failure_of_a_test_has_a_row() {
         "refusals",
         "endings",
         "tool_failures",
+        "app_server_errors",
     ] {
         let path = format!("{}/tests/real_codex/{file}.rs", env!("CARGO_MANIFEST_DIR"));
         let source = fs::read_to_string(path).unwrap();

@@ -171,6 +171,14 @@ impl Bench {
         (server, own)
     }
 
+    fn assert_no_server(&self) {
+        #[cfg(target_os = "linux")]
+        {
+            let left = crate::processes::of_home(self.home.path());
+            assert!(left.is_empty(), "left of the server: {left:#?}");
+        }
+    }
+
     /// Returns a request for an app-server.
     pub(crate) fn ask(&self, prompt: impl Into<String>) -> TurnRequest {
         TurnRequest::new(prompt)
@@ -220,15 +228,24 @@ impl AppServer<'_> {
     }
 
     /// Ends the server, and fails the test if a process is left.
-    pub(crate) async fn end(mut self) {
+    pub(crate) async fn end(self) {
+        let bench = self.bench;
+        self.shut_down().await;
+        bench.assert_no_server();
+    }
+
+    /// As [`end`](Self::end), with another server of the bench.
+    pub(crate) async fn end_with(self, other: Self) {
+        let bench = self.bench;
+        self.shut_down().await;
+        other.shut_down().await;
+        bench.assert_no_server();
+    }
+
+    async fn shut_down(mut self) {
         self.has_ended = true;
         let drained = in_time(self.turns.shutdown(Duration::from_secs(30))).await;
         assert!(drained.orphans.is_empty(), "{drained:?}");
-        #[cfg(target_os = "linux")]
-        {
-            let left = crate::processes::of_home(self.bench.home.path());
-            assert!(left.is_empty(), "left of the server: {left:#?}");
-        }
     }
 }
 

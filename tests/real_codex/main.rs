@@ -14,6 +14,7 @@ mod app_server_approvals_failing;
 mod app_server_approvals_mcp;
 mod app_server_cancel;
 mod app_server_cancel_ending;
+mod app_server_errors;
 mod app_server_schema;
 mod app_server_turns;
 mod bench;

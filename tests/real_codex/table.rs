@@ -61,6 +61,11 @@ const OTHERWISE: &[(&str, &str, ErrorClass)] = &[
     ("SIGXCPU to Codex", "(SIGXCPU)", ErrorClass::Transport),
     ("SIGXFSZ of Codex", "(SIGXFSZ)", ErrorClass::Transport),
     (
+        "a thread with a corrupt file",
+        "failed to read thread",
+        ErrorClass::InvalidRequest,
+    ),
+    (
         "Codex's output is on a full disk",
         "exit status: 0",
         ErrorClass::Incomplete,
@@ -76,7 +81,19 @@ const OTHERWISE: &[(&str, &str, ErrorClass)] = &[
 const HARMLESS: &[&str] = &[
     "an empty prompt",
     "rules for commands are broken",
+    "a directory that is not trusted",
     "a wrapper prints to Codex's output",
+];
+
+/// The tool calls that Codex refuses before they run, and not by app-server. There it asks for an approval, and
+/// these turns have no approver; or it asks for none, because the sandbox forbids nothing.
+const CALLED: &[(&str, Option<ErrorClass>)] = &[
+    ("a dangerous command", Some(ErrorClass::ApprovalDenied)),
+    (
+        "an edit that the sandbox forbids",
+        Some(ErrorClass::ApprovalDenied),
+    ),
+    ("a command that asks for more rights", None),
 ];
 
 /// What the provider says in the tables. It is not recorded.
@@ -217,6 +234,12 @@ impl Transport {
         let mut otherwise = OTHERWISE.iter().filter(|_| self == Self::AppServer);
         let otherwise = otherwise.find(|(of, ..)| *of == cause);
         otherwise.map_or((text, class), |(_, text, class)| (text, *class))
+    }
+
+    /// Returns the class of a call that is refused without a call by `codex exec`; `None` if there is no call.
+    pub(crate) fn class_of_call(self, cause: &str) -> Option<Option<ErrorClass>> {
+        let mut called = CALLED.iter().filter(|_| self == Self::AppServer);
+        called.find(|(of, _)| *of == cause).map(|(_, class)| *class)
     }
 
     /// Returns whether a cause does not fail a turn by this transport.

@@ -13,7 +13,7 @@ use crate::{
     bench::Bench,
     calls::assert_ok,
     reply::Reply,
-    table::{Setup, each_tool_fails, unchanged},
+    table::{Setup, each_by_both, each_tool_fails, unchanged},
 };
 
 #[tokio::test]
@@ -199,18 +199,27 @@ async fn a_tool_call_that_codex_rejects_has_no_event() {
         ),
     ];
     let rows = rows.map(|(cause, reply, setup)| (cause, "", C::Other, (reply, setup)));
-    crate::table::each(rows, |(cause, _, _, (reply, setup))| async move {
-        let Some(bench) = Bench::start([reply, Reply::done()]) else {
-            return;
-        };
-        let turn = bench.run(setup(&bench, bench.request("Go"))).await.unwrap();
-        assert_eq!(turn.final_message.as_deref(), Some("done"), "{cause}");
-        let calls = bench.calls(1);
-        assert_ok(calls.turn());
-        assert!(calls.tools.is_empty(), "{cause}: {:?}", calls.tools);
-        // The model gets the error.
-        let asked = bench.model.asked().last().unwrap().json();
-        assert!(asked.to_string().contains("_output"), "{cause}: {asked}");
-    })
+    each_by_both(
+        rows,
+        |transport, (cause, _, _, (reply, setup))| async move {
+            let Some(bench) = Bench::start([reply, Reply::done()]) else {
+                return;
+            };
+            let request = setup(&bench, bench.request("Go"));
+            let turn = bench.run_on(transport, request).await.unwrap();
+            assert_eq!(turn.final_message.as_deref(), Some("done"), "{cause}");
+            let calls = bench.calls(1);
+            assert_ok(calls.turn());
+            if let Some(class) = transport.class_of_call(cause) {
+                assert_eq!(calls.tool().error_class(), class, "{cause}");
+            } else {
+                let tools = &calls.tools;
+                assert!(tools.is_empty(), "{transport:?}: {cause}: {tools:?}");
+            }
+            // The model gets the error.
+            let asked = bench.model.asked().last().unwrap().json();
+            assert!(asked.to_string().contains("_output"), "{cause}: {asked}");
+        },
+    )
     .await;
 }

@@ -9,6 +9,7 @@ use codex_telemetry::{
 };
 
 use crate::{
+    app_server::Transport,
     bench::Bench,
     calls::{assert_ok, number},
     reply::Reply,
@@ -133,19 +134,21 @@ async fn two_commands_at_once_are_two_tool_calls_that_overlap() {
 
 #[tokio::test]
 async fn a_command_that_outlives_the_turn_is_an_unfinished_tool_call() {
-    let script = [Reply::shell_in_background("sleep 30"), Reply::done()];
-    let Some(bench) = Bench::start(script) else {
-        return;
-    };
-    let turn = bench.run(bench.request("Go")).await.unwrap();
-    assert_eq!(turn.final_message.as_deref(), Some("done"));
+    for transport in Transport::ALL {
+        let script = [Reply::shell_in_background("sleep 30"), Reply::done()];
+        let Some(bench) = Bench::start(script) else {
+            return;
+        };
+        let turn = bench.run_on(transport, bench.request("Go")).await.unwrap();
+        assert_eq!(turn.final_message.as_deref(), Some("done"));
 
-    let calls = bench.calls(1);
-    assert_ok(calls.turn());
-    let tool = calls.tool();
-    assert_eq!(tool.error_class(), Some(ErrorClass::Incomplete));
-    assert_eq!(number(tool, names::EXIT_CODE), None);
-    assert!(tool.duration().unwrap() < Duration::from_secs(30));
+        let calls = bench.calls(1);
+        assert_ok(calls.turn());
+        let tool = calls.tool();
+        assert_eq!(tool.error_class(), Some(ErrorClass::Incomplete));
+        assert_eq!(number(tool, names::EXIT_CODE), None);
+        assert!(tool.duration().unwrap() < Duration::from_secs(30));
+    }
 }
 
 #[tokio::test]
@@ -185,16 +188,18 @@ async fn a_write_that_the_sandbox_denies_fails_the_tool_call_and_not_the_turn() 
     if !sandbox_works().await {
         return;
     }
-    // Codex reports no event of a command that the sandbox denies in its first moments.
-    let script = [Reply::shell("sleep 1; touch denied"), Reply::done()];
-    let Some(bench) = Bench::start(script) else {
-        return;
-    };
-    let request = bench.request("Go").with_sandbox(Sandbox::ReadOnly);
-    bench.run(request).await.unwrap();
-    assert!(!bench.work.path().join("denied").exists());
-    let calls = bench.calls(1);
-    assert_ok(calls.turn());
-    assert_eq!(calls.tool().error_class(), Some(ErrorClass::SandboxDenied));
-    assert_eq!(number(calls.tool(), names::EXIT_CODE), Some(1));
+    for transport in Transport::ALL {
+        // Codex reports no event of a command that the sandbox denies in its first moments.
+        let script = [Reply::shell("sleep 1; touch denied"), Reply::done()];
+        let Some(bench) = Bench::start(script) else {
+            return;
+        };
+        let request = bench.request("Go").with_sandbox(Sandbox::ReadOnly);
+        bench.run_on(transport, request).await.unwrap();
+        assert!(!bench.work.path().join("denied").exists());
+        let calls = bench.calls(1);
+        assert_ok(calls.turn());
+        assert_eq!(calls.tool().error_class(), Some(ErrorClass::SandboxDenied));
+        assert_eq!(number(calls.tool(), names::EXIT_CODE), Some(1));
+    }
 }

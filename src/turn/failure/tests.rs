@@ -252,7 +252,6 @@ fn codexs_own_kind_of_an_error_has_its_class() {
         ("responseStreamDisconnected", C::Transport),
         ("responseTooManyFailedAttempts", C::Other),
         ("threadRollbackFailed", C::Other),
-        ("other", C::Other),
         ("aKindOfTheFuture", C::Other),
     ] {
         let failure = of_turn("you said x", Some(&info(kind)));
