@@ -134,7 +134,7 @@ impl Harness {
     /// As [`app_server`](Self::app_server), with another sink.
     pub(crate) fn app_server_with<K>(&self, sink: K) -> (CodexAppServer, Stack)
     where
-        K: Sink + Clone,
+        K: Sink + Clone + 'static,
     {
         let builder = CodexAppServer::builder()
             .codex(self.codex)
@@ -166,7 +166,7 @@ impl Harness {
 
 fn layered<K, S>(sink: K, turns: S) -> Stack
 where
-    K: Sink + Clone,
+    K: Sink + Clone + 'static,
     S: Service<TurnRequest, Response = Turn, Error = TurnError> + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
 {

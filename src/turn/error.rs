@@ -95,7 +95,7 @@ pub enum TurnError {
     },
     /// The server did not answer a request of the turn.
     #[error(
-        "Codex did not answer `{method}` within {after:?}: it hangs, or has too many requests at once"
+        "Codex did not answer `{method}` within {after:?}: raise the request timeout, or run fewer turns at once"
     )]
     Unanswered {
         /// The method of the request.
@@ -107,7 +107,7 @@ pub enum TurnError {
     #[error("the turn was interrupted, and not by this service: check who else uses its thread")]
     Interrupted,
     /// An approver cancelled the turn when a tool asked for an approval.
-    #[error("the approver of `{tool}` cancelled the turn")]
+    #[error("the approver of {tool} cancelled the turn")]
     CancelledByApprover {
         /// The name of the tool that asked.
         tool: String,
@@ -294,7 +294,7 @@ fn server_exited(status: Option<ExitStatus>, reason: &str) -> String {
     let status = status.map(|status| format!(" ({status})"));
     let colon = if reason.is_empty() { "" } else { ": " };
     format!(
-        "the Codex app-server exited{} before the end of the turn{colon}{reason}",
+        "the Codex server exited{} before the end of the turn{colon}{reason}",
         status.unwrap_or_default()
     )
 }
@@ -302,14 +302,19 @@ fn server_exited(status: Option<ExitStatus>, reason: &str) -> String {
 /// Returns the message of a request that the server rejected.
 fn rejected(method: &str, code: i64, reason: &str, class: ErrorClass) -> String {
     let colon = if reason.is_empty() { "" } else { ": " };
+    let rejected = format!(
+        "Codex rejected `{method}` (code {code}){colon}{}",
+        reason.trim_end()
+    );
     let advice = match class {
-        ErrorClass::InvalidRequest => "; check the thread and the settings of the request",
-        ErrorClass::Config => "; check Codex's configuration and the settings of the request",
-        ErrorClass::Overloaded => "; run fewer turns at once",
-        _ => "",
+        // The server, and no turn.
+        _ if method == "initialize" => return rejected,
+        ErrorClass::InvalidRequest => "check the thread and the settings of the request",
+        ErrorClass::Config => "check Codex's configuration and the settings of the request",
+        ErrorClass::Overloaded => "run fewer turns at once",
+        _ => return rejected,
     };
-    let reason = reason.trim_end().trim_end_matches('.');
-    format!("Codex rejected `{method}` (code {code}){colon}{reason}{advice}")
+    format!("{}; {advice}", rejected.trim_end_matches('.'))
 }
 
 /// Returns what Codex said of a turn that failed, or else its own kind of the error.

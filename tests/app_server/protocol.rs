@@ -55,7 +55,7 @@ async fn a_turn_whose_start_is_not_answered_is_interrupted_and_given_up() {
     let error = rig.turn().await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "Codex did not answer `turn/start` within 2s"
+        "Codex did not answer `turn/start` within 2s: raise the request timeout, or run fewer turns at once"
     );
     rig.until_logged("turn/interrupt", 1).await;
     // Killed, since it may run the turn.
@@ -106,7 +106,7 @@ async fn a_turn_that_is_refused_fails_and_its_thread_and_server_go_on() {
     let error = rig.turn().await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "Codex rejected `turn/start` (code -32001): Server overloaded; retry later."
+        "Codex rejected `turn/start` (code -32001): Server overloaded; retry later; run fewer turns at once"
     );
     rig.turn().await.unwrap();
     assert_eq!(rig.servers().len(), 1);

@@ -90,7 +90,7 @@ async fn a_server_that_never_answers_is_ended() {
     let error = rig.turn().await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "Codex did not answer `initialize` within 200ms"
+        "Codex did not answer `initialize` within 200ms: raise the request timeout, or run fewer turns at once"
     );
     assert_eq!(error.classification().class, ErrorClass::Transport);
     rig.until_gone().await;

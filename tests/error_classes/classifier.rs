@@ -327,7 +327,7 @@ fn an_error_of_the_app_server_has_its_class_and_records_no_text_of_others() {
         code,
         message,
     };
-    let lost = "the Codex app-server exited (signal: 9 (SIGKILL)) before the end of the turn";
+    let lost = "the Codex server exited (signal: 9 (SIGKILL)) before the end of the turn";
     for (error, class, recorded) in [
         (
             TurnError::Failed {
@@ -392,7 +392,7 @@ fn an_error_of_the_app_server_has_its_class_and_records_no_text_of_others() {
                 after: Duration::from_secs(30),
             },
             C::Transport,
-            "Codex did not answer `turn/start` within 30s: it hangs, or has too many requests at once"
+            "Codex did not answer `turn/start` within 30s: raise the request timeout, or run fewer turns at once"
                 .to_owned(),
         ),
         (
@@ -406,7 +406,7 @@ fn an_error_of_the_app_server_has_its_class_and_records_no_text_of_others() {
                 tool: "deploy".to_owned(),
             },
             C::ApprovalDenied,
-            "the approver of `deploy` cancelled the turn".to_owned(),
+            "the approver of deploy cancelled the turn".to_owned(),
         ),
     ] {
         let text = error.to_string();

@@ -7,7 +7,9 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::{
-    support::{app_server, assert_gone, events, names},
+    fake_server::app_server,
+    processes::assert_gone,
+    support::{events, names},
     user::User,
 };
 

@@ -6,7 +6,12 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{assert_gone, events, exec, exec_by_app_server, names, open_terminal};
+use crate::{
+    fake_server::exec_by_app_server,
+    processes::assert_gone,
+    support::{events, exec, names},
+    terminal::open_terminal,
+};
 
 const GOOD: &str = r#"
     echo '{"type":"thread.started","thread_id":"t"}'

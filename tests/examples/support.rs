@@ -1,19 +1,6 @@
-use std::{
-    collections::BTreeSet,
-    fs::{self, File, OpenOptions},
-    os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
-    path::PathBuf,
-    process::Command,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, path::PathBuf, process::Command};
 
 use opentelemetry::SpanId;
-use rustix::{
-    fs::OFlags,
-    process::{Pid, test_kill_process},
-    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
-};
 use serde_json::Value;
 
 use crate::checked::CallTracker;
@@ -45,58 +32,6 @@ pub(crate) fn exec(script: &str) -> Command {
         .env_remove("TRACEPARENT")
         .env_remove("TRACESTATE");
     command
-}
-
-/// Returns a command that runs the example `app_server` with the fake of `codex app-server`.
-pub(crate) fn app_server() -> Command {
-    let mut command = example("app_server");
-    command
-        .env("CODEX_PATH", fake_app_server())
-        .env_remove("TRACEPARENT")
-        .env_remove("TRACESTATE");
-    command
-}
-
-/// Returns a command that runs the example `exec` with the fake of `codex app-server`.
-pub(crate) fn exec_by_app_server() -> Command {
-    let mut command = exec("");
-    command
-        .arg("--app-server")
-        .env("CODEX_PATH", fake_app_server());
-    command
-}
-
-fn fake_app_server() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/examples/fake-app-server")
-}
-
-/// Opens a terminal, and returns the ends of the user and of the program.
-pub(crate) fn open_terminal() -> (OwnedFd, File) {
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&terminal).unwrap();
-    unlockpt(&terminal).unwrap();
-    let path = ptsname(&terminal, Vec::new()).unwrap();
-    let program = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(i32::try_from(OFlags::NOCTTY.bits()).unwrap())
-        .open(path.to_str().unwrap())
-        .unwrap();
-    (terminal, program)
-}
-
-/// Waits until a process that was killed is gone. Its example has waited for it, but init may need a moment to reap it.
-pub(crate) fn assert_gone(process: Pid) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while test_kill_process(process).is_ok() && !is_zombie(process) {
-        assert!(Instant::now() < deadline, "{process:?} is still running");
-        thread::yield_now();
-    }
-}
-
-fn is_zombie(process: Pid) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero()));
-    stat.is_ok_and(|stat| stat.contains(") Z "))
 }
 
 /// Parses standard output as one event per line, and checks that every call has one start and one end.

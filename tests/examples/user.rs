@@ -2,7 +2,7 @@ use std::{
     fs::File,
     io::{Read, Write},
     os::fd::OwnedFd,
-    process::Child,
+    process::{Child, Command, Stdio},
     sync::mpsc,
     thread,
     time::{Duration, Instant},
@@ -10,7 +10,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{app_server, open_terminal};
+use crate::{fake_server::app_server, terminal::open_terminal};
 
 /// The deadline of what a test waits for: far longer than it takes, even on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -26,15 +26,25 @@ pub(crate) struct User {
 
 impl User {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let (terminal, program) = open_terminal();
         let mut command = app_server();
+        command.args(arguments);
+        Self::runs(&mut command)
+    }
+
+    /// Runs a program in the terminal.
+    pub(crate) fn runs(command: &mut Command) -> Self {
+        let (terminal, program) = open_terminal();
         command
-            .args(arguments)
             .env("NO_COLOR", "1")
             .stdin(program.try_clone().unwrap())
             .stdout(program.try_clone().unwrap())
             .stderr(program);
         let child = command.spawn().unwrap();
+        // Reading ends when no process has the terminal open for writing.
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let shown = read(terminal.try_clone().unwrap());
         Self {
             child,

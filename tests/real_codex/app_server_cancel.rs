@@ -35,8 +35,8 @@ impl Bench {
     pub(crate) fn server(&self) -> Option<u32> {
         let processes = of_home(self.home.path());
         let mut servers = processes.iter().filter(|process| {
-            let line = process.command_line.trim_end();
-            line.ends_with(" app-server") && !line.starts_with("/bin/sh")
+            // A child of the server has its command line until it runs another program.
+            process.command_line.trim_end().ends_with(" app-server") && is_ours(process.pid)
         });
         let server = servers.next().map(|process| process.pid);
         assert_eq!(servers.next().map(|process| process.pid), None);
@@ -44,9 +44,16 @@ impl Bench {
     }
 }
 
+/// Returns whether a process was started by this one.
+fn is_ours(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    parent.is_some_and(|parent| parent.trim() == std::process::id().to_string())
+}
+
 impl AppServer<'_> {
     /// Runs a turn until something is reached, and drops it.
-    pub(crate) async fn drop_when(&self, request: TurnRequest, reached: impl Future) {
+    pub(crate) async fn drop_at(&self, request: TurnRequest, reached: impl Future) {
         let turn = self.bench().layered(self.turns.clone()).oneshot(request);
         tokio::select! {
             result = turn => panic!("the turn ended by itself: {result:?}"),
@@ -179,7 +186,7 @@ async fn a_turn_that_is_dropped_while_the_server_starts_ends_it_and_the_next_one
         first = starts().first().map(|process| process.pid);
         first.is_some()
     });
-    server.drop_when(bench.ask("Go"), started).await;
+    server.drop_at(bench.ask("Go"), started).await;
     until("the server is gone", || starts().is_empty()).await;
     assert_eq!(server.cancelled(1), None);
     File::create(bench.home.path().join("go")).unwrap();
@@ -198,7 +205,7 @@ async fn a_turn_that_is_dropped_before_its_thread_has_started_leaves_no_thread()
     let pid = bench.server().unwrap();
     {
         let stopped = Stopped::new(pid).await;
-        server.drop_when(bench.ask("Go"), stopped.has_input()).await;
+        server.drop_at(bench.ask("Go"), stopped.has_input()).await;
     }
     assert_eq!(server.cancelled(1), None);
     assert!(bench.model.asked().is_empty());
@@ -221,7 +228,7 @@ async fn a_turn_that_is_dropped_while_its_thread_is_loaded_leaves_the_thread_fre
     {
         let stopped = Stopped::new(pid).await;
         server
-            .drop_when(bench.ask_on(&first, "Go on"), stopped.has_input())
+            .drop_at(bench.ask_on(&first, "Go on"), stopped.has_input())
             .await;
     }
     server.cancelled(2);
@@ -246,7 +253,7 @@ async fn a_turn_has_its_own_sandbox_when_the_one_that_was_loading_its_thread_was
         let stopped = Stopped::new(bench.server().unwrap()).await;
         let on = |sandbox| bench.ask_on(&first, "Go on").with_sandbox(sandbox);
         server
-            .drop_when(on(Sandbox::DangerFullAccess), stopped.has_input())
+            .drop_at(on(Sandbox::DangerFullAccess), stopped.has_input())
             .await;
         // Its request to load the thread is written behind the one of the dropped turn.
         let mut next = Box::pin(server.run(on(Sandbox::ReadOnly)));
@@ -279,7 +286,7 @@ async fn a_turn_that_is_dropped_while_it_waits_for_its_thread_takes_nothing_from
         gate.reached().await;
         let active = until("it waits", || server.turns.active() == 2);
         server
-            .drop_when(bench.ask_on(&first, "NOT ASKED"), active)
+            .drop_at(bench.ask_on(&first, "NOT ASKED"), active)
             .await;
         assert_eq!(server.turns.active(), 1);
         gate.open();
@@ -302,7 +309,7 @@ async fn a_turn_that_is_dropped_before_its_start_is_answered_does_not_run_on() {
     {
         let stopped = Stopped::new(pid).await;
         server
-            .drop_when(bench.ask_on(&first, "Go on"), stopped.has_input())
+            .drop_at(bench.ask_on(&first, "Go on"), stopped.has_input())
             .await;
         // The thread is not free before the server has ended the turn.
         assert_eq!(server.turns.active(), 1);
@@ -377,7 +384,7 @@ async fn a_turn_that_is_dropped_while_the_model_writes_ends() {
         }
         pid = bench.server();
     };
-    server.drop_when(request, writes).await;
+    server.drop_at(request, writes).await;
     let pid = pid.unwrap();
     let thread = server.cancelled(1);
     gate.open();
@@ -392,7 +399,7 @@ async fn a_turn_that_is_dropped_while_the_model_hangs_ends() {
     };
     let server = bench.app_server(|builder| builder);
     let asked = until("the model was asked", || !bench.model.asked().is_empty());
-    server.drop_when(bench.ask("Go"), asked).await;
+    server.drop_at(bench.ask("Go"), asked).await;
     let thread = server.cancelled(1);
     server
         .assert_free(thread.as_deref(), bench.server().unwrap())
@@ -423,7 +430,7 @@ async fn a_turn_that_is_dropped_while_its_commands_run_ends_them() {
         let is_tool = |event: &&Event| event.operation() == codex_telemetry::Operation::Tool;
         events.iter().filter(is_tool).count() == 3 && sleeping() == 4
     });
-    server.drop_when(bench.ask("Go"), run).await;
+    server.drop_at(bench.ask("Go"), run).await;
     let calls = bench.calls(1);
     assert_eq!(calls.tools.len(), 3);
     for event in calls.tools.iter().chain([calls.turn()]) {
@@ -475,7 +482,7 @@ async fn a_turn_that_is_dropped_while_its_approver_decides_drops_the_approver_an
             .approval_policy(ApprovalPolicy::Untrusted)
             .approver(approver, DEADLINE)
     });
-    server.drop_when(bench.ask("Go"), asked.notified()).await;
+    server.drop_at(bench.ask("Go"), asked.notified()).await;
     assert!(is_dropped.load(Relaxed), "the approver's future lives on");
     let calls = bench.calls(1);
     let [approval] = &calls.approvals[..] else {
@@ -516,7 +523,7 @@ async fn a_turn_that_is_dropped_takes_its_sub_agent_with_it() {
         wait.reached().await;
         until("the sub-agent works", || !running(&marker).is_empty()).await;
     };
-    server.drop_when(bench.ask("PROMPT"), works).await;
+    server.drop_at(bench.ask("PROMPT"), works).await;
     until("its command is gone", || running(&marker).is_empty()).await;
     // It was not told to go on.
     let asked = bench.model.asked_about("TASK");
@@ -548,7 +555,7 @@ async fn an_ephemeral_thread_of_a_dropped_turn_keeps_its_mcp_server_no_longer_th
         !bench.model.asked().is_empty() && servers() == 1
     });
     server
-        .drop_when(bench.ask("Go").with_ephemeral(true), asked)
+        .drop_at(bench.ask("Go").with_ephemeral(true), asked)
         .await;
     server.cancelled(1);
     until("the turn has ended", || server.turns.active() == 0).await;

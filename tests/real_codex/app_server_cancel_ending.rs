@@ -39,7 +39,7 @@ async fn a_server_that_does_not_end_a_dropped_turn_is_given_up_and_its_other_tur
         // The server is stopped for as long as it takes to give it up.
         let mut stopped = std::pin::pin!(stopped);
         let mut held = None;
-        let dropped = server.drop_when(bench.ask_on(&first, "Another"), async {
+        let dropped = server.drop_at(bench.ask_on(&first, "Another"), async {
             held = Some((&mut stopped).await);
         });
         dropped.await;

@@ -6,15 +6,15 @@ use std::fs;
 use codex_telemetry::{
     ErrorClass, Outcome,
     event::names,
-    turn::{ItemKind, TurnRequest},
+    turn::{ItemKind, Sandbox, TurnRequest},
 };
 use opentelemetry::Value;
 use serde_json::json;
 
 use crate::{bench::Bench, calls::assert_ok, reply::Reply};
 
-/// A server that ignores signals and the end of its input. It has a child process, and two tools, one of
-/// which reports failures.
+/// A server that ignores signals and the end of its input. It has a child process, and three tools: one of them
+/// reports failures, and another one needs an approval.
 const SERVER: &str = r#"
 trap '' INT TERM HUP
 CODEX_HOME=HERE sleep MARKER &
@@ -23,7 +23,7 @@ while read -r line; do
     id=$(printf '%s' "$line" | sed -n 's/.*"id":\([0-9][0-9]*\).*/\1/p')
     case $line in
         *'"initialize"'*) answer '{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"stub","version":"1"}}' ;;
-        *'"tools/list"'*) answer '{"tools":[{"name":"works","inputSchema":{"type":"object"},"annotations":{"readOnlyHint":true}},{"name":"fails","inputSchema":{"type":"object"},"annotations":{"readOnlyHint":true}}]}' ;;
+        *'"tools/list"'*) answer '{"tools":[{"name":"works","inputSchema":{"type":"object"},"annotations":{"readOnlyHint":true}},{"name":"fails","inputSchema":{"type":"object"},"annotations":{"readOnlyHint":true}},{"name":"writes","inputSchema":{"type":"object"}}]}' ;;
         *'"works"'*) answer '{"content":[{"type":"text","text":"fine"}]}' ;;
         *'"fails"'*) answer '{"content":[{"type":"text","text":"said no"}],"isError":true}' ;;
     esac
@@ -70,6 +70,26 @@ async fn a_tool_of_a_server_is_a_tool_call_with_the_servers_name() {
         assert_eq!(text(names::MCP_SERVER).as_deref(), Some("stub"));
         assert_eq!(text(names::TOOL_TYPE).as_deref(), Some("function"));
     }
+}
+
+#[tokio::test]
+async fn a_tool_of_a_server_that_needs_an_approval_is_denied_and_the_turn_goes_on() {
+    let Some(bench) = Bench::start([Reply::mcp("stub", "writes"), Reply::done()]) else {
+        return;
+    };
+    let request = bench.request("Go").with_sandbox(Sandbox::ReadOnly);
+    bench
+        .run(bench.with_server(request, "60", false))
+        .await
+        .unwrap();
+    let calls = bench.calls(1);
+    assert_ok(calls.turn());
+    let call = calls.tool();
+    assert_eq!(call.error_class(), Some(ErrorClass::ApprovalDenied));
+    assert_eq!(
+        call.error_message(),
+        Some("mcp tool call requires approval, but approval policy is never")
+    );
 }
 
 #[cfg(target_os = "linux")]

@@ -580,14 +580,14 @@ fn another_crate_can_build_every_error() {
                 status: None,
                 stderr: String::new(),
             },
-            "the Codex app-server exited before the end of the turn",
+            "the Codex server exited before the end of the turn",
         ),
         (
             TurnError::ServerExited {
                 status: Some(ExitStatus::from_raw(9)),
                 stderr: "noise\nError: x".into(),
             },
-            "the Codex app-server exited (signal: 9 (SIGKILL)) before the end of the turn: Error: x",
+            "the Codex server exited (signal: 9 (SIGKILL)) before the end of the turn: Error: x",
         ),
         (
             TurnError::Rejected {
@@ -603,7 +603,7 @@ fn another_crate_can_build_every_error() {
                 method: "turn/start",
                 after: Duration::from_millis(1500),
             },
-            "Codex did not answer `turn/start` within 1.5s: it hangs, or has too many requests at once",
+            "Codex did not answer `turn/start` within 1.5s: raise the request timeout, or run fewer turns at once",
         ),
         (
             TurnError::Interrupted,
@@ -611,7 +611,7 @@ fn another_crate_can_build_every_error() {
         ),
         (
             TurnError::CancelledByApprover { tool: "x".into() },
-            "the approver of `x` cancelled the turn",
+            "the approver of x cancelled the turn",
         ),
         (
             TurnError::Stopped,

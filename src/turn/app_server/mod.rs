@@ -21,6 +21,8 @@ mod items;
 mod peer;
 #[cfg(any(test, fuzzing))]
 mod properties;
+#[cfg(test)]
+mod questions;
 mod requests;
 mod responses;
 mod router;

@@ -158,6 +158,12 @@ impl Peer {
         line
     }
 
+    /// Takes what the program writes from now on.
+    pub(super) fn reader(&mut self) -> DuplexStream {
+        let (_, closed) = duplex(1);
+        std::mem::replace(&mut self.stdin, BufReader::new(closed)).into_inner()
+    }
+
     /// Returns whether the program has written nothing more than what was read.
     pub(super) async fn is_quiet(&mut self) -> bool {
         let next = tokio::time::timeout(Duration::from_millis(1), self.read());

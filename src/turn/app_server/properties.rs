@@ -46,8 +46,11 @@ const FIRST_START: usize = 1 + THREADS.len();
 /// The longest line, in bytes.
 const LINE_LIMIT: usize = 16 * 1024;
 
-/// How far apart two times may be that are the same: they are taken from two clocks.
+/// How far apart two times may be that are the same: the clock is read twice.
 const TOLERANCE: Duration = Duration::from_millis(1);
+
+/// How often turns are run whose times are not in order. A thread may be suspended between two readings of the clock.
+const TRIES: usize = 5;
 
 /// How the turns of a server ended: their results, or the texts of their errors.
 type Results = [Result<Turn, String>; THREADS.len()];
@@ -71,6 +74,21 @@ pub fn any_reads(output: &[u8], sizes: &[u16]) {
 /// Runs three turns with a server that writes `output` once it has their requests, in pieces of given sizes, in a
 /// cycle.
 fn run(output: &[u8], sizes: &[u16], choice: u8) -> Results {
+    for _ in 1..TRIES {
+        if let (results, true) = try_to_run(output, sizes, choice) {
+            return results;
+        }
+    }
+    let (results, is_in_order) = try_to_run(output, sizes, choice);
+    assert!(
+        is_in_order,
+        "responses of the model overlap, or are not within their turn"
+    );
+    results
+}
+
+/// Returns the results of the turns, and whether the responses are within their turns, one after the other.
+fn try_to_run(output: &[u8], sizes: &[u16], choice: u8) -> (Results, bool) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -105,8 +123,7 @@ fn run(output: &[u8], sizes: &[u16], choice: u8) -> Results {
     let accepted = written.iter().filter(|line| is_acceptance(line)).count();
     let asked = asked.load(Relaxed);
     assert!(accepted <= if accepts { asked } else { 0 }, "{written:?}");
-    check_calls(&sink.events());
-    results
+    (results, check_calls(&sink.events()))
 }
 
 /// Returns the results of the turns, and what the program has written.
@@ -200,8 +217,9 @@ fn is_acceptance(line: &Value) -> bool {
     is_yes || has_permissions || result["action"] == "accept" || result["success"] == true
 }
 
-/// Checks that each call has one start and one end, and the calls of the model's responses.
-fn check_calls(events: &[Event]) {
+/// Checks that each call has one start and one end, and that the responses of the model are as many as their turns
+/// say. Returns whether they are within their turns, one after the other.
+fn check_calls(events: &[Event]) -> bool {
     let mut open: HashMap<SpanId, Option<SpanId>> = HashMap::new();
     let mut ended = Vec::new();
     for event in events {
@@ -223,31 +241,28 @@ fn check_calls(events: &[Event]) {
     let turns = ended
         .iter()
         .filter(|event| event.operation() == Operation::Turn);
+    let mut is_in_order = true;
     for turn in turns {
         let of_turn = |event: &&&Event| {
             event.operation() == Operation::Chat && event.parent_span_id() == Some(turn.span_id())
         };
         let responses: Vec<_> = ended.iter().filter(of_turn).copied().collect();
-        check_responses(turn, &responses);
+        is_in_order &= are_in_order(turn, &responses);
+        let count = number(turn, names::INFERENCE_CALLS).unwrap_or_default();
+        assert_eq!(usize::try_from(count), Ok(responses.len()), "{turn:?}");
     }
+    is_in_order
 }
 
-/// Checks that the responses are as many as their turn says, are within it, and are one after the other.
-fn check_responses(turn: &Event, responses: &[&Event]) {
-    let count = number(turn, names::INFERENCE_CALLS).unwrap_or_default();
-    assert_eq!(usize::try_from(count), Ok(responses.len()), "{turn:?}");
+fn are_in_order(turn: &Event, responses: &[&Event]) -> bool {
     let mut spans: Vec<_> = responses.iter().map(|event| span(event)).collect();
     spans.sort();
-    let (turn_begins, turn_ends) = span(turn);
-    let mut earliest = turn_begins;
-    for (begins, ends) in spans {
-        assert!(begins + TOLERANCE >= earliest, "{turn:?}: {responses:?}");
-        assert!(
-            begins <= ends && ends <= turn_ends + TOLERANCE,
-            "{turn:?}: {responses:?}"
-        );
+    let (mut earliest, latest) = span(turn);
+    spans.into_iter().all(|(begins, ends)| {
+        let is_after = begins + TOLERANCE >= earliest;
         earliest = ends;
-    }
+        is_after && begins <= ends && ends <= latest + TOLERANCE
+    })
 }
 
 /// Returns when a call began and ended.
@@ -453,7 +468,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(200))]
+        #![proptest_config(ProptestConfig::with_cases(100))]
 
         #[test]
         fn turns_end_whatever_their_server_writes(

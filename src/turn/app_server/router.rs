@@ -460,6 +460,9 @@ impl Router {
         if let Effect::Turn(slot, _) = &effect {
             slot.mark_sent();
         }
+        if let Some(thread_id) = params.get("threadId").and_then(Value::as_str) {
+            self.send_waiting_of(thread_id);
+        }
         // An error means that the connection is over, which the reply says as well.
         let reply = self.send(method, &params, effect, trace.as_ref(), permit.ok());
         match reply.await {
@@ -492,6 +495,24 @@ impl Router {
             let Some((method, params)) = next else {
                 return;
             };
+            drop(self.send(method, &params, Effect::Control, None, None));
+        }
+    }
+
+    /// Sends the requests that wait and are about a thread, before another one about it: an interrupt of its last
+    /// turn would end its next one, and a thread that is let go after it was loaded again is not told of.
+    fn send_waiting_of(&self, thread_id: &str) {
+        let of_thread = {
+            let mut state = self.lock();
+            let waiting = std::mem::take(&mut state.waiting);
+            let is_of_thread =
+                |(_, params): &(&str, Value)| params["threadId"].as_str() == Some(thread_id);
+            let (of_thread, others): (VecDeque<_>, _) = waiting.into_iter().partition(is_of_thread);
+            state.waiting = others;
+            state.control += of_thread.len();
+            of_thread
+        };
+        for (method, params) in of_thread {
             drop(self.send(method, &params, Effect::Control, None, None));
         }
     }
