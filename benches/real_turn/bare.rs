@@ -68,8 +68,9 @@ impl BareAppServer {
     /// Runs a turn to its end. The thread has no other turn.
     pub(crate) async fn turn(&self, thread: &str, prompt: &str) {
         let (sender, end) = oneshot::channel();
-        let turns = &mut self.waiting.lock().unwrap().turns;
-        assert!(turns.insert(thread.to_owned(), sender).is_none());
+        let thread_id = thread.to_owned();
+        let before = self.waiting.lock().unwrap().turns.insert(thread_id, sender);
+        assert!(before.is_none(), "the thread has a turn");
         let input = json!([{"type": "text", "text": prompt}]);
         let params = json!({"threadId": thread, "input": input});
         self.request("turn/start", params).await;

@@ -15,13 +15,14 @@ use super::FileUpdateChange;
 ///
 /// fn decide(action: &Action) -> Decision {
 ///     match action {
-///         Action::Command { command, .. } if command == "cargo test" => Decision::Accept,
+///         // By the shell of the user, as Codex runs it.
+///         Action::Command { command, .. } if command == "/bin/bash -lc 'cargo test'" => Decision::Accept,
 ///         Action::FileChange { changes, grant_root: None, .. } if changes.len() == 1 => Decision::Accept,
 ///         _ => Decision::decline("a person has to do that"),
 ///     }
 /// }
 ///
-/// assert_eq!(decide(&Action::command("cargo test")), Decision::Accept);
+/// assert_eq!(decide(&Action::command("/bin/bash -lc 'cargo test'")), Decision::Accept);
 /// assert_eq!(decide(&Action::tool_call("x".into())).as_str(), "decline");
 /// ```
 #[derive(Clone, PartialEq)]
@@ -34,7 +35,7 @@ pub enum Action {
     },
     /// Codex would run a command.
     Command {
-        /// The command line.
+        /// The command line, with the shell by which Codex runs it, such as `/bin/bash -lc 'cargo test'`.
         command: String,
         /// The working directory of the command.
         cwd: Option<PathBuf>,

@@ -25,7 +25,8 @@
 //! # async fn main() {
 //! let approver = service_fn(|request: ApprovalRequest| async move {
 //!     Ok::<_, Infallible>(match &request.action {
-//!         Action::Command { command, .. } if command == "cargo test" => Decision::Accept,
+//!         // By the shell of the user, as Codex runs it.
+//!         Action::Command { command, .. } if command == "/bin/bash -lc 'cargo test'" => Decision::Accept,
 //!         _ => Decision::decline("only the tests may run"),
 //!     })
 //! });

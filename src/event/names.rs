@@ -21,8 +21,8 @@ pub const REASONING_TOKENS: &str = "gen_ai.usage.reasoning.output_tokens";
 pub const RESPONSE_ID: &str = "gen_ai.response.id";
 /// Seconds, as a float, from the start of a chat call to the first part of the model's response.
 pub const RESPONSE_TIME_TO_FIRST_CHUNK: &str = "gen_ai.response.time_to_first_chunk";
-/// Whether a model response was made after Codex had replaced the earlier conversation by a summary. It is only
-/// ever `true`.
+/// Whether a model response was made after Codex had, earlier in the turn, replaced the conversation by a summary. It
+/// is only ever `true`.
 pub const CONVERSATION_COMPACTED: &str = "gen_ai.conversation.compacted";
 /// The HTTP status of the provider's answer, as Codex passes it on.
 pub const HTTP_STATUS: &str = "http.response.status_code";

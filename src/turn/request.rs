@@ -198,7 +198,9 @@ impl TurnRequest {
     /// Sets an environment variable of Codex and its commands.
     ///
     /// [`CodexExec`](super::CodexExec#environment) lists what Codex inherits, and in which order the
-    /// settings apply.
+    /// settings apply. The turns of a [`CodexAppServer`](super::CodexAppServer#environment) share its environment, so
+    /// there a request with a change of it fails with
+    /// [`TurnError::InvalidRequest`](super::TurnError::InvalidRequest).
     #[must_use]
     pub fn with_env(self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         let (key, value) = (key.as_ref().to_owned(), value.as_ref().to_owned());

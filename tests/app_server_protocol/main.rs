@@ -12,6 +12,7 @@ mod codex_codes_types;
 #[expect(dead_code, reason = "the tests with the real Codex use more of it")]
 #[path = "../real_codex/gate.rs"]
 mod gate;
+#[expect(dead_code, reason = "the tests with the real Codex use more of it")]
 #[path = "../real_codex/model.rs"]
 mod model;
 mod record;

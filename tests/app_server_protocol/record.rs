@@ -74,7 +74,7 @@ fn response(events: impl IntoIterator<Item = Value>) -> Reply {
     Reply::stream(events.into_iter().chain([completed()]), Ending::Closed)
 }
 
-fn done(item: Value) -> Value {
+fn done(item: &Value) -> Value {
     json!({"type": "response.output_item.done", "item": item})
 }
 
@@ -101,18 +101,18 @@ fn messages(codex: &Path, place: &Place) {
             summary("thinking "),
             summary("hard"),
             json!({"type": "response.reasoning_text.delta", "item_id": "rs1", "content_index": 0, "delta": "raw"}),
-            done(reasoning(
+            done(&reasoning(
                 json!([{"type": "summary_text", "text": "thinking hard"}]),
                 json!([{"type": "reasoning_text", "text": "raw"}]),
             )),
-            done(search),
+            done(&search),
         ]),
         Reply::call("update_plan", &plan.to_string()),
         response([
             json!({"type": "response.output_item.added", "item": message(json!([]))}),
             text("do"),
             text("ne"),
-            done(message(json!([{"type": "output_text", "text": "done"}]))),
+            done(&message(json!([{"type": "output_text", "text": "done"}]))),
         ]),
     ]);
     let config = [
@@ -123,7 +123,7 @@ fn messages(codex: &Path, place: &Place) {
     let mut server = place.start(codex, &config);
     let mut params = unasked();
     params["experimentalRawEvents"] = json!(true);
-    let thread = server.start_thread(params);
+    let thread = server.start_thread(&params);
     // The search alone needs no second response, so the plan is another turn.
     for _ in 0..2 {
         let turn = server.turn(&thread);
@@ -143,7 +143,7 @@ fn tools(codex: &Path, place: &Place) {
     let mut server = place.start(codex, &[]);
     let mut params = unasked();
     params["experimentalRawEvents"] = json!(true);
-    let thread = server.start_thread(params);
+    let thread = server.start_thread(&params);
     server.turn(&thread);
     server.save("commands");
 }
@@ -152,7 +152,7 @@ fn tools(codex: &Path, place: &Place) {
 fn approvals(codex: &Path, place: &Place) {
     const METHOD: &str = "item/commandExecution/requestApproval";
     let mut server = place.start(codex, &[]);
-    let thread = server.start_thread(asked());
+    let thread = server.start_thread(&asked());
     for decision in ["accept", "decline", "cancel"] {
         let ends = (decision == "cancel").then(Vec::new);
         let command = format!("touch {decision}");
@@ -161,7 +161,7 @@ fn approvals(codex: &Path, place: &Place) {
             .model
             .then(ends.unwrap_or_else(|| vec![Reply::done()]));
         server.start_turn(&thread);
-        server.answer(METHOD, json!({"decision": decision}));
+        server.answer(METHOD, &json!({"decision": decision}));
         server.end_turn();
     }
     server.save("command_approvals");
@@ -171,13 +171,13 @@ fn approvals(codex: &Path, place: &Place) {
 fn file_changes(codex: &Path, place: &Place) {
     let mut server = place.start(codex, &[]);
     let policy = json!({"sandbox": "read-only", "approvalPolicy": "on-request"});
-    let thread = server.start_thread(policy);
+    let thread = server.start_thread(&policy);
     for decision in ["decline", "accept"] {
         place.model.then([Reply::patch(PATCH), Reply::done()]);
         server.start_turn(&thread);
         server.answer(
             "item/fileChange/requestApproval",
-            json!({"decision": decision}),
+            &json!({"decision": decision}),
         );
         server.end_turn();
     }
@@ -186,7 +186,7 @@ fn file_changes(codex: &Path, place: &Place) {
     server.start_turn(&thread);
     server.answer(
         "item/fileChange/requestApproval",
-        json!({"decision": "cancel"}),
+        &json!({"decision": "cancel"}),
     );
     server.end_turn();
     server.save("file_changes");
@@ -202,14 +202,14 @@ fn mcp(codex: &Path, place: &Place) {
     );
     let mut server = place.start(codex, &[&config]);
     let policy = json!({"sandbox": "danger-full-access", "approvalPolicy": "on-request"});
-    let thread = server.start_thread(policy);
+    let thread = server.start_thread(&policy);
     for action in ["accept", "decline"] {
         place
             .model
             .then([Reply::mcp("stub", "write"), Reply::done()]);
         server.start_turn(&thread);
         let answer = json!({"action": action, "content": {}, "_meta": null});
-        server.answer("mcpServer/elicitation/request", answer);
+        server.answer("mcpServer/elicitation/request", &answer);
         server.end_turn();
     }
     server.save("mcp");
@@ -223,7 +223,7 @@ fn host_tools(codex: &Path, place: &Place) {
         "type": "function", "name": "lookup", "description": "Looks it up.",
         "inputSchema": {"type": "object", "properties": {"id": {"type": "string"}}},
     }]);
-    let thread = server.start_thread(params);
+    let thread = server.start_thread(&params);
     for success in [true, false] {
         place
             .model
@@ -232,7 +232,7 @@ fn host_tools(codex: &Path, place: &Place) {
         let content = json!([{"type": "inputText", "text": "the answer"}]);
         server.answer(
             "item/tool/call",
-            json!({"contentItems": content, "success": success}),
+            &json!({"contentItems": content, "success": success}),
         );
         server.end_turn();
     }
@@ -242,7 +242,7 @@ fn host_tools(codex: &Path, place: &Place) {
 /// Turns that fail, each by another answer of the model.
 fn failures(codex: &Path, place: &Place) {
     let mut server = place.start(codex, &[]);
-    let thread = server.start_thread(unasked());
+    let thread = server.start_thread(&unasked());
     for reply in [
         Reply::error(429, "slow_down", "slow down"),
         Reply::error(429, "usage_limit_reached", "the limit"),
@@ -282,7 +282,7 @@ fn retries(codex: &Path, place: &Place) {
         Reply::done(),
     ]);
     let mut server = place.start(codex, &["model_providers.mock.stream_max_retries=3"]);
-    let thread = server.start_thread(unasked());
+    let thread = server.start_thread(&unasked());
     let turn = server.turn(&thread);
     assert_eq!(turn["status"], "completed", "{turn}");
     server.save("retries");
@@ -293,16 +293,16 @@ fn interrupt(codex: &Path, place: &Place) {
     let mut server = place.start(codex, &[]);
     let interrupt = |server: &mut Recorder, thread: &str| {
         let params = json!({"threadId": thread, "turnId": ""});
-        server.send("turn/interrupt", params);
+        server.send("turn/interrupt", &params);
         server.send(
             "thread/backgroundTerminals/clean",
-            json!({"threadId": thread}),
+            &json!({"threadId": thread}),
         );
         let turn = server.end_turn();
         assert_eq!(turn["status"], "interrupted", "{turn}");
     };
 
-    let thread = server.start_thread(unasked());
+    let thread = server.start_thread(&unasked());
     place.model.then([Reply::shell("sleep 60")]);
     server.start_turn(&thread);
     let started = |line: &Value| line["params"]["item"]["type"] == "commandExecution";
@@ -313,14 +313,14 @@ fn interrupt(codex: &Path, place: &Place) {
         line["method"] == "item/completed" && started(line)
     });
 
-    let thread = server.start_thread(asked());
+    let thread = server.start_thread(&asked());
     place.model.then([Reply::shell("touch waits")]);
     server.start_turn(&thread);
     server.wait_for("item/commandExecution/requestApproval");
     interrupt(&mut server, &thread);
     server.wait_for("serverRequest/resolved");
 
-    let thread = server.start_thread(unasked());
+    let thread = server.start_thread(&unasked());
     place.model.then([Reply::unfinished(Ending::Silence)]);
     server.start_turn(&thread);
     server.wait_for("turn/started");
@@ -334,16 +334,16 @@ fn resume(codex: &Path, place: &Place) {
         .model
         .then([Reply::done(), Reply::done(), Reply::done()]);
     let mut first = place.start(codex, &[]);
-    let thread = first.start_thread(unasked());
+    let thread = first.start_thread(&unasked());
     first.turn(&thread);
     first.end();
     let mut server = place.start(codex, &[]);
     let params = json!({"threadId": thread, "excludeTurns": true});
-    server.request("thread/resume", params);
+    server.request("thread/resume", &params);
     server.turn(&thread);
     let missing = json!({"threadId": "019f0000-0000-7000-8000-000000000000"});
-    server.request("thread/resume", missing);
-    server.request("thread/archive", json!({"threadId": thread}));
+    server.request("thread/resume", &missing);
+    server.request("thread/archive", &json!({"threadId": thread}));
     server.save("resume");
 }
 
@@ -355,9 +355,9 @@ fn compaction(codex: &Path, place: &Place) {
         Reply::done(),
     ]);
     let mut server = place.start(codex, &[]);
-    let thread = server.start_thread(unasked());
+    let thread = server.start_thread(&unasked());
     server.turn(&thread);
-    server.request("thread/compact/start", json!({"threadId": thread}));
+    server.request("thread/compact/start", &json!({"threadId": thread}));
     server.end_turn();
     server.turn(&thread);
     server.save("compaction");

@@ -128,12 +128,12 @@ impl Place {
         };
         recorder.request(
             "initialize",
-            json!({
+            &json!({
                 "clientInfo": {"name": "recorder", "version": "1"},
                 "capabilities": {"experimentalApi": true, "optOutNotificationMethods": OPT_OUT},
             }),
         );
-        recorder.write(json!({"method": "initialized"}));
+        recorder.write(&json!({"method": "initialized"}));
         recorder
     }
 }
@@ -142,7 +142,7 @@ impl Place {
 
 impl Recorder {
     /// Sends a request, and returns its result or its error.
-    pub(crate) fn request(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) fn request(&mut self, method: &str, params: &Value) -> Value {
         let id = self.send(method, params);
         let answer = self.wait("an answer", |line| {
             line["method"].is_null() && line["id"] == id
@@ -155,15 +155,15 @@ impl Recorder {
     }
 
     /// Sends a request, and returns its id.
-    pub(crate) fn send(&mut self, method: &str, params: Value) -> u64 {
+    pub(crate) fn send(&mut self, method: &str, params: &Value) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        self.write(json!({"id": id, "method": method, "params": params}));
+        self.write(&json!({"id": id, "method": method, "params": params}));
         id
     }
 
     /// Starts a thread, and returns its id.
-    pub(crate) fn start_thread(&mut self, params: Value) -> String {
+    pub(crate) fn start_thread(&mut self, params: &Value) -> String {
         let answer = self.request("thread/start", params);
         let id = answer["thread"]["id"].as_str();
         id.unwrap_or_else(|| panic!("{answer}")).to_owned()
@@ -172,7 +172,7 @@ impl Recorder {
     /// Starts a turn.
     pub(crate) fn start_turn(&mut self, thread: &str) {
         let input = json!([{"type": "text", "text": "Go"}]);
-        let answer = self.request("turn/start", json!({"threadId": thread, "input": input}));
+        let answer = self.request("turn/start", &json!({"threadId": thread, "input": input}));
         assert!(answer["turn"]["id"].is_string(), "{answer}");
     }
 
@@ -189,9 +189,9 @@ impl Recorder {
     }
 
     /// Waits for a request of the server, and answers it.
-    pub(crate) fn answer(&mut self, method: &str, result: Value) -> Value {
+    pub(crate) fn answer(&mut self, method: &str, result: &Value) -> Value {
         let request = self.wait_for(method);
-        self.write(json!({"id": request["id"], "result": result}));
+        self.write(&json!({"id": request["id"], "result": result}));
         request
     }
 
@@ -236,7 +236,7 @@ impl Recorder {
         self.log
     }
 
-    fn write(&mut self, line: Value) {
+    fn write(&mut self, line: &Value) {
         let text = format!("{line}\n");
         self.stdin.write_all(text.as_bytes()).unwrap();
         self.keep(From::Client, &text);

@@ -229,7 +229,7 @@ async fn a_command_that_is_declined_does_not_run_and_the_turn_goes_on() {
     assert_ok(calls.turn());
     assert_denied(
         calls.tool(),
-        "the approver declined `command_execution`: not today",
+        "the approver declined command_execution: not today",
     );
     assert_eq!(decision(calls.tool()).as_deref(), Some("decline"));
     server.end().await;
@@ -252,7 +252,7 @@ async fn a_command_whose_approver_cancels_does_not_run_and_ends_the_turn() {
     assert_eq!(tool, "command_execution");
     assert!(!bench.has("one"));
     let calls = bench.calls(1);
-    let message = "the approver of `command_execution` cancelled the turn";
+    let message = "the approver of command_execution cancelled the turn";
     for event in [calls.turn(), calls.tool()] {
         assert_denied(event, message);
     }
@@ -303,12 +303,13 @@ async fn a_rule_is_written_by_the_decision_that_names_it_and_by_no_other() {
 fn escalated(command: &str) -> Reply {
     let arguments = json!({
         "cmd": command, "sandbox_permissions": "require_escalated", "justification": "May I?",
+        "prefix_rule": ["touch"],
     });
     Reply::call("exec_command", &arguments.to_string())
 }
 
 #[tokio::test]
-async fn a_command_outside_of_the_sandbox_is_asked_about_with_the_models_reason() {
+async fn a_command_outside_of_the_sandbox_is_asked_about_with_the_models_reason_and_rule() {
     let Some(bench) = Bench::start([escalated("touch one"), Reply::done()]) else {
         return;
     };
@@ -324,7 +325,12 @@ async fn a_command_outside_of_the_sandbox_is_asked_about_with_the_models_reason(
     let asked = approver.asked();
     let [
         Asked {
-            action: Action::Command { reason, .. },
+            action:
+                Action::Command {
+                    reason,
+                    execpolicy_amendment,
+                    ..
+                },
             ..
         },
     ] = &asked[..]
@@ -332,6 +338,8 @@ async fn a_command_outside_of_the_sandbox_is_asked_about_with_the_models_reason(
         panic!("{asked:?}");
     };
     assert_eq!(reason.as_deref(), Some("May I?"));
+    // The rule is the one that the model proposes, and allows more than the command.
+    assert_eq!(execpolicy_amendment, &["touch"]);
     server.end().await;
 }
 
@@ -379,7 +387,47 @@ async fn a_command_with_more_permissions_is_asked_about_with_them() {
     );
     assert_denied(
         bench.calls(1).tool(),
-        "the approver declined `command_execution`: no network",
+        "the approver declined command_execution: no network",
+    );
+    server.end().await;
+}
+
+#[tokio::test]
+async fn the_approver_is_asked_also_if_the_configuration_of_codex_has_a_model_decide() {
+    let Some(bench) = Bench::start([escalated("touch one"), Reply::done()]) else {
+        return;
+    };
+    // With it, Codex asks the model, which may allow it.
+    let config = "approvals_reviewer = \"auto_review\"\n";
+    std::fs::write(bench.home.path().join("config.toml"), config).unwrap();
+    let approver = Approver::always(Decision::decline("a person has to"));
+    let ask = |server: &AppServer<'_>, request: codex_telemetry::turn::TurnRequest| {
+        let request = request.with_sandbox(Sandbox::ReadOnly);
+        let turns = server.turns.clone();
+        async move { tower::ServiceExt::oneshot(turns, request).await.unwrap() }
+    };
+    let on_request = || {
+        bench.app_server(|builder| {
+            builder
+                .approval_policy(ApprovalPolicy::OnRequest)
+                .approver(approver.service(), DEADLINE)
+        })
+    };
+    let server = on_request();
+    let first = ask(&server, bench.ask("Go")).await;
+    assert_eq!(approver.asked().len(), 1);
+    server.end().await;
+
+    // The same in a thread that is resumed.
+    bench.model.then([escalated("touch one"), Reply::done()]);
+    let server = on_request();
+    ask(&server, bench.ask_on(&first, "Go on")).await;
+    assert_eq!(approver.asked().len(), 2);
+    assert!(!bench.has("one"));
+    assert_eq!(
+        bench.model.asked().len(),
+        4,
+        "the model was asked to decide"
     );
     server.end().await;
 }
@@ -606,12 +654,12 @@ async fn an_edit_that_is_not_accepted_is_not_done_and_the_turn_goes_on() {
     for (answer, message) in [
         (
             Decision::decline("not here"),
-            "the approver declined `file_change`: not here",
+            "the approver declined file_change: not here",
         ),
         // A rule is about commands.
         (
             Decision::AcceptWithExecpolicyAmendment,
-            "the approver accepted `file_change` with a rule, but Codex proposed none",
+            "the approver accepted file_change with a rule, but Codex proposed none",
         ),
     ] {
         let Some(bench) = Bench::start([adds("one"), Reply::done()]) else {
@@ -644,7 +692,7 @@ async fn an_edit_whose_approver_cancels_is_not_done_and_ends_the_turn() {
     assert!(!bench.has("one"));
     let calls = bench.calls(1);
     for event in [calls.turn(), calls.tool()] {
-        assert_denied(event, "the approver of `file_change` cancelled the turn");
+        assert_denied(event, "the approver of file_change cancelled the turn");
     }
     server.end().await;
 }

@@ -48,7 +48,7 @@ async fn refused(
 
 #[tokio::test]
 async fn no_approver_is_a_no() {
-    let message = "the approver declined `command_execution`: the program has no approver";
+    let message = "the approver declined command_execution: the program has no approver";
     refused(|builder| builder, "decline", message).await;
 }
 
@@ -60,7 +60,7 @@ async fn an_approver_that_fails_is_a_no() {
     refused(
         |builder| builder.approver(approver, DEADLINE),
         "error",
-        "the approver of `command_execution` failed: the line is dead",
+        "the approver of command_execution failed: the line is dead",
     )
     .await;
 }
@@ -74,7 +74,7 @@ async fn an_approver_that_panics_is_a_no() {
     refused(
         |builder| builder.approver(approver, DEADLINE),
         "error",
-        "the approver of `command_execution` failed: the approver panicked: out of order",
+        "the approver of command_execution failed: the approver panicked: out of order",
     )
     .await;
 }
@@ -86,7 +86,7 @@ async fn an_approver_that_does_not_answer_is_a_no() {
     refused(
         |builder| builder.approver(approver, SHORT),
         "timeout",
-        "the approver of `command_execution` did not answer in time",
+        "the approver of command_execution did not answer in time",
     )
     .await;
 }
@@ -104,7 +104,7 @@ async fn a_yes_after_the_deadline_is_a_no() {
     refused(
         |builder| builder.approver(approver, SHORT),
         "timeout",
-        "the approver of `command_execution` did not answer in time",
+        "the approver of command_execution did not answer in time",
     )
     .await;
 }
@@ -132,7 +132,7 @@ async fn an_approver_that_is_never_ready_is_a_no() {
     refused(
         |builder| builder.approver(NeverReady, SHORT),
         "timeout",
-        "the approver of `command_execution` did not answer in time",
+        "the approver of command_execution did not answer in time",
     )
     .await;
 }
@@ -161,8 +161,8 @@ async fn an_approver_that_fails_refuses_edits_and_tools_of_servers_as_well() {
     let [edit, tool] = &calls.tools[..] else {
         panic!("{:?}", calls.tools);
     };
-    assert_denied(edit, "the approver of `file_change` failed: no");
-    assert_denied(tool, "the approver of `two` failed: no");
+    assert_denied(edit, "the approver of file_change failed: no");
+    assert_denied(tool, "the approver of two failed: no");
     server.end().await;
 }
 
@@ -189,7 +189,7 @@ async fn the_failure_of_a_layered_approver_is_on_its_own_call_as_well() {
     };
     assert_eq!(approval.error_class(), Some(ErrorClass::Io));
     assert_eq!(approval.parent_span_id(), Some(calls.tool().span_id()));
-    let message = "the approver of `command_execution` failed: the line is dead";
+    let message = "the approver of command_execution failed: the line is dead";
     assert_denied(calls.tool(), message);
     server.end().await;
 }

@@ -142,7 +142,7 @@ async fn a_tool_of_a_server_that_is_declined_is_not_called_and_the_turn_goes_on(
     assert!(!bench.has("one"));
     let calls = bench.calls(1);
     assert_ok(calls.turn());
-    assert_denied(calls.tool(), "the approver declined `one`: not this one");
+    assert_denied(calls.tool(), "the approver declined one: not this one");
     assert_eq!(decision(calls.tool()).as_deref(), Some("decline"));
     server.end().await;
 }
@@ -162,7 +162,7 @@ async fn a_tool_of_a_server_whose_approver_cancels_is_not_called_and_ends_the_tu
     assert!(!bench.has("one"));
     let calls = bench.calls(1);
     for event in [calls.turn(), calls.tool()] {
-        assert_denied(event, "the approver of `one` cancelled the turn");
+        assert_denied(event, "the approver of one cancelled the turn");
     }
     // Codex itself would have told the model, and gone on.
     assert_eq!(bench.model.asked().len(), 1);
@@ -285,7 +285,7 @@ async fn a_request_for_permissions_whose_approver_cancels_ends_the_turn() {
     assert_eq!(bench.model.asked().len(), 1);
     assert_denied(
         bench.calls(1).turn(),
-        "the approver of `request_permissions` cancelled the turn",
+        "the approver of request_permissions cancelled the turn",
     );
     server.end().await;
 }

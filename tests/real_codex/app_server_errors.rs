@@ -89,7 +89,7 @@ async fn a_request_that_a_loaded_thread_cannot_have_is_an_invalid_request() {
         };
         let server = bench.app_server(|builder| builder);
         let turn = server.complete(bench.ask("Go")).await;
-        bench.sink.take();
+        let _ = bench.sink.take();
         let request = change(bench.ask_on(&turn, "On"));
         let error = server.run(request).await.unwrap_err();
         assert!(error.to_string().contains(text), "{cause}: {error}");

@@ -148,7 +148,7 @@ pub(crate) async fn each_reply_fails(rows: impl IntoIterator<Item = Row<Reply>>)
             bench.model.then([reply]);
             let error = server.run(bench.ask("Go")).await.unwrap_err();
             bench.assert_failed_at_the_model(Transport::AppServer, (cause, text, class), &error);
-            bench.sink.take();
+            let _ = bench.sink.take();
         }
         server.end().await;
     };

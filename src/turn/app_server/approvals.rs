@@ -225,16 +225,16 @@ impl Asked {
         let message = match answer {
             Answer::Decided(decision) if self.accepts(decision) => return None,
             Answer::Decided(Decision::Decline { reason }) => {
-                format!("the approver declined `{tool}`: {reason}")
+                format!("the approver declined {tool}: {reason}")
             }
             Answer::Decided(Decision::Cancel) => {
-                format!("the approver of `{tool}` cancelled the turn")
+                format!("the approver of {tool} cancelled the turn")
             }
             Answer::Decided(_) => {
-                format!("the approver accepted `{tool}` with a rule, but Codex proposed none")
+                format!("the approver accepted {tool} with a rule, but Codex proposed none")
             }
-            Answer::TimedOut => format!("the approver of `{tool}` did not answer in time"),
-            Answer::Failed(error) => format!("the approver of `{tool}` failed: {error}"),
+            Answer::TimedOut => format!("the approver of {tool} did not answer in time"),
+            Answer::Failed(error) => format!("the approver of {tool} failed: {error}"),
         };
         Some(Classification::from(ErrorClass::ApprovalDenied).with_message(message))
     }

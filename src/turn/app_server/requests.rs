@@ -16,6 +16,9 @@ const OF_TURN: &[(&str, &str)] = &[
     ("model_reasoning_summary", "summary"),
 ];
 
+/// Who answers the questions of Codex: this program. By its configuration Codex may have a model decide instead.
+const REVIEWER: &str = "user";
+
 /// Returns with what a request wants its thread to run.
 pub(super) fn settings(request: &TurnRequest) -> Result<ThreadSettings, TurnError> {
     let directories = request.additional_directories().iter();
@@ -68,6 +71,7 @@ fn of_thread(settings: &ThreadSettings) -> Map<String, Value> {
             .approval_policy
             .map(|policy| policy.as_str().into()),
     );
+    set("approvalsReviewer", Some(REVIEWER.into()));
     let mut config: Map<_, _> = settings.config.iter().cloned().collect();
     if !settings.additional_directories.is_empty() {
         let roots = settings.additional_directories.iter();
@@ -97,6 +101,8 @@ pub(super) fn start_turn(
     let mut params = Map::new();
     params.insert("threadId".to_owned(), thread_id.into());
     params.insert("input".to_owned(), input.into());
+    // A thread that is loaded ignores it when it is resumed.
+    params.insert("approvalsReviewer".to_owned(), REVIEWER.into());
     if let Some(schema) = request.output_schema() {
         params.insert("outputSchema".to_owned(), schema.clone());
     }

@@ -1,4 +1,4 @@
-use opentelemetry::StringValue;
+use opentelemetry::{KeyValue, StringValue};
 use tokio::time::Instant;
 
 use crate::{
@@ -25,6 +25,8 @@ pub(super) struct Responses {
     /// Since when the model may be working. `None` before the start of the turn and while tools run.
     since: Option<Since>,
     open: Option<Response>,
+    /// Whether Codex has replaced the earlier conversation by a summary.
+    is_compacted: bool,
     /// Whether Codex tells the ends of responses.
     has_ends: bool,
     /// How many responses have ended.
@@ -57,6 +59,7 @@ impl Responses {
             provider: None,
             since: None,
             open: None,
+            is_compacted: false,
             has_ends: false,
             count: 0,
         }
@@ -73,6 +76,11 @@ impl Responses {
 
     pub(super) fn set_model(&mut self, model: StringValue) {
         self.model = Some(model);
+    }
+
+    /// Codex has replaced the earlier conversation by a summary.
+    pub(super) fn compacted(&mut self) {
+        self.is_compacted = true;
     }
 
     /// The turn has begun, or the last of the tools that ran has ended: the model works.
@@ -167,7 +175,15 @@ impl Responses {
     }
 
     /// The turn has ended. A response that is not complete has failed with it; without a class it was complete.
-    pub(super) fn end(&mut self, turn: &CallContext, class: Option<Classification>, now: Instant) {
+    ///
+    /// `failure` has what is recorded of a failure beside its class.
+    pub(super) fn end(
+        &mut self,
+        turn: &CallContext,
+        class: Option<Classification>,
+        failure: Vec<KeyValue>,
+        now: Instant,
+    ) {
         if class.is_some() && self.since.is_some_and(|since| since.is_certain) {
             self.sign(turn, now);
         }
@@ -179,6 +195,9 @@ impl Responses {
                     if response.completed.is_some() {
                         response.finish(now);
                     } else {
+                        for KeyValue { key, value, .. } in failure {
+                            response.call.record(key, value);
+                        }
                         response.call.fail(class);
                     }
                 }
@@ -204,6 +223,9 @@ impl Responses {
             let call = turn.open_child_since(ago, Operation::Chat, self.model.clone());
             if let Some(provider) = &self.provider {
                 call.record(names::PROVIDER_NAME, provider.clone());
+            }
+            if self.is_compacted {
+                call.record(names::CONVERSATION_COMPACTED, true);
             }
             self.open = Some(Response {
                 call,

@@ -13,7 +13,7 @@ use crate::{
     call::{CallContext, CodexRequest},
     event::{Classification, ErrorClass, millis, names},
     turn::{
-        Item, ItemKind, Progress, RateLimits, Turn, TurnError, TurnRequest, Usage,
+        CodexErrorInfo, Item, ItemKind, Progress, RateLimits, Turn, TurnError, TurnRequest, Usage,
         calls::{OpenTools, Stage, TurnStats, content},
         failure,
         progress_queue::ProgressQueue,
@@ -46,6 +46,9 @@ pub(super) struct TurnState {
     output_limit: usize,
     /// The usage by the ends of responses, which Codex tells of threads that this program has started.
     of_responses: Option<Usage>,
+    /// How many tokens the model's context has, and how many it can have, as far as Codex has told in the turn.
+    context_tokens: Option<u64>,
+    context_window: Option<u64>,
     /// The usage by the totals of the thread.
     by_totals: Option<Usage>,
     /// The tool whose approver cancelled the turn.
@@ -82,6 +85,8 @@ impl TurnState {
             output_left: output_limit,
             output_limit,
             of_responses: None,
+            context_tokens: None,
+            context_window: None,
             by_totals: None,
             cancelled_by: None,
             is_stopped: false,
@@ -160,7 +165,10 @@ impl TurnState {
                     *self.by_totals.get_or_insert_default() += used;
                     self.stats.usage = self.of_responses.or(self.by_totals);
                     self.responses.usage(&self.context, used, now);
+                    self.context_tokens =
+                        Some(last.input_tokens.saturating_add(last.output_tokens));
                 }
+                self.context_window = context_window;
                 self.push(|| Progress::TokenUsage {
                     last,
                     total,
@@ -306,8 +314,7 @@ impl TurnState {
             return self.push(|| Progress::ItemStarted(item));
         }
         if matches!(item.kind, ItemKind::ContextCompaction) {
-            self.context.add_event(names::COMPACTION);
-            self.push(|| Progress::Compacted);
+            self.compacted();
         }
         if let ItemKind::AgentMessage { text } = &item.kind {
             self.turn.final_message = Some(text.clone());
@@ -318,6 +325,22 @@ impl TurnState {
         self.turn.items.push(item);
     }
 
+    /// Notes that Codex has replaced the earlier conversation by a summary.
+    fn compacted(&mut self) {
+        let count = |key, count: Option<u64>| {
+            let count = i64::try_from(count?).ok()?;
+            Some(KeyValue::new(key, count))
+        };
+        let attributes = [
+            count(names::CONTEXT_TOKENS, self.context_tokens),
+            count(names::CONTEXT_WINDOW, self.context_window),
+        ];
+        self.context
+            .add_event_with(names::COMPACTION, attributes.into_iter().flatten());
+        self.responses.compacted();
+        self.push(|| Progress::Compacted);
+    }
+
     fn error(&mut self, will_retry: bool, error: TurnFailure) {
         if !will_retry {
             // The end of the turn has it as well.
@@ -326,17 +349,11 @@ impl TurnState {
             });
         }
         self.stats.retries = self.stats.retries.saturating_add(1);
-        let kind = error.info.as_ref();
-        let attributes = kind
-            .and_then(|info| failure::recorded_kind(info))
-            .map(|kind| KeyValue::new(names::ERROR_KIND, kind))
-            .into_iter()
-            .chain(
-                kind.and_then(|info| info.http_status)
-                    .map(|status| KeyValue::new(names::HTTP_STATUS, i64::from(status))),
-            );
-        self.context
-            .add_event_with(failure::of_retry(&error.message), attributes);
+        let attributes = error.info.as_ref().map(error_attributes);
+        self.context.add_event_with(
+            failure::of_retry(&error.message),
+            attributes.unwrap_or_default(),
+        );
         let message = match error.details {
             Some(details) if !details.is_empty() => format!("{} ({details})", error.message),
             _ => error.message,
@@ -363,9 +380,6 @@ impl TurnState {
                     Some(error) => (error.message, error.info),
                     None => (String::new(), None),
                 };
-                if let Some(info) = &info {
-                    self.record_kind(info);
-                }
                 Err(TurnError::Failed { message, info })
             }
             _ => Err(match self.cancelled_by.take() {
@@ -377,15 +391,6 @@ impl TurnState {
         self.end(ending, now);
     }
 
-    fn record_kind(&self, info: &crate::turn::CodexErrorInfo) {
-        if let Some(kind) = failure::recorded_kind(info) {
-            self.context.record(names::ERROR_KIND, kind);
-        }
-        if let Some(status) = info.http_status {
-            self.context.record(names::HTTP_STATUS, i64::from(status));
-        }
-    }
-
     /// Ends the turn and all that is open in it.
     fn end(&mut self, ending: Result<(), TurnError>, now: Instant) {
         if self.has_ended() {
@@ -395,8 +400,17 @@ impl TurnState {
             Ok(()) => (ErrorClass::Incomplete, None),
             Err(error) => (ErrorClass::Interrupted, Some(error.classification())),
         };
+        let failure = match &ending {
+            Err(TurnError::Failed {
+                info: Some(info), ..
+            }) => error_attributes(info),
+            _ => Vec::new(),
+        };
+        for KeyValue { key, value, .. } in failure.clone() {
+            self.context.record(key, value);
+        }
         self.tools.fail_all(unfinished);
-        self.responses.end(&self.context, response, now);
+        self.responses.end(&self.context, response, failure, now);
         self.questions.clear();
         self.turn.usage = self.stats.usage;
         if let Err(TurnError::ServerExited { status, .. }) = &ending {
@@ -437,6 +451,15 @@ impl Drop for TurnState {
             self.context.record(names::INFERENCE_CALLS, count);
         }
     }
+}
+
+/// Returns what is recorded of Codex's own kind of an error.
+fn error_attributes(info: &CodexErrorInfo) -> Vec<KeyValue> {
+    let kind = failure::recorded_kind(info);
+    let kind = kind.map(|kind| KeyValue::new(names::ERROR_KIND, kind));
+    let status = info.http_status.map(i64::from);
+    let status = status.map(|status| KeyValue::new(names::HTTP_STATUS, status));
+    kind.into_iter().chain(status).collect()
 }
 
 fn rate_limit_attributes(limits: &RateLimits) -> Vec<KeyValue> {

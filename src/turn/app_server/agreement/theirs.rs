@@ -76,8 +76,16 @@ pub(super) fn notification(line: &Value) -> Option<Facts> {
         }
         Notification::AccountRateLimitsUpdated(n) => {
             put(&mut facts, "limit", n.rate_limits.limit_id);
-            put(&mut facts, "primary", n.rate_limits.primary.map(window));
-            put(&mut facts, "secondary", n.rate_limits.secondary.map(window));
+            put(
+                &mut facts,
+                "primary",
+                n.rate_limits.primary.as_ref().map(window),
+            );
+            put(
+                &mut facts,
+                "secondary",
+                n.rate_limits.secondary.as_ref().map(window),
+            );
         }
         other => panic!("not compared: {other:?}"),
     }
@@ -275,7 +283,7 @@ fn tokens(usage: &TokenUsageBreakdown) -> String {
     )
 }
 
-fn window(window: RateLimitWindow) -> String {
+fn window(window: &RateLimitWindow) -> String {
     let RateLimitWindow {
         resets_at,
         used_percent,
