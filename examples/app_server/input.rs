@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::screen::Screen;
 
@@ -20,11 +20,18 @@ pub(crate) struct Input {
     /// Whoever holds the lock is asked; the others wait in their order.
     lines: Arc<Mutex<mpsc::Receiver<String>>>,
     is_terminal: bool,
+    questions: mpsc::UnboundedSender<oneshot::Sender<()>>,
 }
+
+/// The questions that are about to be asked.
+///
+/// A question is asked by the turn itself, while its progress waits to be shown. So it first waits for whoever shows
+/// that: what led to the question stands above it.
+pub(crate) struct Questions(mpsc::UnboundedReceiver<oneshot::Sender<()>>);
 
 impl Input {
     /// Starts a thread that reads. It does not hold up the program's end, as tokio's own would.
-    pub(crate) fn start(screen: Screen) -> io::Result<Self> {
+    pub(crate) fn start(screen: Screen) -> io::Result<(Self, Questions)> {
         let is_terminal = io::stdin().is_terminal();
         let (sender, lines) = mpsc::channel(if is_terminal { TYPED } else { 1 });
         thread::Builder::new()
@@ -41,11 +48,14 @@ impl Input {
                     line.clear();
                 }
             })?;
-        Ok(Self {
+        let (questions, asked) = mpsc::unbounded_channel();
+        let input = Self {
             screen,
             lines: Arc::new(Mutex::new(lines)),
             is_terminal,
-        })
+            questions,
+        };
+        Ok((input, Questions(asked)))
     }
 
     pub(crate) const fn screen(&self) -> &Screen {
@@ -78,6 +88,10 @@ impl Input {
         choices: &str,
         answer: impl Fn(&str) -> Option<T>,
     ) -> Option<T> {
+        let (go_on, shown) = oneshot::channel();
+        // An error means that the program ends.
+        let _ = self.questions.send(go_on);
+        let _ = shown.await;
         let mut lines = self.lines.lock().await;
         if self.is_terminal {
             forget(&mut lines);
@@ -92,6 +106,17 @@ impl Input {
                 return Some(answer);
             }
         }
+    }
+}
+
+impl Questions {
+    /// Lets questions be asked, as long as nothing else is ready. Never returns.
+    pub(crate) async fn allow(&mut self) {
+        while let Some(question) = self.0.recv().await {
+            // An error means that its turn was cancelled.
+            let _ = question.send(());
+        }
+        std::future::pending().await
     }
 }
 

@@ -33,7 +33,7 @@ use tower::{ServiceBuilder, service_fn, timeout::error::Elapsed};
 use tracing_subscriber::{fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
-    input::Input,
+    input::{Input, Questions},
     options::{Options, USAGE},
     screen::{Screen, printable},
     shown::Shown,
@@ -85,7 +85,7 @@ async fn converse(options: Options, screen: &Screen, export: Option<OtlpSink>) -
         interrupt: signal(SignalKind::interrupt())?,
         terminate: signal(SignalKind::terminate())?,
     };
-    let input = Input::start(screen.clone())?;
+    let (input, mut questions) = Input::start(screen.clone())?;
     let memory = options.timeline.then(MemorySink::new);
     let sink = Arc::new(
         FanOut::new()
@@ -146,7 +146,7 @@ async fn converse(options: Options, screen: &Screen, export: Option<OtlpSink>) -
         }
         // A signal drops the turn: Codex ends it, with its commands, and the thread goes on with the next one.
         code = tokio::select! {
-            code = follow(turn_stream(turns.clone(), request), screen, &mut thread) => code,
+            code = follow(turn_stream(turns.clone(), request), screen, &mut questions, &mut thread) => code,
             ended = signals.next() => {
                 interrupts += 1;
                 input.interrupted();
@@ -192,11 +192,21 @@ impl Signals {
 async fn follow<T>(
     turn: impl Stream<Item = TurnUpdate<T, BoxError>>,
     screen: &Screen,
+    questions: &mut Questions,
     thread: &mut Option<String>,
 ) -> u8 {
     let mut turn = std::pin::pin!(turn);
     let mut shown = Shown::new(screen);
-    while let Some(update) = turn.next().await {
+    loop {
+        let update = tokio::select! {
+            // Only when all progress is shown, a question is.
+            biased;
+            update = turn.next() => update,
+            () = questions.allow() => continue,
+        };
+        let Some(update) = update else {
+            return 1;
+        };
         match update {
             TurnUpdate::Progress(Progress::ThreadStarted { thread_id }) => {
                 if thread.as_ref() != Some(&thread_id) {
@@ -216,5 +226,4 @@ async fn follow<T>(
             }
         }
     }
-    1
 }

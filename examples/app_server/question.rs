@@ -19,8 +19,6 @@ pub(crate) async fn ask(input: &Input, request: &ApprovalRequest) -> Decision {
     let Some(question) = question(input.screen(), request) else {
         return Decision::decline("this program does not know what that is");
     };
-    // The stream of the turn shows what led to the question, before it polls the turn, and so this future, again.
-    tokio::task::yield_now().await;
     let decision = input.ask(&question, CHOICES, |answer| match answer {
         "y" | "yes" => Some(Decision::Accept),
         "a" => Some(Decision::AcceptForSession),

@@ -255,6 +255,31 @@ fn the_option_timeline_draws_the_calls_after_each_turn() {
 }
 
 #[test]
+fn a_terminal_that_supports_colours_has_them() {
+    for (variable, value, shown) in [
+        ("NO_COLOR", "", "\u{1b}[1m$ rm notes\u{1b}[0m"),
+        ("NO_COLOR", "1", "$ rm notes"),
+        ("TERM", "dumb", "$ rm notes"),
+    ] {
+        let mut command = app_server();
+        command
+            .env_remove("NO_COLOR")
+            .env("TERM", "xterm")
+            .env(variable, value);
+        let mut user = User::runs(&mut command);
+        user.sees("> ");
+        user.types("run it\n");
+        let before = user.sees("cancel the turn: ");
+        assert!(before.contains(shown), "{variable}={value}: {before:?}");
+        assert_eq!(before.contains('\u{1b}'), shown.contains('\u{1b}'));
+        user.types("n\n");
+        user.sees("> ");
+        user.types("\u{4}");
+        assert_eq!(user.leaves(), Some(0));
+    }
+}
+
+#[test]
 fn what_codex_leaves_out_of_a_streamed_output_is_shown_at_its_end() {
     let output = converse("output\n", &[]);
     let shown = text(&output.stderr);

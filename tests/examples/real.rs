@@ -39,6 +39,7 @@ impl Bench {
             command.env_remove(name);
         }
         command
+            .env("NO_COLOR", "1")
             .env("CODEX_HOME", self.home.path())
             .env("HOME", self.home.path())
             .env("MOCK_KEY", "k")

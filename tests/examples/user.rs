@@ -27,7 +27,7 @@ pub(crate) struct User {
 impl User {
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut command = app_server();
-        command.args(arguments);
+        command.args(arguments).env("NO_COLOR", "1");
         Self::runs(&mut command)
     }
 
@@ -35,7 +35,6 @@ impl User {
     pub(crate) fn runs(command: &mut Command) -> Self {
         let (terminal, program) = open_terminal();
         command
-            .env("NO_COLOR", "1")
             .stdin(program.try_clone().unwrap())
             .stdout(program.try_clone().unwrap())
             .stderr(program);

@@ -1,10 +1,16 @@
 //! Turns by an app-server: results, items, usage and calls.
 
-use codex_telemetry::turn::ItemKind;
+use std::time::{Duration, SystemTime};
+
+use codex_telemetry::{
+    event::names,
+    turn::{ItemKind, TurnError},
+};
+use opentelemetry::Value;
 
 use crate::{
-    bench::Bench,
-    calls::assert_ok,
+    bench::{Bench, in_time, until},
+    calls::{assert_ok, number},
     gate::Gate,
     reply::{Reply, Tokens},
     thread::assert_used,
@@ -81,4 +87,148 @@ async fn turns_of_two_threads_at_once_do_not_mix() {
     assert_ne!(of_plum.thread_id, of_pear.thread_id);
     assert_ne!(calls.turns[0].trace_id(), calls.turns[1].trace_id());
     server.end().await;
+}
+
+#[tokio::test]
+async fn the_items_of_a_turn_have_their_times_and_durations() {
+    let script = [Reply::shell("sleep 1.3"), Reply::done()];
+    let Some(bench) = Bench::start(script) else {
+        return;
+    };
+    let server = bench.app_server(|builder| builder);
+    let before = SystemTime::now();
+    let turn = server.complete(bench.ask("Go")).await;
+    let after = SystemTime::now();
+    server.end().await;
+    let [command, message] = &turn.items[..] else {
+        panic!("{:?}", turn.items);
+    };
+    for item in [command, message] {
+        let (started, completed) = (item.started_at.unwrap(), item.completed_at.unwrap());
+        // Codex's clock has whole milliseconds.
+        let slack = Duration::from_millis(1);
+        assert!(
+            before <= started + slack && started <= completed && completed <= after,
+            "{item:?}"
+        );
+    }
+    assert!(command.completed_at <= message.started_at);
+    let ran = command.duration.unwrap();
+    // Codex tells the start of a command some 100 ms late, and counts from there.
+    assert!(ran >= Duration::from_secs(1), "{ran:?}");
+
+    let calls = bench.calls(1);
+    let tool = calls.of(&turn).tools[0];
+    assert_ok(tool);
+    assert_eq!(tool.call_name(), Some("command_execution"));
+    assert_eq!(number(tool, names::EXIT_CODE), Some(0));
+    assert_eq!(tool.call_id(), Some(&*command.id));
+}
+
+#[tokio::test]
+async fn a_second_turn_of_a_thread_waits_for_the_first_and_tells_how_long() {
+    let gate = Gate::new();
+    let script = [
+        Reply::done(),
+        Reply::message("first", Tokens::FEW).held(&gate),
+        Reply::message("second", Tokens::FEW),
+    ];
+    let Some(bench) = Bench::start(script) else {
+        return;
+    };
+    let server = bench.app_server(|builder| builder);
+    let begun = server.complete(bench.ask("Go")).await;
+    let release = async {
+        gate.reached().await;
+        // The other turn waits.
+        until("both turns are active", || server.turns.active() == 2).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(
+            bench.model.asked().len(),
+            2,
+            "the second turn steered the first"
+        );
+        gate.open();
+    };
+    let first = server.complete(bench.ask_on(&begun, "One"));
+    let second = async {
+        gate.reached().await;
+        server.complete(bench.ask_on(&begun, "Two")).await
+    };
+    let (first, second, ()) = tokio::join!(first, second, release);
+    server.end().await;
+    assert_eq!(first.final_message.as_deref(), Some("first"));
+    assert_eq!(second.final_message.as_deref(), Some("second"));
+    assert_ne!(first.turn_id, second.turn_id);
+    let calls = bench.calls(3);
+    let wait = calls.of(&second).turn.attribute(names::THREAD_WAIT);
+    let Some(Value::F64(wait)) = wait else {
+        panic!("{wait:?}");
+    };
+    assert!(*wait >= 200.0, "{wait}");
+    // The prompt of the second turn was not in the first.
+    assert!(!bench.model.asked()[1].is_about("Two"));
+}
+
+#[tokio::test]
+async fn a_thread_goes_on_in_the_same_server_and_in_a_new_one() {
+    let used = |factor| Reply::message("on", Tokens::FEW.times(factor));
+    let Some(bench) = Bench::start([1, 10, 100].map(used)) else {
+        return;
+    };
+    let server = bench.app_server(|builder| builder);
+    let first = server.complete(bench.ask("Remember the word plum")).await;
+    let second = server.complete(bench.ask_on(&first, "On")).await;
+    server.end().await;
+    let server = bench.app_server(|builder| builder);
+    // Codex repeats the usage of the second turn first.
+    let third = server.complete(bench.ask_on(&first, "On")).await;
+    server.end().await;
+    for (turn, own, total) in [(&first, 1, 1), (&second, 10, 11), (&third, 100, 111)] {
+        assert_eq!(turn.thread_id, first.thread_id);
+        assert_used(turn.usage, Tokens::FEW.times(own));
+        assert_used(turn.thread_usage, Tokens::FEW.times(total));
+    }
+    bench.calls(3);
+    for request in bench.model.asked() {
+        assert!(request.is_about("plum"));
+    }
+}
+
+#[tokio::test]
+async fn a_thread_that_another_process_has_loaded_is_refused_until_it_is_closed() {
+    let Some(bench) = Bench::start([Reply::done(), Reply::done()]) else {
+        return;
+    };
+    let (server, other) = (
+        bench.app_server(|builder| builder),
+        bench.app_server(|builder| builder),
+    );
+    let turn = server.complete(bench.ask("Go")).await;
+    let error = other.run(bench.ask_on(&turn, "On")).await.unwrap_err();
+    let TurnError::Rejected { message, .. } = &error else {
+        panic!("{error:?}");
+    };
+    assert!(
+        message.contains("already has an active writer"),
+        "{message}"
+    );
+    in_time(server.turns.shutdown(Duration::from_secs(30))).await;
+    other.complete(bench.ask_on(&turn, "On")).await;
+    server.end_with(other).await;
+    bench.calls(3);
+}
+
+#[tokio::test]
+async fn an_ephemeral_thread_leaves_nothing_to_resume() {
+    let Some(bench) = Bench::start([Reply::done()]) else {
+        return;
+    };
+    let server = bench.app_server(|builder| builder.ephemeral(true));
+    let turn = server.complete(bench.ask("Go")).await;
+    assert!(!bench.home.path().join("sessions").exists());
+    let error = server.run(bench.ask_on(&turn, "On")).await.unwrap_err();
+    assert!(matches!(error, TurnError::Rejected { .. }), "{error:?}");
+    server.end().await;
+    bench.calls(2);
 }

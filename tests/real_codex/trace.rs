@@ -51,6 +51,13 @@ impl Bench {
 
     /// Returns the exported spans with this name.
     pub(crate) fn spans(&self, name: &str) -> Vec<Value> {
+        let mut spans = self.all_spans();
+        spans.retain(|span| span["name"] == name);
+        spans
+    }
+
+    /// Returns all exported spans.
+    pub(crate) fn all_spans(&self) -> Vec<Value> {
         let exports = self.model.received("/v1/traces");
         let list = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
         let spans = exports.iter().flat_map(|export| {
@@ -60,7 +67,7 @@ impl Bench {
                 .flat_map(|scope| list(&scope, "spans"))
                 .collect::<Vec<_>>()
         });
-        spans.filter(|span| span["name"] == name).collect()
+        spans.collect()
     }
 }
 

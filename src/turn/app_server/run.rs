@@ -31,6 +31,9 @@ use crate::{
     },
 };
 
+/// The most questions that an approver is asked at once in a turn.
+const MAX_ASKED: usize = 64;
+
 /// The maximum that a turn waits for a slow reader of its progress after it has ended.
 const MAX_DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -230,7 +233,10 @@ impl RunningTurn {
     /// Waits until the turn has ended, and asks the approver meanwhile.
     async fn ended(&mut self) {
         loop {
-            while let Some((question, context)) = self.slot.with(TurnState::next_question).flatten()
+            // More of them wait in the turn's state, and are refused when that is full.
+            while self.questions.len() < MAX_ASKED
+                && let Some((question, context)) =
+                    self.slot.with(TurnState::next_question).flatten()
             {
                 let answering = self.answer(question, context);
                 self.questions.push(Box::pin(answering));

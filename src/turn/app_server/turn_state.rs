@@ -362,8 +362,13 @@ impl TurnState {
     }
 
     fn limits(&mut self, limits: RateLimits) {
-        // Codex repeats them after each response.
-        if self.rate_limits.as_ref() == Some(&limits) {
+        // Codex repeats them after each response, and tells empty ones if the provider has told none.
+        let is_empty = limits
+            == RateLimits {
+                limit_id: limits.limit_id.clone(),
+                ..RateLimits::default()
+            };
+        if is_empty || self.rate_limits.as_ref() == Some(&limits) {
             return;
         }
         self.context
