@@ -208,8 +208,8 @@ impl TurnState {
 
     /// Adds what the question does not have, and the item has.
     fn complete(&mut self, asked: &mut Asked) {
-        if let Some((server, tool)) = asked.mcp_tool() {
-            asked.item_id = self.tools.find_mcp_tool(server, tool);
+        if let Some((server, tool, arguments)) = asked.mcp_tool() {
+            asked.item_id = self.tools.find_mcp_tool(server, tool, arguments);
         }
         if let Some(id) = &asked.item_id
             && let Some(changes) = self.tools.changes(id)
