@@ -563,7 +563,7 @@ impl Router {
     }
 
     /// Answers a request of the server.
-    pub(super) fn answer(&self, id: &RawValue, result: Value) {
+    pub(super) fn answer(&self, id: &RawValue, result: &Value) {
         self.write(&json!({"id": id, "result": result}));
     }
 
@@ -673,7 +673,7 @@ impl Router {
                 return self.write(&json!({"id": id, "error": error}));
             }
         };
-        self.answer(id, refusal);
+        self.answer(id, &refusal);
     }
 
     fn told(&self, method: &str, params: &Fields<'_>, length: usize) {

@@ -297,7 +297,7 @@ impl RunningTurn {
                 // Before the answer, by which the turn would go on.
                 router.send_interrupt(&thread_id);
             }
-            router.answer(&id, result);
+            router.answer(&id, &result);
             if cancels && is_ended_by_codex {
                 // Codex ends the turn, but not the commands that it has in the background.
                 router.send_interrupt(&thread_id);
