@@ -87,6 +87,8 @@ use crate::turn::{Drained, Turn, TurnError, TurnFuture, TurnRequest, process::Su
 /// - Of the others, the ones that were used last stay, up to [`max_threads`](CodexAppServerBuilder::max_threads)
 ///   without a turn. A turn of another one loads it again, from its file in `CODEX_HOME`.
 ///
+/// No other process can run a turn of a thread that is loaded: Codex rejects it.
+///
 /// Codex unloads a thread a minute after it was let go. A server that has 96 threads more than `max_threads` in spite of
 /// that gets no new ones: the service starts another server for them, and the old one ends with its last turn.
 ///
