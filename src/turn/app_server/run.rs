@@ -157,7 +157,9 @@ impl Shared {
         let is_ready = router.thread(&id).is_some_and(|(_, is_ready)| is_ready);
         if !is_ready {
             let params = requests::resume_thread(&id, wanted);
-            router.load("thread/resume", params, wanted.clone()).await?;
+            router
+                .load("thread/resume", params, wanted.clone(), active)
+                .await?;
         }
         // A thread that was still loaded keeps its settings, whatever the request to load it says. It is looked at
         // after the answer: a turn that was dropped may have loaded the thread meanwhile.
@@ -181,7 +183,9 @@ impl Shared {
         let lease = self.servers.lease(None, active).await?;
         let params = requests::start_thread(wanted);
         let router = lease.router();
-        let answer = router.load(START_THREAD, params, wanted.clone()).await?;
+        let answer = router
+            .load(START_THREAD, params, wanted.clone(), active)
+            .await?;
         let fields = Fields::from_line(answer.get().as_bytes()).ok();
         let thread = fields.and_then(|fields| fields.object("thread"));
         let id = thread.and_then(|thread| thread.text("id"));
@@ -332,6 +336,9 @@ impl RunningTurn {
         if self.slot.may_run() {
             router.interrupt(&self.thread_id, &self.slot, lock, lease);
         } else {
+            if !self.slot.was_sent() {
+                router.did_not_begin(&self.thread_id);
+            }
             router.detach(&self.thread_id);
         }
     }

@@ -28,6 +28,9 @@ impl Router {
             return None;
         }
         state.turns += 1;
+        if let Some(id) = thread_id {
+            state.threads.reserve(id, &Arc::downgrade(active));
+        }
         Some(Lease {
             router: Arc::clone(self),
             _active: Arc::clone(active),
@@ -95,6 +98,11 @@ impl Router {
         if let Some(error) = failure {
             slot.fail(error);
         }
+    }
+
+    /// Notes that the server was not told of the turn that has a thread.
+    pub(in crate::turn::app_server) fn did_not_begin(&self, thread_id: &str) {
+        self.lock().threads.did_not_begin(thread_id);
     }
 
     /// Ends a turn that the server does not run any more.
