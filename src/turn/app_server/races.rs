@@ -185,6 +185,10 @@ async fn an_approver_is_not_asked_about_what_it_cannot_be_shown() {
             "item/permissions/requestApproval",
             json!({"permissions": {"network": deep}}),
         ),
+        (
+            "item/commandExecution/requestApproval",
+            json!({"kind": 7, "command": "ls"}),
+        ),
         ("item/fileChange/requestApproval", json!({"grantRoot": 7})),
         (
             "mcpServer/elicitation/request",

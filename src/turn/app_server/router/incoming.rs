@@ -110,8 +110,11 @@ impl Router {
         let is_lost = pending.reply.send(answer).is_err();
         // Nobody knows the id of a new thread then. One that was resumed stays for a while, as after a turn.
         if let Some(id) = loaded.filter(|_| is_lost && pending.method == START_THREAD) {
-            self.lock().threads.forget(&id);
-            self.let_go(&id);
+            let mut state = self.lock();
+            state.threads.forget(&id);
+            state.let_go(&id);
+            drop(state);
+            self.send_waiting();
         }
     }
 

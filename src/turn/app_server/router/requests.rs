@@ -144,16 +144,9 @@ impl Router {
         }
     }
 
-    /// Sends a request whose answer is of no interest, now or once others are answered.
-    pub(super) fn send_control(&self, method: &'static str, params: Value) {
-        let mut state = self.lock();
-        state.waiting.push_back((method, params));
-        drop(state);
-        self.send_waiting();
-    }
-
     /// Sends the requests that wait, as far as there is room for them.
     pub(super) fn send_waiting(&self) {
+        let _order = self.order();
         loop {
             let next = {
                 let mut state = self.lock();
@@ -174,6 +167,7 @@ impl Router {
     /// Sends the requests that wait and are about a thread, before another one about it: an interrupt of its last
     /// turn would end its next one, and a thread that is let go after it was loaded again is not told of.
     pub(super) fn send_waiting_of(&self, thread_id: &str) {
+        let _order = self.order();
         let of_thread = {
             let mut state = self.lock();
             let waiting = std::mem::take(&mut state.waiting);
