@@ -1,6 +1,6 @@
 //! The turns that use a server.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use serde_json::json;
 use tokio::time::Instant;
@@ -42,6 +42,21 @@ impl Router {
     /// Returns whether the server has a thread loaded.
     pub(in crate::turn::app_server) fn has_thread(&self, thread_id: &str) -> bool {
         self.lock().threads.contains(thread_id)
+    }
+
+    /// Waits until the server has unloaded a thread, or has ended.
+    pub(in crate::turn::app_server) async fn closed(&self, thread_id: &str) {
+        loop {
+            let mut closed = pin!(self.closed.notified());
+            closed.as_mut().enable();
+            if !self.has_thread(thread_id) {
+                return;
+            }
+            tokio::select! {
+                () = closed => {}
+                _ = self.ended() => return,
+            }
+        }
     }
 
     /// Returns how many threads the server has loaded, as far as this program knows.
