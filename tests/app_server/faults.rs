@@ -170,7 +170,7 @@ async fn a_server_that_does_not_read_is_given_up_with_the_first_request_that_it_
     let script = "initialize() { answer '{}'; while :; do sleep 1; done; }; serve";
     let rig = Rig::with(script, |builder| {
         builder
-            .request_timeout(Duration::from_millis(500))
+            .request_timeout(Duration::from_secs(5))
             .exit_grace(Duration::from_millis(100))
     });
     let error = rig.turn().await.unwrap_err();
@@ -192,7 +192,7 @@ async fn a_prompt_that_no_pipe_holds_does_not_block_the_program() {
     let script = "initialize() { answer '{}'; read_line; read_line; start_thread; while :; do sleep 1; done; }; serve";
     let rig = Rig::with(script, |builder| {
         builder
-            .request_timeout(Duration::from_millis(500))
+            .request_timeout(Duration::from_secs(5))
             .interrupt_timeout(Duration::from_millis(100))
     });
     let error = rig

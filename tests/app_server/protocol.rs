@@ -49,13 +49,13 @@ async fn a_turn_whose_start_is_not_answered_is_interrupted_and_given_up() {
     serve";
     let rig = Rig::with(script, |builder| {
         builder
-            .request_timeout(Duration::from_secs(2))
+            .request_timeout(Duration::from_secs(5))
             .interrupt_timeout(Duration::from_millis(300))
     });
     let error = rig.turn().await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "Codex did not answer `turn/start` within 2s: raise the request timeout, or run fewer turns at once"
+        "Codex did not answer `turn/start` within 5s: raise the request timeout, or run fewer turns at once"
     );
     rig.until_logged("turn/interrupt", 1).await;
     // Killed, since it may run the turn.

@@ -169,6 +169,69 @@ async fn a_tool_of_a_server_whose_approver_cancels_is_not_called_and_ends_the_tu
     server.end().await;
 }
 
+#[tokio::test]
+async fn two_calls_of_one_tool_at_once_have_their_own_answers() {
+    let call = |id: &str, number: u32| {
+        let call = json!({
+            "type": "function_call", "call_id": id, "namespace": "mcp__stub", "name": "one",
+            "arguments": json!({"number": number}).to_string(),
+        });
+        json!({"type": "response.output_item.done", "item": call})
+    };
+    // Whatever the order in which the calls are kept, some of these pairs are not in it.
+    let pairs = 4_u32;
+    let pair = |pair: u32| {
+        let end = json!({"type": "response.completed", "response": {"id": format!("r{pair}")}});
+        let calls = [
+            call(&format!("yes{pair}"), 1),
+            call(&format!("no{pair}"), 2),
+            end,
+        ];
+        Reply::stream(calls, crate::reply::Ending::Closed)
+    };
+    let Some(bench) = Bench::start((0..pairs).map(pair).chain([Reply::done()])) else {
+        return;
+    };
+    // Both questions of a pair are there before one of them is answered.
+    let both = std::sync::Arc::new(tokio::sync::Barrier::new(2));
+    let approver = tower::service_fn(move |request: ApprovalRequest| {
+        let both = std::sync::Arc::clone(&both);
+        async move {
+            both.wait().await;
+            let arguments = request.action.arguments();
+            Ok::<_, std::convert::Infallible>(match arguments.unwrap()["number"].as_u64() {
+                Some(1) => Decision::Accept,
+                _ => Decision::decline("only the first"),
+            })
+        }
+    });
+    let path = bench.home.path().join("server.sh");
+    fs::write(&path, server(bench.work.path())).unwrap();
+    let server = bench.app_server(|builder| {
+        let stub = json!({
+            "command": "/bin/sh", "args": [path], "supports_parallel_tool_calls": true,
+        });
+        builder
+            .config("mcp_servers.stub", stub)
+            .approval_policy(ApprovalPolicy::OnRequest)
+            .approver(approver, DEADLINE)
+    });
+    server.complete(bench.ask("Go")).await;
+    let calls = bench.calls(1);
+    assert_eq!(calls.tools.len(), 2 * pairs as usize);
+    for tool in &calls.tools {
+        let id = tool.call_id().unwrap();
+        if id.starts_with("yes") {
+            assert_ok(tool);
+            assert_eq!(decision(tool).as_deref(), Some("accept"), "{id}");
+        } else {
+            assert_denied(tool, "the approver declined one: only the first");
+            assert_eq!(decision(tool).as_deref(), Some("decline"), "{id}");
+        }
+    }
+    server.end().await;
+}
+
 // === permissions ===
 
 fn permissions() -> Reply {

@@ -7,6 +7,7 @@ use codex_telemetry::{
 };
 use futures_util::StreamExt;
 use opentelemetry::Value;
+use serde_json::json;
 
 use crate::{
     bench::{Bench, in_time},
@@ -291,4 +292,55 @@ async fn the_limits_of_the_account_are_a_span_event_and_progress() {
     let told = events.iter().find(|event| event.name == names::RATE_LIMITS);
     let told = format!("{:?}", told.unwrap_or_else(|| panic!("{events:?}")));
     assert!(told.contains("42.0") && told.contains("300"), "{told}");
+}
+
+#[tokio::test]
+async fn what_a_broken_response_has_said_is_said_again_by_the_next_and_is_one_call() {
+    let done = json!({"type": "response.output_item.done", "item": {
+        "type": "message", "role": "assistant", "id": "m9",
+        "content": [{"type": "output_text", "text": "again"}],
+    }});
+    let script = [
+        Reply::stream([done], Ending::Cut),
+        Reply::message("again", Tokens::FEW),
+    ];
+    let Some(bench) = Bench::start(script) else {
+        return;
+    };
+    let server =
+        bench.app_server(|builder| builder.config("model_providers.mock.stream_max_retries", 2));
+    let turn = server.complete(bench.ask("Go")).await;
+    server.end().await;
+    assert_eq!(turn.items.len(), 2, "{:?}", turn.items);
+    assert_eq!(turn.final_message.as_deref(), Some("again"));
+    let calls = bench.calls(1);
+    assert_chats(&calls.of(&turn).chats, &[1]);
+}
+
+#[tokio::test]
+async fn the_usage_of_a_resumed_thread_is_right_also_with_a_compaction() {
+    let script = [
+        Reply::message("long", Tokens::FEW.times(1000)),
+        Reply::message("a summary", Tokens::FEW.times(1001)),
+        Reply::message("on", Tokens::FEW.times(3)),
+        Reply::message("on", Tokens::FEW.times(5)),
+    ];
+    let Some(bench) = Bench::start(script) else {
+        return;
+    };
+    let compacting =
+        || bench.app_server(|builder| builder.config("model_auto_compact_token_limit", 5000));
+    let server = compacting();
+    let first = server.complete(bench.ask("Go")).await;
+    server.end().await;
+    let server = compacting();
+    let second = server.complete(bench.ask_on(&first, "On")).await;
+    let third = server.complete(bench.ask_on(&first, "On")).await;
+    server.end().await;
+    let calls = bench.calls(3);
+    let counts = [&second, &third].map(|turn| calls.of(turn).chats.len());
+    assert_eq!(counts, [2, 1]);
+    assert_used(second.usage, Tokens::FEW.times(1004));
+    assert_used(third.usage, Tokens::FEW.times(5));
+    assert_eq!(bench.model.left(), 0);
 }

@@ -2,7 +2,10 @@
 
 use std::{env, fs, path::Path};
 
-use codex_telemetry::turn::{Sandbox, TurnError, TurnRequest};
+use codex_telemetry::{
+    event::names,
+    turn::{Sandbox, TurnError, TurnRequest},
+};
 use serde_json::{Value, json};
 
 use crate::{bench::Bench, calls::assert_ok, inputs::PNG, model::Recorded, reply::Reply};
@@ -228,4 +231,84 @@ async fn the_model_gets_the_name_of_the_client() {
     server.end().await;
     assert_eq!(bench.model.asked()[0].header("originator"), "release-bot");
     assert_ok(bench.calls(1).turn());
+}
+
+#[tokio::test]
+async fn a_thread_without_a_model_in_its_request_has_that_of_codex() {
+    let Some(bench) = Bench::start((0..3).map(|_| Reply::done())) else {
+        return;
+    };
+    let server = bench.app_server(|builder| builder.config("model", "gpt-5.4"));
+    server.complete(TurnRequest::new("Go")).await;
+    let other = server
+        .complete(TurnRequest::new("Go").with_model("gpt-5.5"))
+        .await;
+    server.end().await;
+    // Codex remembers the model of a thread.
+    let server = bench.app_server(|builder| builder.config("model", "gpt-5.4"));
+    let thread = other.thread_id.as_deref().unwrap();
+    server
+        .complete(TurnRequest::new("On").with_resume(thread))
+        .await;
+    server.end().await;
+    let asked = bench.model.asked();
+    let models: Vec<_> = asked
+        .iter()
+        .map(|asked| asked.json()["model"].clone())
+        .collect();
+    assert_eq!(models, ["gpt-5.4", "gpt-5.5", "gpt-5.5"]);
+    let calls = bench.calls(3);
+    for (event, model) in calls
+        .turns
+        .iter()
+        .chain(&calls.chats)
+        .zip(models.iter().chain(&models))
+    {
+        let recorded = event
+            .attribute(names::REQUEST_MODEL)
+            .map(ToString::to_string);
+        let recorded = recorded.or_else(|| event.call_name().map(str::to_owned));
+        assert_eq!(recorded.as_deref(), model.as_str(), "{event:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_additional_directories_of_a_request_are_writable_and_change_with_the_sandbox() {
+    if !crate::tools::sandbox_works().await {
+        return;
+    }
+    // The directories for temporary files are writable in any case.
+    let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let directory = |name: &str| {
+        let path = root.path().join(name);
+        fs::create_dir(&path).unwrap();
+        path
+    };
+    let (work, one, two) = (directory("work"), directory("one"), directory("two"));
+    let (one_path, two_path) = (one.display(), two.display());
+    let touch = || {
+        Reply::shell(&format!(
+            "sleep 1; touch {one_path}/$$; touch {two_path}/$$"
+        ))
+    };
+    let script = [touch(), Reply::done(), touch(), Reply::done()];
+    let Some(bench) = Bench::start(script) else {
+        return;
+    };
+    let files = |path: &Path| fs::read_dir(path).unwrap().count();
+    let server = bench.app_server(|builder| builder);
+    let within = |request: TurnRequest, path: &Path| {
+        request
+            .with_working_directory(&work)
+            .with_sandbox(Sandbox::WorkspaceWrite)
+            .with_additional_directory(path)
+    };
+    let first = server.complete(within(bench.ask("Go"), &one)).await;
+    assert_eq!((files(&one), files(&two)), (1, 0));
+    server
+        .complete(within(bench.ask_on(&first, "On"), &two))
+        .await;
+    server.end().await;
+    assert_eq!((files(&one), files(&two)), (1, 1));
+    bench.calls(2);
 }

@@ -30,6 +30,9 @@ async fn a_turn_completes_with_its_message_and_codexs_own_ids() {
     assert_ok(of_turn.turn);
     let asked = bench.model.asked();
     assert_eq!(asked[0].header("thread-id"), turn.thread_id.unwrap());
+    let metadata = asked[0].header("x-codex-turn-metadata");
+    let metadata: serde_json::Value = serde_json::from_str(metadata).unwrap();
+    assert_eq!(metadata["turn_id"], turn.turn_id.unwrap());
     server.end().await;
 }
 
@@ -231,4 +234,36 @@ async fn an_ephemeral_thread_leaves_nothing_to_resume() {
     assert!(matches!(error, TurnError::Rejected { .. }), "{error:?}");
     server.end().await;
     bench.calls(2);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_thread_goes_on_in_another_server_after_its_server_was_killed() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let gate = Gate::new();
+    let script = [
+        Reply::done(),
+        Reply::done().held(&gate),
+        Reply::message("on", Tokens::FEW.times(7)),
+    ];
+    let Some(bench) = Bench::start(script) else {
+        return;
+    };
+    let server = bench.app_server(|builder| builder);
+    let first = server.complete(bench.ask("Remember the word plum")).await;
+    let kill = async {
+        gate.reached().await;
+        let pid = bench.codex().unwrap().try_into().unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+    };
+    let (second, ()) = tokio::join!(server.run(bench.ask_on(&first, "On")), kill);
+    let error = second.unwrap_err();
+    assert!(matches!(error, TurnError::ServerExited { .. }), "{error:?}");
+    let third = server.complete(bench.ask_on(&first, "On")).await;
+    server.end().await;
+    assert_eq!(third.thread_id, first.thread_id);
+    assert_used(third.usage, Tokens::FEW.times(7));
+    assert!(bench.model.asked()[2].is_about("plum"));
+    bench.calls(3);
 }

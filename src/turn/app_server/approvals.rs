@@ -137,10 +137,12 @@ fn elicitation(params: &Fields<'_>) -> Incoming {
 // === impl Asked ===
 
 impl Asked {
-    /// Returns the server and the tool, if the question is about a tool of an MCP server.
-    pub(super) fn mcp_tool(&self) -> Option<(&str, &str)> {
+    /// Returns the server, the tool and its arguments, if the question is about a tool of an MCP server.
+    pub(super) fn mcp_tool(&self) -> Option<(&str, &str, &Value)> {
         match &self.action {
-            Action::McpToolCall { server, .. } => Some((server, &self.tool)),
+            Action::McpToolCall {
+                server, arguments, ..
+            } => Some((server, &self.tool, arguments)),
             _ => None,
         }
     }

@@ -238,7 +238,7 @@ impl RunningTurn {
                 && let Some((question, context)) =
                     self.slot.with(TurnState::next_question).flatten()
             {
-                let answering = self.answer(question, context);
+                let answering = self.answer(question, context.as_ref());
                 self.questions.push(Box::pin(answering));
             }
             if self.slot.is_over() {
@@ -265,15 +265,15 @@ impl RunningTurn {
     /// Returns the future that asks the approver and answers Codex. Dropping it leaves the question open.
     fn answer(
         &self,
-        question: Question,
-        tool: Option<CallContext>,
+        question: Box<Question>,
+        tool: Option<&CallContext>,
     ) -> impl Future<Output = ()> + Send + 'static {
         let (slot, router) = (Arc::clone(&self.slot), Arc::clone(self.router()));
         let (approver, thread_id) = (self.approver.clone(), self.thread_id.clone());
-        let mut wait = tool.as_ref().map(Wait::begin);
-        let context = tool.as_ref().unwrap_or(&self.context).child();
+        let mut wait = tool.map(Wait::begin);
+        let context = tool.unwrap_or(&self.context).child();
         async move {
-            let Question { id, asked } = question;
+            let Question { id, asked } = *question;
             let answer = match approver {
                 Some((approver, deadline)) => {
                     let request =
@@ -297,7 +297,7 @@ impl RunningTurn {
                 // Before the answer, by which the turn would go on.
                 router.send_interrupt(&thread_id);
             }
-            router.answer(&id, result);
+            router.answer(&id, &result);
             if cancels && is_ended_by_codex {
                 // Codex ends the turn, but not the commands that it has in the background.
                 router.send_interrupt(&thread_id);

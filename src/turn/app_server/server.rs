@@ -147,6 +147,8 @@ fn prepare(config: &Config) -> Result<(PathBuf, Command), TurnError> {
     };
     let program = find_codex(config.codex.as_deref(), &environment)?;
     let mut command = Command::new(&program);
+    // A thread that was let go is unloaded at once. By default it takes a minute.
+    command.arg("--config=thread_unload_delay_secs=0");
     for (key, value) in &config.config {
         let mut flag = format!("--config={key}=");
         toml::write(&mut flag, value);

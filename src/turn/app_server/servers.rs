@@ -25,7 +25,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// How many threads a server may have loaded, beside those that stay loaded, before new ones go to another server.
 ///
-/// The server keeps a thread for a minute after it was let go, with about a megabyte and its MCP servers.
+/// So many are loaded when many turns run at once, or if the server is told to keep threads that were let go.
 const EXTRA_THREADS: usize = 96;
 
 /// The servers of a service: one that takes turns, and those that end with their last one.

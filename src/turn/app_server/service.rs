@@ -89,8 +89,9 @@ use crate::turn::{Drained, Turn, TurnError, TurnFuture, TurnRequest, process::Su
 ///
 /// No other process can run a turn of a thread that is loaded: Codex rejects it.
 ///
-/// Codex unloads a thread a minute after it was let go. A server that has 96 threads more than `max_threads` in spite of
-/// that gets no new ones: the service starts another server for them, and the old one ends with its last turn.
+/// Codex is told to unload a thread as soon as it is let go (`thread_unload_delay_secs` of its configuration, which the
+/// builder can set as well). A server that has 96 threads more than `max_threads`, as when so many turns run at once,
+/// gets no new ones: the service starts another server for them, and the old one ends with its last turn.
 ///
 /// # Environment
 ///

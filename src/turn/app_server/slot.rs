@@ -121,7 +121,11 @@ impl Slot {
     }
 
     /// Hands a question to the turn's future. Gives it back if there is none that could answer.
-    pub(super) fn ask(&self, turn_id: Option<&str>, question: Question) -> Result<(), Question> {
+    pub(super) fn ask(
+        &self,
+        turn_id: Option<&str>,
+        question: Box<Question>,
+    ) -> Result<(), Box<Question>> {
         let mut state = self.lock();
         let is_of_turn = turn_id.is_none() || turn_id == state.turn_id.as_deref();
         if state.has_ended || !is_of_turn {

@@ -40,7 +40,7 @@ pub(super) struct TurnState {
     /// Whether a text came as a whole before that: when it began is unknown.
     has_whole_text: bool,
     rate_limits: Option<RateLimits>,
-    questions: VecDeque<Question>,
+    questions: VecDeque<Box<Question>>,
     /// How many bytes the server may still write about the turn.
     output_left: usize,
     output_limit: usize,
@@ -189,7 +189,7 @@ impl TurnState {
     }
 
     /// Takes a question for the turn's future. Gives it back if too many wait.
-    pub(super) fn ask(&mut self, question: Question) -> Result<(), Question> {
+    pub(super) fn ask(&mut self, question: Box<Question>) -> Result<(), Box<Question>> {
         if self.ending.is_some() || self.questions.len() >= MAX_QUESTIONS {
             return Err(question);
         }
@@ -198,7 +198,7 @@ impl TurnState {
     }
 
     /// Returns the next question, and the context of the call of the tool that it is about, if there is one.
-    pub(super) fn next_question(&mut self) -> Option<(Question, Option<CallContext>)> {
+    pub(super) fn next_question(&mut self) -> Option<(Box<Question>, Option<CallContext>)> {
         let mut question = self.questions.pop_front()?;
         self.complete(&mut question.asked);
         let tool = question.asked.item_id.as_deref();
@@ -208,8 +208,8 @@ impl TurnState {
 
     /// Adds what the question does not have, and the item has.
     fn complete(&mut self, asked: &mut Asked) {
-        if let Some((server, tool)) = asked.mcp_tool() {
-            asked.item_id = self.tools.find_mcp_tool(server, tool);
+        if let Some((server, tool, arguments)) = asked.mcp_tool() {
+            asked.item_id = self.tools.find_mcp_tool(server, tool, arguments);
         }
         if let Some(id) = &asked.item_id
             && let Some(changes) = self.tools.changes(id)

@@ -1,10 +1,12 @@
 use std::collections::HashMap;
 
+use serde_json::Value;
+
 use super::tool;
 use crate::{
     call::{CallContext, CallGuard},
     event::{Classification, ErrorClass},
-    turn::{FileUpdateChange, Item, ItemKind, Sandbox},
+    turn::{FileUpdateChange, Item, ItemKind, JsonText, Sandbox},
 };
 
 /// What is known of an item.
@@ -37,6 +39,7 @@ enum Subject {
     McpTool {
         server: String,
         tool: String,
+        arguments: JsonText,
     },
     /// Something that a question says, or that was asked about before.
     Known,
@@ -113,14 +116,32 @@ impl OpenTools {
         }
     }
 
-    /// Returns the id of a call of an MCP server's tool. Of several, each is returned once.
-    pub(in crate::turn) fn find_mcp_tool(&mut self, server: &str, tool: &str) -> Option<String> {
-        let mut calls = self.calls.iter_mut();
-        let (id, open) = calls.find(|(_, open)| {
-            matches!(&open.subject, Subject::McpTool { server: of, tool: name } if of == server && name == tool)
-        })?;
-        open.subject = Subject::Known;
-        Some(id.clone())
+    /// Returns the id of a call of an MCP server's tool, with these arguments if there is one. Of several, each is
+    /// returned once.
+    ///
+    /// The question does not say which call it is about.
+    pub(in crate::turn) fn find_mcp_tool(
+        &mut self,
+        server: &str,
+        tool: &str,
+        arguments: &Value,
+    ) -> Option<String> {
+        let has_arguments = |open: &OpenTool| match &open.subject {
+            Subject::McpTool {
+                server: of,
+                tool: name,
+                arguments: own,
+            } if of == server && name == tool => {
+                Some(own.parse().is_ok_and(|own| own == *arguments))
+            }
+            _ => None,
+        };
+        let calls = self.calls.iter();
+        let (_, id) = calls
+            .filter_map(|(id, open)| Some((has_arguments(open)?, id.clone())))
+            .max_by_key(|(has_arguments, _)| *has_arguments)?;
+        self.calls.get_mut(&id)?.subject = Subject::Known;
+        Some(id)
     }
 
     /// Has a call fail by the refusal of an approver, unless its tool completes.
@@ -153,9 +174,15 @@ impl Subject {
     fn of(item: &Item) -> Self {
         match &item.kind {
             ItemKind::FileChange { changes, .. } => Self::Changes(changes.clone()),
-            ItemKind::McpToolCall { server, tool, .. } => Self::McpTool {
+            ItemKind::McpToolCall {
+                server,
+                tool,
+                arguments,
+                ..
+            } => Self::McpTool {
                 server: server.clone(),
                 tool: tool.clone(),
+                arguments: arguments.clone(),
             },
             _ => Self::Known,
         }
@@ -373,11 +400,35 @@ mod tests {
             assert!(open.context("call_4").unwrap().is_recording());
             assert!(open.context("no call").is_none());
 
-            assert_eq!(open.find_mcp_tool("files", "write"), None);
-            let mut found = [(); 3].map(|()| open.find_mcp_tool("files", "read"));
+            assert_eq!(open.find_mcp_tool("files", "write", &json!({})), None);
+            let mut found = [(); 3].map(|()| open.find_mcp_tool("files", "read", &json!({})));
             found.sort();
             let ids = [None, Some("call_4".to_owned()), Some("call_5".to_owned())];
             assert_eq!(found, ids);
+            open.fail_all(ErrorClass::Interrupted);
+        });
+    }
+
+    #[test]
+    fn a_question_is_about_the_call_with_its_arguments_or_else_about_any() {
+        tools(|turn| {
+            let mut open = OpenTools::of_calls(None);
+            for number in 0..8 {
+                let mut item = mcp_tool(&format!("call_{number}"));
+                if let ItemKind::McpToolCall { arguments, .. } = &mut item.kind {
+                    // As a text they are different from what the question has.
+                    let text = format!(r#"{{"b": 1, "a": {number}}}"#);
+                    *arguments = JsonText::new(text).unwrap();
+                }
+                open.apply(turn, Stage::Started, &item);
+            }
+            for number in 0..7 {
+                let arguments = json!({"a": number, "b": 1});
+                let found = open.find_mcp_tool("files", "read", &arguments);
+                assert_eq!(found, Some(format!("call_{number}")));
+            }
+            let found = open.find_mcp_tool("files", "read", &Value::Null);
+            assert_eq!(found.as_deref(), Some("call_7"));
             open.fail_all(ErrorClass::Interrupted);
         });
     }
@@ -389,7 +440,7 @@ mod tests {
             open.apply(turn, Stage::Started, &edit("+a"));
             open.apply(turn, Stage::Started, &mcp_tool("call_4"));
             assert_eq!(open.changes("call_2"), None);
-            assert_eq!(open.find_mcp_tool("files", "read"), None);
+            assert_eq!(open.find_mcp_tool("files", "read", &json!({})), None);
             open.fail_all(ErrorClass::Interrupted);
         });
     }

@@ -1,0 +1,199 @@
+//! The turns that use a server.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::{Lease, Release, Router};
+use crate::turn::{
+    TurnError, Usage,
+    app_server::{
+        slot::Slot, thread_locks::ThreadGuard, threads::ThreadSettings, turns::ActiveTurn,
+    },
+};
+
+impl Router {
+    /// Begins the use of the server; `None` if it takes no new turns. A server that is to end takes those of the
+    /// threads that it has loaded.
+    pub(in crate::turn::app_server) fn lease(
+        self: &Arc<Self>,
+        thread_id: Option<&str>,
+        active: &Arc<ActiveTurn>,
+    ) -> Option<Lease> {
+        let mut state = self.lock();
+        let has_thread = thread_id.is_some_and(|id| state.threads.contains(id));
+        let is_open = !state.is_closing && !state.is_broken && self.over().is_none();
+        if !is_open || state.is_retiring && !has_thread {
+            return None;
+        }
+        state.turns += 1;
+        Some(Lease {
+            router: Arc::clone(self),
+            _active: Arc::clone(active),
+        })
+    }
+
+    /// Returns whether the server takes new turns.
+    pub(in crate::turn::app_server) fn takes_turns(&self) -> bool {
+        !self.lock().is_retiring
+    }
+
+    /// Returns whether the server has a thread loaded.
+    pub(in crate::turn::app_server) fn has_thread(&self, thread_id: &str) -> bool {
+        self.lock().threads.contains(thread_id)
+    }
+
+    /// Returns how many threads the server has loaded, as far as this program knows.
+    pub(in crate::turn::app_server) fn thread_count(&self) -> usize {
+        self.lock().threads.len()
+    }
+
+    /// Returns with what a thread that is loaded runs, and whether it is ready for a turn.
+    pub(in crate::turn::app_server) fn thread(
+        &self,
+        thread_id: &str,
+    ) -> Option<(ThreadSettings, bool)> {
+        let state = self.lock();
+        let thread = state.threads.get(thread_id)?;
+        let is_ready = thread.is_subscribed && !thread.is_doubtful;
+        Some((thread.settings.clone(), is_ready))
+    }
+
+    /// Returns what a thread that is loaded has used.
+    pub(in crate::turn::app_server) fn usage(&self, thread_id: &str) -> Option<Usage> {
+        self.lock().threads.get(thread_id)?.usage
+    }
+
+    /// Returns the model of a thread that is loaded, and its provider.
+    pub(in crate::turn::app_server) fn model(
+        &self,
+        thread_id: &str,
+    ) -> (Option<String>, Option<String>) {
+        let state = self.lock();
+        let thread = state.threads.get(thread_id);
+        thread.map_or((None, None), |thread| {
+            (thread.model.clone(), thread.provider.clone())
+        })
+    }
+
+    /// Has a turn get what the server tells of a thread.
+    pub(in crate::turn::app_server) fn attach(
+        &self,
+        thread_id: &str,
+        slot: &Arc<Slot>,
+        settings: ThreadSettings,
+    ) {
+        let mut state = self.lock();
+        state.threads.attach(thread_id, slot, settings);
+        let failure = match self.over() {
+            Some(over) => Some(over.error()),
+            None => state.is_stopping.then_some(TurnError::Stopped),
+        };
+        drop(state);
+        // The others were interrupted, or have failed, before.
+        if let Some(error) = failure {
+            slot.fail(error);
+        }
+    }
+
+    /// Ends a turn that the server does not run any more.
+    pub(in crate::turn::app_server) fn detach(&self, thread_id: &str) {
+        let lines = {
+            let mut state = self.lock();
+            state.completed += 1;
+            let unused = state.threads.detach(thread_id, self.limits.max_threads);
+            unused.into_iter().collect::<Vec<_>>()
+        };
+        for thread_id in lines {
+            self.let_go(&thread_id);
+        }
+    }
+
+    /// Interrupts the turn of a thread, which was dropped, and keeps the thread locked until the turn has ended.
+    pub(in crate::turn::app_server) fn interrupt(
+        &self,
+        thread_id: &str,
+        slot: &Slot,
+        lock: ThreadGuard,
+        lease: Lease,
+    ) {
+        let release = Release {
+            deadline: Instant::now().checked_add(self.limits.interrupt_timeout),
+            _lock: lock,
+            _lease: lease,
+        };
+        let refused = self.lock().threads.release_later(thread_id, release);
+        drop(refused);
+        self.send_interrupt(thread_id);
+        self.changed.notify_one();
+        // It may have ended before the thread had the release.
+        if slot.has_ended() {
+            self.release(thread_id);
+        }
+    }
+
+    /// Interrupts all turns, since the service stops.
+    pub(in crate::turn::app_server) fn stop(&self) {
+        let running = {
+            let mut state = self.lock();
+            state.is_retiring = true;
+            state.is_stopping = true;
+            state.threads.running()
+        };
+        for (thread_id, slot) in running {
+            slot.stop();
+            self.send_interrupt(&thread_id);
+        }
+        self.changed.notify_one();
+    }
+
+    /// Interrupts the turn of a thread. Its commands and sub-agents would go on by themselves.
+    pub(in crate::turn::app_server) fn send_interrupt(&self, thread_id: &str) {
+        let agents = self.lock().threads.agents(thread_id);
+        self.interrupt_thread(thread_id);
+        for agent in &agents {
+            self.interrupt_thread(agent);
+        }
+    }
+
+    pub(super) fn interrupt_thread(&self, thread_id: &str) {
+        // An empty id means the turn that runs, also when the server is only about to begin it.
+        let turn = json!({"threadId": thread_id, "turnId": ""});
+        self.send_control("turn/interrupt", turn);
+        let thread = json!({"threadId": thread_id});
+        self.send_control("thread/backgroundTerminals/clean", thread);
+    }
+
+    /// Lets go of a thread: the server unloads it, and ends what belongs to it.
+    pub(super) fn let_go(&self, thread_id: &str) {
+        let agents = self.lock().threads.take_agents(thread_id);
+        for agent in &agents {
+            self.interrupt_thread(agent);
+            self.send_control("thread/unsubscribe", json!({"threadId": agent}));
+        }
+        let thread = json!({"threadId": thread_id});
+        self.send_control("thread/backgroundTerminals/clean", thread.clone());
+        self.send_control("thread/unsubscribe", thread);
+    }
+
+    /// Lets go of what a dropped turn has kept.
+    pub(super) fn release(&self, thread_id: &str) {
+        let release = self.lock().threads.take_release(thread_id);
+        if release.is_some() {
+            self.detach(thread_id);
+        }
+    }
+
+    /// Notes that the server was started ahead of its first turn.
+    pub(in crate::turn::app_server) fn started_ahead(&self) {
+        self.lock().idle_since = Some(Instant::now());
+        self.changed.notify_one();
+    }
+
+    /// Has the server get no new turns, and end with its last one.
+    pub(in crate::turn::app_server) fn retire(&self) {
+        self.lock().is_retiring = true;
+        self.changed.notify_one();
+    }
+}
