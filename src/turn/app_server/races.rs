@@ -3,7 +3,7 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::Instant};
 use tower::{ServiceExt, service_fn};
 
 use super::{
@@ -154,6 +154,43 @@ async fn a_thread_stays_loaded_for_the_turn_that_has_loaded_it_and_has_not_begun
     peer.request("thread/backgroundTerminals/clean").await;
     let line = peer.request("thread/unsubscribe").await;
     assert_eq!(line["params"]["threadId"], B);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thread_that_was_not_let_go_and_cannot_be_loaded_fails_its_turn_at_once() {
+    let mut peer = Peer::connect(&Options::default());
+    let turns = service(&peer);
+    make_thread(&mut peer, &turns).await;
+    let error = json!({"code": -32600, "message": "no rollout found"});
+    for method in ["turn/start", "thread/resume"] {
+        let began = Instant::now();
+        let turn = run(&turns, in_sandbox());
+        let request = peer.request(method).await;
+        peer.write(&json!({"id": request["id"], "error": error}))
+            .await;
+        turn.await.unwrap().unwrap_err();
+        assert_eq!(began.elapsed(), Duration::ZERO, "{method}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_setting_that_changes_with_each_turn_takes_no_more_memory_with_each() {
+    let mut peer = Peer::connect(&Options::default());
+    let turns = service(&peer);
+    make_thread(&mut peer, &turns).await;
+    for effort in ["low", "high"].repeat(10) {
+        let request = prompt()
+            .with_resume(A)
+            .with_config("model_reasoning_effort", effort);
+        let turn = run(&turns, request);
+        let start = peer.request("turn/start").await;
+        assert_eq!(start["params"]["effort"], effort);
+        peer.answer(&start, json!({"turn": {"id": "2"}})).await;
+        peer.end(A, "2", "completed").await;
+        turn.await.unwrap().unwrap();
+    }
+    let (settings, _) = peer.router.thread(A).expect("it is loaded");
+    assert_eq!(settings.config.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

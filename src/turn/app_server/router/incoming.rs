@@ -163,6 +163,7 @@ impl Router {
         };
         if method == "thread/closed" {
             let slot = self.lock().threads.closed(&thread_id);
+            self.closed.notify_waiters();
             // One that was refused has its own error.
             if let Some(slot) = slot.filter(|slot| !slot.has_ended()) {
                 slot.fail(TurnError::Interrupted);

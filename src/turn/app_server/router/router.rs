@@ -30,6 +30,8 @@ pub(in crate::turn::app_server) struct Router {
     pub(super) next_id: AtomicU64,
     /// Tells the connection that a deadline or the number of turns may have changed.
     pub(super) changed: Notify,
+    /// Tells that the server has unloaded a thread.
+    pub(super) closed: Notify,
     pub(super) over: watch::Sender<Option<Arc<Over>>>,
     pub(super) limits: Limits,
 }
@@ -91,6 +93,7 @@ impl Router {
             permits: Arc::new(Semaphore::new(MAX_PENDING)),
             next_id: AtomicU64::new(1),
             changed: Notify::new(),
+            closed: Notify::new(),
             over: watch::Sender::new(None),
             limits,
         };

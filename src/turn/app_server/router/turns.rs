@@ -1,6 +1,6 @@
 //! The turns that use a server.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use serde_json::json;
 use tokio::time::Instant;
@@ -45,6 +45,28 @@ impl Router {
     /// Returns whether the server has a thread loaded.
     pub(in crate::turn::app_server) fn has_thread(&self, thread_id: &str) -> bool {
         self.lock().threads.contains(thread_id)
+    }
+
+    /// Returns whether the server was told to unload a thread, and has not told that it did.
+    pub(in crate::turn::app_server) fn was_let_go(&self, thread_id: &str) -> bool {
+        let state = self.lock();
+        let thread = state.threads.get(thread_id);
+        thread.is_some_and(|thread| !thread.is_subscribed)
+    }
+
+    /// Waits until the server has unloaded a thread, or has ended.
+    pub(in crate::turn::app_server) async fn closed(&self, thread_id: &str) {
+        loop {
+            let mut closed = pin!(self.closed.notified());
+            closed.as_mut().enable();
+            if !self.has_thread(thread_id) {
+                return;
+            }
+            tokio::select! {
+                () = closed => {}
+                _ = self.ended() => return,
+            }
+        }
     }
 
     /// Returns how many threads the server has loaded, as far as this program knows.
