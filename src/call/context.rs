@@ -342,7 +342,7 @@ impl CallContext {
     }
 
     /// Opens a child of the open call that began some time ago, for work that the service learns of late.
-    #[cfg(any(test, all(feature = "turn", unix)))]
+    #[cfg(all(feature = "turn", unix))]
     pub(crate) fn open_child_since(
         &self,
         ago: std::time::Duration,

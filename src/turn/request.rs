@@ -159,6 +159,9 @@ impl TurnRequest {
     /// The key may have dots: `mcp_servers.files.command` is a key in a table in a table. Codex splits it at each
     /// of them, also in quotes, so a name with a dot goes into a table as the value.
     ///
+    /// With [`CodexExec`](super::CodexExec) it is a flag of the process, which the other users of the machine can see: a
+    /// secret belongs into the environment. With [`CodexAppServer`](super::CodexAppServer) it is sent to the server.
+    ///
     /// The value is JSON, which becomes the same value of TOML. TOML has no `null` and no integers above
     /// [`i64::MAX`], also within lists and tables. Codex would take them for something else, so a turn with one of
     /// them, with a value that is nested more than 64 levels deep, or with a key that Codex would misread fails with

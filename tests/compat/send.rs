@@ -8,9 +8,9 @@ use std::{convert::Infallible, error::Error, fmt, fs, io, time::Duration};
 
 use codex_telemetry::{
     ApprovalLayer, ApprovalRequest, AttachmentError, AttachmentStore, BoxError, BoxErrorClassifier,
-    Call, CleanupRequest, CleanupService, CodexClassifier, CodexExec, Decision, ErrorClass,
-    RetryPolicy, ServiceBuilderExt, ToolCall, ToolError, ToolService, Ttl, TurnError, TurnRequest,
-    tool_fn,
+    Call, CleanupRequest, CleanupService, CodexAppServer, CodexClassifier, CodexExec, Decision,
+    ErrorClass, RetryPolicy, ServiceBuilderExt, ToolCall, ToolError, ToolService, Ttl, TurnError,
+    TurnRequest, tool_fn,
 };
 use serde_json::json;
 use tower::{
@@ -169,6 +169,34 @@ async fn a_turn_service() {
     assert_eq!(class!(service(), no_codex(), |_: &TurnError| SHOP), SHOP);
     let known = CodexClassifier.with(|error| error.is::<TurnError>().then_some(SHOP));
     assert_eq!(class!(service(), no_codex(), known), SHOP);
+}
+
+#[tokio::test]
+async fn a_turn_service_with_an_approver() {
+    let approver =
+        || service_fn(|_: ApprovalRequest| async { Ok::<_, ShopError>(Decision::Accept) });
+    let service = || {
+        let approver = ServiceBuilder::new()
+            .timing(MemorySink::new())
+            .error_class(|_: &ShopError| SHOP)
+            .service(approver());
+        let builder = CodexAppServer::builder().codex("/no/such/codex");
+        builder.approver(approver, Duration::from_secs(60)).build()
+    };
+    let request = || TurnRequest::new("Go");
+    let spawn = ErrorClass::Spawn;
+    assert_eq!(class!(service(), request(), CodexClassifier), spawn);
+    assert_eq!(
+        class!(service(), request(), TurnError::classification),
+        spawn
+    );
+    let boxed = BoxCloneSyncService::new(service());
+    assert_eq!(class!(boxed, request(), CodexClassifier), spawn);
+    let task = tokio::spawn(async move { service().start().await });
+    let started = task.await.expect("the task completes");
+    assert!(matches!(started, Err(TurnError::CodexNotFound { .. })));
+    let task = tokio::spawn(async move { service().shutdown(Duration::ZERO).await });
+    assert!(task.await.expect("the task completes").orphans.is_empty());
 }
 
 #[tokio::test]

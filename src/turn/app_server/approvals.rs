@@ -177,6 +177,19 @@ impl Asked {
         }
     }
 
+    /// Returns whether an approver can be shown what it would accept. Of an edit it is the item that has the changes.
+    pub(super) const fn is_known(&self) -> bool {
+        match &self.action {
+            Action::FileChange { changes, .. } => !changes.is_empty(),
+            Action::Command {
+                command,
+                permissions,
+                ..
+            } => !command.is_empty() || permissions.is_some(),
+            _ => true,
+        }
+    }
+
     /// Returns the refusal.
     pub(super) fn refusal(&self) -> Value {
         self.answer(&Decision::decline(""))

@@ -170,7 +170,8 @@ impl CodexAppServerBuilder {
     /// Overrides one key of Codex's configuration, for all threads, as
     /// [`TurnRequest::with_config`](crate::turn::TurnRequest::with_config) does for one.
     ///
-    /// It is a flag of the server. Codex may refuse some keys there that it takes for a thread, such as
+    /// It is a flag of the server, which the other users of the machine can see: a secret belongs into the
+    /// [environment](Self::env). Codex may refuse some keys there that it takes for a thread, such as
     /// `approval_policy`: there are methods for those.
     pub fn config(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         let pair = (key.into(), value.into());

@@ -150,7 +150,9 @@ async fn a_request_that_is_no_question_for_the_approver_is_refused_at_once() {
         "applyPatchApproval",
         "something/new",
     ] {
-        let answer = peer.ask(7, method, about(A, "1", json!({}))).await;
+        let answer = peer
+            .ask(7, method, about(A, "1", json!({"command": "ls"})))
+            .await;
         assert_eq!(answer["id"], 7);
         assert_eq!(answer["error"]["code"], -32601, "{method}");
     }
@@ -224,12 +226,15 @@ async fn more_questions_than_a_turn_holds_are_declined() {
         _ = &mut turn => panic!("it has not ended"),
         () = peer.begin(A, "1") => {}
     }
-    let method = "item/fileChange/requestApproval";
+    let method = "item/commandExecution/requestApproval";
     for id in 0..64 {
-        peer.put(id, method, about(A, "1", json!({}))).await;
+        peer.put(id, method, about(A, "1", json!({"command": "ls"})))
+            .await;
     }
     assert!(peer.is_quiet().await);
-    let answer = peer.ask(64, method, about(A, "1", json!({}))).await;
+    let answer = peer
+        .ask(64, method, about(A, "1", json!({"command": "ls"})))
+        .await;
     assert_eq!(answer["id"], 64);
     assert_eq!(answer["result"], json!({"decision": "decline"}));
 }
@@ -243,7 +248,7 @@ async fn each_question_has_its_answer_also_when_it_comes_twice_or_has_an_odd_id(
     let turns = asking(&peer, approver);
     let turn = turn(&turns);
     peer.begin(A, "1").await;
-    let method = "item/fileChange/requestApproval";
+    let method = "item/commandExecution/requestApproval";
     for id in [
         json!(0),
         json!(0),
@@ -252,7 +257,9 @@ async fn each_question_has_its_answer_also_when_it_comes_twice_or_has_an_odd_id(
         json!(-1),
         json!(1.5),
     ] {
-        let answer = peer.ask(id.clone(), method, about(A, "1", json!({}))).await;
+        let answer = peer
+            .ask(id.clone(), method, about(A, "1", json!({"command": "ls"})))
+            .await;
         assert_eq!(answer["id"], id);
         assert_eq!(answer["result"]["decision"], "acceptForSession");
     }
@@ -339,8 +346,10 @@ async fn a_yes_counts_until_the_deadline_and_not_at_it() {
         let turns = asking(&peer, approver);
         let turn = turn(&turns);
         peer.begin(A, "1").await;
-        let method = "item/fileChange/requestApproval";
-        let answer = peer.ask(1, method, about(A, "1", json!({}))).await;
+        let method = "item/commandExecution/requestApproval";
+        let answer = peer
+            .ask(1, method, about(A, "1", json!({"command": "ls"})))
+            .await;
         assert_eq!(answer["result"], json!({"decision": decision}));
         peer.end(A, "1", "completed").await;
         turn.await.unwrap().unwrap();
@@ -376,8 +385,9 @@ async fn a_yes_after_the_end_of_the_turn_is_not_sent() {
     let turns = asking(&peer, approver);
     let turn = turn(&turns);
     peer.begin(A, "1").await;
-    let method = "item/fileChange/requestApproval";
-    peer.put(1, method, about(A, "1", json!({}))).await;
+    let method = "item/commandExecution/requestApproval";
+    peer.put(1, method, about(A, "1", json!({"command": "ls"})))
+        .await;
     assert!(peer.is_quiet().await);
     peer.end(A, "1", "interrupted").await;
     let error = turn.await.unwrap().unwrap_err();
@@ -394,8 +404,9 @@ async fn a_yes_to_a_turn_that_was_dropped_is_not_sent() {
     let turns = asking(&peer, approver);
     let turn = turn(&turns);
     peer.begin(A, "1").await;
-    let method = "item/fileChange/requestApproval";
-    peer.put(1, method, about(A, "1", json!({}))).await;
+    let method = "item/commandExecution/requestApproval";
+    peer.put(1, method, about(A, "1", json!({"command": "ls"})))
+        .await;
     assert!(peer.is_quiet().await);
     turn.abort();
     for method in ["turn/interrupt", "thread/backgroundTerminals/clean"] {
@@ -421,6 +432,10 @@ async fn a_turn_is_interrupted_before_an_answer_by_which_it_would_go_on() {
         let turns = asking(&peer, approver);
         let turn = turn(&turns);
         peer.begin(A, "1").await;
+        let change = json!({"path": "a", "kind": {"type": "add"}, "diff": "a"});
+        let item = json!({"id": "c1", "type": "fileChange", "changes": [change]});
+        let item = json!({"item": item});
+        peer.tell("item/started", A, "1", item).await;
         peer.put(1, method, about(A, "1", more)).await;
         if is_ended_by_codex {
             let answer = peer.answered().await;

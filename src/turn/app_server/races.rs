@@ -206,6 +206,7 @@ async fn an_approver_is_not_asked_about_what_it_cannot_be_shown() {
     let tool =
         json!({"codex_approval_kind": "mcp_tool_call", "tool_name": "rm", "tool_params": deep});
     let questions = [
+        ("item/commandExecution/requestApproval", json!({})),
         (
             "item/commandExecution/requestApproval",
             json!({"command": ["rm", "-rf"]}),
@@ -226,6 +227,8 @@ async fn an_approver_is_not_asked_about_what_it_cannot_be_shown() {
             "item/commandExecution/requestApproval",
             json!({"kind": 7, "command": "ls"}),
         ),
+        // Codex tells the changes with the item, and has told none.
+        ("item/fileChange/requestApproval", json!({})),
         ("item/fileChange/requestApproval", json!({"grantRoot": 7})),
         (
             "mcpServer/elicitation/request",

@@ -298,6 +298,9 @@ impl RunningTurn {
         async move {
             let Question { id, asked } = *question;
             let answer = match approver {
+                _ if !asked.is_known() => {
+                    Answer::Decided(Decision::decline("Codex did not say what it would do"))
+                }
                 Some((approver, deadline)) => {
                     let request =
                         ApprovalRequest::new(Arc::clone(&asked.tool), asked.action.clone())
