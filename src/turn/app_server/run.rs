@@ -156,7 +156,7 @@ impl Shared {
         let router = lease.router();
         let is_ready = router.thread(&id).is_some_and(|(_, is_ready)| is_ready);
         if !is_ready {
-            self.load(router, &id, wanted).await?;
+            self.load(router, &id, wanted, active).await?;
         }
         // A thread that was still loaded keeps its settings, whatever the request to load it says. It is looked at
         // after the answer: a turn that was dropped may have loaded the thread meanwhile.
@@ -178,10 +178,11 @@ impl Shared {
         router: &Router,
         thread_id: &str,
         wanted: &ThreadSettings,
+        active: &Arc<ActiveTurn>,
     ) -> Result<(), RequestError> {
-        let was_let_go = router.has_thread(thread_id);
+        let was_let_go = router.was_let_go(thread_id);
         let params = requests::resume_thread(thread_id, wanted);
-        let load = || router.load("thread/resume", params.clone(), wanted.clone());
+        let load = || router.load("thread/resume", params.clone(), wanted.clone(), active);
         match load().await {
             Err(RequestError::Rejected(..)) if was_let_go => {
                 // An error means that the server does not tell it.
@@ -201,7 +202,9 @@ impl Shared {
         let lease = self.servers.lease(None, active).await?;
         let params = requests::start_thread(wanted);
         let router = lease.router();
-        let answer = router.load(START_THREAD, params, wanted.clone()).await?;
+        let answer = router
+            .load(START_THREAD, params, wanted.clone(), active)
+            .await?;
         let fields = Fields::from_line(answer.get().as_bytes()).ok();
         let thread = fields.and_then(|fields| fields.object("thread"));
         let id = thread.and_then(|thread| thread.text("id"));
@@ -352,6 +355,9 @@ impl RunningTurn {
         if self.slot.may_run() {
             router.interrupt(&self.thread_id, &self.slot, lock, lease);
         } else {
+            if !self.slot.was_sent() {
+                router.did_not_begin(&self.thread_id);
+            }
             router.detach(&self.thread_id);
         }
     }

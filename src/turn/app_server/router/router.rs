@@ -22,6 +22,9 @@ const MAX_OUTGOING: usize = 1024;
 /// What this program knows of a server: the requests that wait, the threads that are loaded, and the turns.
 pub(in crate::turn::app_server) struct Router {
     pub(super) state: Mutex<State>,
+    /// Held while requests that have waited are taken out and sent. Otherwise a later request about the same thread
+    /// could be sent between. Taken before the state.
+    order: Mutex<()>,
     pub(super) outgoing: mpsc::Sender<Vec<u8>>,
     pub(super) permits: Arc<Semaphore>,
     pub(super) next_id: AtomicU64,
@@ -72,6 +75,7 @@ impl Router {
     pub(in crate::turn::app_server) fn new(limits: Limits) -> (Arc<Self>, mpsc::Receiver<Vec<u8>>) {
         let (outgoing, lines) = mpsc::channel(MAX_OUTGOING);
         let router = Self {
+            order: Mutex::default(),
             state: Mutex::new(State {
                 pending: BTreeMap::new(),
                 control: 0,
@@ -94,6 +98,10 @@ impl Router {
             limits,
         };
         (Arc::new(router), lines)
+    }
+
+    pub(super) fn order(&self) -> MutexGuard<'_, ()> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
