@@ -9,6 +9,7 @@
 )]
 
 mod app_server;
+mod app_server_agreement;
 mod app_server_approvals;
 mod app_server_approvals_failing;
 mod app_server_approvals_mcp;
@@ -20,6 +21,7 @@ mod app_server_responses;
 mod app_server_schema;
 mod app_server_settings;
 mod app_server_trace;
+mod app_server_traps;
 mod app_server_turns;
 mod bench;
 mod binary;

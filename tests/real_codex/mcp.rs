@@ -33,7 +33,12 @@ STAY
 
 impl Bench {
     /// Makes Codex start the server, which shows `marker`, and which exits at the end of its input or not.
-    fn with_server(&self, request: TurnRequest, marker: &str, stays: bool) -> TurnRequest {
+    pub(crate) fn with_server(
+        &self,
+        request: TurnRequest,
+        marker: &str,
+        stays: bool,
+    ) -> TurnRequest {
         let path = self.home.path().join("server.sh");
         let last = if stays { "wait" } else { "kill -KILL $!" };
         let script = SERVER
