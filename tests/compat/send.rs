@@ -175,7 +175,7 @@ async fn a_turn_service() {
 async fn a_turn_service_with_an_approver() {
     let approver =
         || service_fn(|_: ApprovalRequest| async { Ok::<_, ShopError>(Decision::Accept) });
-    let service = || {
+    let service = move || {
         let approver = ServiceBuilder::new()
             .timing(MemorySink::new())
             .error_class(|_: &ShopError| SHOP)

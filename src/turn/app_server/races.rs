@@ -193,6 +193,29 @@ async fn a_setting_that_changes_with_each_turn_takes_no_more_memory_with_each() 
     assert_eq!(settings.config.len(), 1);
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test(start_paused = true)]
+async fn a_path_that_is_no_text_is_refused_since_the_server_would_be_told_another() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
+    let mut peer = Peer::connect(&Options::default());
+    let turns = service(&peer);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(OsStr::from_bytes(b"caf\xe9"));
+    std::fs::create_dir(&path).unwrap();
+    for request in [
+        prompt().with_working_directory(&path),
+        prompt().with_additional_directory(&path),
+    ] {
+        let error = run(&turns, request).await.unwrap().unwrap_err();
+        assert!(
+            matches!(error, TurnError::InvalidRequest { .. }),
+            "{error:?}"
+        );
+    }
+    assert!(peer.is_quiet().await);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_approver_is_not_asked_about_what_it_cannot_be_shown() {
     let mut deep = json!([]);

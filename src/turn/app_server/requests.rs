@@ -241,11 +241,21 @@ pub(super) fn check(request: &TurnRequest) -> Result<(), TurnError> {
     Ok(())
 }
 
+/// Returns an absolute path that is text: another one would be the path of something else for the server.
 fn absolute(path: &Path) -> Result<PathBuf, TurnError> {
-    std::path::absolute(path).map_err(|source| TurnError::Io {
+    let path = std::path::absolute(path).map_err(|source| TurnError::Io {
         action: "making a path of the request absolute",
         source,
-    })
+    })?;
+    if path.to_str().is_none() {
+        return Err(TurnError::InvalidRequest {
+            reason: format!(
+                "the path {} is not UTF-8, as the server is told it",
+                path.display()
+            ),
+        });
+    }
+    Ok(path)
 }
 
 fn path(path: &Path) -> Value {
