@@ -100,6 +100,30 @@ const TARGETS: &[Target] = &[
         measured: |f| column(f, "real_turn", "ratio of each pair", "median"),
     },
     Target {
+        what: "a later turn by app-server with three layers and OTLP, over bare JSON-RPC",
+        bound: AtMost(1.03),
+        unit: "×",
+        measured: |f| column(f, "server_turn", "ratio of each pair", "median"),
+    },
+    Target {
+        what: "a turn by `codex exec` over a later turn by app-server",
+        bound: AtLeast(3.0),
+        unit: "×",
+        measured: |f| {
+            let name = "a turn by `codex exec` over it, three layers and OTLP";
+            column(f, "server_turn", name, "median")
+        },
+    },
+    Target {
+        what: "100 turns of a server at once, over the slowest single one",
+        bound: AtMost(3.0),
+        unit: "×",
+        measured: |f| {
+            let name = "100 turns at once over the slowest single one, three layers and OTLP";
+            column(f, "server_turn", name, "median")
+        },
+    },
+    Target {
         what: "the end of a turn over Codex's own exit, beside 2,000 processes",
         bound: AtMost(1.0),
         unit: "ms",
