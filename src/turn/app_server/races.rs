@@ -193,6 +193,29 @@ async fn a_setting_that_changes_with_each_turn_takes_no_more_memory_with_each() 
     assert_eq!(settings.config.len(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_threads_of_sub_agents_count_for_the_server_that_has_too_many() {
+    let mut peer = Peer::connect(&Options::default());
+    let turns = service(&peer);
+    let turn = run(&turns, prompt());
+    peer.begin(A, "1").await;
+    for number in 0..127 {
+        let agent = format!("agent {number}");
+        let of_agent = json!({"turn": {"id": "a", "rootTurnId": "1"}});
+        peer.tell("turn/started", &agent, "a", of_agent).await;
+    }
+    peer.end(A, "1", "completed").await;
+    turn.await.unwrap().unwrap();
+    assert!(peer.router.takes_turns());
+    // There is no other server.
+    let error = run(&turns, prompt()).await.unwrap().unwrap_err();
+    assert!(
+        matches!(error, TurnError::CodexNotFound { .. }),
+        "{error:?}"
+    );
+    assert!(!peer.router.takes_turns());
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test(start_paused = true)]
 async fn a_path_that_is_no_text_is_refused_since_the_server_would_be_told_another() {

@@ -90,8 +90,8 @@ use crate::turn::{Drained, Turn, TurnError, TurnFuture, TurnRequest, process::Su
 /// No other process can run a turn of a thread that is loaded: Codex rejects it.
 ///
 /// Codex is told to unload a thread as soon as it is let go (`thread_unload_delay_secs` of its configuration, which the
-/// builder can set as well). A server that has 96 threads more than `max_threads`, as when so many turns run at once,
-/// gets no new ones: the service starts another server for them, and the old one ends with its last turn.
+/// builder can set as well). A server that has 96 threads more than `max_threads`, with those of sub-agents, as when so
+/// many turns run at once, gets no new ones: the service starts another server for them, and the old one ends with its last turn.
 ///
 /// # Environment
 ///

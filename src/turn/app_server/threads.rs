@@ -58,8 +58,9 @@ pub(super) struct ThreadSettings {
 }
 
 impl Threads {
+    /// Returns how many threads are loaded, with those of sub-agents.
     pub(super) fn len(&self) -> usize {
-        self.threads.len()
+        self.threads.len() + self.agents.len()
     }
 
     pub(super) fn contains(&self, id: &str) -> bool {
