@@ -5,7 +5,7 @@ use codex_telemetry::{
     ErrorClass, Event, Outcome,
     approval::FileUpdateChange,
     event::names,
-    turn::{ItemKind, Turn, TurnError, TurnRequest, Usage},
+    turn::{ItemKind, JsonText, Turn, TurnError, TurnRequest, Usage},
 };
 
 use crate::{
@@ -22,7 +22,8 @@ struct Told {
     result: Result<Completed, String>,
     class: Option<ErrorClass>,
     outcome: Option<Outcome>,
-    tokens: [Option<i64>; 5],
+    /// Of a turn that completed: of another one, `codex exec` tells none.
+    tokens: Option<[i64; 5]>,
     tools: Vec<Tool>,
 }
 
@@ -69,11 +70,12 @@ impl Told {
         let mut tools: Vec<_> = calls.tools.iter().map(tool).collect();
         // Commands at once end in any order.
         tools.sort_by_key(|(name, _, _, exit_code)| (name.clone(), *exit_code));
+        let known = |key| number(turn, key).expect("the usage is known");
         Self {
+            tokens: result.is_ok().then(|| keys.map(known)),
             result: result.map(completed).map_err(|error| error.to_string()),
             class: turn.error_class(),
             outcome: turn.outcome(),
-            tokens: keys.map(|key| number(turn, key)),
             tools,
         }
     }
@@ -115,6 +117,25 @@ fn plain(kind: ItemKind) -> ItemKind {
                 status,
             }
         }
+        ItemKind::McpToolCall {
+            server,
+            tool,
+            arguments,
+            result,
+            error,
+            status,
+        } => ItemKind::McpToolCall {
+            server,
+            tool,
+            arguments,
+            // The key of the structured content is `structured_content` or `structuredContent`.
+            result: result.map(|result| {
+                let content = result.parse().unwrap()["content"].to_string();
+                JsonText::new(content).unwrap()
+            }),
+            error,
+            status,
+        },
         other => other,
     }
 }

@@ -347,7 +347,7 @@ async fn exit_without_drain(model: &str) {
         .env("CODEX_HOME", env::var_os(HOME).unwrap())
         .env("HOME", env::var_os(HOME).unwrap())
         .build();
-    let turn = tokio::spawn(bench.layered(turns.clone()).oneshot(bench.ask("Go")));
+    let turn = tokio::spawn(turns.clone().oneshot(bench.ask("Go")));
     until("the command runs", || {
         let mut sleeping = running(&marker);
         sleeping.retain(|process| process.command_line.starts_with("sleep"));
