@@ -1,6 +1,7 @@
 //! The lines that the user types: prompts and answers, in the order in which they are asked for.
 
 use std::{
+    convert::Infallible,
     io::{self, BufRead, IsTerminal},
     sync::Arc,
     thread,
@@ -110,8 +111,8 @@ impl Input {
 }
 
 impl Questions {
-    /// Lets questions be asked, as long as nothing else is ready. Never returns.
-    pub(crate) async fn allow(&mut self) {
+    /// Lets questions be asked, as long as nothing else is ready.
+    pub(crate) async fn allow(&mut self) -> Infallible {
         while let Some(question) = self.0.recv().await {
             // An error means that its turn was cancelled.
             let _ = question.send(());

@@ -202,7 +202,7 @@ async fn follow<T>(
             // Only when all progress is shown, a question is.
             biased;
             update = turn.next() => update,
-            () = questions.allow() => continue,
+            never = questions.allow() => match never {},
         };
         let Some(update) = update else {
             return 1;

@@ -25,12 +25,18 @@ pub enum Decision {
     Accept,
     /// The tool may do it, and the same again for the rest of the session without a question.
     ///
-    /// The session is the thread. Codex remembers a command by its text, permissions, and a tool of an MCP server if it
-    /// offers to; an edit of another file is asked about again. A tool of the program has no session: for it this is
-    /// [`Accept`](Self::Accept), and the next call is asked about.
+    /// The session is the thread, and the turns of it that follow. Codex remembers:
+    ///
+    /// - a command, by its words, directory and permissions, **whatever the sandbox and the policy of a later turn are**
+    /// - the tool of an MCP server, with any arguments
+    /// - permissions
+    ///
+    /// An edit of another file is asked about again, and so is input for a terminal. A tool of the program has no
+    /// session: for it this is [`Accept`](Self::Accept), and the next call is asked about.
     AcceptForSession,
     /// The command may run, and Codex **writes a rule** into its configuration, by which commands with the same
-    /// beginning run without a question. The rule outlives the process.
+    /// beginning run without a question. The rule outlives the process. The model proposes its words, which may allow
+    /// more than the command.
     ///
     /// For everything but a command with a proposed rule it is a refusal, because such an approver does not know what
     /// it was asked.

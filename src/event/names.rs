@@ -39,7 +39,8 @@ pub const INFERENCE_CALLS: &str = "codex.turn.inference_calls";
 pub const THREAD_WAIT: &str = "codex.turn.thread_wait_ms";
 /// Milliseconds, as a float, from the start of a turn to the first part of the model's first response.
 pub const TIME_TO_FIRST_TOKEN: &str = "codex.turn.time_to_first_token_ms";
-/// Milliseconds, as a float, that a tool ran, by Codex's own measure. Waits for approvals are not in it.
+/// Milliseconds, as a float, that a tool ran, by Codex's own measure. Waits for approvals are not in it, and neither is
+/// the begin of a command: of `sleep 0.4` it is 280 to 315.
 pub const ITEM_DURATION: &str = "codex.tool.duration_ms";
 /// Milliseconds, as a float, that a tool call waited for its approvals.
 pub const APPROVAL_WAIT: &str = "codex.tool.approval_wait_ms";

@@ -1,4 +1,7 @@
-use std::{error::Error, io, path::PathBuf, process::ExitStatus, time::Duration};
+use std::{
+    error::Error, io, os::unix::process::ExitStatusExt, path::PathBuf, process::ExitStatus,
+    time::Duration,
+};
 
 use super::{
     CodexErrorInfo,
@@ -75,7 +78,7 @@ pub enum TurnError {
     },
     /// The server of the turn, a `codex app-server`, exited before the end of the turn. The next turn starts another
     /// one.
-    #[error("{}", server_exited(*status, &last_message(None, stderr)))]
+    #[error("{}", server_exited(*status, &last_message(None, own_reason(*status, stderr))))]
     ServerExited {
         /// The exit status; `None` if it is unknown.
         status: Option<ExitStatus>,
@@ -223,7 +226,7 @@ impl TurnError {
                 (failure, text)
             }
             Self::ServerExited { status, stderr } => {
-                let failure = failure::of_server_exit(stderr);
+                let failure = failure::of_server_exit(own_reason(*status, stderr));
                 let text = server_exited(*status, &failure.recorded);
                 (failure, text)
             }
@@ -287,6 +290,15 @@ pub(crate) fn recorded_message(error: &(dyn Error + 'static)) -> Option<String> 
 fn exited(status: ExitStatus, reason: &str) -> String {
     let colon = if reason.is_empty() { "" } else { ": " };
     format!("Codex exited ({status}) before the end of the turn{colon}{reason}")
+}
+
+/// Returns standard error, if it may explain the exit: a server that a signal has ended did not explain it, and what is
+/// there is of earlier turns.
+fn own_reason(status: Option<ExitStatus>, stderr: &str) -> &str {
+    match status.and_then(|status| status.signal()) {
+        Some(_) => "",
+        None => stderr,
+    }
 }
 
 /// Returns the message of a server that exited.

@@ -22,8 +22,9 @@ use rustix::process::Signal;
 
 use self::{
     tables::{
-        ACTIVE_WRITER, INFOS, NOISE, OPENINGS, PREFIXES, RATE_LIMIT, REJECTIONS, STARTUP_FRAGMENTS,
-        STATUS_OPENINGS, STREAM, TOOL_CAUSES, TOOL_FAILED, TOOL_REFUSALS, USAGE_LIMIT, VAGUE_INFOS,
+        ACTIVE_WRITER, INFOS, NOISE, OPENINGS, PREFIXES, RATE_LIMIT, REJECTIONS, SETTING,
+        STARTUP_FRAGMENTS, STATUS_OPENINGS, STREAM, TOOL_CAUSES, TOOL_FAILED, TOOL_REFUSALS,
+        USAGE_LIMIT, VAGUE_INFOS,
     },
     words::{skip_any, strip, strip_any},
 };
@@ -246,10 +247,14 @@ fn at_startup(cause: &str) -> Option<Failure> {
         let cause = &cause[text.find(fragment)?..];
         // The number of an error of the operating system.
         let rest = cause[fragment.len()..].trim_start_matches(|c: char| c.is_ascii_digit());
+        let recorded = match *fragment {
+            SETTING => "an invalid setting".to_owned(),
+            _ => own_words(cause, rest),
+        };
         Some(Failure {
             class: *class,
             retry_after: None,
-            recorded: own_words(cause, rest),
+            recorded,
         })
     })
 }

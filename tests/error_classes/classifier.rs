@@ -319,7 +319,7 @@ struct Wrapper(String, #[source] TurnError);
 fn an_error_of_the_app_server_has_its_class_and_records_no_text_of_others() {
     let secret = "the secret of another turn";
     let exited = |stderr: String| TurnError::ServerExited {
-        status: Some(ExitStatus::from_raw(9)),
+        status: Some(ExitStatus::from_raw(1 << 8)),
         stderr,
     };
     let rejected = |code, message: String| TurnError::Rejected {
@@ -327,7 +327,7 @@ fn an_error_of_the_app_server_has_its_class_and_records_no_text_of_others() {
         code,
         message,
     };
-    let lost = "the Codex server exited (signal: 9 (SIGKILL)) before the end of the turn";
+    let lost = "the Codex server exited (exit status: 1) before the end of the turn";
     for (error, class, recorded) in [
         (
             TurnError::Failed {

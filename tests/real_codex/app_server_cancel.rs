@@ -24,7 +24,7 @@ use tower::{ServiceExt, service_fn};
 use crate::{
     app_server::AppServer,
     app_server_approvals_mcp::{find_agents, is_of_turn, spawn_agent},
-    bench::{Bench, DEADLINE, comes_true, in_time, until},
+    bench::{Bench, DEADLINE, in_time, until},
     gate::Gate,
     processes::{odd_duration, of_home, running},
     reply::{Ending, Reply, Tokens},
@@ -534,7 +534,7 @@ async fn a_turn_that_is_dropped_takes_its_sub_agent_with_it() {
 }
 
 #[tokio::test]
-async fn an_ephemeral_thread_of_a_dropped_turn_keeps_its_mcp_server_no_longer_than_a_minute() {
+async fn an_ephemeral_thread_of_a_dropped_turn_ends_its_mcp_server() {
     let Some(bench) = Bench::start([Reply::unfinished(Ending::Silence)]) else {
         return;
     };
@@ -559,9 +559,24 @@ async fn an_ephemeral_thread_of_a_dropped_turn_keeps_its_mcp_server_no_longer_th
         .await;
     server.cancelled(1);
     until("the turn has ended", || server.turns.active() == 0).await;
-    // Codex keeps a thread for a minute after the last program has let it go.
-    let is_gone = comes_true(|| servers() == 0).await || comes_true(|| servers() == 0).await;
-    assert!(is_gone, "the MCP server runs on");
+    until("the MCP server is gone", || servers() == 0).await;
+    assert!(bench.server().is_some());
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_thread_that_is_let_go_and_loaded_again_at_once_runs_its_turns() {
+    let turns = 20;
+    let Some(bench) = Bench::start((0..=turns).map(|_| Reply::done())) else {
+        return;
+    };
+    // Each turn lets go of the thread, and the next one has it loaded while the server unloads it.
+    let server = bench.app_server(|builder| builder.max_threads(0));
+    let first = server.complete(bench.ask("Go")).await;
+    for number in 0..turns {
+        let turn = server.run(bench.ask_on(&first, "Go on")).await;
+        assert!(turn.is_ok(), "turn {number}: {turn:?}");
+    }
     server.end().await;
 }
 

@@ -12,9 +12,11 @@ use crate::{
     table::{Row, each},
 };
 
+type Change = fn(TurnRequest) -> TurnRequest;
+
 #[tokio::test]
 async fn a_request_that_a_new_thread_cannot_have_is_rejected() {
-    let rows: [Row<fn(TurnRequest) -> TurnRequest>; 5] = [
+    let rows: [Row<Change>; 5] = [
         (
             "a provider of the request that is not configured",
             "Model provider `none` not found",
@@ -64,7 +66,7 @@ async fn a_request_that_a_new_thread_cannot_have_is_rejected() {
 
 #[tokio::test]
 async fn a_request_that_a_loaded_thread_cannot_have_is_an_invalid_request() {
-    let rows: [Row<fn(TurnRequest) -> TurnRequest>; 2] = [
+    let rows: [Row<Change>; 2] = [
         (
             "a setting that a loaded thread cannot change",
             "which Codex cannot change",
@@ -113,7 +115,7 @@ async fn a_server_that_does_not_answer_is_a_transport_error() {
     };
     let server = bench.app_server(|builder| {
         builder
-            .request_timeout(Duration::from_secs(5))
+            .request_timeout(Duration::from_secs(10))
             .exit_grace(Duration::from_millis(300))
     });
     server.turns.start().await.unwrap();

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use codex_telemetry::{
     event::names,
-    turn::{ItemKind, TurnError},
+    turn::{ItemKind, TurnError, TurnRequest},
 };
 use opentelemetry::Value;
 
@@ -141,11 +141,12 @@ async fn a_second_turn_of_a_thread_waits_for_the_first_and_tells_how_long() {
     };
     let server = bench.app_server(|builder| builder);
     let begun = server.complete(bench.ask("Go")).await;
+    let held = Duration::from_millis(200);
     let release = async {
         gate.reached().await;
-        // The other turn waits.
+        // The other turn waits, and it does for a time.
         until("both turns are active", || server.turns.active() == 2).await;
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(held).await;
         assert_eq!(
             bench.model.asked().len(),
             2,
@@ -156,7 +157,11 @@ async fn a_second_turn_of_a_thread_waits_for_the_first_and_tells_how_long() {
     let first = server.complete(bench.ask_on(&begun, "One"));
     let second = async {
         gate.reached().await;
-        server.complete(bench.ask_on(&begun, "Two")).await
+        // Without a directory, nothing is checked before the wait.
+        let thread = begun.thread_id.as_deref().unwrap();
+        server
+            .complete(TurnRequest::new("Two").with_resume(thread))
+            .await
     };
     let (first, second, ()) = tokio::join!(first, second, release);
     server.end().await;
@@ -168,7 +173,7 @@ async fn a_second_turn_of_a_thread_waits_for_the_first_and_tells_how_long() {
     let Some(Value::F64(wait)) = wait else {
         panic!("{wait:?}");
     };
-    assert!(*wait >= 200.0, "{wait}");
+    assert!(*wait >= held.as_secs_f64() * 1e3, "{wait}");
     // The prompt of the second turn was not in the first.
     assert!(!bench.model.asked()[1].is_about("Two"));
 }

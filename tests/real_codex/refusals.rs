@@ -130,6 +130,11 @@ async fn a_thread_in_use_is_an_invalid_request() {
                 }
             } => error,
         };
+        // A dropped `codex exec` ends by itself.
+        #[cfg(target_os = "linux")]
+        if transport == Transport::Exec {
+            bench.assert_gone("no command", None).await;
+        }
         server.end_with(other.0).await;
         let calls = bench.calls(3);
         assert_eq!(calls.turns[1].outcome(), Some(Outcome::Cancelled));

@@ -70,11 +70,6 @@ const OTHERWISE: &[(&str, &str, ErrorClass)] = &[
         "exit status: 0",
         ErrorClass::Incomplete,
     ),
-    (
-        "Codex closes its output and hangs",
-        "(SIGKILL)",
-        ErrorClass::Transport,
-    ),
 ];
 
 /// What does not fail a turn by app-server. The page says why.

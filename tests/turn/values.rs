@@ -584,10 +584,18 @@ fn another_crate_can_build_every_error() {
         ),
         (
             TurnError::ServerExited {
-                status: Some(ExitStatus::from_raw(9)),
+                status: Some(ExitStatus::from_raw(1 << 8)),
                 stderr: "noise\nError: x".into(),
             },
-            "the Codex server exited (signal: 9 (SIGKILL)) before the end of the turn: Error: x",
+            "the Codex server exited (exit status: 1) before the end of the turn: Error: x",
+        ),
+        (
+            // Whoever was killed has said nothing about it.
+            TurnError::ServerExited {
+                status: Some(ExitStatus::from_raw(9)),
+                stderr: "Error: of an earlier turn".into(),
+            },
+            "the Codex server exited (signal: 9 (SIGKILL)) before the end of the turn",
         ),
         (
             TurnError::Rejected {

@@ -161,7 +161,7 @@ impl Metrics {
                 (&self.inferences, duration)
             }
             Operation::Tool => {
-                let wait = millis(event, attribute::APPROVAL_WAIT).unwrap_or_default();
+                let wait = approval_wait(event);
                 self.measure_approval(event, originator, wait);
                 if !was_allowed(event) {
                     return;
@@ -169,10 +169,8 @@ impl Metrics {
                 labels.push(self.labels.tool(event));
                 labels.extend(self.labels.agent(event));
                 labels.extend(self.labels.recorded(attribute::TOOL_TYPE, event));
-                // Codex's own measure, if there is one: its item begins before the tool runs.
-                let ran = millis(event, attribute::ITEM_DURATION)
-                    .map_or(duration.saturating_sub(wait), |ran| ran.min(duration));
-                (&self.tools, ran)
+                // Not Codex's own measure, which begins when a command has already run for a tenth of a second.
+                (&self.tools, duration.saturating_sub(wait))
             }
             Operation::Approval if event.attribute(attribute::APPROVAL_DECISION).is_some() => {
                 self.measure_approval(event, originator, duration);
@@ -281,14 +279,12 @@ fn has_chat_calls(event: &Event) -> bool {
     count(event, attribute::INFERENCE_CALLS).is_some_and(|calls| calls > 0)
 }
 
-/// Returns the time in an attribute that has milliseconds.
-fn millis(event: &Event, key: &str) -> Option<Duration> {
-    let millis = match event.attribute(key)? {
-        Value::F64(millis) => *millis,
-        Value::I64(millis) => *millis as f64,
-        _ => return None,
-    };
-    Some(Duration::try_from_secs_f64(millis / 1e3).unwrap_or_default())
+/// Returns how long a tool call waited for its approvals.
+fn approval_wait(event: &Event) -> Duration {
+    match event.attribute(attribute::APPROVAL_WAIT) {
+        Some(Value::F64(millis)) => Duration::try_from_secs_f64(millis / 1e3).unwrap_or_default(),
+        _ => Duration::ZERO,
+    }
 }
 
 /// Returns the count in an attribute; `None` if it was not recorded.

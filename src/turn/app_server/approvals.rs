@@ -1,7 +1,8 @@
 //! What Codex asks in a turn, and the answers in its words.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -42,48 +43,21 @@ enum Kind {
     Permissions,
 }
 
-/// Decodes a request.
+/// Decodes a request. One with a field that cannot be read is refused: an approver that sees the rest of it would not
+/// know what it accepts.
 pub(super) fn decode(method: &str, params: &Fields<'_>) -> Incoming {
-    let asked = |tool: &str, action, kind| {
-        Incoming::Ask(Asked {
-            item_id: params.text("itemId"),
-            tool: tool.into(),
-            action,
-            kind,
-        })
-    };
     match method {
-        "item/commandExecution/requestApproval" => match params.text("kind").as_deref() {
-            None | Some("command" | "humanCommand") => {
-                asked("command_execution", command(params), Kind::Command)
-            }
-            Some("writeStdin") => Incoming::Ask(Asked {
-                // The item is the command that reads it, which may be of an earlier turn, and may run on.
-                item_id: None,
-                tool: "write_stdin".into(),
-                action: command(params),
-                kind: Kind::Command,
-            }),
-            // Of another kind it is unknown what is asked.
-            Some(_) => Incoming::Refuse(json!({"decision": "decline"})),
-        },
+        "item/commandExecution/requestApproval" => {
+            command(params).unwrap_or_else(|| Incoming::Refuse(json!({"decision": "decline"})))
+        }
         "item/fileChange/requestApproval" => {
-            let action = Action::FileChange {
-                // The item has them.
-                changes: Vec::new(),
-                reason: params.text("reason"),
-                grant_root: params.text("grantRoot").map(Into::into),
-            };
-            asked("file_change", action, Kind::FileChange)
+            file_change(params).unwrap_or_else(|| Incoming::Refuse(json!({"decision": "decline"})))
         }
-        "item/permissions/requestApproval" => {
-            let action = Action::Permissions {
-                permissions: params.value("permissions").unwrap_or_default(),
-                reason: params.text("reason"),
-            };
-            asked("request_permissions", action, Kind::Permissions)
-        }
-        "mcpServer/elicitation/request" => elicitation(params),
+        "item/permissions/requestApproval" => permissions(params)
+            .unwrap_or_else(|| Incoming::Refuse(json!({"permissions": {}, "scope": "turn"}))),
+        "mcpServer/elicitation/request" => elicitation(params).unwrap_or_else(|| {
+            Incoming::Refuse(json!({"action": "decline", "content": null, "_meta": null}))
+        }),
         // The tools of this program: it has declared none.
         "item/tool/call" => Incoming::Refuse(json!({
             "contentItems": [{"type": "inputText", "text": "the program has no such tool"}],
@@ -93,45 +67,94 @@ pub(super) fn decode(method: &str, params: &Fields<'_>) -> Incoming {
     }
 }
 
-fn command(params: &Fields<'_>) -> Action {
-    // Both are shown: an approver that saw one of them would not know what it accepts.
-    let permissions: Map<_, _> = ["networkApprovalContext", "additionalPermissions"]
-        .into_iter()
-        .filter_map(|key| Some((key.to_owned(), params.value(key)?)))
-        .collect();
-    Action::Command {
-        command: params.text("command").unwrap_or_default(),
-        cwd: params.text("cwd").map(Into::into),
-        reason: params.text("reason"),
-        execpolicy_amendment: params
-            .value("proposedExecpolicyAmendment")
-            .unwrap_or_default(),
-        permissions: (!permissions.is_empty()).then(|| permissions.into()),
+/// Decodes a question about a command, or about input for one that runs.
+fn command(params: &Fields<'_>) -> Option<Incoming> {
+    let (item_id, tool) = match field::<Option<String>>(params, "kind")?.as_deref() {
+        None | Some("command" | "humanCommand") => (params.text("itemId"), "command_execution"),
+        // The item is the command that reads it, which may be of an earlier turn, and may run on.
+        Some("writeStdin") => (None, "write_stdin"),
+        // Of another kind it is unknown what is asked.
+        Some(_) => return None,
+    };
+    let mut permissions = Map::new();
+    for key in ["networkApprovalContext", "additionalPermissions"] {
+        if let Some(value) = field::<Option<Value>>(params, key)? {
+            permissions.insert(key.to_owned(), value);
+        }
     }
+    let action = Action::Command {
+        command: field(params, "command")?,
+        cwd: field::<Option<PathBuf>>(params, "cwd")?,
+        reason: params.text("reason"),
+        execpolicy_amendment: field(params, "proposedExecpolicyAmendment")?,
+        permissions: (!permissions.is_empty()).then(|| permissions.into()),
+    };
+    Some(Incoming::Ask(Asked {
+        item_id,
+        tool: tool.into(),
+        action,
+        kind: Kind::Command,
+    }))
 }
 
-/// Decodes the question of an MCP server, or of Codex about a tool of one.
-fn elicitation(params: &Fields<'_>) -> Incoming {
-    let about = params.object("_meta").unwrap_or_default();
-    if about.text("codex_approval_kind").as_deref() != Some("mcp_tool_call") {
-        // It asks for more than a yes or a no.
-        return Incoming::Refuse(json!({"action": "decline", "content": null, "_meta": null}));
-    }
-    let persist: Value = about.value("persist").unwrap_or_default();
-    let has_session = match &persist {
-        Value::Array(ways) => ways.iter().any(|way| way == "session"),
-        way => way == "session",
+fn file_change(params: &Fields<'_>) -> Option<Incoming> {
+    let action = Action::FileChange {
+        // The item has them.
+        changes: Vec::new(),
+        reason: params.text("reason"),
+        grant_root: field::<Option<PathBuf>>(params, "grantRoot")?,
     };
-    Incoming::Ask(Asked {
+    Some(Incoming::Ask(Asked {
+        item_id: params.text("itemId"),
+        tool: "file_change".into(),
+        action,
+        kind: Kind::FileChange,
+    }))
+}
+
+fn permissions(params: &Fields<'_>) -> Option<Incoming> {
+    let action = Action::Permissions {
+        permissions: field(params, "permissions")?,
+        reason: params.text("reason"),
+    };
+    Some(Incoming::Ask(Asked {
+        item_id: params.text("itemId"),
+        tool: "request_permissions".into(),
+        action,
+        kind: Kind::Permissions,
+    }))
+}
+
+/// Decodes the question of Codex about a tool of an MCP server. One of the server itself asks for more than a yes or a
+/// no.
+fn elicitation(params: &Fields<'_>) -> Option<Incoming> {
+    let about = params.object("_meta")?;
+    if about.text("codex_approval_kind").as_deref() != Some("mcp_tool_call") {
+        return None;
+    }
+    let has_session = match about.value("persist") {
+        Some(Value::Array(ways)) => ways.iter().any(|way| way == "session"),
+        Some(way) => way == "session",
+        None => false,
+    };
+    Some(Incoming::Ask(Asked {
         item_id: None,
-        tool: about.text("tool_name").unwrap_or_default().into(),
+        tool: field::<String>(&about, "tool_name")?.into(),
         action: Action::McpToolCall {
-            server: params.text("serverName").unwrap_or_default(),
-            arguments: about.value("tool_params").unwrap_or_default(),
+            server: field(params, "serverName")?,
+            arguments: field(&about, "tool_params")?,
             message: params.text("message").unwrap_or_default(),
         },
         kind: Kind::McpToolCall { has_session },
-    })
+    }))
+}
+
+/// Returns a field, or the default if it is missing; `None` if it is there and cannot be read.
+fn field<'a, T: Deserialize<'a> + Default>(params: &Fields<'a>, key: &str) -> Option<T> {
+    match params.get(key) {
+        Some(_) => params.value(key),
+        None => Some(T::default()),
+    }
 }
 
 // === impl Asked ===

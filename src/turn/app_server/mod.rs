@@ -23,6 +23,8 @@ mod peer;
 mod properties;
 #[cfg(test)]
 mod questions;
+#[cfg(test)]
+mod races;
 mod requests;
 mod responses;
 mod router;

@@ -16,6 +16,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader, DuplexStream, duplex},
     sync::oneshot,
     task::JoinHandle,
+    time::timeout,
 };
 
 use super::{
@@ -27,6 +28,9 @@ use crate::turn::process::Exit;
 
 /// How much each pipe holds, in bytes.
 const PIPE: usize = 64 * 1024;
+
+/// How long a line of the program is waited for: longer than any deadline, by a paused clock.
+const DEADLINE: Duration = Duration::from_secs(1_000_000);
 
 /// The server's side of a connection.
 pub(super) struct Peer {
@@ -147,7 +151,8 @@ impl Peer {
             return Some(line);
         }
         let mut line = String::new();
-        let length = self.stdin.read_line(&mut line).await.expect("a pipe");
+        let read = timeout(DEADLINE, self.stdin.read_line(&mut line)).await;
+        let length = read.expect("the program writes nothing").expect("a pipe");
         (length > 0).then(|| serde_json::from_str(&line).expect("a line of JSON"))
     }
 

@@ -60,7 +60,7 @@ type Results = [Result<Turn, String>; THREADS.len()];
 /// said so. `choice` is what the approver says.
 #[allow(unreachable_pub, reason = "a fuzz target reaches it")]
 pub fn any_server(output: &[u8], sizes: &[u16], choice: u8) {
-    run(output, sizes, choice);
+    let _ = run(output, sizes, choice);
 }
 
 /// Checks that the results of turns do not depend on the sizes of the reads.
@@ -644,7 +644,7 @@ mod tests {
             .unwrap();
         let sink = MemorySink::new();
         let service = |server| CodexAppServer::builder().build().with_server(server);
-        runtime.block_on(converse(output, &[], &sink, service));
+        let _ = runtime.block_on(converse(output, &[], &sink, service));
         let events = sink.events();
         let is_first = |event: &&Event| event.thread_id() == Some("a");
         let first = events.iter().find(is_first).map(Event::trace_id);

@@ -505,6 +505,55 @@ async fn a_thread_is_let_go_before_it_is_loaded_again() {
     next.await.unwrap().unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_thread_that_the_server_unloads_is_loaded_again_once_it_is_closed() {
+    for is_closed_before in [false, true] {
+        let mut options = Options::default();
+        options.limits.max_threads = 0;
+        let mut peer = Peer::connect(&options);
+        let (_, approver) = accepting();
+        let turns = asking(&peer, approver);
+        let first = turn(&turns);
+        peer.begin(A, "1").await;
+        peer.end(A, "1", "completed").await;
+        first.await.unwrap().unwrap();
+        for method in ["thread/backgroundTerminals/clean", "thread/unsubscribe"] {
+            peer.request(method).await;
+        }
+        let next = run(&turns, TurnRequest::new("on").with_resume(A));
+        let resume = peer.request("thread/resume").await;
+        let closed = json!({"method": "thread/closed", "params": {"threadId": A}});
+        if is_closed_before {
+            peer.write(&closed).await;
+        }
+        let error = json!({"code": -32600, "message": "the thread is closing"});
+        peer.write(&json!({"id": resume["id"], "error": error}))
+            .await;
+        if !is_closed_before {
+            assert!(peer.is_quiet().await, "it does not wait");
+            peer.write(&closed).await;
+        }
+        peer.begin(A, "2").await;
+        peer.end(A, "2", "completed").await;
+        next.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thread_that_cannot_be_loaded_is_not_tried_again() {
+    let mut peer = Peer::connect(&Options::default());
+    let (_, approver) = accepting();
+    let turns = asking(&peer, approver);
+    let turn = run(&turns, TurnRequest::new("on").with_resume(A));
+    let resume = peer.request("thread/resume").await;
+    let error = json!({"code": -32600, "message": "no rollout found"});
+    peer.write(&json!({"id": resume["id"], "error": error}))
+        .await;
+    let error = turn.await.unwrap().unwrap_err();
+    assert!(matches!(error, TurnError::Rejected { .. }), "{error:?}");
+    assert!(peer.is_quiet().await);
+}
+
 // --- Sub-agents
 
 impl Peer {

@@ -141,6 +141,20 @@ pub(super) fn start_turn(
     Ok(Value::Object(params))
 }
 
+/// Returns the settings without those that each turn can change. What they are is unknown then.
+pub(super) fn without_those_of_turn(settings: ThreadSettings) -> ThreadSettings {
+    let mut config = settings.config;
+    config.retain(|(key, _)| OF_TURN.iter().all(|(of, _)| of != key));
+    ThreadSettings {
+        model: None,
+        working_directory: None,
+        sandbox: None,
+        approval_policy: None,
+        config,
+        ..settings
+    }
+}
+
 fn change<T: Clone + PartialEq>(wanted: &Option<T>, loaded: &mut Option<T>, set: impl FnOnce(&T)) {
     if let Some(value) = wanted
         && loaded.as_ref() != Some(value)
@@ -171,6 +185,7 @@ fn change_config(
         match (of_turn, value) {
             (Some((_, name)), Some(value)) => {
                 params.insert((*name).to_owned(), value.clone());
+                loaded.config.retain(|(of, _)| of != key);
                 loaded.config.push((key.clone(), value));
             }
             _ => {

@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
 use tokio::{
     sync::mpsc,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::{
@@ -156,8 +156,7 @@ impl Shared {
         let router = lease.router();
         let is_ready = router.thread(&id).is_some_and(|(_, is_ready)| is_ready);
         if !is_ready {
-            let params = requests::resume_thread(&id, wanted);
-            router.load("thread/resume", params, wanted.clone()).await?;
+            self.load(router, &id, wanted, active).await?;
         }
         // A thread that was still loaded keeps its settings, whatever the request to load it says. It is looked at
         // after the answer: a turn that was dropped may have loaded the thread meanwhile.
@@ -173,6 +172,28 @@ impl Shared {
         })
     }
 
+    /// Has the server load a thread. It refuses that while it unloads the thread, which it was told to.
+    async fn load(
+        &self,
+        router: &Router,
+        thread_id: &str,
+        wanted: &ThreadSettings,
+        active: &Arc<ActiveTurn>,
+    ) -> Result<(), RequestError> {
+        let was_let_go = router.was_let_go(thread_id);
+        let params = requests::resume_thread(thread_id, wanted);
+        let load = || router.load("thread/resume", params.clone(), wanted.clone(), active);
+        match load().await {
+            Err(RequestError::Rejected(..)) if was_let_go => {
+                // An error means that the server does not tell it.
+                let _ = timeout(self.config.request_timeout, router.closed(thread_id)).await;
+                load().await
+            }
+            loaded => loaded,
+        }
+        .map(drop)
+    }
+
     async fn new_thread(
         &self,
         wanted: &ThreadSettings,
@@ -181,7 +202,9 @@ impl Shared {
         let lease = self.servers.lease(None, active).await?;
         let params = requests::start_thread(wanted);
         let router = lease.router();
-        let answer = router.load(START_THREAD, params, wanted.clone()).await?;
+        let answer = router
+            .load(START_THREAD, params, wanted.clone(), active)
+            .await?;
         let fields = Fields::from_line(answer.get().as_bytes()).ok();
         let thread = fields.and_then(|fields| fields.object("thread"));
         let id = thread.and_then(|thread| thread.text("id"));
@@ -332,6 +355,9 @@ impl RunningTurn {
         if self.slot.may_run() {
             router.interrupt(&self.thread_id, &self.slot, lock, lease);
         } else {
+            if !self.slot.was_sent() {
+                router.did_not_begin(&self.thread_id);
+            }
             router.detach(&self.thread_id);
         }
     }

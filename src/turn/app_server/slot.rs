@@ -48,6 +48,11 @@ impl Slot {
         self.lock().is_sent = true;
     }
 
+    /// Returns whether the request to start the turn was sent.
+    pub(super) fn was_sent(&self) -> bool {
+        self.lock().is_sent
+    }
+
     /// Returns whether the server may run the turn.
     pub(super) fn may_run(&self) -> bool {
         let state = self.lock();

@@ -81,8 +81,6 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
-
     use tokio_test::{assert_pending, assert_ready, task::spawn};
 
     use super::*;
@@ -115,7 +113,7 @@ mod tests {
         wait = None;
         assert!(wait.is_none());
         assert_eq!(locks.all().len(), 0);
-        let _ = pin!(locks.lock("b"));
+        drop(locks.lock("b"));
         assert_eq!(locks.all().len(), 0);
     }
 }

@@ -1,9 +1,13 @@
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Weak},
+};
 
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{router::Release, slot::Slot};
+use super::{requests, router::Release, slot::Slot, turns::ActiveTurn};
 use crate::turn::{ApprovalPolicy, Sandbox, Usage};
 
 /// The threads that a server has loaded.
@@ -19,6 +23,8 @@ pub(super) struct Threads {
 /// A thread that is loaded.
 pub(super) struct Thread {
     pub(super) settings: ThreadSettings,
+    /// The settings and the model before the turn that has the thread, until the server has taken those of the turn.
+    before: Option<(ThreadSettings, Option<String>)>,
     /// Whether the server tells this program of it. One of which it does not is unloaded soon.
     pub(super) is_subscribed: bool,
     /// Whether the server has refused a turn of it, and may have lost it. It is loaded before the next one.
@@ -30,6 +36,8 @@ pub(super) struct Thread {
     pub(super) usage: Option<Usage>,
     /// The turn that has the thread.
     turn: Option<Arc<Slot>>,
+    /// The turn that is about to have the thread, or has it.
+    user: Weak<ActiveTurn>,
     /// What the turn has left that was dropped.
     release: Option<Release>,
     last_use: u64,
@@ -68,12 +76,14 @@ impl Threads {
         let last_use = self.uses;
         let thread = self.threads.entry(id.to_owned()).or_insert(Thread {
             settings,
+            before: None,
             is_subscribed: true,
             is_doubtful: false,
             model: None,
             provider: None,
             usage: None,
             turn: None,
+            user: Weak::new(),
             release: None,
             last_use,
             is_gone: false,
@@ -81,6 +91,13 @@ impl Threads {
         thread.is_subscribed = true;
         thread.is_doubtful = false;
         thread.last_use = last_use;
+    }
+
+    /// Keeps a thread for a turn that is about to have it, so that it is not let go before.
+    pub(super) fn reserve(&mut self, id: &str, user: &Weak<ActiveTurn>) {
+        if let Some(thread) = self.threads.get_mut(id) {
+            thread.user.clone_from(user);
+        }
     }
 
     /// Notes the model of a thread, and its provider.
@@ -134,8 +151,27 @@ impl Threads {
 
     /// Notes that the server has refused a turn of a thread.
     pub(super) fn was_refused(&mut self, id: &str) {
+        self.did_not_begin(id);
         if let Some(thread) = self.threads.get_mut(id) {
             thread.is_doubtful = true;
+        }
+    }
+
+    /// Notes that the server has taken the settings of a turn.
+    pub(super) fn began(&mut self, id: &str) {
+        if let Some(thread) = self.threads.get_mut(id) {
+            thread.before = None;
+        }
+    }
+
+    /// Notes that the server may not have taken the settings of a turn: the next one sets its own, whatever they
+    /// were.
+    pub(super) fn did_not_begin(&mut self, id: &str) {
+        if let Some(thread) = self.threads.get_mut(id)
+            && let Some((settings, model)) = thread.before.take()
+        {
+            thread.settings = requests::without_those_of_turn(settings);
+            thread.model = model;
         }
     }
 
@@ -156,6 +192,7 @@ impl Threads {
         self.loaded(id, settings.clone());
         if let Some(thread) = self.threads.get_mut(id) {
             thread.turn = Some(Arc::clone(slot));
+            thread.before = Some((thread.settings.clone(), thread.model.clone()));
             if settings.model != thread.settings.model {
                 thread.model.clone_from(&settings.model);
             }
@@ -173,17 +210,21 @@ impl Threads {
         }
         if let Some(thread) = self.threads.get_mut(id) {
             thread.turn = None;
+            thread.user = Weak::new();
             thread.last_use = self.uses;
-            if thread.settings.is_ephemeral && thread.is_subscribed {
+        }
+        let mut idle = Vec::new();
+        for (id, thread) in &mut self.threads {
+            if !thread.is_idle() {
+                continue;
+            }
+            if thread.settings.is_ephemeral {
                 thread.is_subscribed = false;
-                unused.push(id.to_owned());
+                unused.push(id.clone());
+            } else {
+                idle.push((id, thread));
             }
         }
-        let mut idle: Vec<_> = self
-            .threads
-            .iter_mut()
-            .filter(|(_, thread)| thread.is_subscribed && thread.turn.is_none())
-            .collect();
         if idle.len() > max {
             idle.sort_unstable_by_key(|(_, thread)| thread.last_use);
             let excess = idle.len() - max;
@@ -247,5 +288,14 @@ impl Threads {
     pub(super) fn clear(&mut self) -> HashMap<String, Thread> {
         self.agents.clear();
         std::mem::take(&mut self.threads)
+    }
+}
+
+// === impl Thread ===
+
+impl Thread {
+    /// Returns whether the thread is loaded for no turn.
+    fn is_idle(&self) -> bool {
+        self.is_subscribed && self.turn.is_none() && self.user.strong_count() == 0
     }
 }

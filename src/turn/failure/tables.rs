@@ -113,6 +113,9 @@ pub(super) const CODES: &[(&str, ErrorClass)] = &[
     ("invalid_api_key", ErrorClass::Unauthorized),
 ];
 
+/// What is before the key of a setting with an invalid value.
+pub(super) const SETTING: &str = " in `";
+
 /// The class of a process that exited without a turn, by a fragment of its standard error.
 /// The first match counts.
 pub(super) const STARTUP_FRAGMENTS: &[(&str, ErrorClass)] = &[
@@ -129,8 +132,7 @@ pub(super) const STARTUP_FRAGMENTS: &[(&str, ErrorClass)] = &[
     ("mcp servers failed", ErrorClass::Config),
     ("model provider", ErrorClass::Config),
     ("is no longer supported", ErrorClass::Config),
-    // The key of a setting with an invalid value follows.
-    (" in `", ErrorClass::Config),
+    (SETTING, ErrorClass::Config),
     // Rust's format of an operating system error.
     ("(os error ", ErrorClass::Io),
     // For example, because the thread's file is corrupt.

@@ -442,3 +442,42 @@ fn a_server_that_exited_is_lost_however_it_went() {
         assert_eq!(failure.recorded, recorded, "{stderr}");
     }
 }
+
+#[test]
+fn the_causes_with_which_an_app_server_does_not_start_have_their_classes() {
+    use ErrorClass as C;
+    for (stderr, class, recorded) in [
+        (
+            "Error: unknown variant `maybe`, expected `never`\nin `approval_policy`",
+            C::Config,
+            "an invalid setting",
+        ),
+        (
+            "Error: CODEX_HOME points to \"/none\", but that path does not exist",
+            C::Config,
+            "CODEX_HOME points to",
+        ),
+        (
+            "Error: failed to initialize sqlite state runtime under /proc: unable to open",
+            C::Io,
+            "failed to initialize sqlite state runtime",
+        ),
+    ] {
+        let failure = of_exit(ExitStatus::from_raw(1 << 8), false, None, stderr);
+        assert_eq!(failure.class, class, "{stderr}");
+        assert!(failure.recorded.starts_with(recorded), "{failure:?}");
+        for text in ["maybe", "/none", "/proc"] {
+            assert!(!failure.recorded.contains(text), "{failure:?}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_with_an_odd_status_is_no_lost_connection() {
+    use ErrorClass as C;
+    let info = CodexErrorInfo::new("httpConnectionFailed").with_http_status(418);
+    let message = "unexpected status 418 I'm a teapot: x";
+    assert_eq!(of_turn(message, Some(&info)).class, C::Other);
+    let info = CodexErrorInfo::new("responseStreamDisconnected").with_http_status(200);
+    assert_eq!(of_turn("x", Some(&info)).class, C::Transport);
+}

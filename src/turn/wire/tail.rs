@@ -26,14 +26,30 @@ impl Tail {
         self.bytes.len() == self.limit
     }
 
-    /// Returns the bytes as text, without the first line if it is cut.
+    /// Returns the bytes as text, without colours, and without the first line if it is cut.
     pub(in crate::turn) fn text(&self) -> String {
-        let text = String::from_utf8_lossy(&self.bytes);
+        let text = without_colours(&String::from_utf8_lossy(&self.bytes));
         match text.split_once('\n') {
             Some((_, rest)) if self.is_cut() && !rest.is_empty() => rest.trim_end().to_owned(),
             _ => text.trim_end().to_owned(),
         }
     }
+}
+
+/// Removes the control sequences of a terminal, which Codex writes to a pipe as well.
+fn without_colours(text: &str) -> String {
+    let mut parts = text.split("\u{1b}[");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        // Parameters, and one letter.
+        let parameters = part.find(|c: char| !(c.is_ascii_digit() || c == ';'));
+        let rest = parameters.map_or("", |at| &part[at..]);
+        plain.push_str(
+            rest.strip_prefix(|c: char| c.is_ascii_alphabetic())
+                .unwrap_or(rest),
+        );
+    }
+    plain
 }
 
 #[cfg(test)]
@@ -50,5 +66,12 @@ mod tests {
         tail.push(&[b'x'; 100]);
         assert_eq!(tail.text(), "x".repeat(10));
         assert!(tail.bytes.capacity() < 100);
+    }
+
+    #[test]
+    fn a_tail_has_no_colours() {
+        let mut tail = Tail::new(100);
+        tail.push("\u{1b}[2m2026\u{1b}[0m \u{1b}[31;1mERROR\u{1b}[0m é \u{1b}[".as_bytes());
+        assert_eq!(tail.text(), "2026 ERROR é");
     }
 }

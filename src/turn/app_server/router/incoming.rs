@@ -76,7 +76,7 @@ impl Router {
         };
         let mut loaded = None;
         match (pending.effect, &answer) {
-            (Effect::Load(settings), Ok(result)) => {
+            (Effect::Load(settings, user), Ok(result)) => {
                 let fields = Fields::from_line(result.get().as_bytes()).ok();
                 let text = |key| fields.as_ref().and_then(|fields| fields.text(key));
                 let thread = fields.as_ref().and_then(|fields| fields.object("thread"));
@@ -84,12 +84,14 @@ impl Router {
                     let (model, provider) = (text("model"), text("modelProvider"));
                     let mut state = self.lock();
                     state.threads.loaded(&id, *settings);
+                    state.threads.reserve(&id, &user);
                     state.threads.has_model(&id, model, provider);
                     drop(state);
                     loaded = Some(id);
                 }
             }
-            (Effect::Turn(slot, _), Ok(result)) => {
+            (Effect::Turn(slot, thread_id), Ok(result)) => {
+                self.lock().threads.began(&thread_id);
                 let fields = Fields::from_line(result.get().as_bytes()).ok();
                 let turn = fields.and_then(|fields| fields.object("turn"));
                 slot.began(turn.and_then(|turn| turn.text("id")));
@@ -103,13 +105,16 @@ impl Router {
                 self.lock().control -= 1;
                 self.send_waiting();
             }
-            (Effect::None | Effect::Load(_), _) => {}
+            (Effect::None | Effect::Load(..), _) => {}
         }
         let is_lost = pending.reply.send(answer).is_err();
         // Nobody knows the id of a new thread then. One that was resumed stays for a while, as after a turn.
         if let Some(id) = loaded.filter(|_| is_lost && pending.method == START_THREAD) {
-            self.lock().threads.forget(&id);
-            self.let_go(&id);
+            let mut state = self.lock();
+            state.threads.forget(&id);
+            state.let_go(&id);
+            drop(state);
+            self.send_waiting();
         }
     }
 
@@ -158,6 +163,7 @@ impl Router {
         };
         if method == "thread/closed" {
             let slot = self.lock().threads.closed(&thread_id);
+            self.closed.notify_waiters();
             // One that was refused has its own error.
             if let Some(slot) = slot.filter(|slot| !slot.has_ended()) {
                 slot.fail(TurnError::Interrupted);

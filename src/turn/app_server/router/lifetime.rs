@@ -77,8 +77,10 @@ impl Router {
             }
         };
         for pending in overdue {
-            if let Effect::Control = pending.effect {
-                self.lock().control -= 1;
+            match &pending.effect {
+                Effect::Control => self.lock().control -= 1,
+                Effect::Turn(_, thread_id) => self.did_not_begin(thread_id),
+                Effect::None | Effect::Load(..) => {}
             }
             let timeout = self.limits.request_timeout;
             // The server may still do what it was asked for, so a turn that asked is interrupted.

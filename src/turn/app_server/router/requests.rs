@@ -1,6 +1,6 @@
 use std::{
     collections::VecDeque,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{Arc, Weak, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -14,7 +14,7 @@ use tokio::{
 use super::{Over, Router};
 use crate::turn::{
     TurnError,
-    app_server::{decode::Rejection, slot::Slot, threads::ThreadSettings},
+    app_server::{decode::Rejection, slot::Slot, threads::ThreadSettings, turns::ActiveTurn},
 };
 
 /// The method that makes a new thread.
@@ -39,8 +39,8 @@ pub(super) enum Effect {
     None,
     /// It makes room for another request whose answer is of no interest.
     Control,
-    /// It loads a thread.
-    Load(Box<ThreadSettings>),
+    /// It loads a thread for a turn.
+    Load(Box<ThreadSettings>, Weak<ActiveTurn>),
     /// It starts the turn of a thread.
     Turn(Arc<Slot>, String),
 }
@@ -89,14 +89,15 @@ impl Router {
         self.request_with(method, params, Effect::None, None).await
     }
 
-    /// Sends a request that loads a thread.
+    /// Sends a request that loads a thread for a turn.
     pub(in crate::turn::app_server) async fn load(
         &self,
         method: &'static str,
         params: Value,
         settings: ThreadSettings,
+        user: &Arc<ActiveTurn>,
     ) -> Result<Box<RawValue>, RequestError> {
-        let effect = Effect::Load(Box::new(settings));
+        let effect = Effect::Load(Box::new(settings), Arc::downgrade(user));
         self.request_with(method, params, effect, None).await
     }
 
@@ -120,14 +121,22 @@ impl Router {
         trace: Option<Trace>,
     ) -> Result<Box<RawValue>, RequestError> {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
-        if let Effect::Turn(slot, _) = &effect {
-            slot.mark_sent();
-        }
+        let turn = match &effect {
+            Effect::Turn(slot, thread_id) => {
+                slot.mark_sent();
+                Some(thread_id.clone())
+            }
+            _ => None,
+        };
         if let Some(thread_id) = params.get("threadId").and_then(Value::as_str) {
             self.send_waiting_of(thread_id);
         }
         // An error means that the connection is over, which the reply says as well.
         let reply = self.send(method, &params, effect, trace.as_ref(), permit.ok());
+        if let Some(thread_id) = turn.filter(|_| self.lock().is_stopping) {
+            // The interrupt may have been sent before the turn, and then had no effect.
+            self.send_interrupt(&thread_id);
+        }
         match reply.await {
             Ok(reply) => reply,
             // The connection is over, or about to be.
@@ -135,16 +144,9 @@ impl Router {
         }
     }
 
-    /// Sends a request whose answer is of no interest, now or once others are answered.
-    pub(super) fn send_control(&self, method: &'static str, params: Value) {
-        let mut state = self.lock();
-        state.waiting.push_back((method, params));
-        drop(state);
-        self.send_waiting();
-    }
-
     /// Sends the requests that wait, as far as there is room for them.
     pub(super) fn send_waiting(&self) {
+        let _order = self.order();
         loop {
             let next = {
                 let mut state = self.lock();
@@ -165,6 +167,7 @@ impl Router {
     /// Sends the requests that wait and are about a thread, before another one about it: an interrupt of its last
     /// turn would end its next one, and a thread that is let go after it was loaded again is not told of.
     pub(super) fn send_waiting_of(&self, thread_id: &str) {
+        let _order = self.order();
         let of_thread = {
             let mut state = self.lock();
             let waiting = std::mem::take(&mut state.waiting);

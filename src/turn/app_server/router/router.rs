@@ -22,11 +22,16 @@ const MAX_OUTGOING: usize = 1024;
 /// What this program knows of a server: the requests that wait, the threads that are loaded, and the turns.
 pub(in crate::turn::app_server) struct Router {
     pub(super) state: Mutex<State>,
+    /// Held while requests that have waited are taken out and sent. Otherwise a later request about the same thread
+    /// could be sent between. Taken before the state.
+    order: Mutex<()>,
     pub(super) outgoing: mpsc::Sender<Vec<u8>>,
     pub(super) permits: Arc<Semaphore>,
     pub(super) next_id: AtomicU64,
     /// Tells the connection that a deadline or the number of turns may have changed.
     pub(super) changed: Notify,
+    /// Tells that the server has unloaded a thread.
+    pub(super) closed: Notify,
     pub(super) over: watch::Sender<Option<Arc<Over>>>,
     pub(super) limits: Limits,
 }
@@ -70,6 +75,7 @@ impl Router {
     pub(in crate::turn::app_server) fn new(limits: Limits) -> (Arc<Self>, mpsc::Receiver<Vec<u8>>) {
         let (outgoing, lines) = mpsc::channel(MAX_OUTGOING);
         let router = Self {
+            order: Mutex::default(),
             state: Mutex::new(State {
                 pending: BTreeMap::new(),
                 control: 0,
@@ -87,10 +93,15 @@ impl Router {
             permits: Arc::new(Semaphore::new(MAX_PENDING)),
             next_id: AtomicU64::new(1),
             changed: Notify::new(),
+            closed: Notify::new(),
             over: watch::Sender::new(None),
             limits,
         };
         (Arc::new(router), lines)
+    }
+
+    pub(super) fn order(&self) -> MutexGuard<'_, ()> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {

@@ -1,11 +1,11 @@
 //! The turns that use a server.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Lease, Release, Router};
+use super::{Lease, Release, Router, router::State};
 use crate::turn::{
     TurnError, Usage,
     app_server::{
@@ -28,6 +28,9 @@ impl Router {
             return None;
         }
         state.turns += 1;
+        if let Some(id) = thread_id {
+            state.threads.reserve(id, &Arc::downgrade(active));
+        }
         Some(Lease {
             router: Arc::clone(self),
             _active: Arc::clone(active),
@@ -42,6 +45,28 @@ impl Router {
     /// Returns whether the server has a thread loaded.
     pub(in crate::turn::app_server) fn has_thread(&self, thread_id: &str) -> bool {
         self.lock().threads.contains(thread_id)
+    }
+
+    /// Returns whether the server was told to unload a thread, and has not told that it did.
+    pub(in crate::turn::app_server) fn was_let_go(&self, thread_id: &str) -> bool {
+        let state = self.lock();
+        let thread = state.threads.get(thread_id);
+        thread.is_some_and(|thread| !thread.is_subscribed)
+    }
+
+    /// Waits until the server has unloaded a thread, or has ended.
+    pub(in crate::turn::app_server) async fn closed(&self, thread_id: &str) {
+        loop {
+            let mut closed = pin!(self.closed.notified());
+            closed.as_mut().enable();
+            if !self.has_thread(thread_id) {
+                return;
+            }
+            tokio::select! {
+                () = closed => {}
+                _ = self.ended() => return,
+            }
+        }
     }
 
     /// Returns how many threads the server has loaded, as far as this program knows.
@@ -97,17 +122,20 @@ impl Router {
         }
     }
 
+    /// Notes that the server was not told of the turn that has a thread.
+    pub(in crate::turn::app_server) fn did_not_begin(&self, thread_id: &str) {
+        self.lock().threads.did_not_begin(thread_id);
+    }
+
     /// Ends a turn that the server does not run any more.
     pub(in crate::turn::app_server) fn detach(&self, thread_id: &str) {
-        let lines = {
-            let mut state = self.lock();
-            state.completed += 1;
-            let unused = state.threads.detach(thread_id, self.limits.max_threads);
-            unused.into_iter().collect::<Vec<_>>()
-        };
-        for thread_id in lines {
-            self.let_go(&thread_id);
+        let mut state = self.lock();
+        state.completed += 1;
+        for thread_id in state.threads.detach(thread_id, self.limits.max_threads) {
+            state.let_go(&thread_id);
         }
+        drop(state);
+        self.send_waiting();
     }
 
     /// Interrupts the turn of a thread, which was dropped, and keeps the thread locked until the turn has ended.
@@ -123,9 +151,18 @@ impl Router {
             _lock: lock,
             _lease: lease,
         };
-        let refused = self.lock().threads.release_later(thread_id, release);
+        // Before the thread has the release, by which its next turn could begin: that one would be interrupted.
+        self.interrupt_thread(thread_id);
+        let (refused, agents) = {
+            let mut state = self.lock();
+            let refused = state.threads.release_later(thread_id, release);
+            (refused, state.threads.agents(thread_id))
+        };
         drop(refused);
-        self.send_interrupt(thread_id);
+        // Those that begin later are interrupted then.
+        for agent in &agents {
+            self.interrupt_thread(agent);
+        }
         self.changed.notify_one();
         // It may have ended before the thread had the release.
         if slot.has_ended() {
@@ -158,23 +195,8 @@ impl Router {
     }
 
     pub(super) fn interrupt_thread(&self, thread_id: &str) {
-        // An empty id means the turn that runs, also when the server is only about to begin it.
-        let turn = json!({"threadId": thread_id, "turnId": ""});
-        self.send_control("turn/interrupt", turn);
-        let thread = json!({"threadId": thread_id});
-        self.send_control("thread/backgroundTerminals/clean", thread);
-    }
-
-    /// Lets go of a thread: the server unloads it, and ends what belongs to it.
-    pub(super) fn let_go(&self, thread_id: &str) {
-        let agents = self.lock().threads.take_agents(thread_id);
-        for agent in &agents {
-            self.interrupt_thread(agent);
-            self.send_control("thread/unsubscribe", json!({"threadId": agent}));
-        }
-        let thread = json!({"threadId": thread_id});
-        self.send_control("thread/backgroundTerminals/clean", thread.clone());
-        self.send_control("thread/unsubscribe", thread);
+        self.lock().interrupt(thread_id);
+        self.send_waiting();
     }
 
     /// Lets go of what a dropped turn has kept.
@@ -195,5 +217,37 @@ impl Router {
     pub(in crate::turn::app_server) fn retire(&self) {
         self.lock().is_retiring = true;
         self.changed.notify_one();
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn interrupt(&mut self, thread_id: &str) {
+        // An empty id means the turn that runs, also when the server is only about to begin it.
+        let turn = json!({"threadId": thread_id, "turnId": ""});
+        self.waiting.push_back(("turn/interrupt", turn));
+        self.clean(thread_id);
+    }
+
+    /// Lets go of a thread: the server unloads it, and ends what belongs to it.
+    pub(super) fn let_go(&mut self, thread_id: &str) {
+        for agent in self.threads.take_agents(thread_id) {
+            self.interrupt(&agent);
+            self.unsubscribe(&agent);
+        }
+        self.clean(thread_id);
+        self.unsubscribe(thread_id);
+    }
+
+    fn clean(&mut self, thread_id: &str) {
+        let thread = json!({"threadId": thread_id});
+        self.waiting
+            .push_back(("thread/backgroundTerminals/clean", thread));
+    }
+
+    fn unsubscribe(&mut self, thread_id: &str) {
+        let thread = json!({"threadId": thread_id});
+        self.waiting.push_back(("thread/unsubscribe", thread));
     }
 }
