@@ -10,5 +10,6 @@ mod protocol;
 mod responses;
 mod startup;
 mod support;
+mod traps;
 #[cfg(target_os = "linux")]
 mod watchdog;

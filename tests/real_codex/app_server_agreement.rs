@@ -5,13 +5,15 @@ use codex_telemetry::{
     ErrorClass, Event, Outcome,
     approval::FileUpdateChange,
     event::names,
-    turn::{ItemKind, Turn, TurnError, TurnRequest, Usage},
+    turn::{ItemKind, JsonText, Turn, TurnError, TurnRequest, Usage},
 };
+
+use futures_util::{StreamExt, stream};
 
 use crate::{
     app_server::Transport,
     bench::Bench,
-    calls::{Calls, number},
+    calls::number,
     reply::{Ending, Reply, Tokens},
     thread::assert_used,
 };
@@ -22,7 +24,8 @@ struct Told {
     result: Result<Completed, String>,
     class: Option<ErrorClass>,
     outcome: Option<Outcome>,
-    tokens: [Option<i64>; 5],
+    /// Of a turn that completed: of another one, `codex exec` tells none.
+    tokens: Option<[i64; 5]>,
     tools: Vec<Tool>,
 }
 
@@ -46,7 +49,8 @@ type Tool = (
 // === impl Told ===
 
 impl Told {
-    fn new(result: Result<Turn, TurnError>, calls: &Calls) -> Self {
+    fn new(result: Result<Turn, TurnError>, bench: &Bench) -> Self {
+        let calls = bench.calls(1);
         let turn = calls.turn();
         let completed = |turn: Turn| Completed {
             message: turn.final_message,
@@ -69,11 +73,14 @@ impl Told {
         let mut tools: Vec<_> = calls.tools.iter().map(tool).collect();
         // Commands at once end in any order.
         tools.sort_by_key(|(name, _, _, exit_code)| (name.clone(), *exit_code));
+        // Each bench has a model of its own.
+        let message = |error: TurnError| error.to_string().replace(&bench.model.url("/"), "");
+        let known = |key| number(turn, key).expect("the usage is known");
         Self {
-            result: result.map(completed).map_err(|error| error.to_string()),
+            tokens: result.is_ok().then(|| keys.map(known)),
+            result: result.map(completed).map_err(message),
             class: turn.error_class(),
             outcome: turn.outcome(),
-            tokens: keys.map(|key| number(turn, key)),
             tools,
         }
     }
@@ -115,6 +122,25 @@ fn plain(kind: ItemKind) -> ItemKind {
                 status,
             }
         }
+        ItemKind::McpToolCall {
+            server,
+            tool,
+            arguments,
+            result,
+            error,
+            status,
+        } => ItemKind::McpToolCall {
+            server,
+            tool,
+            arguments,
+            // The key of the structured content is `structured_content` or `structuredContent`.
+            result: result.map(|result| {
+                let content = result.parse().unwrap()["content"].to_string();
+                JsonText::new(content).unwrap()
+            }),
+            error,
+            status,
+        },
         other => other,
     }
 }
@@ -225,20 +251,22 @@ fn conversations() -> Vec<(&'static str, Vec<Reply>, Setup)> {
 
 #[tokio::test]
 async fn a_conversation_has_the_same_result_by_both_transports() {
-    for (what, script, setup) in conversations() {
-        let mut told = Vec::new();
-        for transport in Transport::ALL {
-            let Some(bench) = Bench::start(script.clone()) else {
-                return;
-            };
-            let request = setup(&bench, bench.request("Go"));
-            let result = bench.run_on(transport, request).await;
-            assert_eq!(bench.model.left(), 0, "{transport:?}: {what}");
-            let one = Told::new(result, &bench.calls(1));
-            told.push(one);
-        }
-        assert_eq!(told[0], told[1], "{what}: by exec, and by app-server");
+    let conversations = stream::iter(conversations().into_iter().map(compare));
+    conversations.buffer_unordered(4).collect::<()>().await;
+}
+
+async fn compare((what, script, setup): (&'static str, Vec<Reply>, Setup)) {
+    let mut told = Vec::new();
+    for transport in Transport::ALL {
+        let Some(bench) = Bench::start(script.clone()) else {
+            return;
+        };
+        let request = setup(&bench, bench.request("Go"));
+        let result = bench.run_on(transport, request).await;
+        assert_eq!(bench.model.left(), 0, "{transport:?}: {what}");
+        told.push(Told::new(result, &bench));
     }
+    assert_eq!(told[0], told[1], "{what}: by exec, and by app-server");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use codex_telemetry::{
     ErrorClass, Operation, Outcome,
     turn::{CodexAppServerBuilder, ItemKind, ItemStatus, TurnError},
 };
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tower::ServiceExt;
@@ -284,6 +284,21 @@ async fn the_end_of_a_server_does_not_touch_another_one_of_the_same_home() {
     bench.calls(4);
 }
 
+#[tokio::test]
+async fn a_name_in_the_environment_wins_over_the_one_of_the_client() {
+    let Some(bench) = Bench::start([Reply::done()]) else {
+        return;
+    };
+    let server = bench.app_server(|builder| {
+        let builder = builder.client_name("release-bot");
+        builder.env("CODEX_INTERNAL_ORIGINATOR_OVERRIDE", "night-bot")
+    });
+    server.complete(bench.ask("Go")).await;
+    server.end().await;
+    assert_eq!(bench.model.asked()[0].header("originator"), "night-bot");
+    bench.calls(1);
+}
+
 /// The URL of the model, `CODEX_HOME` and the way to exit, in the program.
 const MODEL: &str = "TRAPS_TEST_MODEL";
 const HOME: &str = "TRAPS_TEST_HOME";
@@ -292,12 +307,12 @@ const MARKER: &str = "TRAPS_TEST_MARKER";
 
 /// The program is this test's own binary, started again to run the same test alone.
 #[tokio::test]
-async fn a_program_that_exits_without_a_drain_leaves_neither_its_server_nor_a_command() {
+async fn a_program_that_exits_without_a_drain_leaves_neither_codex_nor_its_command() {
     if let Ok(model) = env::var(MODEL) {
         exit_without_drain(&model).await;
         return;
     }
-    for exit in ["in the turn", "from main"] {
+    for exit in ["in a turn", "from main", "from main, by exec"] {
         let marker = odd_duration();
         let command =
             format!("trap '' HUP INT TERM; sleep {marker} & sleep {marker} & sleep {marker}");
@@ -307,7 +322,7 @@ async fn a_program_that_exits_without_a_drain_leaves_neither_its_server_nor_a_co
         let mut program = Command::new(env::current_exe().unwrap())
             .args([
                 "--exact",
-                "app_server_traps::a_program_that_exits_without_a_drain_leaves_neither_its_server_nor_a_command",
+                "app_server_traps::a_program_that_exits_without_a_drain_leaves_neither_codex_nor_its_command",
             ])
             .env(MODEL, bench.model.url("/v1"))
             .env(HOME, bench.home.path())
@@ -347,7 +362,15 @@ async fn exit_without_drain(model: &str) {
         .env("CODEX_HOME", env::var_os(HOME).unwrap())
         .env("HOME", env::var_os(HOME).unwrap())
         .build();
-    let turn = tokio::spawn(bench.layered(turns.clone()).oneshot(bench.ask("Go")));
+    let exit = env::var(EXIT).unwrap();
+    let turn = if exit == "from main, by exec" {
+        let request = bench.request_to(model, "Go");
+        let request = request.with_env("CODEX_HOME", env::var_os(HOME).unwrap());
+        bench.turns().build().oneshot(request).boxed()
+    } else {
+        turns.clone().oneshot(bench.ask("Go")).boxed()
+    };
+    let turn = tokio::spawn(turn);
     until("the command runs", || {
         let mut sleeping = running(&marker);
         sleeping.retain(|process| process.command_line.starts_with("sleep"));
@@ -355,7 +378,7 @@ async fn exit_without_drain(model: &str) {
     })
     .await;
     assert!(!turn.is_finished());
-    if env::var(EXIT).unwrap() == "in the turn" {
+    if exit == "in a turn" {
         std::process::exit(0);
     }
 }

@@ -118,7 +118,7 @@ impl Monitor {
     pub(super) fn run(mut self, exit: oneshot::Sender<Exit>) {
         let mut killed = Vec::new();
         if let Event::Abandoned = self.wait() {
-            killed = tree::kill(&self.process);
+            killed = tree::kill_watched(&self.process, |process| self.shared.watch(process));
             self.wait_for_exit();
         }
         let status = self.reap();

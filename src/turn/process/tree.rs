@@ -21,6 +21,11 @@ use super::proc_fs;
 #[cfg(target_os = "linux")]
 const MAX_PROCESSES: usize = 4096;
 
+/// The maximum number of processes that are watched while their tree is killed: their lines fit into the pipe to the
+/// watchdog also when it does not read.
+#[cfg(target_os = "linux")]
+const MAX_WATCHED: usize = 512;
+
 /// How long one process may take to stop. It needs microseconds, unless it is stuck in the kernel; it starts no
 /// child there, and its children are listed all the same.
 #[cfg(target_os = "linux")]
@@ -35,6 +40,45 @@ const STOP_POLL_INTERVAL: Duration = Duration::from_micros(100);
 
 /// A process that was killed, with its start time.
 pub(super) type Killed = (Pid, u64);
+
+/// Kills a process and everything below it. Returns what was killed below it.
+///
+/// What is below it is watched meanwhile. If this program exits in the middle, the kernel hangs up on a root that
+/// is stopped, and what was below the root cannot be found any more.
+#[cfg(target_os = "linux")]
+pub(super) fn kill_watched<W>(
+    root: &ProcessHandle,
+    watch: impl Fn(&ProcessHandle) -> Option<W>,
+) -> Vec<Killed> {
+    let mut watched = Vec::new();
+    watch_below(root.pid, &watch, &mut watched);
+    kill(root)
+}
+
+/// Has everything below a process watched, as far as there is room.
+#[cfg(target_os = "linux")]
+fn watch_below<W>(parent: Pid, watch: &impl Fn(&ProcessHandle) -> Option<W>, watched: &mut Vec<W>) {
+    for (pid, start) in proc_fs::children(parent) {
+        if watched.len() == MAX_WATCHED {
+            return;
+        }
+        if let Some(child) = ProcessHandle::open(pid, start)
+            && let Some(guard) = watch(&child)
+        {
+            watched.push(guard);
+            watch_below(pid, watch, watched);
+        }
+    }
+}
+
+/// As [`kill`]: only Linux lists the children of a process.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn kill_watched<W>(
+    root: &ProcessHandle,
+    _: impl Fn(&ProcessHandle) -> Option<W>,
+) -> Vec<Killed> {
+    kill(root)
+}
 
 /// Kills a process and everything below it. Returns what was killed below it.
 #[cfg(target_os = "linux")]
