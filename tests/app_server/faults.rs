@@ -39,8 +39,8 @@ async fn a_server_that_is_killed_in_a_turn_fails_the_turn_with_its_exit_and_its_
     assert_eq!(error.classification().class, ErrorClass::Transport);
     assert_eq!(
         error.to_string(),
-        "the Codex server exited (signal: 9 (SIGKILL)) before the end of the turn: thread main panicked: \
-         no more memory"
+        // What is there may be of an earlier turn.
+        "the Codex server exited (signal: 9 (SIGKILL)) before the end of the turn"
     );
     let [event] = &rig.turn_events()[..] else {
         panic!("{}", rig.sink.timeline())

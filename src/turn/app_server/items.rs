@@ -91,7 +91,9 @@ fn status(fields: &Fields<'_>) -> ItemStatus {
 fn change(fields: &Fields<'_>) -> Option<FileUpdateChange> {
     let kind = fields.object("kind");
     let text = |key| kind.as_ref().and_then(|kind| kind.text(key));
-    let mut change = FileUpdateChange::new(fields.text("path")?, text("type").unwrap_or_default());
+    // Without a path it is a change all the same: who approves the edit has to see all of it.
+    let path = fields.text("path").unwrap_or_default();
+    let mut change = FileUpdateChange::new(path, text("type").unwrap_or_default());
     if let Some(path) = text("move_path") {
         change = change.with_move_path(path);
     }
