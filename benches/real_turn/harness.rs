@@ -91,6 +91,16 @@ impl Harness {
     /// Runs the same turn without this crate, and does not parse its output.
     pub(crate) async fn plain(&self) {
         self.queue_replies();
+        self.exec_by_hand().await;
+    }
+
+    /// As [`plain`](Self::plain), of a turn in which the agent runs no command.
+    pub(crate) async fn plain_without_command(&self) {
+        self.model.then([Reply::done()]);
+        self.exec_by_hand().await;
+    }
+
+    async fn exec_by_hand(&self) {
         let mut command = self.command("exec");
         command
             .args(["--json", "--skip-git-repo-check", "--model", MODEL])

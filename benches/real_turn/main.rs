@@ -70,6 +70,9 @@ struct Round {
     bare: Vec<Duration>,
     /// Later turns through the layers.
     layered: Vec<Duration>,
+    /// `codex exec` by hand, and later turns through the layers, without a command.
+    plain_message: Duration,
+    layered_messages: Vec<Duration>,
 }
 
 /// The times of turns at once, and of the slowest one of some that ran alone.
@@ -114,7 +117,7 @@ fn main() {
         servers.end().await;
     });
     // A turn by `exec` is a span and has one of its command; in a server it has one of each response, too.
-    let later = 4 * (1 + rounds * LATER_TURNS);
+    let later = 4 * (1 + rounds * LATER_TURNS) + 2 * rounds * LATER_TURNS;
     let spans = 2 * (1 + rounds) + later + 2 * (ALONE + count);
     harness.check_stats(spans as u64);
     report_exec(&times);
@@ -138,6 +141,11 @@ async fn run_round(harness: &Harness, servers: &Servers<'_>, is_even: bool) -> R
             round.layered.push(timed(servers.layered()).await);
             round.bare.push(timed(servers.bare()).await);
         }
+    }
+    round.plain_message = timed(harness.plain_without_command()).await;
+    for _ in 0..LATER_TURNS {
+        let turn = timed(servers.layered_without_command()).await;
+        round.layered_messages.push(turn);
     }
     round
 }
@@ -185,6 +193,7 @@ fn report_server(rounds: &[Round], count: usize, bare: &Crowd, layered: &Crowd) 
     };
     let bare_exec = exec_over(|round| round.plain, |round| &round.bare);
     let layered_exec = exec_over(|round| round.full, |round| &round.layered);
+    let message_exec = exec_over(|round| round.plain_message, |round| &round.layered_messages);
     for (name, mut values, worst, unit) in [
         (
             "bare JSON-RPC",
@@ -208,6 +217,18 @@ fn report_server(rounds: &[Round], count: usize, bare: &Crowd, layered: &Crowd) 
         (
             "a turn by `codex exec` over it, three layers and OTLP",
             layered_exec,
+            f64::min,
+            "×",
+        ),
+        (
+            "a turn without a command, three layers and OTLP",
+            times(rounds, |round| &round.layered_messages),
+            f64::max,
+            "ms",
+        ),
+        (
+            "a turn by `codex exec` over it, without a command",
+            message_exec,
             f64::min,
             "×",
         ),

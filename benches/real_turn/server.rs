@@ -56,6 +56,13 @@ impl<'a> Servers<'a> {
         self.run(request).await;
     }
 
+    /// As [`layered`](Self::layered), of a turn in which the agent runs no command.
+    pub(crate) async fn layered_without_command(&self) {
+        self.harness.model.then([Reply::done()]);
+        let request = self.request().with_resume(&self.thread);
+        self.run(request).await;
+    }
+
     /// Runs turns at once by the minimal client, each on a new thread and with one response that takes the model
     /// `time`. Returns how long all of them took.
     pub(crate) async fn bare_crowd(&self, count: usize, time: Duration) -> Duration {

@@ -106,11 +106,11 @@ const TARGETS: &[Target] = &[
         measured: |f| column(f, "server_turn", "ratio of each pair", "median"),
     },
     Target {
-        what: "a turn by `codex exec` over a later turn by app-server",
+        what: "a turn by `codex exec` over a later turn by app-server, without a command",
         bound: AtLeast(3.0),
         unit: "×",
         measured: |f| {
-            let name = "a turn by `codex exec` over it, three layers and OTLP";
+            let name = "a turn by `codex exec` over it, without a command";
             column(f, "server_turn", name, "median")
         },
     },
