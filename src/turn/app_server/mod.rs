@@ -18,6 +18,10 @@ mod connection;
 mod decode;
 mod items;
 #[cfg(any(test, fuzzing))]
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "the fuzz target connects, and tests do more")
+)]
 mod peer;
 #[cfg(any(test, fuzzing))]
 mod properties;
