@@ -65,11 +65,6 @@ const OTHERWISE: &[(&str, &str, ErrorClass)] = &[
         "failed to read thread",
         ErrorClass::InvalidRequest,
     ),
-    (
-        "Codex's output is on a full disk",
-        "exit status: 0",
-        ErrorClass::Incomplete,
-    ),
 ];
 
 /// What does not fail a turn by app-server. The page says why.
