@@ -4,14 +4,14 @@ use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Take},
     sync::{mpsc, oneshot},
     time::{Instant, sleep_until},
 };
 
 use super::router::{Check, Reason, Router};
 use crate::turn::{
-    process::Exit,
+    process::{Exit, Waiting, limit_to_waiting},
     wire::{LineError, Lines, Tail},
 };
 
@@ -20,9 +20,6 @@ const STDERR_LIMIT: usize = 4 * 1024;
 
 /// How long a killed process is waited for: another server cannot load its threads before it has exited.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long the pipes are read after the process has exited: another process may hold them open.
-const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What a connection reads, and how it ends.
 pub(super) struct Connection<O, E, X> {
@@ -50,16 +47,14 @@ enum Phase {
     Killed {
         deadline: Instant,
     },
-    /// The process has exited. What it has written is read until the deadline.
-    Exited {
-        deadline: Instant,
-    },
+    /// The process has exited. What it has written is read to its end.
+    Exited,
 }
 
 impl<O, E, X> Connection<O, E, X>
 where
-    O: AsyncRead + Unpin,
-    E: AsyncRead + Unpin,
+    O: AsyncRead + Waiting + Unpin,
+    E: AsyncRead + Waiting + Unpin,
     X: Future<Output = Exit>,
 {
     /// Serves the connection until the process has exited, or is killed.
@@ -85,8 +80,8 @@ where
         let mut exited = Box::pin(exited);
         let mut stopping = pin!(stopping);
         let (mut alive, mut stdin) = (Some(alive), Some(stdin));
-        let mut lines = Some(Lines::new(stdout, line_limit));
-        let mut stderr = Some(stderr);
+        let mut lines = Some(Lines::new(stdout.take(u64::MAX), line_limit));
+        let mut stderr = Some(stderr.take(u64::MAX));
         let mut chunk = [0; 4096];
         let mut count = 0;
         let mut is_stopping = false;
@@ -107,15 +102,45 @@ where
                     }
                 }
             }
-            if matches!(phase, Phase::Exited { .. }) && lines.is_none() && stderr.is_none() {
-                break;
-            }
             let due = match &phase {
                 Phase::Running => router.next_deadline(),
                 Phase::Closing { deadline } => *deadline,
-                Phase::Killed { deadline } | Phase::Exited { deadline } => Some(*deadline),
+                Phase::Killed { deadline } => Some(*deadline),
+                Phase::Exited if lines.is_none() && stderr.is_none() => break,
+                Phase::Exited => None,
             };
             tokio::select! {
+                // A stop counts although it is seen with the exit, and an exit although it is seen after a deadline.
+                biased;
+                () = &mut stopping, if !is_stopping => {
+                    is_stopping = true;
+                    end.reason = Reason::Stopped;
+                    router.stop();
+                }
+                exit = &mut exited, if !matches!(phase, Phase::Exited) => {
+                    router.close();
+                    end.status = exit.status.ok();
+                    is_stopping |= exit.was_stopped;
+                    if let Some(lines) = &mut lines {
+                        limit_to_waiting(&mut lines.reader);
+                    }
+                    if let Some(stderr) = &mut stderr {
+                        limit_to_waiting(stderr);
+                    }
+                    phase = Phase::Exited;
+                }
+                () = router.changed(), if matches!(phase, Phase::Running) => {}
+                () = wait_until(due) => match phase {
+                    // What is due is done above.
+                    Phase::Running => {}
+                    Phase::Closing { .. } => {
+                        if end.reason == Reason::Exited {
+                            end.reason = Reason::Hung { after: exit_grace };
+                        }
+                        phase = Phase::kill(&mut alive);
+                    }
+                    Phase::Killed { .. } | Phase::Exited => break,
+                },
                 line = next_line(&mut lines) => match line {
                     Ok(Some(line)) => {
                         count += 1;
@@ -137,29 +162,6 @@ where
                 read = read(&mut stderr, &mut chunk) => match read {
                     Ok(0) | Err(_) => stderr = None,
                     Ok(length) => end.stderr.push(&chunk[..length]),
-                },
-                exit = &mut exited, if !matches!(phase, Phase::Exited { .. }) => {
-                    router.close();
-                    end.status = exit.status.ok();
-                    let deadline = Instant::now() + DRAIN_TIMEOUT;
-                    phase = Phase::Exited { deadline };
-                }
-                () = &mut stopping, if !is_stopping => {
-                    is_stopping = true;
-                    end.reason = Reason::Stopped;
-                    router.stop();
-                }
-                () = router.changed(), if matches!(phase, Phase::Running) => {}
-                () = wait_until(due) => match phase {
-                    // What is due is done above.
-                    Phase::Running => {}
-                    Phase::Closing { .. } => {
-                        if end.reason == Reason::Exited {
-                            end.reason = Reason::Hung { after: exit_grace };
-                        }
-                        phase = Phase::kill(&mut alive);
-                    }
-                    Phase::Killed { .. } | Phase::Exited { .. } => break,
                 },
             }
         }
@@ -202,7 +204,7 @@ impl Phase {
     }
 
     fn kill_unless_exited(&mut self, alive: &mut Option<oneshot::Sender<()>>) {
-        if !matches!(self, Self::Exited { .. }) {
+        if !matches!(self, Self::Exited) {
             *self = Self::kill(alive);
         }
     }
@@ -239,7 +241,7 @@ pub(super) async fn write(
 }
 
 async fn next_line<O: AsyncRead + Unpin>(
-    lines: &mut Option<Lines<O>>,
+    lines: &mut Option<Lines<Take<O>>>,
 ) -> Result<Option<BytesMut>, LineError> {
     match lines {
         Some(lines) => lines.next().await,
@@ -247,7 +249,10 @@ async fn next_line<O: AsyncRead + Unpin>(
     }
 }
 
-async fn read<E: AsyncRead + Unpin>(stderr: &mut Option<E>, chunk: &mut [u8]) -> io::Result<usize> {
+async fn read<E: AsyncRead + Unpin>(
+    stderr: &mut Option<Take<E>>,
+    chunk: &mut [u8],
+) -> io::Result<usize> {
     match stderr {
         Some(stderr) => stderr.read(chunk).await,
         None => std::future::pending().await,

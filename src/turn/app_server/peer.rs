@@ -2,18 +2,24 @@
 
 use std::{
     collections::VecDeque,
+    io,
     os::unix::process::ExitStatusExt,
+    pin::Pin,
     process::ExitStatus,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader, DuplexStream, duplex},
+    io::{
+        AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, DuplexStream, ReadBuf,
+        duplex,
+    },
     sync::oneshot,
     task::JoinHandle,
     time::timeout,
@@ -24,7 +30,7 @@ use super::{
     router::{Limits, Router},
     server::Server,
 };
-use crate::turn::process::Exit;
+use crate::turn::process::{Exit, Waiting};
 
 /// How much each pipe holds, in bytes.
 const PIPE: usize = 64 * 1024;
@@ -37,13 +43,19 @@ pub(super) struct Peer {
     pub(super) router: Arc<Router>,
     /// What the program writes.
     stdin: BufReader<DuplexStream>,
-    stdout: Option<DuplexStream>,
-    pub(super) stderr: Option<DuplexStream>,
+    stdout: Option<PipeEnd>,
+    pub(super) stderr: Option<PipeEnd>,
     exit: Option<oneshot::Sender<ExitStatus>>,
     is_killed: Arc<AtomicBool>,
     pub(super) serving: JoinHandle<()>,
     /// Lines that were read and put back.
     read: VecDeque<Value>,
+}
+
+/// An end of a pipe in memory. The server writes to one, the program reads the other.
+pub(super) struct PipeEnd {
+    stream: DuplexStream,
+    waiting: Arc<AtomicU64>,
 }
 
 /// How a connection is limited.
@@ -72,12 +84,23 @@ impl Default for Options {
     }
 }
 
+/// Returns the program's end of a pipe, and the server's.
+pub(super) fn pipe() -> (PipeEnd, PipeEnd) {
+    let (ours, theirs) = duplex(PIPE);
+    let waiting = Arc::new(AtomicU64::new(0));
+    let end = |stream| PipeEnd {
+        stream,
+        waiting: Arc::clone(&waiting),
+    };
+    (end(ours), end(theirs))
+}
+
 /// Connects a server that writes what `stdout` reads, and exits when `exit` says so. Returns the router, whether
 /// the server was killed, what the program writes to it, and the tasks of the connection.
 pub(super) fn connect(
     options: &Options,
-    stdout: impl AsyncRead + Send + Unpin + 'static,
-    stderr: impl AsyncRead + Send + Unpin + 'static,
+    stdout: PipeEnd,
+    stderr: PipeEnd,
     exit: oneshot::Receiver<ExitStatus>,
 ) -> (Arc<Router>, Arc<AtomicBool>, DuplexStream, JoinHandle<()>) {
     let (router, lines) = Router::new(options.limits.clone());
@@ -124,8 +147,8 @@ pub(super) fn connect(
 
 impl Peer {
     pub(super) fn connect(options: &Options) -> Self {
-        let (stdout, their_stdout) = duplex(PIPE);
-        let (stderr, their_stderr) = duplex(PIPE);
+        let (stdout, their_stdout) = pipe();
+        let (stderr, their_stderr) = pipe();
         let (exit, exited) = oneshot::channel();
         let (router, is_killed, stdin, serving) = connect(options, stdout, stderr, exited);
         Self {
@@ -236,7 +259,7 @@ impl Peer {
     }
 
     /// Takes the end of the pipe, as a process does that the server has started.
-    pub(super) fn take_stdout(&mut self) -> Option<DuplexStream> {
+    pub(super) fn take_stdout(&mut self) -> Option<PipeEnd> {
         self.stdout.take()
     }
 
@@ -255,5 +278,47 @@ impl Peer {
 
     pub(super) fn is_killed(&self) -> bool {
         self.is_killed.load(Relaxed)
+    }
+}
+
+// === impl PipeEnd ===
+
+impl Waiting for PipeEnd {
+    fn waiting(&self) -> u64 {
+        self.waiting.load(Relaxed)
+    }
+}
+
+impl AsyncRead for PipeEnd {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let read = buf.filled().len() - before;
+        self.waiting.fetch_sub(read as u64, Relaxed);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for PipeEnd {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        self.waiting.fetch_add(written as u64, Relaxed);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -15,7 +15,7 @@ use std::{
 use opentelemetry::SpanId;
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex},
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream},
     sync::oneshot,
     task::yield_now,
     time::timeout,
@@ -25,7 +25,7 @@ use tower_layer::Layer;
 
 use super::{
     CodexAppServer,
-    peer::{Options, connect},
+    peer::{Options, PipeEnd, connect, pipe},
     server::Server,
 };
 use crate::{
@@ -137,9 +137,10 @@ async fn converse(
         line_limit: LINE_LIMIT,
         ..Options::default()
     };
-    let (stdout, mut theirs) = duplex(64 * 1024);
+    let (stdout, mut theirs) = pipe();
+    let (stderr, _) = pipe();
     let (exit, exited) = oneshot::channel();
-    let (router, _, stdin, serving) = connect(&options, stdout, tokio::io::empty(), exited);
+    let (router, _, stdin, serving) = connect(&options, stdout, stderr, exited);
     let service = service(Server::of_router(Arc::clone(&router)));
     let turns = THREADS.map(|_| {
         let layered = TimingLayer::new(sink.clone()).layer(service.clone());
@@ -179,7 +180,7 @@ async fn converse(
     (results, written.await.expect("lines"))
 }
 
-async fn feed(pipe: &mut DuplexStream, output: &[u8], sizes: &[u16]) {
+async fn feed(pipe: &mut PipeEnd, output: &[u8], sizes: &[u16]) {
     let mut sizes = sizes.iter().cycle();
     let mut rest = output;
     while !rest.is_empty() {

@@ -613,7 +613,7 @@ async fn another_process_that_holds_the_pipes_does_not_hold_up_the_end() {
     peer.exit(ExitStatus::default());
     let exited = Instant::now();
     turn.await.unwrap().unwrap_err();
-    assert_eq!(exited.elapsed(), Duration::from_millis(500));
+    assert_eq!(exited.elapsed(), Duration::ZERO);
     drop(pipes);
 }
 

@@ -58,6 +58,12 @@ pub(super) struct StdPipes {
     pub(super) stderr: process::ChildStderr,
 }
 
+/// A pipe that knows how much waits in it.
+pub(in crate::turn) trait Waiting {
+    /// Returns how many bytes a reader gets without a wait.
+    fn waiting(&self) -> u64;
+}
+
 // === impl ChildProcess ===
 
 impl ChildProcess {
@@ -101,10 +107,16 @@ impl ChildProcess {
 ///
 /// After a process has exited, that is all it has written. Another process may hold the pipe open and write to it
 /// for ever.
-pub(in crate::turn) fn limit_to_waiting(pipe: &mut Take<impl AsyncRead + AsFd>) {
-    // There is no error for a pipe.
-    let waiting = rustix::io::ioctl_fionread(pipe.get_ref());
-    pipe.set_limit(waiting.unwrap_or_default());
+pub(in crate::turn) fn limit_to_waiting(pipe: &mut Take<impl AsyncRead + Waiting>) {
+    let waiting = pipe.get_ref().waiting();
+    pipe.set_limit(waiting);
+}
+
+impl<P: AsFd> Waiting for P {
+    fn waiting(&self) -> u64 {
+        // There is no error for a pipe.
+        rustix::io::ioctl_fionread(self).unwrap_or_default()
+    }
 }
 
 // === impl Requests ===

@@ -21,6 +21,6 @@ mod watchdog;
 
 pub use self::drained::Drained;
 pub(in crate::turn) use self::{
-    child::{ChildProcess, Exit, limit_to_waiting},
+    child::{ChildProcess, Exit, Waiting, limit_to_waiting},
     supervisor::{Active, Supervisor, SupervisorConfig},
 };
