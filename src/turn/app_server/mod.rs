@@ -25,10 +25,6 @@ mod items;
 mod peer;
 #[cfg(any(test, fuzzing))]
 mod properties;
-#[cfg(test)]
-mod questions;
-#[cfg(test)]
-mod races;
 mod requests;
 mod responses;
 mod router;

@@ -1,73 +1,21 @@
-//! Questions of the server, and interrupts, with a server in memory and a paused clock.
+//! Questions of the server: who is asked, and what is answered.
 
 use std::{
     convert::Infallible,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use serde_json::{Value, json};
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::sync::oneshot;
 use tower::{Service, ServiceExt, service_fn};
 
-use super::{
-    CodexAppServer,
-    peer::{Options, Peer},
-};
+use super::{A, B, MINUTE, accepting, asking, prompt, turn};
 use crate::{
     approval::{Action, ApprovalRequest, Decision},
-    turn::{Turn, TurnError, TurnRequest},
+    turn::TurnError,
+    turn::app_server::peer::{Options, Peer},
 };
-
-const A: &str = "01a20000-0000-7000-8000-00000000000a";
-const B: &str = "01a20000-0000-7000-8000-00000000000b";
-const AGENT: &str = "01a20000-0000-7000-8000-0000000000a9";
-
-const DEADLINE: Duration = Duration::from_secs(60);
-
-/// Returns a service whose turns use the peer, and ask an approver.
-fn asking<A>(peer: &Peer, approver: A) -> CodexAppServer
-where
-    A: Service<ApprovalRequest, Response = Decision, Error = Infallible>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-    A::Future: Send,
-{
-    let builder = CodexAppServer::builder().codex("/no/such/codex");
-    let service = builder.approver(approver, DEADLINE).build();
-    service.with_server(peer.server())
-}
-
-/// Returns an approver that accepts everything, and counts the questions.
-fn accepting() -> (
-    Arc<AtomicUsize>,
-    impl Service<ApprovalRequest, Response = Decision, Error = Infallible, Future: Send>
-    + Clone
-    + Send
-    + Sync
-    + 'static,
-) {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&asked);
-    let approver = service_fn(move |_: ApprovalRequest| {
-        count.fetch_add(1, Relaxed);
-        async { Ok(Decision::AcceptForSession) }
-    });
-    (asked, approver)
-}
-
-fn run(service: &CodexAppServer, request: TurnRequest) -> JoinHandle<Result<Turn, TurnError>> {
-    tokio::spawn(service.clone().oneshot(request))
-}
-
-fn turn(service: &CodexAppServer) -> JoinHandle<Result<Turn, TurnError>> {
-    run(service, TurnRequest::new("a prompt"))
-}
 
 impl Peer {
     /// Asks something, and returns the answer.
@@ -221,7 +169,7 @@ async fn more_questions_than_a_turn_holds_are_declined() {
     let approver = service_fn(|_: ApprovalRequest| std::future::pending());
     let turns = asking(&peer, approver);
     // Nobody polls the turn once it runs, so nobody takes its questions.
-    let mut turn = Box::pin(turns.clone().oneshot(TurnRequest::new("a prompt")));
+    let mut turn = Box::pin(turns.clone().oneshot(prompt()));
     tokio::select! {
         _ = &mut turn => panic!("it has not ended"),
         () = peer.begin(A, "1") => {}
@@ -335,8 +283,8 @@ async fn access_to_a_host_is_asked_about_with_the_host_and_the_permissions() {
 #[tokio::test(start_paused = true)]
 async fn a_yes_counts_until_the_deadline_and_not_at_it() {
     for (after, decision) in [
-        (DEADLINE - Duration::from_millis(1), "accept"),
-        (DEADLINE, "decline"),
+        (MINUTE - Duration::from_millis(1), "accept"),
+        (MINUTE, "decline"),
     ] {
         let mut peer = Peer::connect(&Options::default());
         let approver = service_fn(move |_: ApprovalRequest| async move {
@@ -455,188 +403,4 @@ async fn a_turn_is_interrupted_before_an_answer_by_which_it_would_go_on() {
             "{error:?}"
         );
     }
-}
-
-// --- Interrupts
-
-/// Has as many requests without an answer that more of them wait.
-async fn crowd(peer: &mut Peer) -> Vec<Value> {
-    for _ in 0..24 {
-        peer.router.send_interrupt(B);
-    }
-    let mut requests = Vec::new();
-    for _ in 0..48 {
-        requests.push(peer.read().await.expect("a request"));
-    }
-    requests
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_interrupt_that_waits_does_not_hit_the_next_turn_of_its_thread() {
-    let mut peer = Peer::connect(&Options::default());
-    let (_, approver) = accepting();
-    let turns = asking(&peer, approver);
-    let first = turn(&turns);
-    peer.begin(A, "1").await;
-    let crowd = crowd(&mut peer).await;
-    first.abort();
-    assert!(peer.is_quiet().await, "the interrupt does not wait");
-    // The turn ends by itself, and the next one starts.
-    peer.end(A, "1", "completed").await;
-    let next = run(&turns, TurnRequest::new("on").with_resume(A));
-    for method in ["turn/interrupt", "thread/backgroundTerminals/clean"] {
-        let request = peer.request(method).await;
-        assert_eq!(request["params"]["threadId"], A);
-    }
-    peer.begin_loaded(A, "2").await;
-    for request in &crowd {
-        peer.answer(request, json!({})).await;
-    }
-    assert!(peer.is_quiet().await);
-    peer.end(A, "2", "completed").await;
-    next.await.unwrap().unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_thread_is_let_go_before_it_is_loaded_again() {
-    let mut options = Options::default();
-    options.limits.max_threads = 0;
-    let mut peer = Peer::connect(&options);
-    let (_, approver) = accepting();
-    let turns = asking(&peer, approver);
-    let first = turn(&turns);
-    peer.begin(A, "1").await;
-    crowd(&mut peer).await;
-    peer.end(A, "1", "completed").await;
-    first.await.unwrap().unwrap();
-    assert!(peer.is_quiet().await, "it is let go without a wait");
-    let next = run(&turns, TurnRequest::new("on").with_resume(A));
-    for method in ["thread/backgroundTerminals/clean", "thread/unsubscribe"] {
-        let request = peer.request(method).await;
-        assert_eq!(request["params"]["threadId"], A);
-    }
-    peer.begin(A, "2").await;
-    peer.end(A, "2", "completed").await;
-    next.await.unwrap().unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_thread_that_the_server_unloads_is_loaded_again_once_it_is_closed() {
-    for is_closed_before in [false, true] {
-        let mut options = Options::default();
-        options.limits.max_threads = 0;
-        let mut peer = Peer::connect(&options);
-        let (_, approver) = accepting();
-        let turns = asking(&peer, approver);
-        let first = turn(&turns);
-        peer.begin(A, "1").await;
-        peer.end(A, "1", "completed").await;
-        first.await.unwrap().unwrap();
-        for method in ["thread/backgroundTerminals/clean", "thread/unsubscribe"] {
-            peer.request(method).await;
-        }
-        let next = run(&turns, TurnRequest::new("on").with_resume(A));
-        let resume = peer.request("thread/resume").await;
-        let closed = json!({"method": "thread/closed", "params": {"threadId": A}});
-        if is_closed_before {
-            peer.write(&closed).await;
-        }
-        let error = json!({"code": -32600, "message": "the thread is closing"});
-        peer.write(&json!({"id": resume["id"], "error": error}))
-            .await;
-        if !is_closed_before {
-            assert!(peer.is_quiet().await, "it does not wait");
-            peer.write(&closed).await;
-        }
-        peer.begin(A, "2").await;
-        peer.end(A, "2", "completed").await;
-        next.await.unwrap().unwrap();
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_thread_that_cannot_be_loaded_is_not_tried_again() {
-    let mut peer = Peer::connect(&Options::default());
-    let (_, approver) = accepting();
-    let turns = asking(&peer, approver);
-    let turn = run(&turns, TurnRequest::new("on").with_resume(A));
-    let resume = peer.request("thread/resume").await;
-    let error = json!({"code": -32600, "message": "no rollout found"});
-    peer.write(&json!({"id": resume["id"], "error": error}))
-        .await;
-    let error = turn.await.unwrap().unwrap_err();
-    assert!(matches!(error, TurnError::Rejected { .. }), "{error:?}");
-    assert!(peer.is_quiet().await);
-}
-
-// --- Sub-agents
-
-impl Peer {
-    /// Begins the turn of a sub-agent, of the turn `root`.
-    async fn begin_agent(&mut self, root: &str) {
-        let turn = json!({"turn": {"id": "a1", "rootTurnId": root}});
-        self.tell("turn/started", AGENT, "a1", turn).await;
-    }
-
-    /// Reads that the turn of a thread is interrupted.
-    async fn interrupted(&mut self, thread: &str) {
-        for method in ["turn/interrupt", "thread/backgroundTerminals/clean"] {
-            let request = self.request(method).await;
-            assert_eq!(request["params"]["threadId"], thread);
-            self.answer(&request, json!({})).await;
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_turn_that_is_dropped_interrupts_its_sub_agents_also_those_that_begin_afterwards() {
-    for begins_afterwards in [false, true] {
-        let mut peer = Peer::connect(&Options::default());
-        let (_, approver) = accepting();
-        let turns = asking(&peer, approver);
-        let first = turn(&turns);
-        peer.begin(A, "1").await;
-        if !begins_afterwards {
-            peer.begin_agent("1").await;
-            assert!(peer.is_quiet().await);
-        }
-        first.abort();
-        peer.interrupted(A).await;
-        if begins_afterwards {
-            assert!(peer.is_quiet().await);
-            peer.begin_agent("1").await;
-        }
-        peer.interrupted(AGENT).await;
-        peer.end(A, "1", "interrupted").await;
-        assert!(peer.is_quiet().await);
-        assert_eq!(turns.active(), 0);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_sub_agents_of_a_thread_are_let_go_with_it_and_those_of_others_are_not() {
-    let mut peer = Peer::connect(&Options::default());
-    let (_, approver) = accepting();
-    let turns = asking(&peer, approver);
-    let other = turn(&turns);
-    peer.begin(B, "2").await;
-    let first = run(&turns, TurnRequest::new("a prompt").with_ephemeral(true));
-    peer.begin(A, "1").await;
-    peer.begin_agent("1").await;
-    // Nobody knows its turn.
-    let of_nobody = json!({"turn": {"id": "x1", "rootTurnId": "x"}});
-    peer.tell("turn/started", "x", "x1", of_nobody).await;
-    peer.end(B, "2", "completed").await;
-    other.await.unwrap().unwrap();
-    assert!(peer.is_quiet().await);
-    peer.end(A, "1", "completed").await;
-    first.await.unwrap().unwrap();
-    peer.interrupted(AGENT).await;
-    let request = peer.request("thread/unsubscribe").await;
-    assert_eq!(request["params"]["threadId"], AGENT);
-    for method in ["thread/backgroundTerminals/clean", "thread/unsubscribe"] {
-        let request = peer.request(method).await;
-        assert_eq!(request["params"]["threadId"], A);
-    }
-    assert!(peer.is_quiet().await);
 }

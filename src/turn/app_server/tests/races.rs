@@ -1,42 +1,18 @@
-//! What happens between a request and its answer, with a server in memory and a paused clock.
+//! What happens between a request and its answer.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use tokio::{task::JoinHandle, time::Instant};
-use tower::{ServiceExt, service_fn};
+use tokio::time::Instant;
 
-use super::{
-    CodexAppServer,
-    peer::{Options, Peer},
-};
+use super::{A, B, prompt, run, service, settle};
 use crate::{
-    approval::{ApprovalRequest, Decision},
-    turn::{Sandbox, Turn, TurnError, TurnRequest},
+    turn::app_server::{
+        CodexAppServer,
+        peer::{Options, Peer},
+    },
+    turn::{Sandbox, TurnError, TurnRequest},
 };
-
-const A: &str = "01a20000-0000-7000-8000-00000000000a";
-const B: &str = "01a20000-0000-7000-8000-00000000000b";
-
-fn service(peer: &Peer) -> CodexAppServer {
-    let builder = CodexAppServer::builder().codex("/no/such/codex");
-    let approver = service_fn(|_: ApprovalRequest| async { Ok::<_, Infallible>(Decision::Accept) });
-    let builder = builder.approver(approver, Duration::from_secs(60));
-    builder.build().with_server(peer.server())
-}
-
-fn run(service: &CodexAppServer, request: TurnRequest) -> JoinHandle<Result<Turn, TurnError>> {
-    tokio::spawn(service.clone().oneshot(request))
-}
-
-fn prompt() -> TurnRequest {
-    TurnRequest::new("a prompt")
-}
-
-/// Lets all tasks run that can.
-async fn settle() {
-    tokio::time::sleep(Duration::from_millis(1)).await;
-}
 
 /// Sends as many requests as can be in flight, and returns them.
 async fn fill(peer: &mut Peer) -> Vec<Value> {
