@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use codex_telemetry::{ErrorClass, Outcome, event::names};
+use tokio::net::TcpSocket;
 use tower::timeout::error::Elapsed;
 
 use crate::{
@@ -93,10 +94,10 @@ async fn a_deadline_ends_a_turn_whose_model_is_unreachable() {
         let Some(bench) = Bench::start([]) else {
             return;
         };
-        // A free port.
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let nowhere = format!("http://{}/v1", listener.local_addr().unwrap());
-        drop(listener);
+        // Bound and never listening: it refuses connections, and no model of another test gets the port.
+        let closed = TcpSocket::new_v4().unwrap();
+        closed.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let nowhere = format!("http://{}/v1", closed.local_addr().unwrap());
         let request = bench.request_to(&nowhere, "Go");
         let deadline = Duration::from_secs(3);
         let error = bench.run_until(transport, deadline, request).await;

@@ -254,3 +254,13 @@ fn rate_limits(limits: &Fields<'_>) -> RateLimits {
         reached: limits.text("rateLimitReachedType"),
     }
 }
+
+// === impl Rejection ===
+
+impl Rejection {
+    /// Returns whether a thread could not be loaded because the server is unloading it. The code is that of any bad
+    /// request.
+    pub(super) fn is_closing(&self) -> bool {
+        self.message.contains("is closing")
+    }
+}

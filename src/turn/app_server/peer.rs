@@ -225,6 +225,13 @@ impl Peer {
         self.write(&answer).await;
     }
 
+    /// Refuses a request, as one that cannot be done.
+    pub(super) async fn reject(&mut self, request: &Value, message: &str) {
+        let error = json!({"code": -32600, "message": message});
+        self.write(&json!({"id": request["id"], "error": error}))
+            .await;
+    }
+
     /// Tells something of a turn.
     pub(super) async fn tell(&mut self, method: &str, thread: &str, turn: &str, fields: Value) {
         let mut params = json!({"threadId": thread, "turnId": turn});

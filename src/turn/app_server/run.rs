@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
 use tokio::{
     sync::mpsc,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use super::{
@@ -36,6 +36,11 @@ const MAX_ASKED: usize = 64;
 
 /// The maximum that a turn waits for a slow reader of its progress after it has ended.
 const MAX_DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long the server has time before it is asked again to load a thread that it unloads. It takes some
+/// milliseconds.
+const FIRST_LOAD_PAUSE: Duration = Duration::from_millis(5);
+const MAX_LOAD_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the turns of a service share.
 pub(super) struct Shared {
@@ -172,7 +177,8 @@ impl Shared {
         })
     }
 
-    /// Has the server load a thread. It refuses that while it unloads the thread, which it was told to.
+    /// Has the server load a thread. It refuses that while it unloads the thread, and tells of the unload a moment
+    /// before it allows a load.
     async fn load(
         &self,
         router: &Router,
@@ -180,18 +186,23 @@ impl Shared {
         wanted: &ThreadSettings,
         active: &Arc<ActiveTurn>,
     ) -> Result<(), RequestError> {
-        let was_let_go = router.was_let_go(thread_id);
         let params = requests::resume_thread(thread_id, wanted);
-        let load = || router.load("thread/resume", params.clone(), wanted.clone(), active);
-        match load().await {
-            Err(RequestError::Rejected(..)) if was_let_go => {
-                // An error means that the server does not tell it.
-                let _ = timeout(self.config.request_timeout, router.closed(thread_id)).await;
-                load().await
+        let (began, patience) = (Instant::now(), self.config.request_timeout);
+        let mut pause = FIRST_LOAD_PAUSE;
+        loop {
+            let loading = router.load("thread/resume", params.clone(), wanted.clone(), active);
+            match loading.await {
+                Err(RequestError::Rejected(_, rejection))
+                    if rejection.is_closing() && began.elapsed() < patience =>
+                {
+                    // An error means that the server does not tell it.
+                    let _ = timeout(patience, router.closed(thread_id)).await;
+                    sleep(pause).await;
+                    pause = MAX_LOAD_PAUSE.min(2 * pause);
+                }
+                loaded => return loaded.map(drop),
             }
-            loaded => loaded,
         }
-        .map(drop)
     }
 
     async fn new_thread(

@@ -47,13 +47,6 @@ impl Router {
         self.lock().threads.contains(thread_id)
     }
 
-    /// Returns whether the server was told to unload a thread, and has not told that it did.
-    pub(in crate::turn::app_server) fn was_let_go(&self, thread_id: &str) -> bool {
-        let state = self.lock();
-        let thread = state.threads.get(thread_id);
-        thread.is_some_and(|thread| !thread.is_subscribed)
-    }
-
     /// Waits until the server has unloaded a thread, or has ended.
     pub(in crate::turn::app_server) async fn closed(&self, thread_id: &str) {
         loop {

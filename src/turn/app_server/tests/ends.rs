@@ -7,9 +7,9 @@ use tokio::{io::AsyncWriteExt, time::Instant};
 use tower::ServiceExt;
 
 use super::{A, MINUTE, active, complete, in_time, prompt, send, service, settle, turn, turn_of};
-use crate::{
-    turn::TurnError,
-    turn::app_server::{
+use crate::turn::{
+    TurnError,
+    app_server::{
         peer::{Options, Peer},
         router::{Reason, RequestError},
     },

@@ -14,11 +14,13 @@ use tower::service_fn;
 use super::{A, MINUTE, prompt, run};
 use crate::{
     approval::{ApprovalRequest, Decision},
-    turn::app_server::{
-        CodexAppServer, CodexAppServerBuilder,
-        peer::{Options, Peer},
+    turn::{
+        Turn, TurnError, TurnRequest,
+        app_server::{
+            CodexAppServer, CodexAppServerBuilder,
+            peer::{Options, Peer},
+        },
     },
-    turn::{Turn, TurnError, TurnRequest},
 };
 
 /// The lines of a flood, and the most memory that they may take in the end, in bytes.

@@ -13,8 +13,10 @@ use tower::{Service, ServiceExt, service_fn};
 use super::{A, B, MINUTE, accepting, asking, prompt, turn};
 use crate::{
     approval::{Action, ApprovalRequest, Decision},
-    turn::TurnError,
-    turn::app_server::peer::{Options, Peer},
+    turn::{
+        TurnError,
+        app_server::peer::{Options, Peer},
+    },
 };
 
 impl Peer {

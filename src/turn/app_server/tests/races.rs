@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{A, B, prompt, run, service, settle};
-use crate::{
-    turn::app_server::{
+use crate::turn::{
+    Sandbox, TurnError, TurnRequest,
+    app_server::{
         CodexAppServer,
         peer::{Options, Peer},
     },
-    turn::{Sandbox, TurnError, TurnRequest},
 };
 
 /// Sends as many requests as can be in flight, and returns them.
@@ -137,13 +137,11 @@ async fn a_thread_that_was_not_let_go_and_cannot_be_loaded_fails_its_turn_at_onc
     let mut peer = Peer::connect(&Options::default());
     let turns = service(&peer);
     make_thread(&mut peer, &turns).await;
-    let error = json!({"code": -32600, "message": "no rollout found"});
     for method in ["turn/start", "thread/resume"] {
         let began = Instant::now();
         let turn = run(&turns, in_sandbox());
         let request = peer.request(method).await;
-        peer.write(&json!({"id": request["id"], "error": error}))
-            .await;
+        peer.reject(&request, "no rollout found").await;
         turn.await.unwrap().unwrap_err();
         assert_eq!(began.elapsed(), Duration::ZERO, "{method}");
     }

@@ -6,9 +6,9 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{A, MINUTE, accepting, active, asking, crowd, run, send, turn};
-use crate::{
-    turn::TurnRequest,
-    turn::app_server::{
+use crate::turn::{
+    TurnRequest,
+    app_server::{
         peer::{Options, Peer},
         router::{Reason, RequestError},
     },

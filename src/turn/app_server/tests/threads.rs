@@ -1,14 +1,19 @@
 //! Threads: which are loaded and let go, and those of sub-agents.
 
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::{
-    A, AGENT, B, C, accepting, asking, complete, crowd, prompt, run, service, settle, turn, turn_of,
+    A, AGENT, B, C, MINUTE, accepting, asking, complete, crowd, prompt, run, service, settle, turn,
+    turn_of,
 };
-use crate::{
-    turn::app_server::peer::{Options, Peer},
-    turn::{TurnError, TurnRequest},
+use crate::turn::{
+    TurnError, TurnRequest,
+    app_server::peer::{Options, Peer},
 };
+
+/// With what a server refuses to load a thread that it is unloading.
+const CLOSING: &str = "thread 01a2 is closing; retry thread/resume after the thread is closed";
 
 fn with_max_threads(max_threads: usize) -> Options {
     let mut options = Options::default();
@@ -126,9 +131,7 @@ async fn a_thread_that_the_server_unloads_is_loaded_again_once_it_is_closed() {
         if is_closed_before {
             peer.write(&closed).await;
         }
-        let error = json!({"code": -32600, "message": "the thread is closing"});
-        peer.write(&json!({"id": resume["id"], "error": error}))
-            .await;
+        peer.reject(&resume, CLOSING).await;
         if !is_closed_before {
             assert!(peer.is_quiet().await, "it does not wait");
             peer.write(&closed).await;
@@ -140,15 +143,48 @@ async fn a_thread_that_the_server_unloads_is_loaded_again_once_it_is_closed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_thread_is_loaded_again_until_the_server_has_unloaded_it() {
+    let mut peer = Peer::connect(&Options::default());
+    let turns = service(&peer);
+    let turn = run(&turns, prompt().with_resume(A));
+    for _ in 0..5 {
+        let resume = peer.request("thread/resume").await;
+        peer.reject(&resume, CLOSING).await;
+    }
+    peer.begin(A, "1").await;
+    peer.end(A, "1", "completed").await;
+    turn.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thread_that_the_server_never_unloads_fails_its_turn_at_the_deadline_of_requests() {
+    let mut peer = Peer::connect(&Options::default());
+    let turns = service(&peer);
+    let began = Instant::now();
+    let turn = run(&turns, prompt().with_resume(A));
+    let mut count = 0;
+    while !turn.is_finished() {
+        if let Ok(request) = tokio::time::timeout(MINUTE / 2, peer.request("thread/resume")).await {
+            peer.reject(&request, CLOSING).await;
+            count += 1;
+            settle().await;
+        }
+    }
+    let error = turn.await.unwrap().unwrap_err();
+    assert!(matches!(error, TurnError::Rejected { .. }), "{error:?}");
+    assert!(began.elapsed() >= MINUTE, "{:?}", began.elapsed());
+    assert!(began.elapsed() < 2 * MINUTE, "{:?}", began.elapsed());
+    assert!(count < 100, "{count}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_thread_that_cannot_be_loaded_is_not_tried_again() {
     let mut peer = Peer::connect(&Options::default());
     let (_, approver) = accepting();
     let turns = asking(&peer, approver);
     let turn = run(&turns, TurnRequest::new("on").with_resume(A));
     let resume = peer.request("thread/resume").await;
-    let error = json!({"code": -32600, "message": "no rollout found"});
-    peer.write(&json!({"id": resume["id"], "error": error}))
-        .await;
+    peer.reject(&resume, "no rollout found").await;
     let error = turn.await.unwrap().unwrap_err();
     assert!(matches!(error, TurnError::Rejected { .. }), "{error:?}");
     assert!(peer.is_quiet().await);

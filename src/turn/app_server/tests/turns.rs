@@ -11,10 +11,12 @@ use super::{A, B, MINUTE, prompt, send, service, settle, turn, turn_of};
 use crate::{
     event::{Operation, Outcome},
     timing::TimingLayer,
-    turn::TurnError,
-    turn::app_server::{
-        peer::{Options, Peer},
-        router::Reason,
+    turn::{
+        TurnError,
+        app_server::{
+            peer::{Options, Peer},
+            router::Reason,
+        },
     },
 };
 
@@ -197,9 +199,7 @@ async fn a_turn_that_is_dropped_before_its_start_is_refused_is_free_with_the_ref
     peer.request("turn/interrupt").await;
     peer.request("thread/backgroundTerminals/clean").await;
     assert_eq!(turns.active(), 1);
-    let refusal = json!({"code": -32600, "message": "no"});
-    peer.write(&json!({"id": start["id"], "error": refusal}))
-        .await;
+    peer.reject(&start, "no").await;
     settle().await;
     assert_eq!(turns.active(), 0);
 }
