@@ -7,12 +7,13 @@
 //! ```text
 //! service ─► run ─► servers ─► server ─► connection ─► router ─► slot ─► turn state
 //!             │                                          ▲
-//!             └──────────── requests, answers ───────────┘
+//!             └─► running turn ── requests, answers ─────┘
 //! ```
 
 #[cfg(test)]
 mod agreement;
 mod approvals;
+mod attributes;
 mod builder;
 mod connection;
 mod decode;
@@ -29,6 +30,7 @@ mod requests;
 mod responses;
 mod router;
 mod run;
+mod running_turn;
 mod server;
 mod servers;
 mod service;
@@ -37,6 +39,7 @@ mod slot;
 mod tests;
 mod thread_locks;
 mod threads;
+mod tokens;
 mod turn_state;
 mod turns;
 

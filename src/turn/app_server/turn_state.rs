@@ -5,15 +5,17 @@ use tokio::time::Instant;
 
 use super::{
     approvals::Asked,
+    attributes,
     decode::{TurnEnd, TurnFailure, Update},
     responses::Responses,
     slot::Question,
+    tokens::Tokens,
 };
 use crate::{
     call::{CallContext, CodexRequest},
     event::{Classification, ErrorClass, millis, names},
     turn::{
-        CodexErrorInfo, Item, ItemKind, Progress, RateLimits, Turn, TurnError, TurnRequest, Usage,
+        Item, ItemKind, Progress, RateLimits, Turn, TurnError, TurnRequest, Usage,
         calls::{OpenTools, Stage, TurnStats, content},
         failure,
         progress_queue::ProgressQueue,
@@ -44,13 +46,7 @@ pub(super) struct TurnState {
     /// How many bytes the server may still write about the turn.
     output_left: usize,
     output_limit: usize,
-    /// The usage by the ends of responses, which Codex tells of threads that this program has started.
-    of_responses: Option<Usage>,
-    /// How many tokens the model's context has, and how many it can have, as far as Codex has told in the turn.
-    context_tokens: Option<u64>,
-    context_window: Option<u64>,
-    /// The usage by the totals of the thread.
-    by_totals: Option<Usage>,
+    tokens: Tokens,
     /// The tool whose approver cancelled the turn.
     cancelled_by: Option<String>,
     is_stopped: bool,
@@ -68,7 +64,6 @@ impl TurnState {
         context.record_thread_id(thread_id.to_owned());
         let mut turn = Turn::new();
         turn.thread_id = Some(thread_id.to_owned());
-        turn.thread_usage = before;
         let mut state = Self {
             tools: OpenTools::of_calls(request.sandbox()),
             responses: Responses::new(request.model().map(|model| model.to_owned().into())),
@@ -84,10 +79,7 @@ impl TurnState {
             questions: VecDeque::new(),
             output_left: output_limit,
             output_limit,
-            of_responses: None,
-            context_tokens: None,
-            context_window: None,
-            by_totals: None,
+            tokens: Tokens::new(before),
             cancelled_by: None,
             is_stopped: false,
         };
@@ -116,9 +108,7 @@ impl TurnState {
 
     /// Notes what the thread has used before the turn.
     pub(super) fn had_used(&mut self, total: Usage) {
-        if self.by_totals.is_none() {
-            self.turn.thread_usage = Some(total);
-        }
+        self.tokens.had_used(total);
     }
 
     /// Applies what the server tells of the turn, on a line of `length` bytes.
@@ -146,8 +136,8 @@ impl TurnState {
             Update::Plan(items) => self.push(|| Progress::PlanUpdated { items }),
             Update::Response { id, usage } => {
                 if let Some(usage) = usage {
-                    *self.of_responses.get_or_insert_default() += usage;
-                    self.stats.usage = self.of_responses;
+                    self.tokens.of_response(usage);
+                    self.stats.usage = self.tokens.usage();
                 }
                 self.responses.completed(&self.context, id, usage, now);
             }
@@ -156,19 +146,10 @@ impl TurnState {
                 total,
                 context_window,
             } => {
-                let used = match self.turn.thread_usage.replace(total) {
-                    Some(before) => total.since(&before),
-                    None => last,
-                };
-                // Codex repeats the last ones after a failure.
-                if used != Usage::default() {
-                    *self.by_totals.get_or_insert_default() += used;
-                    self.stats.usage = self.of_responses.or(self.by_totals);
+                if let Some(used) = self.tokens.of_thread(last, total, context_window) {
+                    self.stats.usage = self.tokens.usage();
                     self.responses.usage(&self.context, used, now);
-                    self.context_tokens =
-                        Some(last.input_tokens.saturating_add(last.output_tokens));
                 }
-                self.context_window = context_window;
                 self.push(|| Progress::TokenUsage {
                     last,
                     total,
@@ -327,16 +308,8 @@ impl TurnState {
 
     /// Notes that Codex has replaced the earlier conversation by a summary.
     fn compacted(&mut self) {
-        let count = |key, count: Option<u64>| {
-            let count = i64::try_from(count?).ok()?;
-            Some(KeyValue::new(key, count))
-        };
-        let attributes = [
-            count(names::CONTEXT_TOKENS, self.context_tokens),
-            count(names::CONTEXT_WINDOW, self.context_window),
-        ];
         self.context
-            .add_event_with(names::COMPACTION, attributes.into_iter().flatten());
+            .add_event_with(names::COMPACTION, self.tokens.of_context());
         self.responses.compacted();
         self.push(|| Progress::Compacted);
     }
@@ -349,7 +322,7 @@ impl TurnState {
             });
         }
         self.stats.retries = self.stats.retries.saturating_add(1);
-        let attributes = error.info.as_ref().map(error_attributes);
+        let attributes = error.info.as_ref().map(attributes::of_error);
         self.context.add_event_with(
             failure::of_retry(&error.message),
             attributes.unwrap_or_default(),
@@ -372,7 +345,7 @@ impl TurnState {
             return;
         }
         self.context
-            .add_event_with(names::RATE_LIMITS, rate_limit_attributes(&limits));
+            .add_event_with(names::RATE_LIMITS, attributes::of_rate_limits(&limits));
         self.rate_limits = Some(limits.clone());
         self.push(|| Progress::RateLimits(limits));
     }
@@ -408,7 +381,7 @@ impl TurnState {
         let failure = match &ending {
             Err(TurnError::Failed {
                 info: Some(info), ..
-            }) => error_attributes(info),
+            }) => attributes::of_error(info),
             _ => Vec::new(),
         };
         for KeyValue { key, value, .. } in failure.clone() {
@@ -417,7 +390,8 @@ impl TurnState {
         self.tools.fail_all(unfinished);
         self.responses.end(&self.context, response, failure, now);
         self.questions.clear();
-        self.turn.usage = self.stats.usage;
+        self.turn.usage = self.tokens.usage();
+        self.turn.thread_usage = self.tokens.thread();
         if let Err(TurnError::ServerExited { status, .. }) = &ending {
             self.stats.status = *status;
         }
@@ -456,47 +430,4 @@ impl Drop for TurnState {
             self.context.record(names::INFERENCE_CALLS, count);
         }
     }
-}
-
-/// Returns what is recorded of Codex's own kind of an error.
-fn error_attributes(info: &CodexErrorInfo) -> Vec<KeyValue> {
-    let kind = failure::recorded_kind(info);
-    let kind = kind.map(|kind| KeyValue::new(names::ERROR_KIND, kind));
-    let status = info.http_status.map(i64::from);
-    let status = status.map(|status| KeyValue::new(names::HTTP_STATUS, status));
-    kind.into_iter().chain(status).collect()
-}
-
-fn rate_limit_attributes(limits: &RateLimits) -> Vec<KeyValue> {
-    let text = |key, value: &Option<String>| Some(KeyValue::new(key, value.clone()?));
-    let mut attributes = Vec::new();
-    attributes.extend(text(names::RATE_LIMIT_ID, &limits.limit_id));
-    attributes.extend(text(names::RATE_LIMIT_PLAN, &limits.plan));
-    attributes.extend(text(names::RATE_LIMIT_REACHED, &limits.reached));
-    for (window, used, length, resets) in [
-        (
-            limits.primary,
-            names::RATE_LIMIT_PRIMARY_USED,
-            names::RATE_LIMIT_PRIMARY_WINDOW,
-            names::RATE_LIMIT_PRIMARY_RESETS,
-        ),
-        (
-            limits.secondary,
-            names::RATE_LIMIT_SECONDARY_USED,
-            names::RATE_LIMIT_SECONDARY_WINDOW,
-            names::RATE_LIMIT_SECONDARY_RESETS,
-        ),
-    ] {
-        let Some(window) = window else {
-            continue;
-        };
-        let number = |key, value: Option<u64>| {
-            let value = i64::try_from(value?).ok()?;
-            Some(KeyValue::new(key, value))
-        };
-        attributes.push(KeyValue::new(used, window.used_percent));
-        attributes.extend(number(length, window.window_minutes));
-        attributes.extend(number(resets, window.resets_at));
-    }
-    attributes
 }

@@ -66,7 +66,7 @@ fn flood(
 /// Checks that a flood of lines takes little memory.
 #[track_caller]
 fn check_flood(name: &str, line: impl Fn(u64) -> Value) {
-    let (_, taken) = flood(|| prompt(), |builder| builder, line);
+    let (_, taken) = flood(prompt, |builder| builder, line);
     assert!(taken < BOUND, "{name}: {taken}");
 }
 
