@@ -277,8 +277,8 @@ async fn the_additional_directories_of_a_request_are_writable_and_change_with_th
     if !crate::tools::sandbox_works().await {
         return;
     }
-    // The directories for temporary files are writable in any case.
-    let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    // `/tmp` and `TMPDIR` are writable in any case, and the checkout may be in one of them.
+    let root = tempfile::tempdir_in("/var/tmp").unwrap();
     let directory = |name: &str| {
         let path = root.path().join(name);
         fs::create_dir(&path).unwrap();
@@ -296,7 +296,7 @@ async fn the_additional_directories_of_a_request_are_writable_and_change_with_th
         return;
     };
     let files = |path: &Path| fs::read_dir(path).unwrap().count();
-    let server = bench.app_server(|builder| builder);
+    let server = bench.app_server(|builder| builder.env("TMPDIR", "/tmp"));
     let within = |request: TurnRequest, path: &Path| {
         request
             .with_working_directory(&work)
