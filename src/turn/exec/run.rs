@@ -202,3 +202,32 @@ fn read_error(error: LineError, line: u64, limit: usize) -> TurnError {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::ExitStatus;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_exit_within_the_grace_period_counts_although_it_is_seen_later() {
+        // Each round, a timeout that is looked at first would win with a probability of a half.
+        for _ in 0..16 {
+            let (exit, exited) = oneshot::channel();
+            let mut process = ChildProcess::without_process(exited);
+            let mut phase = Phase::Running;
+            phase.expect_exit(Duration::from_secs(1));
+            let status = Ok(ExitStatus::default());
+            let was_stopped = false;
+            exit.send(Exit {
+                status,
+                was_stopped,
+            })
+            .unwrap();
+            tokio::time::advance(Duration::from_secs(2)).await;
+            assert!(phase.exit(&mut process).await.is_some());
+        }
+    }
+}

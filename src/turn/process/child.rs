@@ -74,6 +74,13 @@ impl ChildProcess {
         }
     }
 
+    /// Returns one that exits when the channel says so, without a process.
+    #[cfg(test)]
+    pub(in crate::turn) fn without_process(exit: oneshot::Receiver<Exit>) -> Self {
+        let (_, requests) = io::pipe().expect("a pipe");
+        Self::new(exit, Arc::new(Requests::new(requests)))
+    }
+
     /// Has the process killed, with everything that it has started, as a drop does. [`exited`](Self::exited) then
     /// returns its exit, which takes as long as the kernel does.
     pub(in crate::turn) fn kill(&self) {

@@ -137,6 +137,24 @@ async fn a_server_that_exits_in_the_grace_period_after_its_output_has_exited() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_exit_that_is_seen_with_the_end_of_the_grace_period_counts() {
+    // Each round, a deadline that is looked at first would win with a probability of a half.
+    for _ in 0..16 {
+        let mut peer = Peer::connect(&Options::default());
+        let turns = service(&peer);
+        let turn = turn(&turns);
+        peer.begin(A, "1").await;
+        peer.close();
+        settle().await;
+        // The connection is woken, and has not run before this task gives way.
+        tokio::time::advance(Duration::from_secs(5)).await;
+        peer.exit(ExitStatus::from_raw(3 << 8));
+        let error = turn.await.unwrap().unwrap_err();
+        assert!(matches!(error, TurnError::ServerExited { .. }), "{error:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_that_no_kill_ends_is_not_waited_for_for_ever() {
     let options = Options {
         is_immortal: true,
