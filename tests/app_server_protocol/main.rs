@@ -12,6 +12,8 @@ mod codex_codes_types;
 #[expect(dead_code, reason = "the tests with the real Codex use more of it")]
 #[path = "../real_codex/gate.rs"]
 mod gate;
+#[path = "../real_codex/mcp_stub.rs"]
+mod mcp_stub;
 #[expect(dead_code, reason = "the tests with the real Codex use more of it")]
 #[path = "../real_codex/model.rs"]
 mod model;

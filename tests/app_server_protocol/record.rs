@@ -5,24 +5,11 @@ use std::{fs, path::Path};
 use serde_json::{Value, json};
 
 use crate::{
-    binary,
+    binary, mcp_stub,
     recorder::{Place, Recorder},
     reply::{Ending, Reply, Tokens},
     transcript::Transcript,
 };
-
-/// An MCP server with a tool that writes, and so has to be asked for.
-const SERVER: &str = r#"
-answer() { printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$id" "$1"; }
-while read -r line; do
-    id=$(printf '%s' "$line" | sed -n 's/.*"id":\([0-9][0-9]*\).*/\1/p')
-    case $line in
-        *'"initialize"'*) answer '{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"stub","version":"1"}}' ;;
-        *'"tools/list"'*) answer '{"tools":[{"name":"write","inputSchema":{"type":"object"}}]}' ;;
-        *'"tools/call"'*) answer '{"content":[{"type":"text","text":"fine"}]}' ;;
-    esac
-done
-"#;
 
 const PATCH: &str = "*** Begin Patch\n*** Update File: a.txt\n@@\n-one\n+two\n*** End Patch";
 
@@ -195,7 +182,10 @@ fn file_changes(codex: &Path, place: &Place) {
 /// A tool of an MCP server that is accepted, and declined.
 fn mcp(codex: &Path, place: &Place) {
     let path = place.home.path().join("server.sh");
-    fs::write(&path, SERVER).unwrap();
+    // The tool writes, and so has to be asked for.
+    let tools = r#"[{"name":"write","inputSchema":{"type":"object"}}]"#;
+    let calls = r#"*'"tools/call"'*) answer '{"content":[{"type":"text","text":"fine"}]}' ;;"#;
+    fs::write(&path, mcp_stub::script(tools, calls)).unwrap();
     let config = format!(
         "mcp_servers.stub={{command=\"/bin/sh\",args=[\"{}\"]}}",
         path.display()

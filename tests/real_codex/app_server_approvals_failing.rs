@@ -139,17 +139,14 @@ async fn an_approver_that_is_never_ready_is_a_no() {
 
 #[tokio::test]
 async fn an_approver_that_fails_refuses_edits_and_tools_of_servers_as_well() {
-    let server_path = |bench: &Bench| bench.home.path().join("server.sh");
     let Some(bench) = Bench::start([adds("one"), Reply::mcp("stub", "two"), Reply::done()]) else {
         return;
     };
-    let script = crate::app_server_approvals_mcp::server(bench.work.path());
-    std::fs::write(server_path(&bench), script).unwrap();
+    let stub = bench.mcp_server(&crate::app_server_approvals_mcp::server(bench.work.path()));
     let approver = service_fn(|_: ApprovalRequest| async {
         Err::<Decision, Box<dyn Error + Send + Sync>>("no".into())
     });
     let server = bench.app_server(|builder| {
-        let stub = serde_json::json!({"command": "/bin/sh", "args": [server_path(&bench)]});
         builder
             .config("mcp_servers.stub", stub)
             .approval_policy(ApprovalPolicy::Untrusted)

@@ -1,6 +1,6 @@
 //! What Codex asks beside commands and edits: tools of MCP servers, permissions, answers of the user, sub-agents.
 
-use std::{fs, path::Path, process::Stdio};
+use std::{path::Path, process::Stdio};
 
 use codex_telemetry::{
     ErrorClass,
@@ -16,35 +16,27 @@ use crate::{
     app_server_approvals::{Approver, assert_denied, decision},
     bench::{Bench, DEADLINE, in_time},
     calls::assert_ok,
+    mcp_stub,
     reply::Reply,
 };
 
-/// A server with two tools that may write. A call of one leaves a file with its name.
-const SERVER: &str = r#"
-answer() { printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$id" "$1"; }
-while read -r line; do
-    id=$(printf '%s' "$line" | sed -n 's/.*"id":\([0-9][0-9]*\).*/\1/p')
-    case $line in
-        *'"initialize"'*) answer '{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"stub","version":"1"}}' ;;
-        *'"tools/list"'*) answer '{"tools":[{"name":"one","inputSchema":{"type":"object"}},{"name":"two","inputSchema":{"type":"object"}}]}' ;;
-        *'"name":"one"'*) touch HERE/one; answer '{"content":[]}' ;;
-        *'"name":"two"'*) touch HERE/two; answer '{"content":[]}' ;;
-    esac
-done
-"#;
-
-/// Returns the script of the server, whose tools leave their files in `directory`.
+/// Returns the script of a server with two tools that may write. A call of one leaves a file with its name in
+/// `directory`.
 pub(crate) fn server(directory: &Path) -> String {
-    SERVER.replace("HERE", &directory.display().to_string())
+    let tools = r#"[{"name":"one","inputSchema":{"type":"object"}},{"name":"two","inputSchema":{"type":"object"}}]"#;
+    let call = |name| {
+        let path = directory.join(name);
+        let path = path.display();
+        format!(r#"*'"name":"{name}"'*) touch {path}; answer '{{"content":[]}}' ;;"#)
+    };
+    mcp_stub::script(tools, &format!("{}\n{}", call("one"), call("two")))
 }
 
 impl Bench {
     /// Returns a service with the server, that asks an approver.
     fn asking_about_tools(&self, approver: &Approver) -> AppServer<'_> {
-        let path = self.home.path().join("server.sh");
-        fs::write(&path, server(self.work.path())).unwrap();
+        let server = self.mcp_server(&server(self.work.path()));
         self.asking_with(approver, |builder| {
-            let server = json!({"command": "/bin/sh", "args": [path]});
             builder.config("mcp_servers.stub", server)
         })
     }
@@ -205,12 +197,9 @@ async fn two_calls_of_one_tool_at_once_have_their_own_answers() {
             })
         }
     });
-    let path = bench.home.path().join("server.sh");
-    fs::write(&path, server(bench.work.path())).unwrap();
+    let mut stub = bench.mcp_server(&server(bench.work.path()));
+    stub["supports_parallel_tool_calls"] = true.into();
     let server = bench.app_server(|builder| {
-        let stub = json!({
-            "command": "/bin/sh", "args": [path], "supports_parallel_tool_calls": true,
-        });
         builder
             .config("mcp_servers.stub", stub)
             .approval_policy(ApprovalPolicy::OnRequest)

@@ -18,7 +18,6 @@ use codex_telemetry::{
     turn::{ApprovalPolicy, CodexAppServer, Turn, TurnRequest},
 };
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::json;
 use tower::{ServiceExt, service_fn};
 
 use crate::{
@@ -26,6 +25,7 @@ use crate::{
     app_server_approvals_mcp::{find_agents, is_of_turn, spawn_agent},
     bench::{Bench, DEADLINE, in_time, until},
     gate::Gate,
+    mcp_stub,
     processes::{odd_duration, of_home, running},
     reply::{Ending, Reply, Tokens},
 };
@@ -538,28 +538,17 @@ async fn an_ephemeral_thread_of_a_dropped_turn_ends_its_mcp_server() {
     let Some(bench) = Bench::start([Reply::unfinished(Ending::Silence)]) else {
         return;
     };
-    let path = bench.home.path().join("server.sh");
-    let script = crate::app_server_approvals_mcp::server(bench.work.path());
-    std::fs::write(&path, script).unwrap();
-    let server = bench.app_server(|builder| {
-        let stub = json!({"command": "/bin/sh", "args": [&path]});
-        builder.config("mcp_servers.stub", stub)
-    });
-    let servers = || {
-        let mut running = running(&path.display().to_string());
-        // The server of Codex has the path among its settings.
-        running.retain(|process| process.command_line.starts_with("/bin/sh"));
-        running.len()
-    };
+    let stub = bench.mcp_server(&mcp_stub::script("[]", ""));
+    let server = bench.app_server(|builder| builder.config("mcp_servers.stub", stub));
     let asked = until("the model was asked", || {
-        !bench.model.asked().is_empty() && servers() == 1
+        !bench.model.asked().is_empty() && bench.mcp_servers() == 1
     });
     server
         .drop_at(bench.ask("Go").with_ephemeral(true), asked)
         .await;
     server.cancelled(1);
     until("the turn has ended", || server.turns.active() == 0).await;
-    until("the MCP server is gone", || servers() == 0).await;
+    until("the MCP server is gone", || bench.mcp_servers() == 0).await;
     assert!(bench.server().is_some());
     server.end().await;
 }

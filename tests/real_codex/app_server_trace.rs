@@ -16,6 +16,7 @@ use crate::{
     calls::assert_ok,
     checked::Checked,
     gate::Gate,
+    mcp_stub,
     reply::{Reply, Tokens},
 };
 
@@ -182,19 +183,6 @@ async fn our_spans_and_codexs_spans_of_each_turn_are_one_trace_at_a_receiver() {
     }
 }
 
-/// A server with the tool `t`, which writes down what it is asked.
-const SERVER: &str = r#"
-answer() { printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$id" "$1"; }
-while read -r line; do
-    id=$(printf '%s' "$line" | sed -n 's/.*"id":\([0-9][0-9]*\).*/\1/p')
-    case $line in
-        *'"initialize"'*) answer '{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"stub","version":"1"}}' ;;
-        *'"tools/list"'*) answer '{"tools":[{"name":"t","inputSchema":{"type":"object"},"annotations":{"readOnlyHint":true}}]}' ;;
-        *'"tools/call"'*) printf '%s\n' "$line" >>ASKED; answer '{"content":[{"type":"text","text":"fine"}]}' ;;
-    esac
-done
-"#;
-
 #[tokio::test]
 async fn an_mcp_server_gets_the_trace_of_each_turn_with_and_without_codexs_own_export() {
     for is_exporting in [false, true] {
@@ -202,10 +190,15 @@ async fn an_mcp_server_gets_the_trace_of_each_turn_with_and_without_codexs_own_e
         let Some(bench) = Bench::start(script) else {
             return;
         };
-        let path = bench.home.path().join("server.sh");
+        // The tool writes down what it is asked.
         let asked = bench.work.path().join("asked");
-        fs::write(&path, SERVER.replace("ASKED", &asked.display().to_string())).unwrap();
-        let stub = json!({"command": "/bin/sh", "args": [path]});
+        let tools =
+            r#"[{"name":"t","inputSchema":{"type":"object"},"annotations":{"readOnlyHint":true}}]"#;
+        let calls = format!(
+            r#"*'"tools/call"'*) printf '%s\n' "$line" >>{}; answer '{{"content":[{{"type":"text","text":"fine"}}]}}' ;;"#,
+            asked.display()
+        );
+        let stub = bench.mcp_server(&mcp_stub::script(tools, &calls));
         let server = bench.app_server(|builder| {
             let builder = builder.config("mcp_servers.stub", stub);
             if is_exporting {

@@ -3,7 +3,6 @@
 
 use std::{
     env, fs,
-    path::PathBuf,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -14,7 +13,6 @@ use codex_telemetry::{
 };
 use futures_util::{FutureExt, StreamExt, stream};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::json;
 use tower::ServiceExt;
 
 use crate::{
@@ -22,24 +20,11 @@ use crate::{
     app_server_cancel::runs,
     bench::{Bench, comes_true, in_time, until},
     calls::assert_ok,
+    mcp_stub,
     processes::{exists, odd_duration, of_home, running},
     reply::{Reply, Tokens},
     thread::assert_used,
 };
-
-/// An MCP server without tools, that notes each of its starts.
-const MCP_SERVER: &str = r#"
-echo $$ >>HERE/starts
-answer() { printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$id" "$1"; }
-while read -r line; do
-    id=${line#*'"id":'}
-    id=${id%%[,\}]*}
-    case $line in
-        *'"initialize"'*) answer '{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"stub","version":"1"}}' ;;
-        *'"tools/list"'*) answer '{"tools":[]}' ;;
-    esac
-done
-"#;
 
 impl Bench {
     /// Returns a service whose threads have an MCP server each.
@@ -47,25 +32,11 @@ impl Bench {
         &self,
         configure: impl FnOnce(CodexAppServerBuilder) -> CodexAppServerBuilder,
     ) -> AppServer<'_> {
-        let path = self.mcp_server();
-        let here = self.work.path().display().to_string();
-        fs::write(&path, MCP_SERVER.replace("HERE", &here)).unwrap();
-        self.app_server(|builder| {
-            let stub = json!({"command": "/bin/sh", "args": [path]});
-            configure(builder).config("mcp_servers.stub", stub)
-        })
-    }
-
-    fn mcp_server(&self) -> PathBuf {
-        self.home.path().join("server.sh")
-    }
-
-    /// Returns how many MCP servers run: one of each loaded thread.
-    fn mcp_servers(&self) -> usize {
-        let mut running = running(&self.mcp_server().display().to_string());
-        // The server of Codex has the path among its settings.
-        running.retain(|process| process.command_line.starts_with("/bin/sh"));
-        running.len()
+        // It notes each of its starts.
+        let starts = self.work.path().join("starts");
+        let script = mcp_stub::script("[]", "");
+        let stub = self.mcp_server(&format!("echo $$ >>{}\n{script}", starts.display()));
+        self.app_server(|builder| configure(builder).config("mcp_servers.stub", stub))
     }
 
     /// Returns how many MCP servers were started.

@@ -9,9 +9,12 @@ use codex_telemetry::{
     Classification, ErrorClassLayer, Originator, OriginatorLayer, TimingLayer,
     turn::{CodexExec, CodexExecBuilder, Turn, TurnError, TurnRequest},
 };
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::{Service, ServiceBuilder, ServiceExt};
 
+#[cfg(target_os = "linux")]
+use crate::processes::running;
 use crate::{
     binary, calls::Calls, checked::MemorySink, isolated::isolated_request, model::Model,
     reply::Reply,
@@ -75,6 +78,26 @@ impl Bench {
         .unwrap();
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
         path
+    }
+
+    /// Returns the settings of an MCP server that is a script.
+    pub(crate) fn mcp_server(&self, script: &str) -> Value {
+        let path = self.mcp_script();
+        std::fs::write(&path, script).unwrap();
+        json!({"command": "/bin/sh", "args": [path]})
+    }
+
+    /// Returns how many processes run that script.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn mcp_servers(&self) -> usize {
+        let mut running = running(&self.mcp_script().display().to_string());
+        // The server of Codex has the path among its settings.
+        running.retain(|process| process.command_line.starts_with("/bin/sh"));
+        running.len()
+    }
+
+    fn mcp_script(&self) -> PathBuf {
+        self.home.path().join("server.sh")
     }
 
     /// Returns a turn service with the three layers.

@@ -39,6 +39,7 @@ mod inputs;
 mod isolated;
 mod limits;
 mod mcp;
+mod mcp_stub;
 mod model;
 mod orphans;
 mod outcomes;

@@ -1,53 +1,37 @@
 //! Tools of an MCP server, which is a child process of Codex.
 #![cfg(unix)]
 
-use std::fs;
-
 use codex_telemetry::{
     ErrorClass, Outcome,
     event::names,
     turn::{ItemKind, Sandbox, TurnRequest},
 };
 use opentelemetry::Value;
-use serde_json::json;
 
-use crate::{bench::Bench, calls::assert_ok, reply::Reply};
+use crate::{bench::Bench, calls::assert_ok, mcp_stub, reply::Reply};
 
-/// A server that ignores signals and the end of its input. It has a child process, and three tools: one of them
-/// reports failures, and another one needs an approval.
-const SERVER: &str = r#"
-trap '' INT TERM HUP
-CODEX_HOME=HERE sleep MARKER &
-answer() { printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$id" "$1"; }
-while read -r line; do
-    id=$(printf '%s' "$line" | sed -n 's/.*"id":\([0-9][0-9]*\).*/\1/p')
-    case $line in
-        *'"initialize"'*) answer '{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"stub","version":"1"}}' ;;
-        *'"tools/list"'*) answer '{"tools":[{"name":"works","inputSchema":{"type":"object"},"annotations":{"readOnlyHint":true}},{"name":"fails","inputSchema":{"type":"object"},"annotations":{"readOnlyHint":true}},{"name":"writes","inputSchema":{"type":"object"}}]}' ;;
-        *'"works"'*) answer '{"content":[{"type":"text","text":"fine"}]}' ;;
-        *'"fails"'*) answer '{"content":[{"type":"text","text":"said no"}],"isError":true}' ;;
-    esac
-done
-STAY
+/// The tools of the server: one of them reports failures, and another one needs an approval.
+const TOOLS: &str = r#"[{"name":"works","inputSchema":{"type":"object"},"annotations":{"readOnlyHint":true}},{"name":"fails","inputSchema":{"type":"object"},"annotations":{"readOnlyHint":true}},{"name":"writes","inputSchema":{"type":"object"}}]"#;
+const CALLS: &str = r#"
+    *'"works"'*) answer '{"content":[{"type":"text","text":"fine"}]}' ;;
+    *'"fails"'*) answer '{"content":[{"type":"text","text":"said no"}],"isError":true}' ;;
 "#;
 
 impl Bench {
-    /// Makes Codex start the server, which shows `marker`, and which exits at the end of its input or not.
+    /// Makes Codex start a server that ignores signals and the end of its input. It has a child process, which shows `marker`, and which exits at the end of its input or not.
     pub(crate) fn with_server(
         &self,
         request: TurnRequest,
         marker: &str,
         stays: bool,
     ) -> TurnRequest {
-        let path = self.home.path().join("server.sh");
         let last = if stays { "wait" } else { "kill -KILL $!" };
-        let script = SERVER
-            .replace("HERE", &self.home.path().display().to_string())
-            .replace("MARKER", marker)
-            .replace("STAY", last);
-        fs::write(&path, script).unwrap();
-        let server = json!({"command": "/bin/sh", "args": [path]});
-        request.with_config("mcp_servers.stub", server)
+        let script = format!(
+            "trap '' INT TERM HUP\nCODEX_HOME={} sleep {marker} &\n{}{last}\n",
+            self.home.path().display(),
+            mcp_stub::script(TOOLS, CALLS)
+        );
+        request.with_config("mcp_servers.stub", self.mcp_server(&script))
     }
 }
 

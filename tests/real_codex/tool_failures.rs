@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::{
     bench::Bench,
     calls::assert_ok,
+    mcp_stub,
     reply::Reply,
     table::{Setup, each_by_both, each_tool_fails, unchanged},
 };
@@ -91,23 +92,13 @@ async fn a_failed_command_is_tool_failed() {
     .await;
 }
 
-/// An MCP server with the tool `t`, which runs `CALL`.
-const SERVER: &str = r#"
-answer() { printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$id" "$1"; }
-while read -r line; do
-    id=$(printf '%s' "$line" | sed -n 's/.*"id":\([0-9][0-9]*\).*/\1/p')
-    case $line in
-        *'"initialize"'*) answer '{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"stub","version":"1"}}' ;;
-        *'"tools/list"'*) answer '{"tools":[{"name":"t","inputSchema":{"type":"object"},"annotations":{"readOnlyHint":true}}]}' ;;
-        *'"tools/call"'*) CALL ;;
-    esac
-done
-"#;
-
+/// Adds an MCP server with the tool `t`, which runs `call`.
 fn server(bench: &Bench, request: TurnRequest, call: &str) -> TurnRequest {
-    let path = bench.home.path().join("server.sh");
-    fs::write(&path, SERVER.replace("CALL", call)).unwrap();
-    let server = json!({"command": "/bin/sh", "args": [path], "tool_timeout_sec": 0.5});
+    let tools =
+        r#"[{"name":"t","inputSchema":{"type":"object"},"annotations":{"readOnlyHint":true}}]"#;
+    let calls = format!(r#"*'"tools/call"'*) {call} ;;"#);
+    let mut server = bench.mcp_server(&mcp_stub::script(tools, &calls));
+    server["tool_timeout_sec"] = 0.5.into();
     request.with_config("mcp_servers.stub", server)
 }
 
