@@ -102,6 +102,33 @@ async fn crowd(peer: &mut Peer) -> Vec<Value> {
     requests
 }
 
+impl Peer {
+    /// Reads that the turn of a thread is interrupted. It is not answered.
+    async fn reads_interrupt(&mut self, thread: &str) {
+        self.reads(
+            ["turn/interrupt", "thread/backgroundTerminals/clean"],
+            thread,
+        )
+        .await;
+    }
+
+    /// Reads that a thread is let go. It is not answered.
+    async fn reads_let_go(&mut self, thread: &str) {
+        self.reads(
+            ["thread/backgroundTerminals/clean", "thread/unsubscribe"],
+            thread,
+        )
+        .await;
+    }
+
+    async fn reads(&mut self, methods: [&str; 2], thread: &str) {
+        for method in methods {
+            let request = self.request(method).await;
+            assert_eq!(request["params"]["threadId"], thread);
+        }
+    }
+}
+
 /// Lets all tasks run that can.
 async fn settle() {
     tokio::time::sleep(Duration::from_millis(1)).await;

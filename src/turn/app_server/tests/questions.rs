@@ -19,6 +19,8 @@ use crate::{
     },
 };
 
+const COMMAND: &str = "item/commandExecution/requestApproval";
+
 impl Peer {
     /// Asks something, and returns the answer.
     async fn ask(&mut self, id: impl Into<Value>, method: &str, params: Value) -> Value {
@@ -58,13 +60,9 @@ fn questions() -> [(&'static str, Value, Value); 5] {
     let permissions = json!({"permissions": {"network": {"enabled": true}, "fileSystem": null}});
     let declined = json!({"decision": "decline"});
     [
+        (COMMAND, json!({"command": "ls"}), declined.clone()),
         (
-            "item/commandExecution/requestApproval",
-            json!({"command": "ls"}),
-            declined.clone(),
-        ),
-        (
-            "item/commandExecution/requestApproval",
+            COMMAND,
             json!({"kind": "writeStdin", "command": "write_stdin --session-id 1 y"}),
             declined.clone(),
         ),
@@ -114,8 +112,7 @@ async fn a_request_that_is_no_question_for_the_approver_is_refused_at_once() {
     let answer = peer.ask(8, "item/tool/call", call).await;
     assert_eq!(answer["result"]["success"], false);
     let of_new_kind = about(A, "1", json!({"kind": "somethingNew", "command": "ls"}));
-    let method = "item/commandExecution/requestApproval";
-    let answer = peer.ask(9, method, of_new_kind).await;
+    let answer = peer.ask(9, COMMAND, of_new_kind).await;
     assert_eq!(answer["result"], json!({"decision": "decline"}));
     // Questions of a server for the user, also of one that says it was asked by Codex for another reason.
     for meta in [
@@ -145,9 +142,7 @@ async fn a_question_that_is_of_no_turn_of_the_program_is_declined() {
     let dropped = turn(&turns);
     peer.begin(B, "2").await;
     dropped.abort();
-    for method in ["turn/interrupt", "thread/backgroundTerminals/clean"] {
-        peer.request(method).await;
-    }
+    peer.reads_interrupt(B).await;
     // An unknown thread, an earlier turn, and a turn that is being interrupted.
     for (thread, turn) in [("elsewhere", "1"), (A, "0"), (B, "2")] {
         for (method, more, refusal) in questions() {
@@ -176,14 +171,13 @@ async fn more_questions_than_a_turn_holds_are_declined() {
         _ = &mut turn => panic!("it has not ended"),
         () = peer.begin(A, "1") => {}
     }
-    let method = "item/commandExecution/requestApproval";
     for id in 0..64 {
-        peer.put(id, method, about(A, "1", json!({"command": "ls"})))
+        peer.put(id, COMMAND, about(A, "1", json!({"command": "ls"})))
             .await;
     }
     assert!(peer.is_quiet().await);
     let answer = peer
-        .ask(64, method, about(A, "1", json!({"command": "ls"})))
+        .ask(64, COMMAND, about(A, "1", json!({"command": "ls"})))
         .await;
     assert_eq!(answer["id"], 64);
     assert_eq!(answer["result"], json!({"decision": "decline"}));
@@ -198,7 +192,6 @@ async fn each_question_has_its_answer_also_when_it_comes_twice_or_has_an_odd_id(
     let turns = asking(&peer, approver);
     let turn = turn(&turns);
     peer.begin(A, "1").await;
-    let method = "item/commandExecution/requestApproval";
     for id in [
         json!(0),
         json!(0),
@@ -208,7 +201,7 @@ async fn each_question_has_its_answer_also_when_it_comes_twice_or_has_an_odd_id(
         json!(1.5),
     ] {
         let answer = peer
-            .ask(id.clone(), method, about(A, "1", json!({"command": "ls"})))
+            .ask(id.clone(), COMMAND, about(A, "1", json!({"command": "ls"})))
             .await;
         assert_eq!(answer["id"], id);
         assert_eq!(answer["result"]["decision"], "acceptForSession");
@@ -264,8 +257,7 @@ async fn access_to_a_host_is_asked_about_with_the_host_and_the_permissions() {
         "networkApprovalContext": host,
         "additionalPermissions": more,
     });
-    let method = "item/commandExecution/requestApproval";
-    let answer = peer.ask(1, method, about(A, "1", question)).await;
+    let answer = peer.ask(1, COMMAND, about(A, "1", question)).await;
     assert_eq!(answer["result"], json!({"decision": "accept"}));
     let Some(Action::Command {
         command,
@@ -296,9 +288,8 @@ async fn a_yes_counts_until_the_deadline_and_not_at_it() {
         let turns = asking(&peer, approver);
         let turn = turn(&turns);
         peer.begin(A, "1").await;
-        let method = "item/commandExecution/requestApproval";
         let answer = peer
-            .ask(1, method, about(A, "1", json!({"command": "ls"})))
+            .ask(1, COMMAND, about(A, "1", json!({"command": "ls"})))
             .await;
         assert_eq!(answer["result"], json!({"decision": decision}));
         peer.end(A, "1", "completed").await;
@@ -335,8 +326,7 @@ async fn a_yes_after_the_end_of_the_turn_is_not_sent() {
     let turns = asking(&peer, approver);
     let turn = turn(&turns);
     peer.begin(A, "1").await;
-    let method = "item/commandExecution/requestApproval";
-    peer.put(1, method, about(A, "1", json!({"command": "ls"})))
+    peer.put(1, COMMAND, about(A, "1", json!({"command": "ls"})))
         .await;
     assert!(peer.is_quiet().await);
     peer.end(A, "1", "interrupted").await;
@@ -354,14 +344,11 @@ async fn a_yes_to_a_turn_that_was_dropped_is_not_sent() {
     let turns = asking(&peer, approver);
     let turn = turn(&turns);
     peer.begin(A, "1").await;
-    let method = "item/commandExecution/requestApproval";
-    peer.put(1, method, about(A, "1", json!({"command": "ls"})))
+    peer.put(1, COMMAND, about(A, "1", json!({"command": "ls"})))
         .await;
     assert!(peer.is_quiet().await);
     turn.abort();
-    for method in ["turn/interrupt", "thread/backgroundTerminals/clean"] {
-        peer.request(method).await;
-    }
+    peer.reads_interrupt(A).await;
     assert!(yes.send(()).is_err());
     assert!(peer.is_quiet().await);
 }

@@ -83,8 +83,7 @@ async fn a_turn_that_is_started_after_the_service_began_to_stop_is_interrupted()
     let waiting = run(&turns, in_sandbox());
     settle().await;
     peer.router.stop();
-    peer.request("turn/interrupt").await;
-    peer.request("thread/backgroundTerminals/clean").await;
+    peer.reads_interrupt(A).await;
     peer.answer(&in_flight[0], json!({})).await;
     // Codex ignores an interrupt that comes before its turn.
     let start = peer.request("turn/start").await;
@@ -106,8 +105,7 @@ async fn a_thread_stays_loaded_for_the_turn_that_has_loaded_it_and_has_not_begun
     let next = run(&turns, prompt());
     let load = peer.request("thread/start").await;
     dropped.abort();
-    peer.request("turn/interrupt").await;
-    peer.request("thread/backgroundTerminals/clean").await;
+    peer.reads_interrupt(A).await;
     // Both are read before the future of the next turn is polled.
     peer.answer(&load, json!({"thread": {"id": B}})).await;
     peer.end(A, "1", "interrupted").await;
@@ -127,9 +125,7 @@ async fn a_thread_stays_loaded_for_the_turn_that_has_loaded_it_and_has_not_begun
     peer.end(B, "2", "completed").await;
     next.await.unwrap().unwrap();
     settle().await;
-    peer.request("thread/backgroundTerminals/clean").await;
-    let line = peer.request("thread/unsubscribe").await;
-    assert_eq!(line["params"]["threadId"], B);
+    peer.reads_let_go(B).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -34,10 +34,7 @@ async fn the_threads_that_were_used_last_stay_loaded() {
     assert!(peer.is_quiet().await);
     let turn = turn_of(&turns, C);
     complete(&mut peer, turn, C).await;
-    for method in ["thread/backgroundTerminals/clean", "thread/unsubscribe"] {
-        let request = peer.request(method).await;
-        assert_eq!(request["params"]["threadId"], B);
-    }
+    peer.reads_let_go(B).await;
     assert!(peer.is_quiet().await);
     // It is loaded still, but does not tell of its turns.
     let next = turn_of(&turns, B);
@@ -52,9 +49,7 @@ async fn an_ephemeral_thread_is_let_go_with_its_turn() {
     let turns = service(&peer);
     let turn = run(&turns, prompt().with_ephemeral(true));
     complete(&mut peer, turn, A).await;
-    peer.request("thread/backgroundTerminals/clean").await;
-    let request = peer.request("thread/unsubscribe").await;
-    assert_eq!(request["params"]["threadId"], A);
+    peer.reads_let_go(A).await;
     assert_eq!(peer.router.thread_count(), 1);
     peer.tell("thread/closed", A, "", json!({})).await;
     settle().await;
@@ -101,10 +96,7 @@ async fn a_thread_is_let_go_before_it_is_loaded_again() {
     first.await.unwrap().unwrap();
     assert!(peer.is_quiet().await, "it is let go without a wait");
     let next = run(&turns, TurnRequest::new("on").with_resume(A));
-    for method in ["thread/backgroundTerminals/clean", "thread/unsubscribe"] {
-        let request = peer.request(method).await;
-        assert_eq!(request["params"]["threadId"], A);
-    }
+    peer.reads_let_go(A).await;
     peer.begin(A, "2").await;
     peer.end(A, "2", "completed").await;
     next.await.unwrap().unwrap();
@@ -122,9 +114,7 @@ async fn a_thread_that_the_server_unloads_is_loaded_again_once_it_is_closed() {
         peer.begin(A, "1").await;
         peer.end(A, "1", "completed").await;
         first.await.unwrap().unwrap();
-        for method in ["thread/backgroundTerminals/clean", "thread/unsubscribe"] {
-            peer.request(method).await;
-        }
+        peer.reads_let_go(A).await;
         let next = run(&turns, TurnRequest::new("on").with_resume(A));
         let resume = peer.request("thread/resume").await;
         let closed = json!({"method": "thread/closed", "params": {"threadId": A}});
@@ -255,9 +245,6 @@ async fn the_sub_agents_of_a_thread_are_let_go_with_it_and_those_of_others_are_n
     peer.interrupted(AGENT).await;
     let request = peer.request("thread/unsubscribe").await;
     assert_eq!(request["params"]["threadId"], AGENT);
-    for method in ["thread/backgroundTerminals/clean", "thread/unsubscribe"] {
-        let request = peer.request(method).await;
-        assert_eq!(request["params"]["threadId"], A);
-    }
+    peer.reads_let_go(A).await;
     assert!(peer.is_quiet().await);
 }

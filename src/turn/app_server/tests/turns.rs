@@ -157,9 +157,7 @@ async fn a_new_thread_whose_turn_was_dropped_is_let_go_when_it_is_there() {
     assert_eq!(turns.active(), 0);
     assert!(peer.is_quiet().await);
     peer.answer(&start, json!({"thread": {"id": A}})).await;
-    peer.request("thread/backgroundTerminals/clean").await;
-    let request = peer.request("thread/unsubscribe").await;
-    assert_eq!(request["params"]["threadId"], A);
+    peer.reads_let_go(A).await;
     peer.tell("thread/closed", A, "", json!({})).await;
     settle().await;
     assert_eq!(peer.router.thread_count(), 0);
@@ -196,8 +194,7 @@ async fn a_turn_that_is_dropped_before_its_start_is_refused_is_free_with_the_ref
     peer.answer(&start, json!({"thread": {"id": A}})).await;
     let start = peer.request("turn/start").await;
     turn.abort();
-    peer.request("turn/interrupt").await;
-    peer.request("thread/backgroundTerminals/clean").await;
+    peer.reads_interrupt(A).await;
     assert_eq!(turns.active(), 1);
     peer.reject(&start, "no").await;
     settle().await;
