@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use tokio::{
     sync::mpsc::{Sender, error::TrySendError},
@@ -9,6 +9,9 @@ use super::Progress;
 
 /// How much progress waits at most.
 const CAPACITY: usize = 1024;
+
+/// The maximum that a turn which has ended waits for a slow reader of its progress.
+pub(super) const MAX_DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Progress that waits for room in the request's channel. What finds no place is dropped and counted: a turn
 /// does not wait for whoever observes it.

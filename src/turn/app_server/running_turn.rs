@@ -21,14 +21,13 @@ use super::{
 use crate::{
     approval::{Answer, ApprovalRequest, Ask, Decision, Wait},
     call::{CallContext, CodexRequest},
-    turn::{Progress, Turn, TurnError, TurnRequest, calls::short},
+    turn::{
+        Progress, Turn, TurnError, TurnRequest, calls::short, progress_queue::MAX_DELIVERY_TIMEOUT,
+    },
 };
 
 /// The most questions that an approver is asked at once in a turn.
 const MAX_ASKED: usize = 64;
-
-/// The maximum that a turn waits for a slow reader of its progress after it has ended.
-const MAX_DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A turn that a server may run. Dropping it interrupts the turn.
 pub(super) struct RunningTurn {

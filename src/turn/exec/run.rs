@@ -11,12 +11,9 @@ use super::{builder::Config, invocation::Invocation, turn_state::TurnState};
 use crate::turn::{
     Turn, TurnError, TurnRequest,
     process::{Active, ChildProcess, Exit, Supervisor, limit_to_waiting},
-    progress_queue::ProgressQueue,
+    progress_queue::{MAX_DELIVERY_TIMEOUT, ProgressQueue},
     wire::{LineError, Lines},
 };
-
-/// The maximum that a turn waits for a slow reader of its progress after the process has exited.
-const MAX_DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The phases of a run, in their order.
 enum Phase {
