@@ -228,11 +228,14 @@ async fn a_child_is_active_while_it_is_idle_and_until_nothing_of_it_is_left() {
 #[cfg(target_os = "linux")]
 async fn what_a_child_has_orphaned_during_its_life_is_ended_or_reported_at_its_end() {
     let supervisor = supervisor(None);
-    // The second shell of each exits at once. Only the first orphan writes to the pipes of the child.
-    let script = "
+    // The second shell of each exits. Only the first orphan writes to the pipes of the child. The second one does so as
+    // well until it is a `sleep`.
+    let script = r#"
         sh -c 'setsid sleep 300 & echo $!'
-        sh -c 'setsid sleep 300 >/dev/null & echo $!'
-        cat";
+        sh -c 'setsid sleep 300 >/dev/null &
+            until [ "$(cat /proc/$!/comm)" = sleep ]; do sleep 0.01; done
+            echo $!'
+        cat"#;
     let (mut child, mut pipes) = spawn(&supervisor, script).await;
     let mut stdout = BufReader::new(&mut pipes.stdout);
     let listener = next_line(&mut stdout).await;
