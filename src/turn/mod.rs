@@ -65,6 +65,7 @@ mod json_text;
 mod process;
 mod progress;
 mod progress_queue;
+mod prompt;
 mod rate_limits;
 mod redact;
 mod request;
@@ -94,7 +95,7 @@ pub use self::{
 };
 pub use crate::approval::FileUpdateChange;
 
-pub(crate) use self::error::recorded_message;
+pub(crate) use self::{error::recorded_message, prompt::image_type};
 
 #[cfg(fuzzing)]
 #[doc(hidden)]

@@ -45,6 +45,8 @@ struct Parameters {
     agent: Option<StringValue>,
     additional_directories: Vec<PathBuf>,
     images: Vec<PathBuf>,
+    /// By name, and with their paths.
+    files: Vec<(String, PathBuf)>,
     output_schema: Option<Value>,
     resume: Option<String>,
     previous_usage: Option<Usage>,
@@ -122,6 +124,31 @@ impl TurnRequest {
     #[must_use]
     pub fn with_image(self, path: impl Into<PathBuf>) -> Self {
         self.with(|p| p.images.push(path.into()))
+    }
+
+    /// Adds a file of any kind, which Codex's commands can read.
+    ///
+    /// Codex gets its name and its absolute path, in a line below the prompt:
+    ///
+    /// ```text
+    /// Summarize the notes
+    ///
+    /// Files attached by the user:
+    /// - notes.txt: /srv/inbox/notes.txt
+    /// ```
+    ///
+    /// A turn with a file that does not exist, whose path is not UTF-8, or whose line would be more than one, fails with
+    /// [`TurnError::InvalidRequest`](super::TurnError::InvalidRequest) before anything runs.
+    ///
+    /// The sandboxes of Codex allow reading everywhere. A permission profile of Codex's configuration that does not has
+    /// to allow the file: with the profile `narrow`, by `with_config("permissions.narrow.filesystem",
+    /// json!({"/srv/inbox": "read"}))`. [`with_additional_directory`](Self::with_additional_directory) would make the
+    /// directory writable.
+    #[must_use]
+    pub fn with_file(self, path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        let name = path.file_name().unwrap_or_default();
+        self.with_named_file(name.to_string_lossy().into_owned(), path)
     }
 
     /// Sets the JSON schema of the final message.
@@ -270,6 +297,13 @@ impl TurnRequest {
         &self.parameters.images
     }
 
+    /// Returns the files of the prompt, by name and with their paths.
+    #[must_use]
+    pub fn files(&self) -> impl DoubleEndedIterator<Item = (&str, &Path)> {
+        let files = self.parameters.files.iter();
+        files.map(|(name, path)| (&**name, &**path))
+    }
+
     /// Returns the JSON schema of the final message.
     #[must_use]
     pub fn output_schema(&self) -> Option<&Value> {
@@ -331,6 +365,11 @@ impl TurnRequest {
         &self.parameters.settings
     }
 
+    /// Adds a file under another name than the one that it has.
+    pub(crate) fn with_named_file(self, name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        self.with(|p| p.files.push((name.into(), path.into())))
+    }
+
     /// Keeps a value until the request and its clones are dropped. A running turn has the request to its end.
     #[cfg(feature = "attachment")]
     pub(crate) fn holding(self, value: Arc<dyn Any + Send + Sync>) -> Self {
@@ -383,6 +422,7 @@ impl fmt::Debug for TurnRequest {
             .field("ephemeral", &p.settings.ephemeral)
             .field("approval_policy", &p.settings.approval_policy)
             .field("images", &p.images)
+            .field("files", &names(&p.files))
             .field("resume", &p.resume)
             .field("config", &names(&p.settings.config))
             .field("environment", &names(&p.settings.environment))

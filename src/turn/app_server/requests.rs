@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{router::Trace, threads::ThreadSettings};
 use crate::{
     call::CallContext,
-    turn::{TurnError, TurnRequest, cli::traceparent},
+    turn::{TurnError, TurnRequest, cli::traceparent, prompt},
 };
 
 /// The keys of the configuration that can change from turn to turn, and the parameters that do it.
@@ -97,7 +97,8 @@ pub(super) fn start_turn(
     for image in request.images() {
         input.push(json!({"type": "localImage", "path": path(&absolute(image)?)}));
     }
-    input.push(json!({"type": "text", "text": request.prompt(), "text_elements": []}));
+    let prompt = prompt::with_files(request);
+    input.push(json!({"type": "text", "text": prompt, "text_elements": []}));
     let mut params = Map::new();
     params.insert("threadId".to_owned(), thread_id.into());
     params.insert("input".to_owned(), input.into());

@@ -70,7 +70,8 @@ impl Shared {
             context.record(names::PROVIDER_NAME, short(provider));
         }
         content::record_prompt(&request);
-        if request.working_directory().is_none() && request.images().is_empty() {
+        let has_files = !request.images().is_empty() || request.files().next().is_some();
+        if request.working_directory().is_none() && !has_files {
             check(&request)?;
             return Ok(request);
         }

@@ -13,7 +13,7 @@ use crate::{
         content::{cut_json, to_json, to_text},
         names,
     },
-    turn::{Item, ItemKind, TurnRequest},
+    turn::{Item, ItemKind, TurnRequest, image_type, prompt},
 };
 
 #[derive(Serialize)]
@@ -50,14 +50,13 @@ struct Change<'a> {
     diff: Option<&'a str>,
 }
 
-/// Records the prompt. An image is a reference, without its bytes.
+/// Records the prompt as Codex gets it. An image is a reference, without its bytes.
 pub(in crate::turn) fn record_prompt(request: &TurnRequest) {
     request.context().record_content(names::INPUT_MESSAGES, || {
+        let prompt = prompt::with_files(request);
         // Images first, so that they are there when the prompt is cut.
         let mut parts: Vec<_> = request.images().iter().map(|path| image(path)).collect();
-        parts.push(Part::Text {
-            content: request.prompt(),
-        });
+        parts.push(Part::Text { content: &prompt });
         to_json(&[Message {
             role: "user",
             finish_reason: None,
@@ -129,17 +128,9 @@ pub(in crate::turn) fn record_result(call: &CallGuard, item: &Item) {
 }
 
 fn image(path: &Path) -> Part<'static> {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    let mime_type = match extension.map(str::to_ascii_lowercase).as_deref() {
-        Some("png") => Some("image/png"),
-        Some("jpg" | "jpeg") => Some("image/jpeg"),
-        Some("gif") => Some("image/gif"),
-        Some("webp") => Some("image/webp"),
-        _ => None,
-    };
     Part::Uri {
         modality: "image",
-        mime_type,
+        mime_type: image_type(path),
         uri: file_uri(path),
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     call::CodexRequest,
     event::{millis, names},
     turn::{
-        TurnRequest, Usage,
+        TurnRequest, Usage, prompt,
         redact::{Redactor, without_log_messages},
         wire::Tail,
     },
@@ -67,6 +67,7 @@ impl TurnStats {
         }
         let mut redactor = Redactor::default();
         redactor.add_text(self.request.prompt().trim());
+        redactor.add_text(&prompt::with_files(&self.request));
         for (_, value) in self.request.config() {
             add_texts(&mut redactor, value);
         }

@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use crate::turn::{TurnError, TurnRequest};
+use crate::turn::{TurnError, TurnRequest, prompt};
 
 /// How deep a value of the configuration may be nested. Codex does not read one that is nested more than 80 levels
 /// deep as TOML, and takes it for a text.
@@ -19,6 +19,14 @@ pub(in crate::turn) fn check(request: &TurnRequest) -> Result<(), TurnError> {
         let path = image.display();
         if !image.is_file() {
             return invalid(format!("the image {path} is not a file"));
+        }
+    }
+    for (name, path) in request.files() {
+        let wrong =
+            prompt::wrong_file(name, path).or_else(|| (!path.is_file()).then_some("is not a file"));
+        if let Some(wrong) = wrong {
+            let path = path.to_string_lossy();
+            return invalid(format!("the attached file {} {wrong}", path.escape_debug()));
         }
     }
     if request.model().is_some_and(|model| model.contains('\0')) {

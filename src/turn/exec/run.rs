@@ -12,6 +12,7 @@ use crate::turn::{
     Turn, TurnError, TurnRequest,
     process::{Active, ChildProcess, Exit, Supervisor, limit_to_waiting},
     progress_queue::{MAX_DELIVERY_TIMEOUT, ProgressQueue},
+    prompt,
     wire::{LineError, Lines},
 };
 
@@ -54,7 +55,8 @@ pub(super) async fn run(
     let mut stdout = Some(Lines::new(pipes.stdout.take(u64::MAX), config.line_limit));
     let mut stderr = Some(pipes.stderr.take(u64::MAX));
     let mut stderr_chunk = [0; 4096];
-    let mut feeding = pin!(feed(pipes.stdin, request.prompt().as_bytes()));
+    let prompt = prompt::with_files(request);
+    let mut feeding = pin!(feed(pipes.stdin, prompt.as_bytes()));
     let mut progress = ProgressQueue::new(request.progress().cloned());
     let mut output_left = config.output_limit;
     let mut phase = Phase::Running;
