@@ -80,13 +80,62 @@ async fn a_request_keeps_its_attachment_while_it_or_a_clone_waits() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_image_is_kept_without_being_added_to_the_prompt() {
+async fn an_attachment_that_is_no_image_by_its_name_is_a_file_of_the_prompt() {
+    let fixture = Fixture::new();
+    for (name, is_image) in [
+        ("a.png", true),
+        ("a.JPG", true),
+        ("a.jpeg", true),
+        ("a.gif", true),
+        ("a.WebP", true),
+        ("notes.txt", false),
+        ("a.png.txt", false),
+        ("a.svg", false),
+        ("png", false),
+    ] {
+        let staged = fixture.store.stage_bytes(name, name, EXPIRED).await;
+        let staged = staged.unwrap();
+        let request = TurnRequest::new("a prompt").with_attachment(&staged);
+        let images: &[PathBuf] = match is_image {
+            true => std::slice::from_ref(&staged.path),
+            false => &[],
+        };
+        assert_eq!(request.images(), images, "{name}");
+        let files = (!is_image).then_some((name, &*staged.path));
+        assert!(request.files().eq(files), "{name}");
+        assert_eq!(request.prompt(), "a prompt");
+        drop(staged);
+        assert_eq!(leased(&fixture).await, 1, "{name}");
+        drop(request);
+        assert_eq!(leased(&fixture).await, 0, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_attachment_that_is_gone_is_named_in_the_error_of_the_turn() {
+    let fixture = Fixture::new();
+    for name in ["a.png", "notes.txt"] {
+        let mut staged = fixture.store.stage_bytes(name, "a", EXPIRED).await.unwrap();
+        staged.release();
+        let request = TurnRequest::new("a prompt").with_attachment(&staged);
+        assert_eq!(leased(&fixture).await, 0);
+        let service = CodexExec::builder().codex("/no/such/codex").build();
+        let error = service.oneshot(request).await.unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, TurnError::InvalidRequest { .. }), "{text}");
+        assert!(text.contains(name), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_with_a_lease_alone_is_kept_without_being_added_to_the_prompt() {
     let fixture = Fixture::new();
     let notes = fixture.store.stage_bytes("notes.txt", "a", EXPIRED).await;
     let notes = notes.unwrap();
     let prompt = format!("Summarize {}", notes.path.display());
     let request = TurnRequest::new(prompt).with_lease(&notes);
     assert!(request.images().is_empty());
+    assert_eq!(request.files().count(), 0);
     drop(notes);
     assert_eq!(leased(&fixture).await, 1);
     drop(request);

@@ -23,6 +23,7 @@ mod app_server_settings;
 mod app_server_trace;
 mod app_server_traps;
 mod app_server_turns;
+mod attachments;
 mod bench;
 mod binary;
 mod calls;

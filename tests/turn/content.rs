@@ -133,6 +133,22 @@ async fn an_image_is_a_reference_with_its_type_and_without_its_bytes() {
 }
 
 #[tokio::test]
+async fn the_files_of_a_prompt_are_in_it_as_codex_gets_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("notes.txt");
+    std::fs::write(&file, "plum").unwrap();
+    let request = prompt("Sum it up", &script(&[], &completed())).with_file(&file);
+    let events = run(MemorySink::capturing_content(), request).await;
+    let input = json_content(&events[0], names::INPUT_MESSAGES);
+    let file = file.display();
+    let text = format!("Sum it up\n\nFiles attached by the user:\n- notes.txt: {file}");
+    assert_eq!(
+        input[0]["parts"],
+        json!([{"type": "text", "content": text}])
+    );
+}
+
+#[tokio::test]
 async fn the_tools_of_a_turn_have_their_arguments_and_results() {
     let items = [
         json!({"id": "1", "type": "command_execution", "status": "completed", "exit_code": 0,

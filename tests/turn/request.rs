@@ -1,3 +1,5 @@
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
 use codex_telemetry::{
     CallContext, ErrorClass, Originator,
     turn::{
@@ -79,6 +81,52 @@ async fn the_whole_prompt_is_on_standard_input() {
     let prompt = "x".repeat(10 * 1024 * 1024);
     let output = echoed(TurnRequest::new(prompt.clone()), "wc -c | tr -d ' '").await;
     assert_eq!(output, prompt.len().to_string());
+}
+
+#[tokio::test]
+async fn a_file_is_a_line_below_the_prompt_and_no_flag() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("the notes, one.txt");
+    std::fs::write(&path, "plum").unwrap();
+    let request = || TurnRequest::new("Sum it up").with_file(&path);
+    let output = echoed(request(), "awk '{ printf \"%s|\", $0 }'").await;
+    let path = path.display();
+    assert_eq!(
+        output,
+        format!("Sum it up||Files attached by the user:|- the notes, one.txt: {path}|")
+    );
+    let arguments = echoed(request(), r#"printf '[%s]' "$@""#).await;
+    assert_eq!(arguments, "[exec][--json][--skip-git-repo-check]");
+}
+
+#[tokio::test]
+async fn a_file_that_the_prompt_cannot_name_is_named_in_the_error_and_does_not_start_codex() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &[u8]| {
+        let path = directory.path().join(OsStr::from_bytes(name));
+        std::fs::write(&path, "plum").unwrap();
+        path
+    };
+    for (path, named) in [
+        ("/no/such.txt".into(), "/no/such.txt is not a file"),
+        (directory.path().to_owned(), "is not a file"),
+        ("".into(), "is not a file"),
+        (file(b"a\nb.txt"), r"/a\nb.txt has a control character"),
+        (file("a\u{2028}b".as_bytes()), r"/a\u{2028}b has a control"),
+        (file(b"caf\xe9.txt"), "has a path that is not UTF-8"),
+    ] {
+        let stack = Stack::new(fake_codex());
+        let request = request("echo started >&2; exit 3").with_file(path);
+        let text = stack.run(request).await.unwrap_err().to_string();
+        assert!(
+            text.starts_with("invalid turn request: the attached file "),
+            "{text}"
+        );
+        assert!(text.contains(named), "{text}");
+        assert!(!text.contains(char::is_control), "{text}");
+        let class = stack.turn_event().error_class();
+        assert_eq!(class, Some(ErrorClass::InvalidRequest));
+    }
 }
 
 #[tokio::test]

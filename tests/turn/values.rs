@@ -481,6 +481,7 @@ fn a_request_returns_all_its_settings() {
         .with_ephemeral(true)
         .with_approval_policy(ApprovalPolicy::Untrusted)
         .with_image("/a.png")
+        .with_file("/b/c.txt")
         .with_output_schema(schema.clone())
         .with_resume("thread")
         .with_previous_usage(usage(1, 2))
@@ -499,6 +500,7 @@ fn a_request_returns_all_its_settings() {
     assert_eq!(request.ephemeral(), Some(true));
     assert_eq!(request.approval_policy(), Some(ApprovalPolicy::Untrusted));
     assert_eq!(request.images(), [Path::new("/a.png")]);
+    assert!(request.files().eq([("c.txt", Path::new("/b/c.txt"))]));
     assert_eq!(request.output_schema(), Some(&schema));
     assert_eq!(request.resume(), Some("thread"));
     assert_eq!(request.previous_usage(), Some(usage(1, 2)));
