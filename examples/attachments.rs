@@ -1,4 +1,4 @@
-//! Stages attachments with different times to live, gives one to a turn, lets a day pass on a manual clock, and
+//! Stages attachments with different times to live, gives two to a turn, lets a day pass on a manual clock, and
 //! sweeps.
 //!
 //! ```sh
@@ -8,7 +8,7 @@
 // An example may print.
 #![allow(clippy::print_stdout)]
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use codex_telemetry::{
     Clock, ErrorClassLayer, MemorySink, Originator, OriginatorLayer, TimingLayer,
@@ -57,11 +57,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
     show("staged", &store).await?;
 
-    // A request keeps its attachment until the end of the turn, however long it waits.
+    // A request keeps its attachments until the end of the turn, however long it waits.
     let plot = StageRequest::bytes("plot.png", "not a real image", Ttl::For(HOUR));
-    let plot = staging.oneshot(plot).await?;
-    let request = TurnRequest::new("What does this show?").with_attachment(&plot);
-    drop(plot);
+    let plot = staging.clone().oneshot(plot).await?;
+    let table = StageRequest::bytes("plot.csv", "1,2,3", Ttl::For(HOUR));
+    let table = staging.oneshot(table).await?;
+    let request = TurnRequest::new("Does the plot show the table?")
+        .with_attachment(&plot)
+        .with_attachment(&table);
+    drop((plot, table));
 
     manual.advance(2 * HOUR);
     let report = cleanup.clone().oneshot(CleanupRequest::expired()).await?;
@@ -69,12 +73,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         "two hours later: {report}; a turn keeps {} of them",
         report.leased
     );
-    // A real program has a `CodexExec` here.
+    // A real program has a `CodexExec` here: the model sees an image, and reads another file by its path.
     let turns = service_fn(|request: TurnRequest| async move {
-        let mut turn = Turn::new();
-        let image = std::fs::read_to_string(&request.images()[0]);
-        turn.final_message = image.ok().map(|content| format!("It shows {content}."));
-        Ok::<_, TurnError>(turn)
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+        let image = read(&request.images()[0]);
+        let mut answer = format!("It shows {image}.");
+        for (name, path) in request.files() {
+            answer += &format!(" {name} has {}.", read(path));
+        }
+        Ok::<_, TurnError>(Turn::new().with_final_message(answer))
     });
     let turn = turns.oneshot(request).await?;
     println!("the turn: {}", turn.final_message.unwrap_or_default());

@@ -11,7 +11,7 @@ impl TurnRequest {
     /// An attachment whose name ends in `.png`, `.jpg`, `.jpeg`, `.gif` or `.webp`, in any case, is an
     /// [image](Self::with_image), which the model sees. Any other one is a [file](Self::with_file): the prompt that
     /// Codex gets ends with its name and path, and the model reads it by a command. The name is a part of the prompt,
-    /// also if a user has chosen it.
+    /// also if a user of the program has chosen it.
     ///
     /// The request takes over the attachment's [lease](Attachment#leases): no sweep removes the file while
     /// the turn waits in a queue, runs, or is tried again. An attachment without a lease is added without

@@ -45,7 +45,7 @@ struct Parameters {
     agent: Option<StringValue>,
     additional_directories: Vec<PathBuf>,
     images: Vec<PathBuf>,
-    /// By name, and with their paths.
+    /// The names and paths of other files.
     files: Vec<(String, PathBuf)>,
     output_schema: Option<Value>,
     resume: Option<String>,
@@ -137,13 +137,13 @@ impl TurnRequest {
     /// - notes.txt: /srv/inbox/notes.txt
     /// ```
     ///
-    /// A turn with a file that does not exist, whose path is not UTF-8, or whose line would be more than one, fails with
+    /// A turn with a file that is missing, or whose path is not UTF-8 or has a control character, fails with
     /// [`TurnError::InvalidRequest`](super::TurnError::InvalidRequest) before anything runs.
     ///
-    /// The sandboxes of Codex allow reading everywhere. A permission profile of Codex's configuration that does not has
-    /// to allow the file: with the profile `narrow`, by `with_config("permissions.narrow.filesystem",
-    /// json!({"/srv/inbox": "read"}))`. [`with_additional_directory`](Self::with_additional_directory) would make the
-    /// directory writable.
+    /// Commands read any file in each of Codex's sandboxes. A permission profile can restrict that, and then has to
+    /// allow the file's directory: with a profile `narrow` in the file of Codex's configuration, by
+    /// `with_config("permissions.narrow.filesystem", json!({"/srv/inbox": "read"}))`.
+    /// [`with_additional_directory`](Self::with_additional_directory) would make the directory writable.
     #[must_use]
     pub fn with_file(self, path: impl Into<PathBuf>) -> Self {
         let path = path.into();
@@ -255,7 +255,7 @@ impl TurnRequest {
         self.with(|p| p.progress = Some(channel))
     }
 
-    /// Returns the prompt.
+    /// Returns the prompt, without the lines of its [files](Self::files).
     #[must_use]
     pub fn prompt(&self) -> &str {
         &self.parameters.prompt

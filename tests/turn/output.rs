@@ -240,6 +240,22 @@ async fn a_prompt_that_is_cut_on_standard_error_is_not_recorded() {
 }
 
 #[tokio::test]
+async fn the_names_of_files_in_a_repeated_prompt_are_not_recorded() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("secret plans.txt");
+    std::fs::write(&path, "plum").unwrap();
+    let stack = Stack::new(fake_codex());
+    let script = r#"printf 'panicked at: %s' "$(cat)" >&2; exit 9"#;
+    let request = prompt("Sum it up", script).with_file(path);
+    stack.run(request).await.unwrap_err();
+    let recorded = recorded(&stack);
+    assert!(recorded.contains("panicked at"), "{recorded}");
+    for secret in ["secret", "Sum"] {
+        assert!(!recorded.contains(secret), "{recorded}");
+    }
+}
+
+#[tokio::test]
 async fn what_codex_logs_of_a_tool_is_not_recorded() {
     let stack = Stack::new(fake_codex());
     let script = r"cat >&2 <<'END'
