@@ -8,7 +8,7 @@ use std::{process::ExitCode, time::Duration};
 use codex_telemetry::{
     BoxError, CodexClassifier, OtlpConfig, OtlpSink, ServiceBuilderExt,
     otlp::{Signal, config::ConfigError},
-    tool::{ToolCall, ToolService, tool_fn},
+    tool::{ToolCall, ToolService, ToolSpec, tool_fn},
 };
 use opentelemetry::KeyValue;
 use serde_json::json;
@@ -78,7 +78,12 @@ async fn call_tools(sink: &OtlpSink) {
     let tools = ServiceBuilder::new()
         .timing(sink.clone())
         .error_class(CodexClassifier)
-        .service(ToolService::builder().tool("divide", divide).build());
+        .service(
+            ToolService::builder()
+                .tool(ToolSpec::new("divide", "Divides two numbers"), divide)
+                .build()
+                .expect("the specification is valid"),
+        );
     for (a, b) in [(42, 6), (1, 0), (9, 3)] {
         let call = ToolCall::new("divide", json!([a, b]));
         match tools.clone().oneshot(call).await {

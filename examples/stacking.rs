@@ -8,7 +8,7 @@ use std::time::Duration;
 use codex_telemetry::{
     BoxError, CallContext, CodexClassifier, MemorySink, Operation, Originator, Outcome,
     RetryPolicy, ServiceBuilderExt,
-    tool::{ToolCall, ToolService, tool_fn},
+    tool::{ToolCall, ToolService, ToolSpec, tool_fn},
 };
 use serde_json::json;
 use tower::{ServiceBuilder, ServiceExt};
@@ -22,7 +22,12 @@ async fn main() -> Result<(), BoxError> {
         }
         Ok::<_, BoxError>(format!("sunny in {city}"))
     });
-    let tools = ToolService::builder().tool("forecast", forecast).build();
+    let tools = ToolService::builder()
+        .tool(
+            ToolSpec::new("forecast", "Returns the weather of tomorrow"),
+            forecast,
+        )
+        .build()?;
 
     let sink = MemorySink::new();
     let stack = ServiceBuilder::new()

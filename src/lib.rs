@@ -291,9 +291,11 @@
 //! | `tracing` | yes | [`TracingSink`], and the crate's warnings through `tracing` |
 //! | `retry` | by `services` | [`RetryPolicy`] and [`CodexClassifier`] |
 //! | `tool` | by `services` | [`ToolService`], [`ApprovalLayer`] and [`approval`]; implies `retry` |
+//! | `schemars` | | [`tool::ToolSpec::of`]: the schema of a tool's arguments from their type; implies `tool` |
 //! | `attachment` | by `services` | [`AttachmentStore`], [`StageService`], [`CleanupService`] and [`Sweeper`], on Unix; implies `retry` |
-//! | `turn` | by `services` | [`CodexExec`], [`CodexAppServer`] and [`approval`], on Unix; implies `retry` |
+//! | `turn` | by `services` | [`CodexExec`], [`CodexAppServer`] and [`approval`], on Unix; implies `tool` |
 //! | `services` | yes | `tool`, `attachment` and `turn` |
+//! | `mcp` | | [`mcp`]: the tools of the program over MCP, for Codex and other clients, on Unix; implies `tool` and `turn` |
 //! | `otlp` | yes | [`OtlpSink`]: spans, metrics and logs over OTLP/HTTP; implies `tracing` |
 //! | `grpc` | | OTLP over gRPC; implies `otlp` |
 //!
@@ -318,7 +320,7 @@ compile_error!(
      system: use `default-features = false` with features such as `json`, `otlp` and `tool`"
 );
 
-#[cfg(any(feature = "tool", all(feature = "turn", unix)))]
+#[cfg(feature = "tool")]
 pub mod approval;
 #[cfg(all(feature = "attachment", unix))]
 pub mod attachment;
@@ -331,6 +333,8 @@ mod error;
 pub mod error_class;
 pub mod error_classes;
 pub mod event;
+#[cfg(all(feature = "mcp", unix))]
+pub mod mcp;
 pub mod originator;
 #[cfg(feature = "otlp")]
 pub mod otlp;
@@ -350,7 +354,7 @@ pub mod turn;
 #[cfg(all(feature = "attachment", feature = "turn", unix))]
 mod turn_attachment;
 
-#[cfg(any(feature = "tool", all(feature = "turn", unix)))]
+#[cfg(feature = "tool")]
 pub use crate::approval::{ApprovalRequest, Decision};
 #[cfg(all(feature = "attachment", unix))]
 pub use crate::attachment::{
@@ -365,7 +369,7 @@ pub use crate::sink::JsonLinesSink;
 pub use crate::sink::TracingSink;
 #[cfg(feature = "tool")]
 pub use crate::tool::{
-    ApprovalLayer, ToolCall, ToolError, ToolOutput, ToolService, ToolStats, tool_fn,
+    ApprovalLayer, ToolCall, ToolError, ToolOutput, ToolService, ToolSpec, ToolStats, tool_fn,
 };
 #[cfg(all(feature = "turn", unix))]
 pub use crate::turn::{

@@ -3,7 +3,9 @@ use std::sync::Arc;
 use opentelemetry::{KeyValue, StringValue, trace::SpanContext};
 
 use super::{CallGuard, OpenCall, traceparent};
-use crate::event::{CallIds, CallStart, Classification, Emitter, Operation, Originator, Record};
+use crate::event::{
+    CallIds, CallStart, Classification, Emitter, Operation, Originator, Record, Ticket,
+};
 
 /// The context of a request: its originator, ids, attempt and parent span, and the call that is open for
 /// it.
@@ -65,8 +67,12 @@ impl CallContext {
             Some(call) => call.record().current_ids(),
             None => self.ids.clone(),
         };
-        if let Some(ids) = ids.as_mut().filter(|ids| ids.call_id.is_some()) {
-            Arc::make_mut(ids).call_id = None;
+        if let Some(ids) = ids.as_mut()
+            && (ids.call_id.is_some() || ids.ticket.is_some())
+        {
+            let ids = Arc::make_mut(ids);
+            ids.call_id = None;
+            ids.ticket = None;
         }
         Self {
             open: self.open.clone(),
@@ -348,9 +354,10 @@ impl CallContext {
         ago: std::time::Duration,
         operation: Operation,
         name: Option<StringValue>,
+        call_id: Option<StringValue>,
     ) -> CallGuard {
         let call = self.open.as_ref();
-        CallGuard::new(call.and_then(|call| call.open_child_since(ago, operation, name)))
+        CallGuard::new(call.and_then(|call| call.open_child_since(ago, operation, name, call_id)))
     }
 
     /// Keeps the open call open after the service has answered, until the returned guard ends it.
@@ -422,6 +429,7 @@ impl CallContext {
         name: Option<StringValue>,
     ) -> OpenCall {
         let outer = self.open.take();
+        let ticket = self.take_ticket();
         let start = CallStart {
             operation,
             name,
@@ -430,9 +438,38 @@ impl CallContext {
             attempt: self.attempt,
         };
         let parent = outer.as_ref().map(|call| &**call.record());
-        let call = OpenCall::open(emitter, start, parent);
+        let agent = ticket.as_ref().and_then(Ticket::agent);
+        let call = OpenCall::open(emitter, start, parent, agent);
+        if let Some(ticket) = &ticket {
+            ticket.opened(call.record());
+        }
         self.open = Some(call.clone());
         call
+    }
+
+    /// Returns the context for a request that is made on behalf of this one, and given to a stack of the program.
+    ///
+    /// It has no open call: nothing that the stack writes goes on this one. The call that the stack opens for the request,
+    /// if any, is a child of this one, and known by the ticket.
+    #[cfg(all(feature = "turn", unix))]
+    pub(crate) fn with_ticket_of_child(&self, attributes: Vec<KeyValue>) -> (Self, Ticket) {
+        let open = self.open.as_ref().map(OpenCall::record);
+        let ticket = Ticket::new(open.and_then(|record| record.agent.clone()), attributes);
+        let mut context = self.child();
+        let parent = self.span_context();
+        context.open = None;
+        let ids = context.ids_mut();
+        ids.parent = parent;
+        ids.ticket = Some(ticket.clone());
+        (context, ticket)
+    }
+
+    #[inline]
+    fn take_ticket(&mut self) -> Option<Ticket> {
+        let ids = self.ids.as_mut()?;
+        // Without one, which is the rule, the ids are not copied.
+        ids.ticket.as_ref()?;
+        Arc::make_mut(ids).ticket.take()
     }
 
     /// Returns the record to write on, unless its call has ended: a context may outlive its call.

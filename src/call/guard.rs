@@ -155,6 +155,8 @@ impl CallGuard {
 impl Drop for CallGuard {
     #[inline]
     fn drop(&mut self) {
-        self.end(Outcome::Cancelled);
+        if let Some(call) = self.call.take() {
+            call.dropped();
+        }
     }
 }

@@ -12,9 +12,14 @@ pub(crate) struct OpenCall(Arc<Record>);
 
 impl OpenCall {
     /// Opens a call and emits its start. The parent is the open call if there is one, or else the span that
-    /// the request names.
-    pub(crate) fn open(emitter: &Arc<Emitter>, start: CallStart, parent: Option<&Record>) -> Self {
-        Self::open_at(Beginning::now, emitter, start, parent)
+    /// the request names, on behalf of `agent`.
+    pub(crate) fn open(
+        emitter: &Arc<Emitter>,
+        start: CallStart,
+        parent: Option<&Record>,
+        agent: Option<&Arc<str>>,
+    ) -> Self {
+        Self::open_at(Beginning::now, emitter, start, parent, agent)
     }
 
     #[inline]
@@ -23,6 +28,7 @@ impl OpenCall {
         emitter: &Arc<Emitter>,
         start: CallStart,
         parent: Option<&Record>,
+        agent: Option<&Arc<str>>,
     ) -> Self {
         let named = || start.ids.as_ref()?.parent.as_ref();
         let parent = match parent {
@@ -36,7 +42,7 @@ impl OpenCall {
                 trace_id: span.trace_id(),
                 span_id: span.span_id(),
                 flags: span.trace_flags(),
-                agent: None,
+                agent: agent.cloned(),
             }),
         };
         let record = Record::begin(start, parent, Arc::clone(emitter), begins);
@@ -64,9 +70,10 @@ impl OpenCall {
         ago: std::time::Duration,
         operation: Operation,
         name: Option<StringValue>,
+        call_id: Option<StringValue>,
     ) -> Option<Self> {
         let begins = |clock: &Clock| self.0.beginning_of_child(clock, ago);
-        self.open_child_at(begins, operation, name, None)
+        self.open_child_at(begins, operation, name, call_id)
     }
 
     fn open_child_at(
@@ -89,7 +96,7 @@ impl OpenCall {
             ids: Some(Arc::new(ids)),
             attempt: 1,
         };
-        Some(Self::open_at(begins, &emitter, start, Some(&self.0)))
+        Some(Self::open_at(begins, &emitter, start, Some(&self.0), None))
     }
 
     #[inline]
@@ -101,6 +108,21 @@ impl OpenCall {
     #[inline]
     pub(crate) fn end(self, outcome: Outcome) {
         if let Some(emitter) = self.0.end() {
+            emitter.emit(Event::terminal(self.0, outcome));
+        }
+    }
+
+    /// Ends the call of a service that was dropped.
+    #[inline]
+    pub(crate) fn dropped(self) {
+        if let Some(emitter) = self.0.end() {
+            let annotations = self.0.annotations();
+            let fails = annotations.is_some_and(|annotations| annotations.fails_when_dropped);
+            let outcome = if fails {
+                Outcome::Error
+            } else {
+                Outcome::Cancelled
+            };
             emitter.emit(Event::terminal(self.0, outcome));
         }
     }
@@ -195,9 +217,11 @@ mod tests {
             ids: None,
             attempt: 1,
         };
-        let turn = OpenCall::open(&emitter, start, None);
+        let turn = OpenCall::open(&emitter, start, None, None);
         before(&manual);
-        let chat = turn.open_child_since(ago, Operation::Chat, None).unwrap();
+        let chat = turn
+            .open_child_since(ago, Operation::Chat, None, None)
+            .unwrap();
         after(&manual);
         chat.end_since(earlier, Outcome::Ok);
         turn.end(Outcome::Ok);

@@ -25,15 +25,17 @@ mod outcome;
 mod record;
 mod severity;
 mod text;
+mod ticket;
 
 #[cfg(any(feature = "otlp", all(feature = "turn", unix)))]
 pub(crate) use self::text::error_text;
-#[cfg(all(feature = "turn", unix))]
+#[cfg(any(feature = "tool", all(feature = "turn", unix)))]
 pub(crate) use self::text::truncate;
 pub(crate) use self::{
     clock::millis,
     emitter::{Emit, Emitter},
     record::{Beginning, CallIds, CallStart, Parent, Record},
+    ticket::Ticket,
 };
 pub use self::{
     clock::{Clock, ManualClock},

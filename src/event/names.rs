@@ -1,7 +1,7 @@
 //! The keys of the attributes and contents that the services record, and the names of their span events.
 //!
-//! Keys that begin with `gen_ai.`, `http.` or `process.` are OpenTelemetry's semantic conventions, of which the
-//! generative-AI part is still in development. The crate defines the others.
+//! Keys that begin with `codex.` are the crate's own. The others are OpenTelemetry's semantic conventions, of which those
+//! for generative AI and MCP are still in development.
 
 /// The model that the request names. Of a [chat call](crate::Operation::Chat), the call's name is the model.
 pub const REQUEST_MODEL: &str = "gen_ai.request.model";
@@ -79,6 +79,20 @@ pub const UNKNOWN_EVENTS: &str = "codex.turn.unknown_events";
 pub const DROPPED_PROGRESS: &str = "codex.turn.dropped_progress";
 /// The MCP server that a tool belongs to.
 pub const MCP_SERVER: &str = "codex.mcp.server";
+/// The method of MCP by which a client called a tool of this program: `tools/call`.
+pub const MCP_METHOD: &str = "mcp.method.name";
+/// The version of MCP that the client uses.
+pub const MCP_PROTOCOL_VERSION: &str = "mcp.protocol.version";
+/// The client's id of the request, as text.
+pub const JSONRPC_REQUEST_ID: &str = "jsonrpc.request.id";
+/// The transport of the request: `tcp`.
+pub const NETWORK_TRANSPORT: &str = "network.transport";
+/// The protocol of the request: `http`.
+pub const NETWORK_PROTOCOL_NAME: &str = "network.protocol.name";
+/// The IP address of the client.
+pub const CLIENT_ADDRESS: &str = "client.address";
+/// The port of the client.
+pub const CLIENT_PORT: &str = "client.port";
 /// The size of a staged attachment in bytes.
 pub const STAGE_SIZE: &str = "codex.attachment.size";
 /// Whether the store had a staged attachment before.

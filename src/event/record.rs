@@ -17,7 +17,7 @@ use super::attributes::estimated_size;
 #[cfg(any(test, all(feature = "turn", unix)))]
 use super::clock::saturating_nanos;
 use super::{
-    Emitter,
+    Emitter, Ticket,
     attributes::{Attributes, cut, cut_text},
     clock::{Clock, Tick, WallTime},
     error_class::Classification,
@@ -90,6 +90,8 @@ pub(crate) struct CallIds {
     pub(crate) call_id: Option<StringValue>,
     /// The span that the request comes from, in this process or another.
     pub(crate) parent: Option<SpanContext>,
+    /// Here, since few requests have one, and requests stay small.
+    pub(crate) ticket: Option<Ticket>,
 }
 
 /// The state of a call that has not ended.
@@ -117,6 +119,8 @@ pub(crate) struct Annotations {
     pub(crate) suspension: u64,
     /// Whether the call goes on after its service has answered. Here, since few calls do.
     kept_open: bool,
+    /// Whether a drop of the call is a failure, with the class that is set by then.
+    pub(crate) fails_when_dropped: bool,
 }
 
 // === impl Record ===
@@ -234,6 +238,12 @@ impl Record {
         let mut first = false;
         self.annotate(|annotations| first = !std::mem::replace(&mut annotations.kept_open, true));
         first
+    }
+
+    /// Has a drop of the call be a failure, with the class that is set by then.
+    #[cfg(all(feature = "turn", unix))]
+    pub(crate) fn fail_when_dropped(&self) {
+        self.annotate(|annotations| annotations.fails_when_dropped = true);
     }
 
     #[inline]

@@ -6,7 +6,10 @@ use std::{
 use tower::{ServiceExt, util::BoxCloneSyncService};
 use tower_service::Service;
 
-use super::{ToolCall, ToolOutput, ToolService, service::RegisteredTool, stats::SharedStats};
+use super::{
+    ToolCall, ToolOutput, ToolService, ToolSpec, ToolSpecError, service::RegisteredTool,
+    stats::SharedStats, validation,
+};
 use crate::error::BoxError;
 
 /// A builder that registers the tools of a [`ToolService`].
@@ -14,7 +17,7 @@ use crate::error::BoxError;
 /// ```
 /// use codex_telemetry::{
 ///     BoxError,
-///     tool::{ToolCall, ToolOutput, ToolService, tool_fn},
+///     tool::{ToolCall, ToolOutput, ToolService, ToolSpec, tool_fn},
 /// };
 /// use serde_json::json;
 /// use tower::{ServiceBuilder, ServiceExt, service_fn};
@@ -28,9 +31,19 @@ use crate::error::BoxError;
 /// let echo = ServiceBuilder::new().concurrency_limit(4).service(service_fn(
 ///     |call: ToolCall| async move { Ok::<_, BoxError>(ToolOutput::new(call.arguments)) },
 /// ));
-/// let tools = ToolService::builder().tool("sum", sum).tool("echo", echo).build();
+/// let tools = ToolService::builder()
+///     .namespace("maths", "Exact arithmetic")
+///     .tool(ToolSpec::new("maths.sum", "Adds numbers"), sum)
+///     .tool(ToolSpec::new("echo", "Returns its arguments"), echo)
+///     .build()?;
 /// let output = tools.oneshot(ToolCall::new("echo", json!("hello"))).await?;
 /// assert_eq!(output.content, "hello");
+///
+/// let wrong = ToolService::builder().namespace("maths and more", "Exact arithmetic").build();
+/// assert_eq!(
+///     wrong.unwrap_err().to_string(),
+///     "the name \"maths and more\" of a namespace is invalid: use 1 to 64 of the characters a-z, A-Z, 0-9, _ and -"
+/// );
 /// # Ok(())
 /// # }
 /// ```
@@ -38,37 +51,45 @@ use crate::error::BoxError;
 #[must_use = "a builder does nothing until it is built"]
 pub struct ToolServiceBuilder {
     tools: BTreeMap<Arc<str>, RegisteredTool>,
+    namespaces: BTreeMap<Arc<str>, String>,
+    /// What is wrong with what was added first of what is wrong.
+    fault: Option<ToolSpecError>,
 }
 
 impl ToolServiceBuilder {
-    /// Registers a tool: a service of [`ToolCall`], including its own layers.
+    /// Registers a tool: its specification, and a service of [`ToolCall`], including its own layers.
     ///
     /// Each call runs on a clone of the service. Clones must share what limits the calls, as those of
     /// tower's `ConcurrencyLimit` do. An error that is a [`ToolError`](super::ToolError) is returned
     /// unchanged; any other error becomes [`ToolError::Failed`](super::ToolError::Failed).
-    ///
-    /// # Panics
-    ///
-    /// Panics if the name is registered already. Check names from outside the program with
-    /// [`contains`](Self::contains).
-    #[track_caller]
-    pub fn tool<S>(mut self, name: impl Into<Arc<str>>, service: S) -> Self
+    pub fn tool<S>(mut self, spec: ToolSpec, service: S) -> Self
     where
         S: Service<ToolCall, Response = ToolOutput> + Clone + Send + Sync + 'static,
         S::Error: Into<BoxError> + 'static,
         S::Future: Send + 'static,
     {
-        let name = name.into();
-        assert!(
-            !self.contains(&name),
-            "tool `{name}` is registered already: give one of the two another name"
-        );
+        let name = Arc::clone(spec.shared_name());
         let tool = RegisteredTool {
+            spec,
             service: BoxCloneSyncService::new(service.map_err(Into::into)),
             enabled: AtomicBool::new(true),
             stats: SharedStats::default(),
         };
-        self.tools.insert(name, tool);
+        if self.tools.insert(Arc::clone(&name), tool).is_some() {
+            self.fault.get_or_insert(ToolSpecError::Duplicate { name });
+        }
+        self
+    }
+
+    /// Registers a namespace, for tools whose names begin with its name and a dot, and says what they have in common.
+    pub fn namespace(mut self, name: impl Into<Arc<str>>, description: impl Into<String>) -> Self {
+        let name = name.into();
+        let before = self
+            .namespaces
+            .insert(Arc::clone(&name), description.into());
+        if before.is_some() {
+            self.fault.get_or_insert(ToolSpecError::Duplicate { name });
+        }
         self
     }
 
@@ -79,8 +100,40 @@ impl ToolServiceBuilder {
     }
 
     /// Returns the service. All tools are enabled.
-    #[must_use]
-    pub fn build(self) -> ToolService {
-        ToolService::new(self.tools)
+    ///
+    /// # Errors
+    ///
+    /// Returns what is wrong with the specification of a tool or with a namespace: a name that Codex or the models do not
+    /// take, that belongs to Codex or that is registered twice, no description, or a schema that is none.
+    pub fn build(self) -> Result<ToolService, ToolSpecError> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        for (name, description) in &self.namespaces {
+            validation::check_namespace(name, description)?;
+            if self.tools.contains_key(name) {
+                return Err(ToolSpecError::Duplicate {
+                    name: Arc::clone(name),
+                });
+            }
+        }
+        let mut names_in_scripts = BTreeMap::new();
+        for (name, tool) in &self.tools {
+            let other = names_in_scripts.insert(validation::name_in_scripts(name), name);
+            if let Some(other) = other {
+                return Err(ToolSpecError::Ambiguous {
+                    name: Arc::clone(name),
+                    other: Arc::clone(other),
+                });
+            }
+            let (namespace, _) = tool.spec.parts();
+            if namespace.is_some_and(|namespace| !self.namespaces.contains_key(namespace)) {
+                return Err(ToolSpecError::UnknownNamespace {
+                    tool: Arc::clone(name),
+                });
+            }
+            validation::check(&tool.spec)?;
+        }
+        Ok(ToolService::new(self.tools, self.namespaces))
     }
 }

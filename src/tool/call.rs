@@ -6,10 +6,7 @@ use serde_json::Value;
 use crate::{
     approval::{Action, ApprovalRequest},
     call::{CallContext, CodexRequest},
-    event::{
-        Operation,
-        content::{to_json, to_text},
-    },
+    event::Operation,
 };
 
 /// A request to run a tool.
@@ -35,18 +32,6 @@ pub struct ToolCall {
     pub arguments: Value,
     /// The context, which holds the call id.
     pub context: CallContext,
-}
-
-/// The output of a tool.
-///
-/// Its `Debug` output does not contain the content. With the feature `json` it can be serialized, as
-/// `{"content": …}`.
-#[derive(Clone, PartialEq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct ToolOutput {
-    /// The result as JSON.
-    pub content: Value,
 }
 
 // === impl ToolCall ===
@@ -100,36 +85,6 @@ impl fmt::Debug for ToolCall {
             .field("name", &self.name)
             .field("context", &self.context)
             .finish_non_exhaustive()
-    }
-}
-
-// === impl ToolOutput ===
-
-impl ToolOutput {
-    /// Returns an output with this content.
-    #[must_use]
-    pub const fn new(content: Value) -> Self {
-        Self { content }
-    }
-
-    /// Returns the text that the content is, or else its JSON, which is cut if it is long.
-    pub(super) fn to_text(&self) -> String {
-        match &self.content {
-            Value::String(text) => to_text(text),
-            other => to_json(other),
-        }
-    }
-}
-
-impl From<Value> for ToolOutput {
-    fn from(content: Value) -> Self {
-        Self::new(content)
-    }
-}
-
-impl fmt::Debug for ToolOutput {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ToolOutput").finish_non_exhaustive()
     }
 }
 

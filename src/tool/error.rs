@@ -1,15 +1,21 @@
 use std::{error::Error, fmt, io, sync::Arc, time::Duration};
 
+use super::ToolFailure;
 use crate::{
     error::{BoxError, chain, foreign_class},
-    event::ErrorClass,
+    event::{ErrorClass, truncate},
 };
 
 /// The number of characters of a tool's name that an error prints. A model can make up a name of any
 /// length.
 const MAX_NAME_CHARS: usize = 64;
+/// The number of characters of a registered name: that of a namespace, a dot and that of a tool. A model could not use a
+/// part of it.
+const MAX_KNOWN_NAME_CHARS: usize = 2 * super::validation::MAX_NAME_LEN + 1;
 /// The number of registered names that [`ToolError::NotFound`] prints.
 const MAX_KNOWN_NAMES: usize = 8;
+/// The longest message for a model, in bytes. A reason can quote all of the arguments.
+const MAX_MESSAGE_LEN: usize = 32 * 1024;
 
 /// The error of a tool call.
 ///
@@ -33,7 +39,7 @@ const MAX_KNOWN_NAMES: usize = 8;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// let tools = ToolService::builder().build();
+/// let tools = ToolService::builder().build().unwrap();
 /// let error = tools.oneshot(ToolCall::new("sum", [1, 2].into())).await.unwrap_err();
 /// assert!(matches!(error, ToolError::NotFound { .. }));
 /// assert_eq!(error.classification().class, ErrorClass::ToolNotFound);
@@ -97,6 +103,22 @@ pub enum ToolError {
         /// The tool's own error.
         source: BoxError,
     },
+    /// The tool did not answer before the deadline of its host, and was dropped.
+    #[error("tool {} did not finish within {after:?}: make it faster, or extend the deadline", Name(.tool))]
+    TimedOut {
+        /// The tool.
+        tool: Arc<str>,
+        /// The deadline.
+        after: Duration,
+    },
+    /// The tool ran, and its output is larger than its host sends.
+    #[error("the output of tool {} is larger than {limit} bytes: return less, or extend the limit", Name(.tool))]
+    OutputTooLarge {
+        /// The tool.
+        tool: Arc<str>,
+        /// The limit, in bytes.
+        limit: usize,
+    },
     /// The tool panicked, which is a bug in the tool.
     #[error("tool {} panicked, fix it: {message}", Name(.tool))]
     Panicked {
@@ -134,8 +156,54 @@ impl ToolError {
                 ErrorClass::ApprovalDenied
             }
             Self::Failed { source, .. } => known_class(&**source).unwrap_or(ErrorClass::ToolFailed),
+            Self::OutputTooLarge { .. } => ErrorClass::ToolFailed,
+            Self::TimedOut { .. } => ErrorClass::Timeout,
             Self::Panicked { .. } => ErrorClass::Panic,
         }
+    }
+
+    /// Returns what the model that called the tool is told: what happened and what it can do, without the texts of
+    /// errors and panics, which are of the program. More than 32 KiB of it are cut.
+    ///
+    /// A tool explains its own failure with a [`ToolFailure`](super::ToolFailure) in the chain of sources of its error.
+    #[must_use]
+    pub fn message_for_model(&self) -> String {
+        let mut message = match self {
+            // Written for the model, or with its own arguments.
+            Self::NotFound { .. } | Self::InvalidArguments { .. } => self.to_string(),
+            Self::Disabled { tool } => {
+                format!("tool {} is disabled: continue without it", Name(tool))
+            }
+            Self::Denied { tool, reason } => {
+                format!(
+                    "tool {} was declined: {reason}; continue without it",
+                    Name(tool)
+                )
+            }
+            Self::ApprovalTimeout { tool, .. } => {
+                format!(
+                    "tool {} was not approved in time: continue without it",
+                    Name(tool)
+                )
+            }
+            Self::ApprovalFailed { tool, .. } => {
+                format!(
+                    "tool {} could not be approved: continue without it",
+                    Name(tool)
+                )
+            }
+            Self::Failed { tool, source } => message_of_failure(tool, &**source),
+            Self::TimedOut { tool, .. } => late(tool),
+            Self::OutputTooLarge { tool, .. } => {
+                format!(
+                    "the output of tool {} is too large: ask it for less",
+                    Name(tool)
+                )
+            }
+            Self::Panicked { tool, .. } => failed(tool),
+        };
+        truncate(&mut message, MAX_MESSAGE_LEN);
+        message
     }
 
     /// Converts the error of the tool's service. A boxed `ToolError` is returned unchanged.
@@ -175,6 +243,39 @@ pub(crate) fn redacted_message(error: &(dyn Error + 'static)) -> Option<String> 
     })
 }
 
+/// Returns what the model is told of a failure, by what its chain of sources says.
+fn message_of_failure(tool: &str, error: &(dyn Error + 'static)) -> String {
+    for error in chain(error) {
+        if let Some(failure) = error.downcast_ref::<ToolFailure>() {
+            return format!("tool {} failed: {failure}", Name(tool));
+        }
+        if let Some(error) = error.downcast_ref::<ToolError>() {
+            return error.message_for_model();
+        }
+        if let Some(error) = error.downcast_ref::<ArgumentsError>() {
+            return format!("invalid arguments for tool {}: {error}", Name(tool));
+        }
+    }
+    match known_class(error) {
+        Some(ErrorClass::Timeout) => late(tool),
+        Some(ErrorClass::Overloaded) => {
+            format!("tool {} is busy: call it again later", Name(tool))
+        }
+        _ => failed(tool),
+    }
+}
+
+fn late(tool: &str) -> String {
+    format!(
+        "tool {} did not finish in time: continue without it, or ask it for less",
+        Name(tool)
+    )
+}
+
+fn failed(tool: &str) -> String {
+    format!("tool {} failed: continue without it", Name(tool))
+}
+
 /// Returns the class of the first error in the chain that has one of its own.
 fn known_class(error: &(dyn Error + 'static)) -> Option<ErrorClass> {
     chain(error).find_map(|error| match error.downcast_ref::<ToolError>() {
@@ -191,10 +292,14 @@ struct Name<'a>(&'a str);
 
 impl fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.char_indices().nth(MAX_NAME_CHARS) {
-            None => write!(f, "`{}`", self.0.escape_debug()),
-            Some((end, _)) => write!(f, "`{}…`", self.0[..end].escape_debug()),
-        }
+        write_name(f, self.0, MAX_NAME_CHARS)
+    }
+}
+
+fn write_name(f: &mut fmt::Formatter<'_>, name: &str, max_chars: usize) -> fmt::Result {
+    match name.char_indices().nth(max_chars) {
+        None => write!(f, "`{}`", name.escape_debug()),
+        Some((end, _)) => write!(f, "`{}…`", name[..end].escape_debug()),
     }
 }
 
@@ -209,7 +314,8 @@ impl fmt::Display for Known<'_> {
         f.write_str("use one of ")?;
         for (index, name) in self.0.iter().take(MAX_KNOWN_NAMES).enumerate() {
             let comma = if index == 0 { "" } else { ", " };
-            write!(f, "{comma}{}", Name(name))?;
+            f.write_str(comma)?;
+            write_name(f, name, MAX_KNOWN_NAME_CHARS)?;
         }
         match self.0.len().saturating_sub(MAX_KNOWN_NAMES) {
             0 => Ok(()),

@@ -10,10 +10,10 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use tower_service::Service;
 
-use super::{ArgumentsError, ToolCall, ToolError, ToolOutput};
+use super::{ArgumentsError, IntoToolOutput, ToolCall, ToolError, ToolOutput};
 use crate::{call::CallContext, error::BoxError};
 
 /// A tool that runs an async function. [`tool_fn`] returns it.
@@ -105,12 +105,42 @@ where
 
 // === impl ToolFn ===
 
+impl<F, A> ToolFn<F, A> {
+    /// Returns a specification of this tool, with the schema of its arguments' type.
+    ///
+    /// ```
+    /// use codex_telemetry::tool::{ToolError, ToolService, tool_fn};
+    /// use schemars::JsonSchema;
+    /// use serde::Deserialize;
+    ///
+    /// #[derive(Deserialize, JsonSchema)]
+    /// struct Trip { kilometres: f64, hours: f64 }
+    ///
+    /// # fn main() -> Result<(), codex_telemetry::tool::ToolSpecError> {
+    /// let speed = tool_fn(|trip: Trip, _context| async move {
+    ///     Ok::<_, ToolError>(trip.kilometres / trip.hours)
+    /// });
+    /// let spec = speed.spec("speed", "Returns the average speed of a trip in km/h");
+    /// let tools = ToolService::builder().tool(spec, speed).build()?;
+    /// # let _ = tools;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "schemars")]
+    pub fn spec(&self, name: impl Into<Arc<str>>, description: impl Into<String>) -> super::ToolSpec
+    where
+        A: schemars::JsonSchema,
+    {
+        super::ToolSpec::of::<A>(name, description)
+    }
+}
+
 impl<F, A, Fut, O, E> Service<ToolCall> for ToolFn<F, A>
 where
     F: Fn(A, CallContext) -> Fut,
     Fut: Future<Output = Result<O, E>>,
     A: DeserializeOwned,
-    O: Serialize,
+    O: IntoToolOutput,
     E: Into<BoxError>,
 {
     type Response = ToolOutput;
@@ -161,7 +191,7 @@ impl<F, A> fmt::Debug for ToolFn<F, A> {
 impl<F, O, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<O, E>>,
-    O: Serialize,
+    O: IntoToolOutput,
     E: Into<BoxError>,
 {
     type Output = Result<ToolOutput, ToolError>;
@@ -169,11 +199,10 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             StateProjection::Running { running, tool } => {
-                let result = match ready!(running.poll(cx)) {
-                    Ok(output) => serde_json::to_value(output).map_err(Into::into),
+                let output = match ready!(running.poll(cx)) {
+                    Ok(output) => output.into_tool_output(),
                     Err(error) => Err(error.into()),
                 };
-                let output = result.map(ToolOutput::new);
                 Poll::Ready(output.map_err(|error| ToolError::from_tool(tool, error)))
             }
             StateProjection::Failed { error } => {

@@ -13,23 +13,53 @@
 //! [`TimingLayer`](crate::TimingLayer) and [`ErrorClassLayer`](crate::ErrorClassLayer), with
 //! [`ToolError::classification`] as the classifier.
 //!
+//! # A call by the model
+//!
+//! [`HostTools`] gives a registry to a model: to that of a [`CodexAppServer`](crate::turn::CodexAppServer), by
+//! [`CodexAppServerBuilder::tools`](crate::turn::CodexAppServerBuilder::tools), or with the feature `mcp` over MCP to that of
+//! any turn and to other clients. One call of a turn by the app-server, from the model and back:
+//!
+//! ```text
+//! model ──► Codex ──► item/tool/call ──► the future of the turn
+//!                                           │ ToolCall { name, arguments, context }
+//!                                           ▼
+//!                              HostTools: the deadline, panics
+//!                                           ▼
+//!                      your stack: TimingLayer, ErrorClassLayer ──► codex.tool.start
+//!                                           ▼
+//!                       ToolService ──► ApprovalLayer ──► the tool
+//!                                           ▼
+//! model ◄── Codex ◄── text, images ◄── ToolOutput or ToolError ──► codex.tool.stop or .exception
+//! ```
+//!
+//! | step | what happens there |
+//! |---|---|
+//! | the thread starts | Codex is told of the tools that are enabled: the [`ToolSpec`] of each. It keeps them for as long as the thread exists. Over MCP it asks the server whenever it loads the thread |
+//! | the model calls | Codex asks nobody, and does not check the arguments against the schema |
+//! | the turn | several calls run at once, in its future: a turn that is dropped or ends drops them |
+//! | the context | it has the turn's span as its parent, its thread, turn, agent and originator, and the model's id of the call |
+//! | the stack | a `TimingLayer` makes the event of the call. Without one, Codex's item makes it, once the call has ended |
+//! | the answer | the result as text and media, or [what the model may know](ToolError::message_for_model) of the failure. The turn goes on |
+//!
+//! # Content
+//!
 //! Arguments and outputs are content. No `Debug` output contains them and no event records them. An
 //! error that is returned to the caller [can quote the arguments](ToolError#what-is-recorded).
 //!
 //! ```
 //! use codex_telemetry::{
 //!     ErrorClass, ErrorClassLayer, MemorySink, TimingLayer,
-//!     tool::{ToolCall, ToolError, ToolService, tool_fn},
+//!     tool::{ToolCall, ToolError, ToolService, ToolSpec, tool_fn},
 //! };
 //! use serde_json::json;
 //! use tower::{ServiceBuilder, ServiceExt};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), ToolError> {
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let sum = tool_fn(|terms: Vec<i64>, _context| async move {
 //!     Ok::<_, ToolError>(terms.iter().sum::<i64>())
 //! });
-//! let tools = ToolService::builder().tool("sum", sum).build();
+//! let tools = ToolService::builder().tool(ToolSpec::new("sum", "Adds numbers"), sum).build()?;
 //!
 //! let sink = MemorySink::new();
 //! let stack = ServiceBuilder::new()
@@ -52,18 +82,34 @@ pub mod approval;
 mod builder;
 mod call;
 mod error;
+mod failure;
 pub mod function;
 pub mod future;
+#[cfg(all(feature = "turn", unix))]
+mod host;
+mod output;
+mod schema;
 mod service;
+mod spec;
+mod spec_error;
 mod stats;
+mod validation;
 
 pub(crate) use self::error::redacted_message;
+#[cfg(all(feature = "turn", unix))]
+pub use self::host::HostTools;
+#[cfg(all(feature = "turn", unix))]
+pub(crate) use self::output::MediaKind;
 pub use self::{
     approval::ApprovalLayer,
     builder::ToolServiceBuilder,
-    call::{ToolCall, ToolOutput},
+    call::ToolCall,
     error::{ArgumentsError, ToolError},
+    failure::ToolFailure,
     function::tool_fn,
+    output::{IntoToolOutput, Media, ToolOutput},
     service::ToolService,
+    spec::ToolSpec,
+    spec_error::ToolSpecError,
     stats::ToolStats,
 };

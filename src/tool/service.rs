@@ -12,8 +12,8 @@ use tower::{ServiceExt, util::BoxCloneSyncService};
 use tower_service::Service;
 
 use super::{
-    ToolCall, ToolError, ToolOutput, ToolServiceBuilder, ToolStats, future::ResponseFuture,
-    stats::SharedStats,
+    ToolCall, ToolError, ToolOutput, ToolServiceBuilder, ToolSpec, ToolStats,
+    future::ResponseFuture, stats::SharedStats,
 };
 use crate::{
     error::BoxError,
@@ -35,14 +35,14 @@ use crate::{
 /// service, with `LoadShed` outside to fail at once instead of waiting.
 ///
 /// ```
-/// use codex_telemetry::tool::{ToolCall, ToolError, ToolService, tool_fn};
+/// use codex_telemetry::tool::{ToolCall, ToolError, ToolService, ToolSpec, tool_fn};
 /// use serde_json::{Value, json};
 /// use tower::{ServiceExt, util::BoxCloneSyncService};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), ToolError> {
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let echo = tool_fn(|value: Value, _context| async move { Ok::<_, ToolError>(value) });
-/// let tools = ToolService::builder().tool("echo", echo).build();
+/// let tools = ToolService::builder().tool(ToolSpec::new("echo", "Returns its arguments"), echo).build()?;
 ///
 /// tools.set_enabled("echo", false)?;
 /// let disabled = tools.clone().oneshot(ToolCall::new("echo", json!("hello"))).await;
@@ -63,6 +63,8 @@ struct Registry {
     tools: BTreeMap<Arc<str>, RegisteredTool>,
     /// The keys of `tools`, shared with errors.
     names: Arc<[Arc<str>]>,
+    /// What the tools of each namespace have in common.
+    namespaces: BTreeMap<Arc<str>, String>,
 }
 
 pub(super) type BoxTool = BoxCloneSyncService<ToolCall, ToolOutput, BoxError>;
@@ -70,6 +72,7 @@ pub(super) type BoxTool = BoxCloneSyncService<ToolCall, ToolOutput, BoxError>;
 /// A tool of the registry with the state that all of its callers share.
 #[derive(Debug)]
 pub(super) struct RegisteredTool {
+    pub(super) spec: ToolSpec,
     pub(super) service: BoxTool,
     pub(super) enabled: AtomicBool,
     pub(super) stats: SharedStats,
@@ -83,15 +86,43 @@ impl ToolService {
         ToolServiceBuilder::default()
     }
 
-    pub(super) fn new(tools: BTreeMap<Arc<str>, RegisteredTool>) -> Self {
+    pub(super) fn new(
+        tools: BTreeMap<Arc<str>, RegisteredTool>,
+        namespaces: BTreeMap<Arc<str>, String>,
+    ) -> Self {
         let names = tools.keys().cloned().collect();
-        Self(Arc::new(Registry { tools, names }))
+        Self(Arc::new(Registry {
+            tools,
+            names,
+            namespaces,
+        }))
     }
 
     /// Returns the names of all tools, sorted, including disabled tools.
     #[must_use]
     pub fn names(&self) -> &[Arc<str>] {
         &self.0.names
+    }
+
+    /// Returns the specification of a tool.
+    #[must_use]
+    pub fn spec(&self, name: &str) -> Option<&ToolSpec> {
+        Some(&self.0.tools.get(name)?.spec)
+    }
+
+    /// Returns what the tools of a namespace have in common.
+    #[must_use]
+    pub fn namespace(&self, name: &str) -> Option<&str> {
+        self.0.namespaces.get(name).map(String::as_str)
+    }
+
+    /// Returns the specifications of the tools that are enabled, in the order of their names.
+    #[cfg(all(feature = "turn", unix))]
+    pub(crate) fn enabled_specs(&self) -> impl Iterator<Item = &ToolSpec> {
+        let tools = self.0.tools.values();
+        tools
+            .filter(|tool| tool.enabled.load(Relaxed))
+            .map(|tool| &tool.spec)
     }
 
     /// Returns whether the tool is registered and enabled.

@@ -138,7 +138,8 @@ pub enum ItemKind {
         tool: String,
         /// The arguments.
         arguments: JsonText,
-        /// What the tool answered, as a list of Codex's content items: `[{"type":"inputText","text":…}]`.
+        /// What the tool answered, as a list of Codex's content items: `[{"type":"inputText","text":…}]`. More than
+        /// 64 KiB of it are not kept if the tool was called in this program, which has them.
         content_items: Option<JsonText>,
         /// The state of the call.
         status: ItemStatus,

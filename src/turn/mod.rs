@@ -21,6 +21,7 @@
 //! | settings of a resumed thread | set them again | those of its last turn, if nothing else is set |
 //! | turns of one thread | the caller runs them one by one | one at a time; the next one waits |
 //! | approvals | Codex never asks: what would need one is refused | an [approver](CodexAppServerBuilder::approver) decides |
+//! | tools of the program | over MCP, with the feature `mcp` | on the server's pipe ([`tools`](CodexAppServerBuilder::tools)), or over MCP |
 //! | trace context | of each turn, in the environment of Codex and its commands | of each turn, in Codex's spans and to MCP servers; not to commands |
 //! | tool calls | measured from outside | the same, and Codex's own stamps and run times, without the waits for approvals |
 //! | responses of the model | – | child calls with tokens and the time to the first token |
@@ -30,6 +31,24 @@
 //! | Codex's interface | the output of `codex exec --json` | a protocol of which Codex calls parts experimental |
 //!
 //! The same cause has the same [class](crate::error_classes) by both, with the exceptions that the page names.
+//!
+//! # A turn, from its request to its end
+//!
+//! ```text
+//! TurnRequest ──► your stack: OriginatorLayer, TimingLayer, ErrorClassLayer ──► codex.turn.start
+//!                   ▼
+//!                 CodexExec or CodexAppServer ──► Codex ──► the model            codex.chat
+//!                   ◄── a command, an edit, an MCP tool: an item                 codex.tool
+//!                   ◄── may I? ──► the approver                                  codex.approval
+//!                   ◄── a tool of the program ──► HostTools, your stack of tools codex.tool
+//!                   ◄── texts, usage, the end
+//!                   ▼
+//! Turn or TurnError ──► codex.turn.stop or .exception
+//! ```
+//!
+//! All calls of a turn are in the trace of its request, and those in the last column are its children. By
+//! [`CodexExec`] there are no model responses, and no questions of Codex.
+//! [`tool`](crate::tool#a-call-by-the-model) follows the call of a tool of the program.
 //!
 //! Requests, responses, errors and progress do not depend on how a turn is run: another service can take and return
 //! the same types, whether it runs turns in another way or is a fake in a test.
@@ -71,7 +90,9 @@ mod redact;
 mod request;
 mod response;
 mod sandbox;
+mod served_calls;
 mod stream;
+mod tool_server;
 mod usage;
 mod wire;
 
@@ -96,6 +117,11 @@ pub use self::{
 pub use crate::approval::FileUpdateChange;
 
 pub(crate) use self::{error::recorded_message, prompt::image_type};
+#[cfg(feature = "mcp")]
+pub(crate) use self::{
+    served_calls::ServedCalls,
+    tool_server::{ServingTools, ToolAccess, ToolServer},
+};
 
 #[cfg(fuzzing)]
 #[doc(hidden)]

@@ -11,7 +11,7 @@ use opentelemetry::StringValue;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::{ApprovalPolicy, Progress, Sandbox, Usage, item::hidden};
+use super::{ApprovalPolicy, Progress, Sandbox, Usage, item::hidden, tool_server::ToolServer};
 use crate::{
     call::{CallContext, CodexRequest},
     event::Operation,
@@ -51,6 +51,7 @@ struct Parameters {
     resume: Option<String>,
     previous_usage: Option<Usage>,
     progress: Option<mpsc::Sender<Progress>>,
+    tool_server: Option<Arc<dyn ToolServer>>,
     settings: Settings,
     /// What the request keeps alive: the leases of attachments.
     #[cfg(feature = "attachment")]
@@ -374,6 +375,17 @@ impl TurnRequest {
     #[cfg(feature = "attachment")]
     pub(crate) fn holding(self, value: Arc<dyn Any + Send + Sync>) -> Self {
         self.with(|p| p.held.push(value))
+    }
+
+    /// Has Codex connect to a server of the program's tools.
+    #[cfg(any(test, feature = "mcp"))]
+    pub(crate) fn with_tool_server(self, server: Arc<dyn ToolServer>) -> Self {
+        self.with(|p| p.tool_server = Some(server))
+    }
+
+    /// Returns the server of the program's tools.
+    pub(super) fn tool_server(&self) -> Option<&Arc<dyn ToolServer>> {
+        self.parameters.tool_server.as_ref()
     }
 
     /// Adds what the request does not set itself. Configuration and environment of the request apply last.

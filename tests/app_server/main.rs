@@ -6,6 +6,7 @@ mod checked;
 mod ending;
 mod faults;
 mod growth;
+mod host_tools;
 mod inputs;
 mod protocol;
 mod responses;

@@ -9,19 +9,30 @@ const TELL: &str = r#"
     usage() { echo '"inputTokens":'$1',"outputTokens":'$2; }
     response() { tell rawResponse/completed '"responseId":"'$1'","usage":{'$(usage $2 $3)'}'; }
     used() { tell thread/tokenUsage/updated '"tokenUsage":{"last":{'$(usage $1 $2)'},"total":{'$(usage $3 $4)'}}'; }
-    command() { tell item/$1 '"item":{"type":"commandExecution","id":"call_1","command":"serve","status":"'$2'"}'; }
+    command() { tell item/$1 '"item":{"type":"commandExecution","id":"'${3:-call_1}'","command":"serve","status":"'$2'"}'; }
     delta() { tell item/agentMessage/delta '"itemId":"m1","delta":"hi"'; }
 "#;
 
-/// Runs a turn, and returns the ends of its responses and its own.
-async fn events(turn: &str) -> (Vec<Event>, Event) {
+/// Runs a turn.
+async fn run(turn: &str) -> Rig {
     let rig = Rig::new(&format!(
         "{TELL} turn() {{ {turn}; end completed; }}; serve"
     ));
     rig.turn().await.unwrap();
-    let mut chats = rig.sink.events();
-    chats.retain(|event| event.kind().is_terminal() && event.operation() == Operation::Chat);
-    (chats, rig.turn_events().remove(0))
+    rig
+}
+
+/// Returns the ends of an operation.
+fn ends(rig: &Rig, operation: Operation) -> Vec<Event> {
+    let mut ends = rig.sink.events();
+    ends.retain(|event| event.kind().is_terminal() && event.operation() == operation);
+    ends
+}
+
+/// Runs a turn, and returns the ends of its responses and its own.
+async fn events(turn: &str) -> (Vec<Event>, Event) {
+    let rig = run(turn).await;
+    (ends(&rig, Operation::Chat), rig.turn_events().remove(0))
 }
 
 fn number(event: &Event, key: &str) -> i64 {
@@ -76,4 +87,28 @@ async fn the_usage_of_a_response_while_a_command_goes_on_is_on_a_call_where_noth
     )
     .await;
     assert_told(&chats, &turn, 2);
+}
+
+#[tokio::test]
+async fn a_response_begins_with_the_end_of_the_last_tool_although_one_has_ended_before_the_next_began()
+ {
+    for ends_are_told in [true, false] {
+        let response = |call| if ends_are_told { call } else { ":" };
+        let rig = run(&format!(
+            "delta; {}
+             command started inProgress call_1; command completed completed call_1
+             command started inProgress call_2; command completed completed call_2
+             used 10 2 10 2; say 'all done'; {}; used 20 3 30 5",
+            response("response r1 10 2"),
+            response("response r2 20 3"),
+        ))
+        .await;
+        let (chats, tools) = (ends(&rig, Operation::Chat), ends(&rig, Operation::Tool));
+        assert_told(&chats, &rig.turn_events()[0], 2);
+        assert_eq!(tools.len(), 2);
+        let timeline = rig.sink.timeline();
+        assert!(chats[0].time() <= tools[0].time(), "{timeline}");
+        assert!(chats[1].start_time() >= tools[1].time(), "{timeline}");
+        assert_eq!(number(&chats[1], names::INPUT_TOKENS), 20);
+    }
 }

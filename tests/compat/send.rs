@@ -9,8 +9,8 @@ use std::{convert::Infallible, error::Error, fmt, fs, io, time::Duration};
 use codex_telemetry::{
     ApprovalLayer, ApprovalRequest, AttachmentError, AttachmentStore, BoxError, BoxErrorClassifier,
     Call, CleanupRequest, CleanupService, CodexAppServer, CodexClassifier, CodexExec, Decision,
-    ErrorClass, RetryPolicy, ServiceBuilderExt, ToolCall, ToolError, ToolService, Ttl, TurnError,
-    TurnRequest, tool_fn,
+    ErrorClass, RetryPolicy, ServiceBuilderExt, ToolCall, ToolError, ToolService, ToolSpec, Ttl,
+    TurnError, TurnRequest, tool_fn,
 };
 use serde_json::json;
 use tower::{
@@ -90,7 +90,10 @@ fn no_codex() -> TurnRequest {
 
 fn tools() -> ToolService {
     let shop = tool_fn(|(): (), _| async { Err::<(), _>(ShopError) });
-    ToolService::builder().tool("shop", shop).build()
+    ToolService::builder()
+        .tool(ToolSpec::new("shop", "A tool of the tests"), shop)
+        .build()
+        .unwrap()
 }
 
 fn tool_call() -> ToolCall {

@@ -6,7 +6,17 @@ use crate::support::{example, exec};
 
 /// Returns a command that runs the example `app_server` with the fake of `codex app-server`.
 pub(crate) fn app_server() -> Command {
-    let mut command = example("app_server");
+    with_fake("app_server")
+}
+
+/// Returns a command that runs the example `host_tools` with the fake of `codex app-server`.
+#[cfg(all(feature = "mcp", feature = "schemars"))]
+pub(crate) fn host_tools() -> Command {
+    with_fake("host_tools")
+}
+
+fn with_fake(name: &str) -> Command {
+    let mut command = example(name);
     command
         .env("CODEX_PATH", fake_app_server())
         .env_remove("TRACEPARENT")

@@ -10,6 +10,8 @@ mod fake_server;
 #[expect(dead_code, reason = "the tests with the real Codex use more of it")]
 #[path = "../real_codex/gate.rs"]
 mod gate;
+#[cfg(all(feature = "mcp", feature = "schemars"))]
+mod host_tools;
 #[expect(dead_code, reason = "the tests with the real Codex use more of it")]
 #[path = "../real_codex/isolated.rs"]
 mod isolated;

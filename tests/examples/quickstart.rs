@@ -1,30 +1,104 @@
+use std::{fs, path::Path};
+
+use serde_json::Value;
+
 use crate::support::{events, example};
 
-#[test]
-fn quickstart_shows_a_timeline_and_the_events_of_every_call() {
+/// Returns what the quickstart prints.
+fn quickstart() -> String {
     let output = example("quickstart").output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    let text = String::from_utf8(output.stdout).unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Returns the lines that are events.
+fn event_lines(text: &str) -> String {
+    let lines = text.lines().filter(|line| line.starts_with("{\"event\":"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn quickstart_shows_what_the_tools_answered_a_timeline_and_the_events_of_every_call() {
+    let text = quickstart();
     for part in [
-        "Codex says: NOTES.md is marked ready",
-        "add: 42",
-        "fetch: tool `fetch` failed",
-        "deploy: ",
-        "not on a Friday",
+        "Codex says: your tools answered\n",
+        "closed_tickets: [\"1.4: faster start\"]\n",
+        "read_page: tool `read_page` failed: there is no page /old-notes\n",
+        "publish: tool `publish` was declined: not on a Friday; ",
         "cleanup: removed 1, kept 1",
-        "codex.turn release-notes",
-        "codex.tool command_execution",
     ] {
         assert!(text.contains(part), "{part:?} is missing in\n{text}");
     }
-    // A turn, the three tools inside it, three more tools, and a cleanup.
-    let lines = text.lines().filter(|line| line.starts_with("{\"event\":"));
-    let lines: Vec<_> = lines.collect();
-    assert_eq!(events(lines.join("\n").as_bytes()).len(), 2 * 8, "{text}");
-    for class in ["tool_failed", "approval_denied"] {
-        assert!(
-            text.contains(&format!("\"error_class\":\"{class}\"")),
-            "{text}"
-        );
+    // A turn with three responses, a command, three tools, a request and a question of theirs; and a cleanup.
+    let events = events(event_lines(&text).as_bytes());
+    assert_eq!(events.len(), 2 * 11, "{text}");
+    let is_inside = |event: &&Value| event["parent_span_id"].is_string();
+    let trace = &events[0]["trace_id"];
+    assert_eq!(events.iter().filter(is_inside).count(), 2 * 9, "{text}");
+    assert!(
+        events
+            .iter()
+            .filter(is_inside)
+            .all(|event| event["trace_id"] == *trace),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_readme_shows_the_timeline_and_an_event_of_the_quickstart() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    let (_, page) = readme.split_once("\n## What comes out\n").unwrap();
+    let block = |fence: &str| {
+        let (_, block) = page.split_once(&format!("\n```{fence}\n")).unwrap();
+        block.split_once("\n```\n").unwrap().0
+    };
+    let printed = quickstart();
+    let (_, timeline) = printed.split_once("\n\ntrace ").unwrap();
+    let (timeline, _) = timeline.split_once("\n\n").unwrap();
+    assert_eq!(
+        calls(block("text")),
+        calls(&format!("trace {timeline}")),
+        "{printed}"
+    );
+
+    let shown: Value = serde_json::from_str(block("json")).unwrap();
+    let events = events(event_lines(&printed).as_bytes());
+    let is_shown =
+        |event: &&Value| event["event"] == shown["event"] && event["name"] == shown["name"];
+    let event = events.iter().find(is_shown).expect("the event of the page");
+    assert_eq!(lasting(shown), lasting(event.clone()), "{printed}");
+}
+
+/// Returns the depth, the name and the end of each call of a timeline, without ids, bars and times. Sorted, because on a
+/// busy machine the tools may begin in another order.
+fn calls(timeline: &str) -> Vec<String> {
+    let call = |line: &str| {
+        let indent = line.len() - line.trim_start().len();
+        let words = line.split_whitespace().filter(|word| {
+            let is_id = word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let is_time = word.parse::<f64>().is_ok();
+            word.is_ascii() && !is_id && !is_time
+        });
+        format!("{indent} {}", words.collect::<Vec<_>>().join(" "))
+    };
+    let mut calls: Vec<_> = timeline.lines().map(call).collect();
+    calls.sort_unstable();
+    calls
+}
+
+/// Replaces what differs from run to run.
+fn lasting(mut event: Value) -> Value {
+    for key in [
+        "time",
+        "duration_ms",
+        "trace_id",
+        "span_id",
+        "parent_span_id",
+    ] {
+        assert!(!event[key].is_null(), "{key}");
+        event[key] = "…".into();
     }
+    event["attributes"]["codex.tool.approval_wait_ms"] = "…".into();
+    event
 }

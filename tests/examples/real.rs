@@ -33,7 +33,39 @@ impl Bench {
 
     /// Has an example run the real Codex with this model, isolated from the Codex of the machine; `None` without a
     /// Codex.
-    fn isolate(&self, mut command: Command) -> Option<Command> {
+    fn isolate(&self, command: Command) -> Option<Command> {
+        let mut command = self.isolate_environment(command)?;
+        command
+            .args(["--model", "gpt-5.5", "--sandbox", "danger-full-access"])
+            .arg("--cd")
+            .arg(self.work.path());
+        for (key, value) in settings(&self.model.url("/v1")) {
+            command.arg("-c").arg(format!("{key}={value}"));
+        }
+        Some(command)
+    }
+
+    /// The same for an example without options: Codex reads the settings from its file.
+    #[cfg(all(feature = "mcp", feature = "schemars"))]
+    fn isolate_by_file(&self, command: Command) -> Option<Command> {
+        let mut command = self.isolate_environment(command)?;
+        command.current_dir(self.work.path());
+        let mut file = "model = \"gpt-5.5\"\n".to_owned();
+        for (key, value) in settings(&self.model.url("/v1")) {
+            match value {
+                serde_json::Value::Object(table) => {
+                    for (of, value) in table {
+                        file += &format!("{key}.{of} = {value}\n");
+                    }
+                }
+                value => file += &format!("{key} = {value}\n"),
+            }
+        }
+        std::fs::write(self.home.path().join("config.toml"), file).unwrap();
+        Some(command)
+    }
+
+    fn isolate_environment(&self, mut command: Command) -> Option<Command> {
         command.env("CODEX_PATH", binary::codex()?);
         for name in foreign_variables().filter(|name| name != "CODEX_PATH") {
             command.env_remove(name);
@@ -42,13 +74,7 @@ impl Bench {
             .env("NO_COLOR", "1")
             .env("CODEX_HOME", self.home.path())
             .env("HOME", self.home.path())
-            .env("MOCK_KEY", "k")
-            .args(["--model", "gpt-5.5", "--sandbox", "danger-full-access"])
-            .arg("--cd")
-            .arg(self.work.path());
-        for (key, value) in settings(&self.model.url("/v1")) {
-            command.arg("-c").arg(format!("{key}={value}"));
-        }
+            .env("MOCK_KEY", "k");
         Some(command)
     }
 
@@ -123,4 +149,55 @@ fn exec_runs_a_turn_of_the_real_codex_by_the_app_server() {
             "codex.turn.stop"
         ]
     );
+}
+
+#[cfg(all(feature = "mcp", feature = "schemars"))]
+#[test]
+fn host_tools_has_the_real_codex_call_its_tools_and_asks_before_it_closes_a_ticket() {
+    use serde_json::json;
+
+    let accepted = ("y\n", r#"\"state\":\"closed\""#, "  ok");
+    let declined = (
+        "n\n",
+        "tool `close_ticket` was declined: the user said no; continue without it",
+        "approval_denied",
+    );
+    for (options, namespace) in [(&[][..], ""), (&["--exec"], "mcp__codex_telemetry.")] {
+        for (answer, told, drawn) in [accepted, declined] {
+            let call = |tool: &str, arguments| {
+                Reply::calls([(format!("{namespace}{tool}").as_str(), arguments)])
+            };
+            let bench = Bench::start([
+                call("list_tickets", json!({"state": "open"})),
+                call("close_ticket", json!({"id": 7, "comment": "It is in 1.4."})),
+                Reply::done(),
+            ]);
+            let Some(mut command) = bench.isolate_by_file(crate::fake_server::host_tools()) else {
+                return;
+            };
+            let mut user = User::runs(command.args(options));
+            user.sees("Call close_ticket with {\"comment\":\"It is in 1.4.\",\"id\":7}? [y/n]");
+            user.types(answer);
+            user.sees("done");
+            user.sees("codex.turn tickets");
+            user.sees("    codex.tool list_tickets");
+            user.sees("    codex.tool close_ticket");
+            user.sees(drawn);
+            user.sees("      codex.approval close_ticket");
+            assert_eq!(user.leaves(), Some(0));
+
+            let calls = bench.model.asked().pop().unwrap().calls();
+            let outputs: Vec<_> = calls
+                .iter()
+                .map(|call| call.output.as_ref().unwrap().to_string())
+                .collect();
+            let context = format!("{options:?}, {answer:?}: {outputs:?}");
+            assert_eq!(outputs.len(), 2, "{context}");
+            assert!(
+                outputs[0].contains("The export stops at midnight"),
+                "{context}"
+            );
+            assert!(outputs[1].contains(told), "{context}");
+        }
+    }
 }

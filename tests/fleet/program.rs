@@ -9,7 +9,7 @@ use std::{
 
 use codex_telemetry::{
     Call, CallContext, CodexClassifier, Operation, Originator, ServiceBuilderExt as _, Sink,
-    ToolCall, ToolError, ToolService, event::names, otlp, tool_fn,
+    ToolCall, ToolError, ToolService, ToolSpec, event::names, otlp, tool_fn,
 };
 use serde_json::{Value, json};
 use tower::{ServiceBuilder, ServiceExt as _, service_fn};
@@ -115,7 +115,12 @@ async fn turn(sink: impl Sink + Clone + 'static) {
     let tools = ServiceBuilder::new()
         .timing(sink.clone())
         .error_class(CodexClassifier)
-        .service(ToolService::builder().tool("echo", echo).build());
+        .service(
+            ToolService::builder()
+                .tool(ToolSpec::new("echo", "A tool of the tests"), echo)
+                .build()
+                .unwrap(),
+        );
     let agent = service_fn(async |call: Call<()>| {
         for _ in 0..TOOLS {
             let call = ToolCall::new("echo", json!(1)).with_context(call.context.child());

@@ -464,7 +464,7 @@ async fn a_tool_of_another_program_in_a_resumed_thread_fails_at_once_and_the_tur
     let calls = bench.calls(1);
     assert_ok(calls.turn());
     assert_eq!(calls.tool().call_name(), Some("lookup"));
-    assert_eq!(calls.tool().error_class(), Some(ErrorClass::ToolFailed));
+    assert_eq!(calls.tool().error_class(), Some(ErrorClass::ToolNotFound));
     assert!(approver.asked().is_empty());
     server.end().await;
 }

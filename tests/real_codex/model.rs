@@ -52,6 +52,16 @@ pub(crate) struct Recorded {
     body: Bytes,
 }
 
+/// A call of a function, as the model sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Called {
+    pub(crate) id: String,
+    /// With its namespace before a dot, if it has one.
+    pub(crate) tool: String,
+    /// What the model was told: a text, or content parts.
+    pub(crate) output: Option<Value>,
+}
+
 // === impl Model ===
 
 impl Model {
@@ -195,6 +205,29 @@ impl Recorded {
         let messages = body["input"].as_array().into_iter().flatten();
         let parts = messages.filter_map(|message| message["content"].as_array());
         parts.flatten().cloned().collect()
+    }
+
+    /// Returns the calls of functions in the conversation, in their order.
+    pub(crate) fn calls(&self) -> Vec<Called> {
+        let body = self.json();
+        let items: Vec<&Value> = body["input"].as_array().into_iter().flatten().collect();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let call = |item: &&Value| {
+            let name = text(&item["name"]);
+            let mut outputs = items.iter().filter(|output| {
+                output["type"] == "function_call_output" && output["call_id"] == item["call_id"]
+            });
+            Called {
+                id: text(&item["call_id"]),
+                tool: match item["namespace"].as_str() {
+                    Some(namespace) => format!("{namespace}.{name}"),
+                    None => name,
+                },
+                output: outputs.next().map(|output| output["output"].clone()),
+            }
+        };
+        let calls = items.iter().filter(|item| item["type"] == "function_call");
+        calls.map(call).collect()
     }
 
     /// Returns all texts of the conversation.

@@ -150,6 +150,23 @@ impl Reply {
         Self::Held { gate, after, reply }
     }
 
+    /// Sends a number of events, and once the gate is open a failure instead of the rest.
+    pub(crate) fn failing_after(self, after: usize, gate: &Gate) -> Self {
+        let failure = Self::failure("invalid_prompt", "no");
+        match (self, failure) {
+            (
+                Self::Stream { mut events, .. },
+                Self::Stream {
+                    events: failure, ..
+                },
+            ) => {
+                events.splice(after.., failure.into_iter().skip(1));
+                Self::stream(events.into_iter().skip(1), Ending::Closed).held_after(after, gate)
+            }
+            (other, _) => panic!("{other:?} is not a stream"),
+        }
+    }
+
     /// A last message.
     pub(crate) fn done() -> Self {
         Self::message("done", Tokens::FEW)
@@ -174,6 +191,14 @@ impl Reply {
     pub(crate) fn patch(patch: &str) -> Self {
         let call = json!({
             "type": "custom_tool_call", "call_id": call_id(), "name": "apply_patch", "input": patch,
+        });
+        Self::items([call], Tokens::FEW)
+    }
+
+    /// A script, by which newer models call tools.
+    pub(crate) fn script(script: &str) -> Self {
+        let call = json!({
+            "type": "custom_tool_call", "call_id": call_id(), "name": "exec", "input": script,
         });
         Self::items([call], Tokens::FEW)
     }
@@ -251,6 +276,22 @@ impl Reply {
             "type": "function_call", "call_id": call_id(), "name": name, "arguments": arguments,
         });
         Self::items([call], Tokens::FEW)
+    }
+
+    /// Calls of tools by name at once, with their arguments. The name of a tool in a namespace has that before a dot.
+    pub(crate) fn calls<'a>(calls: impl IntoIterator<Item = (&'a str, Value)>) -> Self {
+        let call = |(name, arguments): (&str, Value)| {
+            let mut call = json!({
+                "type": "function_call", "call_id": call_id(), "name": name,
+                "arguments": arguments.to_string(),
+            });
+            if let Some((namespace, name)) = name.split_once('.') {
+                call["namespace"] = namespace.into();
+                call["name"] = name.into();
+            }
+            call
+        };
+        Self::items(calls.into_iter().map(call), Tokens::FEW)
     }
 
     fn items(items: impl IntoIterator<Item = Value>, used: Tokens) -> Self {

@@ -15,16 +15,16 @@ const FLOORS: &[&[&str]] = &[
     &["error", "timeline"],
     &["call", "sink"],
     &["approval"],
+    &["tool"],
     &[
         "attachment",
         "error_class",
         "originator",
         "otlp",
         "timing",
-        "tool",
         "turn",
     ],
-    &["builder", "classifier", "turn_attachment"],
+    &["builder", "classifier", "mcp", "turn_attachment"],
     &["retry"],
 ];
 
@@ -49,7 +49,7 @@ const INNER_FLOORS: &[(&str, &[&[&str]])] = &[
 ];
 
 /// The rooms that need Unix.
-const UNIX_ROOMS: &[&str] = &["attachment", "turn"];
+const UNIX_ROOMS: &[&str] = &["attachment", "mcp", "turn"];
 
 /// Returns what is wrong with an import, if anything.
 fn fault(import: &Import) -> Option<String> {
@@ -141,7 +141,7 @@ fn an_import_that_points_up_or_stays_on_a_floor_is_a_fault() {
     for (from, to) in [
         ("event::record", "sink::Sink"),
         ("call::guard", "sink::Sink"),
-        ("turn::exec::run", "tool::ToolCall"),
+        ("turn::exec::run", "otlp::OtlpSink"),
         ("turn::process::child", "turn::exec::run"),
         ("turn::request", "turn::exec::run"),
         ("otlp::config::builder", "otlp::sink"),

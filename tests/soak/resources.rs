@@ -30,6 +30,9 @@ pub(crate) struct Peak {
     pub(crate) threads: usize,
 }
 
+/// How much memory was resident when the observation began, in bytes.
+pub(crate) struct PeakMemory(u64);
+
 // === impl Resources ===
 
 impl Resources {
@@ -64,6 +67,22 @@ impl Resources {
             && self.threads.len() <= before.threads.len()
             && self.children.len() <= before.children.len()
             && self.temporary_files.len() <= before.temporary_files.len()
+    }
+}
+
+// === impl PeakMemory ===
+
+impl PeakMemory {
+    /// Begins to observe the memory of this process.
+    pub(crate) fn begin() -> Self {
+        // Resets the maximum to what is resident now.
+        fs::write("/proc/self/clear_refs", "5").unwrap();
+        Self(resident_memory())
+    }
+
+    /// Returns by how many bytes the memory has grown at most.
+    pub(crate) fn grown(&self) -> u64 {
+        memory("VmHWM:").saturating_sub(self.0)
     }
 }
 
@@ -186,8 +205,12 @@ pub(crate) fn kill_tagged(tag: &str) {
 
 /// Returns the resident memory of this process in bytes.
 pub(crate) fn resident_memory() -> u64 {
+    memory("VmRSS:")
+}
+
+fn memory(key: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
     let kilobytes = line.unwrap().trim().trim_end_matches(" kB");
     1024 * kilobytes.parse::<u64>().unwrap()
 }

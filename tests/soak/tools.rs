@@ -4,7 +4,7 @@ use std::{convert::Infallible, panic::resume_unwind, time::Duration};
 
 use codex_telemetry::{
     ApprovalLayer, ApprovalRequest, BoxError, Call, CallContext, CodexClassifier, Decision,
-    Operation, Originator, ServiceBuilderExt, Sink, ToolCall, ToolService, tool_fn,
+    Operation, Originator, ServiceBuilderExt, Sink, ToolCall, ToolService, ToolSpec, tool_fn,
 };
 use fastrand::Rng;
 use serde_json::{Value, json};
@@ -81,36 +81,37 @@ fn tools() -> ToolService {
         Ok::<_, Infallible>(Decision::decline("not under load"))
     });
     ToolService::builder()
-        .tool("echoes", echo())
+        .tool(ToolSpec::new("echoes", "A tool of the tests"), echo())
         .tool(
-            "denied",
+            ToolSpec::new("denied", "A tool of the tests"),
             ApprovalLayer::new(decline, Duration::from_secs(60)).layer(echo()),
         )
         .tool(
-            "sleeps",
+            ToolSpec::new("sleeps", "A tool of the tests"),
             tool_fn(|millis: u64, _: CallContext| async move {
                 tokio::time::sleep(Duration::from_millis(millis)).await;
                 Ok::<_, BoxError>(millis)
             }),
         )
         .tool(
-            "fails",
+            ToolSpec::new("fails", "A tool of the tests"),
             tool_fn(|_: Value, _: CallContext| async {
                 Err::<(), BoxError>("the disk is full".into())
             }),
         )
         .tool(
-            "panics",
+            ToolSpec::new("panics", "A tool of the tests"),
             tool_fn(|_: Value, _: CallContext| async {
                 panic();
                 Ok::<_, BoxError>(())
             }),
         )
         .tool(
-            "hangs",
+            ToolSpec::new("hangs", "A tool of the tests"),
             tool_fn(|_: Value, _: CallContext| std::future::pending::<Result<(), BoxError>>()),
         )
         .build()
+        .unwrap()
 }
 
 /// Panics without printing a message, because there are thousands of panics.

@@ -8,7 +8,7 @@ use tokio_test::{assert_pending, assert_ready, assert_ready_err};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_test::mock;
 
-use crate::support::{DEADLINE, Runs, call, decline, guarded, only, run, spawn};
+use crate::support::{DEADLINE, Runs, call, decline, guarded, only, run, spawn, spec};
 
 #[tokio::test]
 async fn around_the_registry_the_approver_sees_every_call() {
@@ -75,9 +75,10 @@ async fn the_layer_composes_inside_and_outside_of_a_timeout() {
         .layer(layer)
         .service(tool);
     let service = codex_telemetry::ToolService::builder()
-        .tool("outside", outside)
-        .tool("inside", inside)
-        .build();
+        .tool(spec("outside"), outside)
+        .tool(spec("inside"), inside)
+        .build()
+        .unwrap();
     for name in ["outside", "inside"] {
         assert_eq!(
             run(&service, name, json!(7)).await.unwrap().content,

@@ -13,7 +13,7 @@ use crate::{
 
 /// Calls the tools, and returns the terminal event.
 async fn ended(sink: MemorySink, call: ToolCall) -> Event {
-    let tools = every_way_to_fail().build();
+    let tools = every_way_to_fail().build().unwrap();
     tools.set_enabled("switched_off", false).unwrap();
     let _ = TimingLayer::new(sink.clone())
         .layer(tools)

@@ -11,7 +11,7 @@ use crate::support::{call, every_way_to_fail, only, run};
 
 #[tokio::test]
 async fn the_error_of_an_unknown_tool_lists_the_registered_tools() {
-    let service = every_way_to_fail().build();
+    let service = every_way_to_fail().build().unwrap();
     let error = run(&service, "ecko", json!(1)).await.unwrap_err();
 
     assert!(matches!(&error, ToolError::NotFound { name, .. } if &**name == "ecko"));
@@ -26,10 +26,13 @@ async fn the_error_of_an_unknown_tool_lists_the_registered_tools() {
 async fn the_error_of_an_unknown_tool_is_bounded_and_escaped() {
     let mut builder = ToolService::builder();
     for number in 0..100 {
-        builder = builder.tool(format!("tool_{number:03}"), crate::support::echo());
+        builder = builder.tool(
+            crate::support::spec(format!("tool_{number:03}")),
+            crate::support::echo(),
+        );
     }
     let call = ToolCall::new("é\n".repeat(10_000), json!(1));
-    let error = builder.build().oneshot(call).await.unwrap_err();
+    let error = builder.build().unwrap().oneshot(call).await.unwrap_err();
 
     let text = error.to_string();
     assert!(text.len() < 400, "{} bytes", text.len());
@@ -39,7 +42,7 @@ async fn the_error_of_an_unknown_tool_is_bounded_and_escaped() {
 
 #[tokio::test]
 async fn the_error_of_an_empty_registry_says_that_no_tool_is_registered() {
-    let error = run(&ToolService::builder().build(), "echo", json!(1)).await;
+    let error = run(&ToolService::builder().build().unwrap(), "echo", json!(1)).await;
     assert_eq!(
         error.unwrap_err().to_string(),
         "unknown tool `echo`: no tool is registered"
@@ -48,7 +51,7 @@ async fn the_error_of_an_empty_registry_says_that_no_tool_is_registered() {
 
 #[tokio::test]
 async fn a_call_of_a_disabled_tool_is_denied_by_policy() {
-    let service = every_way_to_fail().build();
+    let service = every_way_to_fail().build().unwrap();
     service.set_enabled("switched_off", false).unwrap();
     let error = run(&service, "switched_off", json!(1)).await.unwrap_err();
 
@@ -58,7 +61,7 @@ async fn a_call_of_a_disabled_tool_is_denied_by_policy() {
 
 #[tokio::test]
 async fn invalid_arguments_have_a_class_of_their_own() {
-    let service = every_way_to_fail().build();
+    let service = every_way_to_fail().build().unwrap();
     let error = run(&service, "typed", json!(-1)).await.unwrap_err();
 
     assert!(matches!(&error, ToolError::InvalidArguments { tool, .. } if &**tool == "typed"));
@@ -67,7 +70,7 @@ async fn invalid_arguments_have_a_class_of_their_own() {
 
 #[tokio::test]
 async fn the_source_of_a_failed_tool_is_its_own_error() {
-    let service = every_way_to_fail().build();
+    let service = every_way_to_fail().build().unwrap();
     let error = run(&service, "fails", json!(1)).await.unwrap_err();
 
     assert_eq!(error.class(), ErrorClass::ToolFailed);
@@ -91,7 +94,7 @@ async fn a_result_that_cannot_be_serialized_is_a_failure() {
 
 #[tokio::test]
 async fn a_panic_and_a_denial_have_their_own_classes() {
-    let service = every_way_to_fail().build();
+    let service = every_way_to_fail().build().unwrap();
     let panicked = run(&service, "panics", json!(1)).await.unwrap_err();
     assert!(matches!(panicked, ToolError::Panicked { .. }));
     assert_eq!(panicked.class(), ErrorClass::Panic);
@@ -222,6 +225,10 @@ fn every_error_text_names_the_tool_and_what_happened() {
             "tool `hammer` was not approved because its approver failed: call it again once the \
              approver works"),
         (ToolError::Failed { tool: tool(), source: source() }, "tool `hammer` failed"),
+        (ToolError::TimedOut { tool: tool(), after },
+            "tool `hammer` did not finish within 3s: make it faster, or extend the deadline"),
+        (ToolError::OutputTooLarge { tool: tool(), limit: 9 },
+            "the output of tool `hammer` is larger than 9 bytes: return less, or extend the limit"),
         (ToolError::Panicked { tool: tool(), message: "oh".into() },
             "tool `hammer` panicked, fix it: oh"),
     ];

@@ -29,7 +29,7 @@ async fn the_event_of_an_error_has_its_class_and_message() {
         ("panics", ErrorClass::Panic),
     ] {
         let sink = MemorySink::new();
-        let service = layered(&sink, switched_off(every_way_to_fail().build()));
+        let service = layered(&sink, switched_off(every_way_to_fail().build().unwrap()));
         let call = ToolCall::new(name, json!("text")).with_call_id("call_1");
         let error = service.oneshot(call).await.unwrap_err();
 
@@ -52,7 +52,7 @@ async fn the_event_of_an_error_has_its_class_and_message() {
 #[tokio::test]
 async fn the_events_of_a_success_have_the_type_function() {
     let sink = MemorySink::new();
-    let service = layered(&sink, every_way_to_fail().build());
+    let service = layered(&sink, every_way_to_fail().build().unwrap());
     service
         .oneshot(ToolCall::new("echo", json!(1)))
         .await
@@ -68,7 +68,7 @@ async fn the_events_of_a_success_have_the_type_function() {
 #[tokio::test]
 async fn the_event_of_an_unknown_tool_has_no_type() {
     let sink = MemorySink::new();
-    let service = layered(&sink, every_way_to_fail().build());
+    let service = layered(&sink, every_way_to_fail().build().unwrap());
     let unknown = service.oneshot(ToolCall::new("nobody", json!(1))).await;
     assert!(unknown.is_err());
     assert!(sink.events()[1].attribute("gen_ai.tool.type").is_none());
@@ -102,7 +102,7 @@ async fn a_dropped_call_ends_as_cancelled() {
 
 #[tokio::test]
 async fn the_service_works_without_layers() {
-    let service = every_way_to_fail().build();
+    let service = every_way_to_fail().build().unwrap();
     let mut call = spawn(&service, ToolCall::new("echo", json!(1)));
     assert!(call.poll().is_ready());
 }

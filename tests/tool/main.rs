@@ -14,9 +14,14 @@ mod checked;
 mod content;
 mod errors;
 mod layers;
+mod model_messages;
+mod outputs;
 mod panics;
 mod privacy;
 mod registry;
+#[cfg(feature = "schemars")]
+mod schemas;
+mod specs;
 mod stats;
 mod support;
 mod values;

@@ -14,7 +14,7 @@ use tower::{Service, ServiceBuilder, ServiceExt};
 
 use crate::{
     checked::MemorySink,
-    support::{decline, echo, every_way_to_fail, guarded, layered},
+    support::{decline, echo, every_way_to_fail, guarded, layered, spec},
 };
 
 const SECRET: &str = "hunter2";
@@ -33,7 +33,10 @@ fn debug_output_contains_no_content() {
     let output = ToolOutput::new(json!(SECRET));
     assert_private("an output", &format!("{output:?}"));
 
-    let mut service = ToolService::builder().tool("login", echo()).build();
+    let mut service = ToolService::builder()
+        .tool(spec("login"), echo())
+        .build()
+        .unwrap();
     assert_private("a service", &format!("{service:?}"));
     let future = service.call(call);
     assert_private("a future", &format!("{future:?}"));
@@ -100,7 +103,10 @@ struct Login {
 
 fn login_and_every_way_to_fail() -> ToolService {
     let login = tool_fn(|_: Login, _: CallContext| async { Ok::<_, BoxError>(()) });
-    let tools = every_way_to_fail().tool("login", login).build();
+    let tools = every_way_to_fail()
+        .tool(spec("login"), login)
+        .build()
+        .unwrap();
     tools.set_enabled("switched_off", false).unwrap();
     tools
 }

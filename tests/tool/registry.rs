@@ -4,7 +4,7 @@ use tokio_test::{assert_pending, assert_ready_ok, task};
 use tower::Service;
 use tower_test::mock;
 
-use crate::support::{call, echo, only, run, sleeper, spawn};
+use crate::support::{call, echo, only, run, sleeper, spawn, spec};
 
 #[tokio::test]
 async fn disabling_a_tool_disables_it_for_every_clone() {
@@ -42,20 +42,13 @@ fn an_unknown_tool_cannot_be_enabled() {
 #[test]
 fn names_are_sorted_and_include_disabled_tools() {
     let service = ToolService::builder()
-        .tool("b", echo())
-        .tool("a", echo())
-        .build();
+        .tool(spec("b"), echo())
+        .tool(spec("a"), echo())
+        .build()
+        .unwrap();
     service.set_enabled("b", false).unwrap();
     let names: Vec<&str> = service.names().iter().map(|name| &**name).collect();
     assert_eq!(names, ["a", "b"]);
-}
-
-#[test]
-#[should_panic(expected = "tool `echo` is registered already")]
-fn registering_a_name_twice_panics() {
-    let builder = ToolService::builder().tool("echo", echo());
-    assert!(builder.contains("echo") && !builder.contains("other"));
-    let _ = builder.tool("echo", echo());
 }
 
 #[tokio::test]
@@ -63,9 +56,10 @@ async fn a_call_waits_for_its_tool_while_the_service_is_ready() {
     let (tool, mut handle) = mock::pair::<ToolCall, ToolOutput>();
     handle.allow(0);
     let service = ToolService::builder()
-        .tool("busy", tool)
-        .tool("echo", echo())
-        .build();
+        .tool(spec("busy"), tool)
+        .tool(spec("echo"), echo())
+        .build()
+        .unwrap();
     let mut ready = task::spawn(service.clone());
     assert_ready_ok!(ready.enter(|cx, mut service| service.poll_ready(cx)));
 

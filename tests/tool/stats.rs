@@ -17,14 +17,14 @@ fn of(service: &ToolService, name: &str) -> ToolStats {
 
 #[tokio::test(start_paused = true)]
 async fn counts_and_latencies_are_exact() {
-    let service = only("sleep", sleeper());
-    assert_eq!(of(&service, "sleep"), ToolStats::default());
+    let service = only("nap", sleeper());
+    assert_eq!(of(&service, "nap"), ToolStats::default());
 
-    run(&service, "sleep", json!(20)).await.unwrap();
-    run(&service, "sleep", json!(35)).await.unwrap_err();
-    run(&service, "sleep", json!(8)).await.unwrap();
+    run(&service, "nap", json!(20)).await.unwrap();
+    run(&service, "nap", json!(35)).await.unwrap_err();
+    run(&service, "nap", json!(8)).await.unwrap();
 
-    let sleep = of(&service, "sleep");
+    let sleep = of(&service, "nap");
     assert_eq!((sleep.success, sleep.failure), (2, 1));
     assert_eq!(sleep.last_error_class, Some(ErrorClass::ToolFailed));
     assert_eq!(sleep.last_latency, Some(ms(8)));
@@ -33,7 +33,7 @@ async fn counts_and_latencies_are_exact() {
 
 #[tokio::test]
 async fn the_last_error_class_is_that_of_the_latest_failure() {
-    let service = every_way_to_fail().build();
+    let service = every_way_to_fail().build().unwrap();
     for (name, class) in [
         ("typed", ErrorClass::InvalidArguments),
         ("denied", ErrorClass::ApprovalDenied),
@@ -54,7 +54,7 @@ async fn the_last_error_class_is_that_of_the_latest_failure() {
 
 #[tokio::test]
 async fn calls_of_unknown_tools_are_not_counted() {
-    let service = every_way_to_fail().build();
+    let service = every_way_to_fail().build().unwrap();
     let before = service.stats();
     for name in ["a", "b", "c"] {
         run(&service, name, json!(1)).await.unwrap_err();
@@ -64,24 +64,24 @@ async fn calls_of_unknown_tools_are_not_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn take_stats_returns_the_stats_and_resets_them_before_active_calls_are_counted() {
-    let service = only("sleep", sleeper());
+    let service = only("nap", sleeper());
     let clone = service.clone();
-    run(&service, "sleep", json!(20)).await.unwrap();
-    let mut active = spawn(&service, ToolCall::new("sleep", json!(10)));
+    run(&service, "nap", json!(20)).await.unwrap();
+    let mut active = spawn(&service, ToolCall::new("nap", json!(10)));
     assert_pending!(active.poll());
 
     let taken = clone.take_stats();
-    assert_eq!(taken["sleep"].total_latency, ms(20));
-    assert_eq!(of(&service, "sleep"), ToolStats::default());
+    assert_eq!(taken["nap"].total_latency, ms(20));
+    assert_eq!(of(&service, "nap"), ToolStats::default());
 
     active.await.unwrap();
-    assert_eq!(of(&clone, "sleep").success, 1);
-    assert_eq!(of(&clone, "sleep").total_latency, ms(10));
+    assert_eq!(of(&clone, "nap").success, 1);
+    assert_eq!(of(&clone, "nap").total_latency, ms(10));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_calls_add_up() {
-    let service = every_way_to_fail().build();
+    let service = every_way_to_fail().build().unwrap();
     let calls: Vec<_> = (0..400)
         .map(|number| {
             let service = service.clone();
@@ -101,22 +101,22 @@ async fn concurrent_calls_add_up() {
 
 #[tokio::test(start_paused = true)]
 async fn latency_starts_with_the_call_and_not_with_the_first_poll() {
-    let service = only("sleep", sleeper());
-    let sleeping = spawn(&service, ToolCall::new("sleep", json!(10)));
+    let service = only("nap", sleeper());
+    let sleeping = spawn(&service, ToolCall::new("nap", json!(10)));
     tokio::time::advance(ms(5)).await;
     sleeping.await.unwrap();
-    assert_eq!(of(&service, "sleep").last_latency, Some(ms(15)));
+    assert_eq!(of(&service, "nap").last_latency, Some(ms(15)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn concurrent_calls_each_add_their_own_latency() {
-    let service = only("sleep", sleeper());
+    let service = only("nap", sleeper());
     let (a, b) = tokio::join!(
-        run(&service, "sleep", json!(30)),
-        run(&service, "sleep", json!(50))
+        run(&service, "nap", json!(30)),
+        run(&service, "nap", json!(50))
     );
     assert!(a.is_ok() && b.is_ok());
-    let sleep = of(&service, "sleep");
+    let sleep = of(&service, "nap");
     assert_eq!(sleep.last_latency, Some(ms(50)));
     assert_eq!(sleep.total_latency, ms(80));
 }

@@ -9,7 +9,7 @@ use std::{
 
 use codex_telemetry::{
     ApprovalRequest, BoxError, CallContext, Decision, ErrorClassLayer, Originator, OriginatorLayer,
-    TimingLayer, ToolCall, ToolError, ToolOutput, ToolService,
+    TimingLayer, ToolCall, ToolError, ToolOutput, ToolService, ToolSpec,
     tool::{ToolServiceBuilder, approval::ApprovalService},
     tool_fn,
 };
@@ -56,6 +56,11 @@ pub(crate) fn sleeper() -> impl Tool {
     })
 }
 
+/// Returns a specification.
+pub(crate) fn spec(name: impl Into<Arc<str>>) -> ToolSpec {
+    ToolSpec::new(name, "A tool of the tests")
+}
+
 /// Returns a registry with a single tool.
 pub(crate) fn only<S>(name: &'static str, tool: S) -> ToolService
 where
@@ -63,22 +68,25 @@ where
     S::Error: Into<BoxError> + 'static,
     S::Future: Send + 'static,
 {
-    ToolService::builder().tool(name, tool).build()
+    ToolService::builder()
+        .tool(spec(name), tool)
+        .build()
+        .unwrap()
 }
 
 /// Returns a registry with one tool for each failure, and `echo` and `switched_off`.
 pub(crate) fn every_way_to_fail() -> ToolServiceBuilder {
     ToolService::builder()
-        .tool("echo", echo())
-        .tool("switched_off", echo())
+        .tool(spec("echo"), echo())
+        .tool(spec("switched_off"), echo())
         .tool(
-            "fails",
+            spec("fails"),
             tool_fn(|_: Value, _: CallContext| async {
                 Err::<Value, BoxError>("the disk is full".into())
             }),
         )
         .tool(
-            "panics",
+            spec("panics"),
             tool_fn(|_: Value, _: CallContext| async {
                 if true {
                     panic!("index out of bounds");
@@ -87,10 +95,10 @@ pub(crate) fn every_way_to_fail() -> ToolServiceBuilder {
             }),
         )
         .tool(
-            "typed",
+            spec("typed"),
             tool_fn(|number: u32, _: CallContext| async move { Ok::<_, BoxError>(number) }),
         )
-        .tool("denied", guarded(echo(), decline("not on a Friday")))
+        .tool(spec("denied"), guarded(echo(), decline("not on a Friday")))
 }
 
 /// Calls a tool and waits for its result.

@@ -1,7 +1,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use opentelemetry::{
-    InstrumentationScope, KeyValue, SpanId,
+    InstrumentationScope, KeyValue, SpanId, Value,
     trace::{Event as SpanEvent, SpanKind, Status},
 };
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
@@ -12,7 +12,7 @@ use super::{
     processor::{Processors, RecordView},
 };
 use crate::{
-    event::{Event, Operation},
+    event::{Event, Operation, names as attribute},
     otlp::config::{AttributeLimits, Limits, Signal},
 };
 
@@ -63,7 +63,7 @@ impl Spans {
             span_context: event.span_context(),
             parent_span_id: event.parent_span_id().unwrap_or(SpanId::INVALID),
             parent_span_is_remote: event.has_remote_parent(),
-            span_kind: kind(event.operation()),
+            span_kind: kind(event),
             start_time: event.start_time(),
             end_time: event.time(),
             dropped_attributes_count: event.dropped_attributes().saturating_add(removed),
@@ -115,24 +115,34 @@ fn exception(event: &Event, message: Option<String>, limits: AttributeLimits) ->
     ))
 }
 
-fn kind(operation: Operation) -> SpanKind {
-    match operation {
+fn kind(event: &Event) -> SpanKind {
+    match event.operation() {
         // The agent is another process, and the model is elsewhere.
         Operation::Turn | Operation::Chat => SpanKind::Client,
+        // The client is another process.
+        Operation::Tool if mcp_method(event).is_some() => SpanKind::Server,
         _ => SpanKind::Internal,
     }
 }
 
+/// Returns the method of MCP by which a tool was called, if it was.
+fn mcp_method(event: &Event) -> Option<Cow<'_, str>> {
+    event.attribute(attribute::MCP_METHOD).map(Value::as_str)
+}
+
 fn name(event: &Event) -> Cow<'static, str> {
-    let verb = match event.operation() {
-        Operation::Turn => names::INVOKE_AGENT,
-        Operation::Tool => names::EXECUTE_TOOL,
-        Operation::Chat => names::CHAT,
-        other => other.as_str(),
+    let verb: Cow<'static, str> = match event.operation() {
+        Operation::Turn => names::INVOKE_AGENT.into(),
+        Operation::Tool => match mcp_method(event) {
+            Some(method) => method.into_owned().into(),
+            None => names::EXECUTE_TOOL.into(),
+        },
+        Operation::Chat => names::CHAT.into(),
+        other => other.as_str().into(),
     };
     match event.call_name() {
         Some(name) => format!("{verb} {name}").into(),
-        None => verb.into(),
+        None => verb,
     }
 }
 

@@ -46,14 +46,14 @@ use super::ApprovalService;
 /// ```
 /// use codex_telemetry::{
 ///     approval::{ApprovalRequest, Decision},
-///     tool::{ApprovalLayer, ToolCall, ToolError, ToolService, tool_fn},
+///     tool::{ApprovalLayer, ToolCall, ToolError, ToolService, ToolSpec, tool_fn},
 /// };
 /// use serde_json::{Value, json};
 /// use std::{convert::Infallible, time::Duration};
 /// use tower::{ServiceBuilder, ServiceExt, service_fn};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() {
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let approver = service_fn(|request: ApprovalRequest| async move {
 ///     Ok::<_, Infallible>(match request.action.arguments().and_then(Value::as_str) {
 ///         Some(path) if path.starts_with("/tmp/") => Decision::Accept,
@@ -64,12 +64,13 @@ use super::ApprovalService;
 /// let guarded = ServiceBuilder::new()
 ///     .layer(ApprovalLayer::new(approver, Duration::from_secs(60)))
 ///     .service(delete);
-/// let tools = ToolService::builder().tool("delete", guarded).build();
+/// let tools = ToolService::builder().tool(ToolSpec::new("delete", "Deletes a file"), guarded).build()?;
 ///
 /// let accepted = tools.clone().oneshot(ToolCall::new("delete", json!("/tmp/a"))).await;
 /// assert!(accepted.is_ok());
 /// let declined = tools.oneshot(ToolCall::new("delete", json!("/etc/passwd"))).await;
 /// assert!(matches!(declined, Err(ToolError::Denied { .. })));
+/// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug)]

@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::host_calls::{self, HostCall};
 use crate::{
     approval::{Action, Answer, Decision, FileUpdateChange},
     event::{Classification, ErrorClass},
@@ -15,6 +16,8 @@ use crate::{
 pub(super) enum Incoming {
     /// A question for the approver.
     Ask(Asked),
+    /// A call of a tool of this program.
+    Call(HostCall),
     /// A request that nobody is asked about. It has a refusal of its own.
     Refuse(Value),
     /// A request that this program does not know. Left open, it would block its turn for ever.
@@ -58,11 +61,14 @@ pub(super) fn decode(method: &str, params: &Fields<'_>) -> Incoming {
         "mcpServer/elicitation/request" => elicitation(params).unwrap_or_else(|| {
             Incoming::Refuse(json!({"action": "decline", "content": null, "_meta": null}))
         }),
-        // The tools of this program: it has declared none.
-        "item/tool/call" => Incoming::Refuse(json!({
-            "contentItems": [{"type": "inputText", "text": "the program has no such tool"}],
-            "success": false,
-        })),
+        "item/tool/call" => HostCall::decode(params).map_or_else(
+            || {
+                Incoming::Refuse(host_calls::refusal(
+                    "the call cannot be read: call it in another way",
+                ))
+            },
+            Incoming::Call,
+        ),
         _ => Incoming::Unknown,
     }
 }

@@ -13,6 +13,7 @@ use super::CodexAppServer;
 use crate::{
     approval::{ApprovalRequest, Decision},
     error::BoxError,
+    tool::HostTools,
     turn::{
         ApprovalPolicy, Sandbox,
         process::{Supervisor, SupervisorConfig},
@@ -72,6 +73,7 @@ pub(super) struct Config {
     pub(super) idle_timeout: Option<Duration>,
     pub(super) max_threads: usize,
     pub(super) approver: Option<(Approver, Duration)>,
+    pub(super) host_tools: Option<HostTools>,
     pub(super) env_clear: bool,
     /// Of the server.
     pub(super) environment: Vec<(OsString, Option<OsString>)>,
@@ -95,6 +97,7 @@ impl CodexAppServerBuilder {
                 idle_timeout: None,
                 max_threads: 32,
                 approver: None,
+                host_tools: None,
                 env_clear: false,
                 environment: Vec::new(),
                 config: Vec::new(),
@@ -140,6 +143,23 @@ impl CodexAppServerBuilder {
     {
         let approver = BoxCloneSyncService::new(approver.map_err(Into::into));
         self.config.approver = Some((approver, deadline));
+        self
+    }
+
+    /// Sets the tools of this program that the model can call.
+    ///
+    /// Each new thread has those that are enabled when it is started. Codex keeps them with the thread, also when it is
+    /// resumed: a service that resumes a thread answers the calls of the tools that it has itself, and tells the model of
+    /// the others that they do not exist. It cannot give a thread other tools.
+    ///
+    /// The calls of a response run at the same time, in the future of the turn: when the turn is dropped or ends, they
+    /// are dropped. They stand still, and their deadlines do not, while 16 MiB of answers wait for a server to read them.
+    /// Codex asks nobody before it calls them: that is up to an [`ApprovalLayer`](crate::tool::ApprovalLayer) in the stack,
+    /// with the approver of the service or another one.
+    ///
+    /// [`HostTools`] says which events a call has.
+    pub fn tools(mut self, tools: HostTools) -> Self {
+        self.config.host_tools = Some(tools);
         self
     }
 
@@ -218,7 +238,8 @@ impl CodexAppServerBuilder {
 
     /// Sets how much the server may write about one turn, in bytes; the default is 256 MiB.
     ///
-    /// More of it ends the turn with [`TurnError::OutputTooLarge`](super::super::TurnError::OutputTooLarge).
+    /// More of it ends the turn with [`TurnError::OutputTooLarge`](super::super::TurnError::OutputTooLarge). The outputs
+    /// of the program's own tools, which the server repeats, do not count.
     pub fn output_limit(mut self, bytes: usize) -> Self {
         self.config.output_limit = bytes;
         self
@@ -297,6 +318,7 @@ impl fmt::Debug for Config {
             .field("codex", &self.codex)
             .field("client_name", &self.client_name)
             .field("has_approver", &self.approver.is_some())
+            .field("host_tools", &self.host_tools)
             .field("defaults", &self.defaults)
             .finish_non_exhaustive()
     }

@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::router::{Check, Reason, Router};
+use super::router::{Check, OutgoingLine, Reason, Router};
 use crate::turn::{
     process::{Exit, Waiting, limit_to_waiting},
     wire::{LineError, Lines, Tail},
@@ -220,12 +220,12 @@ impl Phase {
 /// Writes lines until the connection closes standard input or has ended.
 pub(super) async fn write(
     mut stdin: impl AsyncWrite + Unpin,
-    mut lines: mpsc::Receiver<Vec<u8>>,
+    mut lines: mpsc::Receiver<OutgoingLine>,
     closed: oneshot::Receiver<()>,
 ) {
     let writing = async {
         while let Some(line) = lines.recv().await {
-            if stdin.write_all(&line).await.is_err() || stdin.flush().await.is_err() {
+            if stdin.write_all(line.bytes()).await.is_err() || stdin.flush().await.is_err() {
                 // The server does not read any more. Its exit explains why.
                 return;
             }

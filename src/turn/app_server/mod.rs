@@ -17,6 +17,7 @@ mod attributes;
 mod builder;
 mod connection;
 mod decode;
+mod host_calls;
 mod items;
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(
@@ -26,6 +27,7 @@ mod items;
 mod peer;
 #[cfg(any(test, fuzzing))]
 mod properties;
+mod questions;
 mod requests;
 mod responses;
 mod router;
@@ -38,6 +40,7 @@ mod slot;
 #[cfg(test)]
 mod tests;
 mod thread_locks;
+mod thread_tools;
 mod threads;
 mod tokens;
 mod turn_state;

@@ -214,6 +214,11 @@ impl Peer {
     }
 
     pub(super) async fn write(&mut self, line: &Value) {
+        self.write_text(&line.to_string()).await;
+    }
+
+    /// Writes a line, which may be of any form.
+    pub(super) async fn write_text(&mut self, line: &str) {
         let stdout = self.stdout.as_mut().expect("it is open");
         let line = format!("{line}\n");
         // An error means that nobody reads any more.

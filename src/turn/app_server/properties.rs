@@ -33,6 +33,7 @@ use crate::{
     event::{Event, EventKind, Operation, names},
     sink::MemorySink,
     timing::TimingLayer,
+    tool::{HostTools, ToolCall, ToolError, ToolOutput, ToolService, ToolSpec},
     turn::{Turn, TurnRequest},
 };
 
@@ -56,8 +57,8 @@ const TRIES: usize = 5;
 type Results = [Result<Turn, String>; THREADS.len()];
 
 /// Checks that three turns end whatever their server writes before it exits, that each call has one start and one
-/// end, that the responses of the model add up to their turn, and that Codex is told a yes only if the approver
-/// said so. `choice` is what the approver says.
+/// end, that the responses of the model add up to their turn, that Codex is told a yes only if the approver
+/// said so, and that a tool of the program has succeeded only if it has run. `choice` is what the approver says.
 #[allow(unreachable_pub, reason = "a fuzz target reaches it")]
 pub fn any_server(output: &[u8], sizes: &[u16], choice: u8) {
     let _ = run(output, sizes, choice);
@@ -102,6 +103,7 @@ fn try_to_run(output: &[u8], sizes: &[u16], choice: u8) -> (Results, bool) {
     let accepts = choice % 4 >= 2;
     let sink = MemorySink::new();
     let asked = Arc::new(AtomicUsize::new(0));
+    let (ran, tools) = host_tools(&sink, choice < 128);
     let (results, written) = runtime.block_on(async {
         let service = |server| {
             let asked = Arc::clone(&asked);
@@ -111,7 +113,7 @@ fn try_to_run(output: &[u8], sizes: &[u16], choice: u8) -> (Results, bool) {
             });
             let builder = CodexAppServer::builder().codex("/no/such/codex");
             let builder = builder.approver(approver, Duration::from_secs(60));
-            builder.build().with_server(server)
+            builder.tools(tools).build().with_server(server)
         };
         timeout(
             Duration::from_secs(60),
@@ -123,7 +125,47 @@ fn try_to_run(output: &[u8], sizes: &[u16], choice: u8) -> (Results, bool) {
     let accepted = written.iter().filter(|line| is_acceptance(line)).count();
     let asked = asked.load(Relaxed);
     assert!(accepted <= if accepts { asked } else { 0 }, "{written:?}");
+    let succeeded = written
+        .iter()
+        .filter(|line| line["result"]["success"] == true)
+        .count();
+    assert!(succeeded <= ran.load(Relaxed), "{written:?}");
     (results, check_calls(&sink.events()))
+}
+
+/// Returns the tools of the program, and how many calls have run: `t` answers at once, `u` later, `v` never, and `w`
+/// fails. The stack makes events or not.
+fn host_tools(sink: &MemorySink, is_timed: bool) -> (Arc<AtomicUsize>, HostTools) {
+    let ran = Arc::new(AtomicUsize::new(0));
+    let tool = {
+        let ran = Arc::clone(&ran);
+        service_fn(move |call: ToolCall| {
+            ran.fetch_add(1, Relaxed);
+            async move {
+                match &*call.name {
+                    "u" => yield_now().await,
+                    "v" => std::future::pending().await,
+                    "w" => return Err(ToolError::Disabled { tool: call.name }),
+                    _ => {}
+                }
+                Ok(ToolOutput::new(call.arguments))
+            }
+        })
+    };
+    let registry = ["t", "u", "v", "w"]
+        .into_iter()
+        .fold(ToolService::builder(), |builder, name| {
+            builder.tool(ToolSpec::new(name, "A tool"), tool.clone())
+        });
+    let registry = registry.build().expect("the specifications are right");
+    let deadline = Duration::from_secs(60);
+    let tools = if is_timed {
+        let stack = TimingLayer::new(sink.clone()).layer(registry.clone());
+        HostTools::new(&registry, stack, deadline)
+    } else {
+        HostTools::new(&registry, registry.clone(), deadline)
+    };
+    (ran, tools)
 }
 
 /// Returns the results of the turns, and what the program has written.
@@ -215,7 +257,7 @@ fn is_acceptance(line: &Value) -> bool {
     let has_permissions = result["permissions"]
         .as_object()
         .is_some_and(|all| !all.is_empty());
-    is_yes || has_permissions || result["action"] == "accept" || result["success"] == true
+    is_yes || has_permissions || result["action"] == "accept"
 }
 
 /// Checks that each call has one start and one end, and that the responses of the model are as many as their turns

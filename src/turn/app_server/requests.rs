@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::{router::Trace, threads::ThreadSettings};
+use super::{host_calls, router::Trace, thread_tools::ThreadTools, threads::ThreadSettings};
 use crate::{
     call::CallContext,
-    turn::{TurnError, TurnRequest, cli::traceparent, prompt},
+    tool::HostTools,
+    turn::{TurnError, TurnRequest, cli::traceparent, prompt, tool_server},
 };
 
 /// The keys of the configuration that can change from turn to turn, and the parameters that do it.
@@ -35,12 +36,17 @@ pub(super) fn settings(request: &TurnRequest) -> Result<ThreadSettings, TurnErro
             .config()
             .map(|(key, value)| (key.to_owned(), value.clone()))
             .collect(),
+        tools: tool_server::open(request)?.map(ThreadTools),
     })
 }
 
 /// Returns the parameters that start a thread.
-pub(super) fn start_thread(settings: &ThreadSettings) -> Value {
+pub(super) fn start_thread(settings: &ThreadSettings, tools: Option<&HostTools>) -> Value {
     let mut params = of_thread(settings);
+    if let Some(tools) = tools {
+        // Codex keeps them with the thread: `thread/resume` has no such parameter.
+        params.insert("dynamicTools".to_owned(), host_calls::dynamic_tools(tools));
+    }
     params.insert("ephemeral".to_owned(), settings.is_ephemeral.into());
     // Codex then tells the end of each response of the model.
     params.insert("experimentalRawEvents".to_owned(), true.into());
@@ -81,6 +87,7 @@ fn of_thread(settings: &ThreadSettings) -> Map<String, Value> {
             roots.into(),
         );
     }
+    config.extend(settings.tools.as_ref().map(ThreadTools::config));
     set("config", (!config.is_empty()).then(|| config.into()));
     params
 }
@@ -108,6 +115,7 @@ pub(super) fn start_turn(
         params.insert("outputSchema".to_owned(), schema.clone());
     }
     change_config(wanted, loaded, &mut params)?;
+    check_tools(wanted, loaded)?;
     change(&wanted.model, &mut loaded.model, |model| {
         params.insert("model".to_owned(), model.clone().into());
     });
@@ -200,6 +208,18 @@ fn change_config(
         }
     }
     Ok(())
+}
+
+/// Rejects an MCP server that the thread is not loaded with.
+fn check_tools(wanted: &ThreadSettings, loaded: &ThreadSettings) -> Result<(), TurnError> {
+    if wanted.tools.is_none() || wanted.tools == loaded.tools {
+        return Ok(());
+    }
+    Err(TurnError::InvalidRequest {
+        reason: "the thread is loaded without the MCP server of the request, which Codex cannot change: set it in the first \
+                 turn"
+            .to_owned(),
+    })
 }
 
 fn sandbox_policy(settings: &ThreadSettings) -> Value {

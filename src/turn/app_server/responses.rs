@@ -29,6 +29,9 @@ pub(super) struct Responses {
     is_compacted: bool,
     /// Whether Codex tells the ends of responses.
     has_ends: bool,
+    /// Whether tools that start were asked for by the response that has ended last. Codex starts them one after the other,
+    /// and one may end before the next one starts. It tells the usage of the thread after all of them.
+    has_tools_to_start: bool,
     /// How many responses have ended.
     count: u32,
 }
@@ -61,6 +64,7 @@ impl Responses {
             open: None,
             is_compacted: false,
             has_ends: false,
+            has_tools_to_start: false,
             count: 0,
         }
     }
@@ -119,7 +123,8 @@ impl Responses {
 
     /// A tool has begun, so the response that asked for it is complete.
     pub(super) fn tool_started(&mut self, turn: &CallContext, now: Instant) {
-        let is_sign = self.open.is_some() || self.since.is_some_and(|since| since.is_certain);
+        let is_sign = self.open.is_some()
+            || (self.since.is_some_and(|since| since.is_certain) && !self.has_tools_to_start);
         // Otherwise the response that asked for it has ended before.
         if is_sign && let Some(response) = self.sign_of_end(turn, now) {
             response.completed.get_or_insert(now);
@@ -136,11 +141,14 @@ impl Responses {
         now: Instant,
     ) {
         self.has_ends = true;
+        // Without a usage, that of the thread does not change.
+        self.has_tools_to_start = usage.is_some_and(|usage| usage != Usage::default());
         self.ended(turn, id, usage, now);
     }
 
-    /// The usage of the last response is known.
+    /// The usage of the last response is known, and its tools have ended.
     pub(super) fn usage(&mut self, turn: &CallContext, usage: Usage, now: Instant) {
+        self.has_tools_to_start = false;
         if self.has_ends {
             return;
         }
@@ -220,7 +228,7 @@ impl Responses {
         if self.open.is_none() {
             let since = self.since?.at;
             let ago = now.saturating_duration_since(since);
-            let call = turn.open_child_since(ago, Operation::Chat, self.model.clone());
+            let call = turn.open_child_since(ago, Operation::Chat, self.model.clone(), None);
             if let Some(provider) = &self.provider {
                 call.record(names::PROVIDER_NAME, provider.clone());
             }

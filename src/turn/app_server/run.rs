@@ -151,7 +151,7 @@ impl Shared {
         active: &Arc<ActiveTurn>,
     ) -> Result<LoadedThread, TurnError> {
         let lease = self.servers.lease(None, active).await?;
-        let params = requests::start_thread(wanted);
+        let params = requests::start_thread(wanted, self.config.host_tools.as_ref());
         let router = lease.router();
         let answer = router
             .load(START_THREAD, params, wanted.clone(), active)

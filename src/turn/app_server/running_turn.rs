@@ -1,6 +1,6 @@
 //! A turn that a server runs, from its start to its result.
 
-use std::{future::Future, pin::Pin, sync::Arc, task::Poll, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tokio::{
@@ -9,25 +9,26 @@ use tokio::{
 };
 
 use super::{
-    approvals::Asked,
-    builder::{Approver, Config},
+    builder::Config,
+    questions::Questions,
     requests,
     router::{Lease, RequestError, Router},
-    slot::{Question, Slot},
+    slot::Slot,
     thread_locks::ThreadGuard,
+    thread_tools::ThreadTools,
     threads::ThreadSettings,
     turn_state::TurnState,
 };
 use crate::{
-    approval::{Answer, ApprovalRequest, Ask, Decision, Wait},
     call::{CallContext, CodexRequest},
     turn::{
-        Progress, Turn, TurnError, TurnRequest, calls::short, progress_queue::MAX_DELIVERY_TIMEOUT,
+        Progress, Turn, TurnError, TurnRequest,
+        calls::short,
+        progress_queue::MAX_DELIVERY_TIMEOUT,
+        served_calls::ServedCalls,
+        tool_server::{self, ServingTools},
     },
 };
-
-/// The most questions that an approver is asked at once in a turn.
-const MAX_ASKED: usize = 64;
 
 /// A turn that a server may run. Dropping it interrupts the turn.
 pub(super) struct RunningTurn {
@@ -36,8 +37,9 @@ pub(super) struct RunningTurn {
     thread_id: String,
     /// `None` once the turn is let go.
     held: Option<(ThreadGuard, Lease)>,
-    approver: Option<(Approver, Duration)>,
-    questions: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    questions: Questions,
+    /// Runs the calls that come in by the MCP server of the request.
+    serving: Option<ServingTools>,
 }
 
 /// A thread that is loaded, and what a turn of it needs.
@@ -64,22 +66,37 @@ impl RunningTurn {
             waited,
         } = thread;
         let router = lease.router();
-        let mut state = TurnState::new(request, &id, router.usage(&id), config.output_limit);
+        let mut state = TurnState::new(
+            request,
+            &id,
+            router.usage(&id),
+            config.output_limit,
+            config.host_tools.is_some(),
+        );
         if let Some(waited) = waited {
             state.record_thread_wait(waited);
         }
         let (model, provider) = router.model(&id);
         let model = settings.model.clone().or(model);
         state.set_model(model.as_deref().map(short), provider.as_deref().map(short));
+        // A request without the server takes no calls, although the thread has it.
+        let tools = settings.tools.as_ref();
+        let tools = tools.filter(|_| request.tool_server().is_some());
+        let serving = tools.map(|ThreadTools(tools)| {
+            let calls = ServedCalls::default();
+            state.set_mcp_server(tools.server().to_owned(), calls.clone());
+            tools.serve(request.context().clone(), calls)
+        });
         let slot = Arc::new(Slot::new(state));
         router.attach(&id, &slot, settings);
+        let context = request.context().clone();
         Self {
+            questions: Questions::new(&slot, router, &id, &context, config),
             slot,
-            context: request.context().clone(),
+            context,
             thread_id: id,
             held: Some((lock, lease)),
-            approver: config.approver.clone(),
-            questions: Vec::new(),
+            serving,
         }
     }
 
@@ -110,20 +127,13 @@ impl RunningTurn {
         self.finish()
     }
 
-    /// Waits until the turn has ended, and asks the approver meanwhile.
+    /// Waits until the turn has ended, and answers the questions of Codex meanwhile.
     async fn ended(&mut self) {
         loop {
-            // More of them wait in the turn's state, and are refused when that is full.
-            while self.questions.len() < MAX_ASKED
-                && let Some((question, context)) =
-                    self.slot.with(TurnState::next_question).flatten()
-            {
-                let answering = self.answer(question, context.as_ref());
-                self.questions.push(Box::pin(answering));
-            }
+            self.questions.take();
             if self.slot.is_over() {
                 // The rest waits for nothing any more.
-                self.questions.clear();
+                self.stop_calls();
                 return;
             }
             self.next().await;
@@ -133,59 +143,23 @@ impl RunningTurn {
     /// Waits until something happens.
     async fn next(&mut self) {
         let Self {
-            slot, questions, ..
+            slot,
+            questions,
+            serving,
+            ..
         } = self;
         tokio::select! {
             () = slot.changed() => {}
-            () = any(questions) => {}
+            () = questions.answered() => {}
             () = deliver(slot) => {}
+            never = tool_server::serve(serving) => match never {},
         }
     }
 
-    /// Returns the future that asks the approver and answers Codex. Dropping it leaves the question open.
-    fn answer(
-        &self,
-        question: Box<Question>,
-        tool: Option<&CallContext>,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        let (slot, router) = (Arc::clone(&self.slot), Arc::clone(self.router()));
-        let (approver, thread_id) = (self.approver.clone(), self.thread_id.clone());
-        let mut wait = tool.map(Wait::begin);
-        let context = tool.unwrap_or(&self.context).child();
-        async move {
-            let Question { id, asked } = *question;
-            let answer = match approver {
-                _ if !asked.is_known() => {
-                    Answer::Decided(Decision::decline("Codex did not say what it would do"))
-                }
-                Some((approver, deadline)) => {
-                    let request =
-                        ApprovalRequest::new(Arc::clone(&asked.tool), asked.action.clone())
-                            .with_context(context);
-                    Ask::new(approver, request, deadline).await
-                }
-                None => Answer::Decided(Decision::decline("the program has no approver")),
-            };
-            if let Some(mut wait) = wait.take() {
-                wait.end(&answer);
-            }
-            decided(&slot, &asked, &answer);
-            let result = match &answer {
-                Answer::Decided(decision) => asked.answer(decision),
-                Answer::TimedOut | Answer::Failed(_) => asked.refusal(),
-            };
-            let cancels = matches!(answer, Answer::Decided(Decision::Cancel));
-            let is_ended_by_codex = asked.cancels_turn();
-            if cancels && !is_ended_by_codex {
-                // Before the answer, by which the turn would go on.
-                router.send_interrupt(&thread_id);
-            }
-            router.answer(&id, &result);
-            if cancels && is_ended_by_codex {
-                // Codex ends the turn, but not the commands that it has in the background.
-                router.send_interrupt(&thread_id);
-            }
-        }
+    /// Drops the approver's futures and the calls of the program's tools.
+    fn stop_calls(&mut self) {
+        self.questions.clear();
+        self.serving = None;
     }
 
     fn finish(mut self) -> Result<Turn, TurnError> {
@@ -225,41 +199,11 @@ impl RunningTurn {
 
 impl Drop for RunningTurn {
     fn drop(&mut self) {
-        // The approver's futures end before the calls that they are a part of.
-        self.questions.clear();
+        // They end before the calls that they are a part of.
+        self.stop_calls();
         drop(self.slot.take());
         self.let_go();
     }
-}
-
-/// Notes what the approver decided, before Codex tells what came of it.
-fn decided(slot: &Slot, asked: &Asked, answer: &Answer) {
-    let refusal = asked.refused(answer);
-    slot.with(|turn| {
-        if let Some(refusal) = refusal {
-            turn.refuse(asked.item_id.as_deref(), refusal);
-        }
-        if matches!(answer, Answer::Decided(Decision::Cancel)) {
-            turn.cancelled_by(&asked.tool);
-        }
-    });
-}
-
-/// Waits until one of some futures is ready, and removes it.
-async fn any(futures: &mut Vec<Pin<Box<dyn Future<Output = ()> + Send>>>) {
-    std::future::poll_fn(|cx| {
-        let ready = futures
-            .iter_mut()
-            .position(|future| future.as_mut().poll(cx).is_ready());
-        match ready {
-            Some(place) => {
-                drop(futures.swap_remove(place));
-                Poll::Ready(())
-            }
-            None => Poll::Pending,
-        }
-    })
-    .await;
 }
 
 /// Waits for room in the channel for progress, and sends what has waited longest. Never returns while nothing

@@ -1,9 +1,14 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 use tokio::sync::{Notify, futures::Notified};
 
-use super::{decode::Update, turn_state::TurnState};
+use super::{
+    approvals::Asked,
+    decode::Update,
+    host_calls::{self, HostCall},
+    turn_state::TurnState,
+};
 use crate::turn::{Progress, TurnError};
 
 /// A turn as the connection sees it. The reader folds what the server tells into its state at once, so that the
@@ -25,12 +30,34 @@ struct State {
     has_ended: bool,
 }
 
-/// A question of Codex, with what is needed to answer it.
+/// A request of Codex to this program within a turn, with what is needed to answer it.
 pub(super) struct Question {
     /// The id of the request, as the server wrote it.
     pub(super) id: Box<RawValue>,
-    pub(super) asked: super::approvals::Asked,
+    pub(super) subject: Subject,
 }
+
+/// What a question is about.
+pub(super) enum Subject {
+    /// Something that the approver decides.
+    Approval(Asked),
+    /// A tool of this program that the model calls.
+    HostCall(HostCall),
+}
+
+// === impl Question ===
+
+impl Question {
+    /// Returns the answer if nobody can be asked.
+    pub(super) fn refusal(&self) -> Value {
+        match &self.subject {
+            Subject::Approval(asked) => asked.refusal(),
+            Subject::HostCall(_) => host_calls::not_now(),
+        }
+    }
+}
+
+// === impl Slot ===
 
 impl Slot {
     pub(super) fn new(turn: TurnState) -> Self {
@@ -187,6 +214,8 @@ impl Slot {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+// === impl State ===
 
 impl State {
     fn began(&mut self, turn_id: &str) {

@@ -7,7 +7,7 @@ use std::{
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{requests, router::Release, slot::Slot, turns::ActiveTurn};
+use super::{requests, router::Release, slot::Slot, thread_tools::ThreadTools, turns::ActiveTurn};
 use crate::turn::{ApprovalPolicy, Sandbox, Usage};
 
 /// The threads that a server has loaded.
@@ -55,6 +55,7 @@ pub(super) struct ThreadSettings {
     pub(super) additional_directories: Vec<PathBuf>,
     pub(super) approval_policy: Option<ApprovalPolicy>,
     pub(super) config: Vec<(String, Value)>,
+    pub(super) tools: Option<ThreadTools>,
 }
 
 impl Threads {
@@ -141,6 +142,11 @@ impl Threads {
     pub(super) fn agents(&self, id: &str) -> Vec<String> {
         let agents = self.agents.iter().filter(|(_, root)| *root == id);
         agents.map(|(agent, _)| agent.clone()).collect()
+    }
+
+    /// Returns the turn in which a sub-agent works, by its thread.
+    pub(super) fn slot_of_agent(&self, agent: &str) -> Option<Arc<Slot>> {
+        self.slot(self.agents.get(agent)?)
     }
 
     /// Forgets the sub-agents of a thread, and returns their threads.

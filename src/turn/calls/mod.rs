@@ -1,11 +1,13 @@
 //! What a turn leaves on its call: stats, content, and a child call for each tool.
 
 pub(super) mod content;
+mod host_calls;
 mod open_tools;
 mod stats;
 mod tool;
 
 pub(super) use self::{
+    host_calls::HostCalls,
     open_tools::{OpenTools, Stage},
     stats::{TurnStats, record_usage},
     tool::short,

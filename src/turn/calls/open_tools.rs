@@ -2,11 +2,11 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::tool;
+use super::{HostCalls, tool};
 use crate::{
     call::{CallContext, CallGuard},
-    event::{Classification, ErrorClass},
-    turn::{FileUpdateChange, Item, ItemKind, JsonText, Sandbox},
+    event::{Classification, ErrorClass, Ticket},
+    turn::{FileUpdateChange, Item, ItemKind, JsonText, Sandbox, served_calls::ServedCalls},
 };
 
 /// What is known of an item.
@@ -20,6 +20,8 @@ pub(in crate::turn) enum Stage {
 /// The calls of the tools that run in a turn, by the ids of their items.
 pub(in crate::turn) struct OpenTools {
     calls: HashMap<String, OpenTool>,
+    /// The calls of the program's own tools.
+    pub(in crate::turn) host: HostCalls,
     sandbox: Option<Sandbox>,
     /// Whether the id of an item is the model's own id of the call.
     has_call_ids: bool,
@@ -55,17 +57,25 @@ impl OpenTools {
     pub(in crate::turn) fn of_items(sandbox: Option<Sandbox>) -> Self {
         Self {
             calls: HashMap::new(),
+            host: HostCalls::new(false, false),
             sandbox,
             has_call_ids: false,
         }
     }
 
-    /// Returns an empty set, for items whose ids are the model's own ids of the calls.
-    pub(in crate::turn) fn of_calls(sandbox: Option<Sandbox>) -> Self {
+    /// Returns an empty set, for items whose ids are the model's own ids of the calls. `has_host_tools` is whether the
+    /// program runs its own tools.
+    pub(in crate::turn) fn of_calls(sandbox: Option<Sandbox>, has_host_tools: bool) -> Self {
         Self {
             has_call_ids: true,
+            host: HostCalls::new(has_host_tools, true),
             ..Self::of_items(sandbox)
         }
+    }
+
+    /// Sets the MCP server that has the program's own tools.
+    pub(in crate::turn) fn set_mcp_server(&mut self, server: Option<(String, ServedCalls)>) {
+        self.host.set_mcp_server(server);
     }
 
     /// Opens or closes the call of an item, if it is a tool. Returns whether the call is a new one.
@@ -73,7 +83,10 @@ impl OpenTools {
     /// Codex reports some kinds only once they are complete. A tool for whose call there was no room has its
     /// call then as well.
     pub(in crate::turn) fn apply(&mut self, turn: &CallContext, stage: Stage, item: &Item) -> bool {
-        let has_room = self.calls.len() < Self::MAX;
+        let has_room = self.make_room();
+        if self.host.takes(item) && (has_room || self.host.contains(&item.id)) {
+            return self.host.apply(turn, stage, item, self.sandbox);
+        }
         let known = self.calls.remove(&item.id);
         let is_new = known.is_none();
         let opened = match known {
@@ -101,6 +114,15 @@ impl OpenTools {
             self.calls.insert(item.id.clone(), open);
         }
         is_new
+    }
+
+    /// Notes that a tool of the program is called, with a ticket. Returns `false` if there is no room for it.
+    pub(in crate::turn) fn host_called(&mut self, id: &str, ticket: Ticket) -> bool {
+        if !self.make_room() && !self.host.contains(id) {
+            return false;
+        }
+        self.host.called(id, ticket);
+        true
     }
 
     /// Returns the context of a call.
@@ -144,22 +166,33 @@ impl OpenTools {
         Some(id)
     }
 
-    /// Has a call fail by the refusal of an approver, unless its tool completes.
+    /// Has a call fail by a refusal, such as that of an approver, unless its tool completes.
     pub(in crate::turn) fn refuse(&mut self, id: &str, refusal: Classification) {
         if let Some(open) = self.calls.get_mut(id) {
             open.refusal = Some(refusal);
         }
     }
 
-    pub(in crate::turn) fn is_empty(&self) -> bool {
-        self.calls.is_empty()
+    /// Returns whether there is room for a call.
+    fn make_room(&mut self) -> bool {
+        if self.calls.len() + self.host.len() < Self::MAX {
+            return true;
+        }
+        self.host.forget_answered();
+        self.calls.len() + self.host.len() < Self::MAX
     }
 
-    /// Ends all calls as failed.
-    pub(in crate::turn) fn fail_all(&mut self, class: ErrorClass) {
+    /// Returns whether no tool of the turn itself runs.
+    pub(in crate::turn) fn is_empty(&self) -> bool {
+        self.calls.is_empty() && self.host.is_idle()
+    }
+
+    /// Ends all calls of a turn as failed.
+    pub(in crate::turn) fn fail_all(&mut self, turn: &CallContext, class: ErrorClass) {
         for (_, open) in self.calls.drain() {
             open.call.fail(open.refusal.unwrap_or_else(|| class.into()));
         }
+        self.host.fail_all(turn, class);
     }
 
     #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The tool calls of a turn, as child calls of the turn's call.
 
+use std::time::Duration;
+
 use opentelemetry::StringValue;
 
 use super::content;
@@ -14,28 +16,60 @@ const MAX_NAME: usize = 256;
 
 /// Opens the call of an item; `None` when the item is not a tool call.
 pub(super) fn open(turn: &CallContext, item: &Item, has_call_id: bool) -> Option<CallGuard> {
+    let (name, kind) = name(item)?;
+    let call_id = has_call_id.then(|| short(&item.id));
+    let call = turn.open_child(Operation::Tool, Some(name), call_id);
+    begin(&call, item, kind, has_call_id);
+    Some(call)
+}
+
+/// Opens the call of an item that began some time ago.
+pub(super) fn open_since(
+    turn: &CallContext,
+    item: &Item,
+    has_call_id: bool,
+    ago: Duration,
+) -> Option<CallGuard> {
+    let (name, kind) = name(item)?;
+    let call_id = has_call_id.then(|| short(&item.id));
+    let call = turn.open_child_since(ago, Operation::Tool, Some(name), call_id);
+    begin(&call, item, kind, has_call_id);
+    Some(call)
+}
+
+/// Returns the name and the type of a tool; `None` when the item is not a tool call.
+fn name(item: &Item) -> Option<(StringValue, &'static str)> {
     let (name, kind): (StringValue, _) = match &item.kind {
         ItemKind::CommandExecution { .. } => ("command_execution".into(), "extension"),
         ItemKind::FileChange { .. } => ("file_change".into(), "extension"),
         ItemKind::WebSearch { .. } => ("web_search".into(), "extension"),
         ItemKind::ImageView { .. } => ("image_view".into(), "extension"),
         ItemKind::CollabToolCall { tool, .. } => (tool.clone().into(), "extension"),
-        ItemKind::McpToolCall { tool, .. } | ItemKind::DynamicToolCall { tool, .. } => {
-            (tool.clone().into(), "function")
+        ItemKind::McpToolCall { tool, .. } => (tool.clone().into(), "function"),
+        ItemKind::DynamicToolCall {
+            namespace, tool, ..
+        } => {
+            let name = match namespace {
+                // As the registry has it.
+                Some(namespace) => format!("{namespace}.{tool}"),
+                None => tool.clone(),
+            };
+            (name.into(), "function")
         }
         _ => return None,
     };
-    let call_id = has_call_id.then(|| short(&item.id));
-    let call = turn.open_child(Operation::Tool, Some(name), call_id);
-    call.record(names::TOOL_TYPE, kind);
+    Some((name, kind))
+}
+
+fn begin(call: &CallGuard, item: &Item, kind: &'static str, has_call_id: bool) {
     if !has_call_id {
         call.record(names::ITEM_ID, short(&item.id));
     }
+    call.record(names::TOOL_TYPE, kind);
     if let ItemKind::McpToolCall { server, .. } = &item.kind {
         call.record(names::MCP_SERVER, short(server));
     }
-    content::record_arguments(&call, item);
-    Some(call)
+    content::record_arguments(call, item);
 }
 
 /// Cuts a name from Codex's output, which may have any length.

@@ -18,6 +18,14 @@ const WITHHELD: &[&str] = &[
     "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
 ];
 
+/// The variables that name a proxy for HTTP.
+const PROXIES: &[&str] = &["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+
+/// The variables that name what is reached without a proxy.
+const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
+
+const LOOPBACK: &str = "127.0.0.1";
+
 /// The environment of Codex, which its commands inherit.
 pub(in crate::turn) struct Environment<'a> {
     /// Whether Codex inherits nothing.
@@ -72,6 +80,23 @@ impl Environment<'_> {
                 None => command.env_remove(name),
             };
         }
+    }
+
+    /// Has Codex reach this machine without a proxy, if its environment names one: a proxy would look for this program on
+    /// its own machine.
+    pub(in crate::turn) fn bypass_proxy(&self, command: &mut Command) {
+        let is_set = |name: &&str| self.get(name).is_some_and(|value| !value.is_empty());
+        if !PROXIES.iter().any(is_set) {
+            return;
+        }
+        // Of the two, Codex reads the one in capitals.
+        let name = NO_PROXY.iter().copied().find(is_set).unwrap_or(NO_PROXY[0]);
+        let mut hosts = self.get(name).unwrap_or_default();
+        if !hosts.is_empty() {
+            hosts.push(",");
+        }
+        hosts.push(LOOPBACK);
+        command.env(name, hosts);
     }
 
     /// Returns the value of a variable as Codex sees it.
@@ -147,6 +172,45 @@ mod tests {
             assert_eq!(change(&command, name), Some(None), "{name}");
         }
         assert_eq!(change(&command, ORIGINATOR), None);
+    }
+
+    #[test]
+    fn this_machine_is_reached_without_a_proxy() {
+        let set = |name: &str, value: &str| (name.into(), Some(value.into()));
+        for (changes, name, expected) in [
+            (vec![], "NO_PROXY", None),
+            (vec![set("HTTP_PROXY", "")], "NO_PROXY", None),
+            (vec![set("https_proxy", "http://p")], "NO_PROXY", None),
+            (
+                vec![set("HTTP_PROXY", "http://p")],
+                "NO_PROXY",
+                Some("127.0.0.1"),
+            ),
+            (
+                vec![set("all_proxy", "http://p"), set("no_proxy", "a,b")],
+                "no_proxy",
+                Some("a,b,127.0.0.1"),
+            ),
+            (
+                vec![
+                    set("http_proxy", "http://p"),
+                    set("no_proxy", "a"),
+                    set("NO_PROXY", "b"),
+                ],
+                "NO_PROXY",
+                Some("b,127.0.0.1"),
+            ),
+        ] {
+            let mut command = Command::new("codex");
+            let environment = Environment {
+                clear: true,
+                changes: &changes,
+            };
+            environment.bypass_proxy(&mut command);
+            let expected = expected.map(|value| Some(value.into()));
+            assert_eq!(change(&command, name), expected, "{changes:?}");
+            assert!(command.get_envs().count() <= 1);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{
     process::Command,
 };
 
+use serde_json::Value;
 use tempfile::NamedTempFile;
 
 use super::{builder::Config, rollout, turn_state::Resumed};
@@ -12,8 +13,12 @@ use crate::{
     turn::{
         ApprovalPolicy, TurnError, TurnRequest,
         cli::{Environment, check, find_codex, thread_id, toml},
+        tool_server::ToolAccess,
     },
 };
+
+/// The variable that has the token of the request's MCP server.
+const TOKEN: &str = "CODEX_TELEMETRY_MCP_TOKEN";
 
 /// A command that runs a request.
 pub(super) struct Invocation {
@@ -26,7 +31,11 @@ pub(super) struct Invocation {
 
 impl Invocation {
     /// Checks the request, finds the binary, and reads the resumed thread's usage. Blocks on the disk.
-    pub(super) fn prepare(config: &Config, request: &TurnRequest) -> Result<Self, TurnError> {
+    pub(super) fn prepare(
+        config: &Config,
+        request: &TurnRequest,
+        tools: Option<&dyn ToolAccess>,
+    ) -> Result<Self, TurnError> {
         check(request)?;
         check_images(request)?;
         check_policy(request)?;
@@ -39,8 +48,12 @@ impl Invocation {
         let schema_path = output_schema.as_ref().map(NamedTempFile::path);
 
         let mut command = Command::new(&program);
-        command.args(arguments(config, request, schema_path));
+        command.args(arguments(config, request, tools, schema_path));
         environment.apply(&mut command, request.context());
+        if let Some(tools) = tools {
+            command.env(TOKEN, tools.token());
+            environment.bypass_proxy(&mut command);
+        }
 
         let resumed = thread_id(request).map(|thread_id| Resumed {
             previous_usage: request
@@ -62,6 +75,7 @@ impl Invocation {
 fn arguments(
     config: &Config,
     request: &TurnRequest,
+    tools: Option<&dyn ToolAccess>,
     output_schema: Option<&Path>,
 ) -> Vec<OsString> {
     let flag = |name: &str, value: &OsStr| {
@@ -70,9 +84,12 @@ fn arguments(
         flag
     };
     let mut arguments: Vec<OsString> = vec!["exec".into(), "--json".into()];
-    for (key, value) in request.config() {
+    let own = request.config();
+    let own = own.map(|(key, value)| (key.to_owned(), value.clone()));
+    // After what the request sets, which may have a server of the same name.
+    for (key, value) in own.chain(tools.into_iter().flat_map(tool_server)) {
         let mut text = format!("{key}=");
-        toml::write(&mut text, value);
+        toml::write(&mut text, &value);
         arguments.push(flag("config", text.as_ref()));
     }
     let sandbox = request.sandbox().map(|mode| mode.as_str().as_ref());
@@ -104,6 +121,17 @@ fn arguments(
     arguments
 }
 
+/// Returns the configuration of an MCP server, and what hides its token from commands.
+fn tool_server(tools: &dyn ToolAccess) -> [(String, Value); 2] {
+    let mut server = tools.config();
+    server.insert("bearer_token_env_var".to_owned(), TOKEN.into());
+    [
+        (format!("mcp_servers.{}", tools.server()), server.into()),
+        // Not by `exclude`, which would replace the list of the user.
+        (format!("shell_environment_policy.set.{TOKEN}"), "".into()),
+    ]
+}
+
 /// Rejects a policy that Codex would ignore.
 fn check_policy(request: &TurnRequest) -> Result<(), TurnError> {
     match request.approval_policy() {
@@ -132,7 +160,7 @@ fn check_images(request: &TurnRequest) -> Result<(), TurnError> {
     Ok(())
 }
 
-fn write_schema(schema: &serde_json::Value) -> Result<NamedTempFile, TurnError> {
+fn write_schema(schema: &Value) -> Result<NamedTempFile, TurnError> {
     let write = || {
         let file = NamedTempFile::with_prefix("codex-output-schema-")?;
         serde_json::to_writer(file.as_file(), schema)?;

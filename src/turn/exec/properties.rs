@@ -128,7 +128,7 @@ fn fold(output: &[u8], is_resumed: bool, context: CallContext) {
         previous_usage: Some(Usage::default()),
     });
     let request = TurnRequest::new("a prompt").with_context(context);
-    let mut state = TurnState::new(&request, resumed);
+    let mut state = TurnState::new(&request, resumed, None);
 
     let mut rejected = None;
     let mut lines = 0;

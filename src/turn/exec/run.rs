@@ -8,12 +8,17 @@ use tokio::{
 };
 
 use super::{builder::Config, invocation::Invocation, turn_state::TurnState};
-use crate::turn::{
-    Turn, TurnError, TurnRequest,
-    process::{Active, ChildProcess, Exit, Supervisor, limit_to_waiting},
-    progress_queue::{MAX_DELIVERY_TIMEOUT, ProgressQueue},
-    prompt,
-    wire::{LineError, Lines},
+use crate::{
+    call::CodexRequest,
+    turn::{
+        Turn, TurnError, TurnRequest,
+        process::{Active, ChildProcess, Exit, Supervisor, limit_to_waiting},
+        progress_queue::{MAX_DELIVERY_TIMEOUT, ProgressQueue},
+        prompt,
+        served_calls::ServedCalls,
+        tool_server::{self, ToolAccess},
+        wire::{LineError, Lines},
+    },
 };
 
 /// The phases of a run, in their order.
@@ -34,6 +39,7 @@ enum Phase {
 pub(super) async fn run(
     invocation: Invocation,
     request: &TurnRequest,
+    tools: Option<&dyn ToolAccess>,
     config: &Config,
     supervisor: &Supervisor,
     active: Arc<Active>,
@@ -45,7 +51,11 @@ pub(super) async fn run(
         output_schema: _keep_until_the_end,
     } = invocation;
     // Declared before the process, whose end begins before the tools' calls end.
-    let mut turn = TurnState::new(request, resumed);
+    let calls = ServedCalls::default();
+    let hosted = tools.map(|tools| (tools.server().to_owned(), calls.clone()));
+    let mut turn = TurnState::new(request, resumed, hosted);
+    // Before Codex starts, which may call at once. Dropped before the state of the turn: its calls end before the turn's.
+    let mut serving = tools.map(|tools| tools.serve(request.context().clone(), calls));
     let (mut process, pipes) = supervisor
         .spawn(command, Arc::clone(&active))
         .await
@@ -73,6 +83,8 @@ pub(super) async fn run(
                         progress.push(item);
                     }
                     if turn.has_ended() {
+                        // The events of the tools are those of the turn's end: no call begins after it.
+                        serving = None;
                         phase.expect_exit(config.exit_grace);
                     }
                 }
@@ -88,6 +100,7 @@ pub(super) async fn run(
             },
             () = progress.deliver(), if !progress.is_empty() => {}
             never = &mut feeding => match never {},
+            never = tool_server::serve(&mut serving) => match never {},
             exit = phase.exit(&mut process), if !phase.has_exited() => {
                 let Some(exit) = exit else { break };
                 turn.stats.status = exit.status.as_ref().ok().copied();
@@ -101,6 +114,7 @@ pub(super) async fn run(
             }
         }
     }
+    drop(serving);
     // The result waits for a slow reader of progress as long as it would for Codex, but not twice.
     let deadline = match &phase {
         Phase::Exited { at, .. } => *at + config.exit_grace.min(MAX_DELIVERY_TIMEOUT),

@@ -14,6 +14,7 @@ use crate::{
         Drained, Turn, TurnError, TurnFuture, TurnRequest,
         calls::content,
         process::{Active, Supervisor},
+        tool_server,
     },
 };
 
@@ -169,11 +170,18 @@ impl CodexExec {
             context.record(names::REQUEST_MODEL, model.to_owned());
         }
         content::record_prompt(&request);
+        let tools = tool_server::open(&request)?;
         let prepare = {
             let (config, request) = (Arc::clone(&self.config), request.clone());
+            let tools = tools.clone();
             let active = Arc::clone(&active);
             // If the turn is dropped meanwhile, it is active until the temporary file of the invocation is gone.
-            move || (Invocation::prepare(&config, &request), active)
+            move || {
+                (
+                    Invocation::prepare(&config, &request, tools.as_deref()),
+                    active,
+                )
+            }
         };
         let prepared = tokio::select! {
             prepared = tokio::task::spawn_blocking(prepare) => prepared,
@@ -187,6 +195,7 @@ impl CodexExec {
         run::run(
             invocation?,
             &request,
+            tools.as_deref(),
             &self.config,
             &self.supervisor,
             active,

@@ -10,6 +10,7 @@ use crate::{
         Item, ItemKind, Progress, Turn, TurnError, TurnRequest, Usage,
         calls::{OpenTools, Stage, TurnStats, content, short},
         failure,
+        served_calls::ServedCalls,
     },
 };
 
@@ -42,13 +43,21 @@ enum Ending {
 }
 
 impl TurnState {
-    pub(super) fn new(request: &TurnRequest, resumed: Option<Resumed>) -> Self {
+    /// Returns the state of a turn that has not begun. `hosted` is the name of the MCP server that has the program's tools,
+    /// and their calls.
+    pub(super) fn new(
+        request: &TurnRequest,
+        resumed: Option<Resumed>,
+        hosted: Option<(String, ServedCalls)>,
+    ) -> Self {
         let context = request.context();
         if let Some(provider) = request.provider() {
             context.record(names::PROVIDER_NAME, short(provider));
         }
+        let mut open_tools = OpenTools::of_items(request.sandbox());
+        open_tools.set_mcp_server(hosted);
         Self {
-            open_tools: OpenTools::of_items(request.sandbox()),
+            open_tools,
             stats: TurnStats::new(request.clone()),
             context: context.clone(),
             resumed,
@@ -184,7 +193,7 @@ impl TurnState {
     /// Ends the turn. Tools that are still open fail with the class `unfinished`.
     fn end(&mut self, ending: Ending, unfinished: ErrorClass) {
         self.ending = Some(ending);
-        self.open_tools.fail_all(unfinished);
+        self.open_tools.fail_all(&self.context, unfinished);
     }
 
     fn error(&mut self, message: String) -> Option<Progress> {
@@ -227,6 +236,7 @@ impl TurnState {
 /// However a turn ends: also when its future is dropped.
 impl Drop for TurnState {
     fn drop(&mut self) {
+        self.open_tools.host.cancel_all(&self.context);
         // A turn that completed has handed the message out.
         self.record_answer(false);
     }
@@ -273,7 +283,7 @@ mod tests {
             (r#""type":"web_search","#, r#""x":0"#, ""),
         ] {
             let line = line(before, part, after);
-            let mut state = TurnState::new(&TurnRequest::new("a prompt"), None);
+            let mut state = TurnState::new(&TurnRequest::new("a prompt"), None, None);
             let allocated = allocation_counter::measure(|| {
                 state.apply(line.as_bytes()).unwrap();
             });
@@ -291,7 +301,7 @@ mod tests {
         let sink = MemorySink::new();
         let service = TimingLayer::new(sink.clone()).layer(service_fn(async |call: Call<()>| {
             let request = TurnRequest::new("a prompt").with_context(call.context);
-            let mut state = TurnState::new(&request, None);
+            let mut state = TurnState::new(&request, None, None);
             for stage in ["started", "completed"] {
                 for id in 0..COUNT {
                     let item = format!(r#"{{"id":"{id}","type":"web_search"}}"#);
@@ -308,11 +318,32 @@ mod tests {
         assert_eq!(sink.events().len(), 2 * (COUNT + 1));
     }
 
+    #[tokio::test]
+    async fn a_tool_of_the_program_that_runs_when_the_turn_is_dropped_has_the_event_of_its_item() {
+        let sink = MemorySink::new();
+        let service = TimingLayer::new(sink.clone()).layer(service_fn(async |call: Call<()>| {
+            let request = TurnRequest::new("a prompt").with_context(call.context);
+            let hosted = Some(("own".to_owned(), ServedCalls::default()));
+            let mut state = TurnState::new(&request, None, hosted);
+            let item = r#"{"id":"i","type":"mcp_tool_call","server":"own","tool":"t","arguments":{},"status":"in_progress"}"#;
+            let line = format!(r#"{{"type":"item.started","item":{item}}}"#);
+            state.apply(line.as_bytes()).unwrap();
+            Ok::<_, TurnError>(())
+        }));
+        service
+            .oneshot(Call::new(Operation::Turn, ()))
+            .await
+            .unwrap();
+        let cancelled = sink.find(Operation::Tool, Outcome::Cancelled);
+        assert_eq!(cancelled.len(), 1, "{}", sink.timeline());
+        assert_eq!(cancelled[0].call_name(), Some("t"));
+    }
+
     #[test]
     fn an_item_is_copied_only_for_a_reader() {
         let large = line(r#""type":"reasoning","text":""#, "x", "\"");
         let kept = |request: TurnRequest| {
-            let mut state = TurnState::new(&request, None);
+            let mut state = TurnState::new(&request, None, None);
             let mut progress = None;
             let allocated = allocation_counter::measure(|| {
                 progress = state.apply(large.as_bytes()).unwrap();

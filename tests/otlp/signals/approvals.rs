@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use codex_telemetry::{
     ApprovalLayer, ApprovalRequest, BoxError, CodexClassifier, Decision, Operation,
-    ServiceBuilderExt as _, ToolCall, ToolService, tool_fn,
+    ServiceBuilderExt as _, ToolCall, ToolService, ToolSpec, tool_fn,
 };
 use serde_json::{Value, json};
 use tower::{Layer as _, ServiceBuilder, ServiceExt as _, service_fn};
@@ -35,12 +35,12 @@ fn call_three_tools(rig: &Rig) {
     let registry = names
         .into_iter()
         .fold(ToolService::builder(), |tools, name| {
-            tools.tool(name, guarded.clone())
+            tools.tool(ToolSpec::new(name, "A tool of the tests"), guarded.clone())
         });
     let tools = ServiceBuilder::new()
         .timing(sink.clone())
         .error_class(CodexClassifier)
-        .service(registry.build());
+        .service(registry.build().unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build();

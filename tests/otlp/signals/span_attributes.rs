@@ -93,6 +93,17 @@ fn a_tool_call_is_an_internal_span_with_the_attributes_of_the_conventions() {
 }
 
 #[test]
+fn a_tool_call_that_came_in_over_mcp_is_a_server_span_named_by_the_method() {
+    let span = span_of(Operation::Tool, "ls", |context| {
+        context.record(names::MCP_METHOD, "tools/call");
+    });
+    assert_eq!(span.name, "tools/call ls");
+    assert_eq!(span.kind, SpanKind::Server);
+    assert_eq!(span.attributes["gen_ai.operation.name"], "execute_tool");
+    assert_eq!(span.attributes["mcp.method.name"], "tools/call");
+}
+
+#[test]
 fn a_tool_call_of_a_turn_has_the_agent_and_the_id_of_its_item() {
     let rig = Rig::new();
     let work = |context: CallContext| {

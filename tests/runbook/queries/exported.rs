@@ -68,7 +68,7 @@ impl Exported {
                 .env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", traces);
             exec.output().unwrap();
         }
-        model_response(&endpoint);
+        response_and_tool(&endpoint);
         let mut exported = Self::default();
         for metric in receiver.metrics() {
             exported.add_metric(&metric);
@@ -194,8 +194,8 @@ fn excludes_cancelled(name: &str, matchers: &[&Matcher]) -> Result<(), String> {
     Ok(())
 }
 
-/// Exports a turn with a model response: `codex exec` does not tell of any.
-fn model_response(endpoint: &str) {
+/// Exports a turn with a model response and a tool of the program: `codex exec` does not tell of any.
+fn response_and_tool(endpoint: &str) {
     let config = OtlpConfig::builder().endpoint(endpoint).build().unwrap();
     let sink = OtlpSink::start(config);
     let service = service_fn(async |call: Call<()>| {
@@ -205,6 +205,11 @@ fn model_response(endpoint: &str) {
         chat.record(names::RESPONSE_TIME_TO_FIRST_CHUNK, 0.5);
         chat.record(names::OUTPUT_TOKENS, 2);
         chat.finish();
+        let tool = call
+            .context
+            .open_child(Operation::Tool, Some("lookup".into()), None);
+        tool.record(names::TOOL_TYPE, "function");
+        tool.finish();
         Ok::<_, ()>(())
     });
     let service = TimingLayer::new(sink.clone()).layer(service);

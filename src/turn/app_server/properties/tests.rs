@@ -1,7 +1,7 @@
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::*;
-use crate::turn::Usage;
+use crate::turn::{Usage, app_server::CodexAppServerBuilder};
 
 /// A line of the server about a turn, without its ids: the method, and its fields.
 type News = (&'static str, Value);
@@ -118,11 +118,18 @@ fn question() -> impl Strategy<Value = News> {
         "item/tool/call",
         "weather/ask",
     ];
-    (select(methods.to_vec()), item_id(), word()).prop_map(|(method, id, text)| {
+    let tools = ["t", "u", "v", "w", "unknown"];
+    let fields = (
+        select(methods.to_vec()),
+        item_id(),
+        word(),
+        select(tools.to_vec()),
+    );
+    fields.prop_map(|(method, id, text, tool)| {
         let fields = json!({
             "itemId": id, "command": text, "permissions": {"network": text},
             "_meta": {"codex_approval_kind": "mcp_tool_call"}, "serverName": text, "mode": "form",
-            "proposedExecpolicyAmendment": [text],
+            "proposedExecpolicyAmendment": [text], "callId": id, "tool": tool, "arguments": {"a": text},
         });
         (method, fields)
     })
@@ -242,6 +249,41 @@ proptest! {
     }
 
     #[test]
+    fn a_call_of_a_tool_of_the_program_is_one_event_in_its_turn_in_any_order_of_the_lines(
+        calls in vec(host_call(), 1..8),
+        picks in vec(any::<prop::sample::Index>(), 0..24),
+        sizes in vec(0..400_u16, 0..4),
+        is_timed in any::<bool>(),
+        status in select(&["completed", "interrupted"][..]),
+    ) {
+        let lists: Vec<_> = calls.iter().enumerate().map(|(place, call)| call.lines(place)).collect();
+        let answer = json!({"id": FIRST_START, "result": {"turn": {"id": "turn-0"}}});
+        let mut lines = vec![answer.to_string()];
+        lines.push(notification(&("turn/started", json!({})), "a", "turn-0"));
+        lines.extend(merged(&lists, &picks));
+        let end = ("turn/completed", json!({"turn": {"status": status}}));
+        lines.push(notification(&end, "a", "turn-0"));
+        let sink = MemorySink::new();
+        let (_, tools) = host_tools(&sink, is_timed);
+        let events = events_with(&joined(&lines), &sizes, &sink, |builder| builder.tools(tools));
+        check_calls(&events);
+        let ends = |operation| {
+            let mut ends = events.clone();
+            ends.retain(|event| event.kind().is_terminal() && event.operation() == operation);
+            ends
+        };
+        let turn = &ends(Operation::Turn)[0];
+        let tools = ends(Operation::Tool);
+        let mut ids: Vec<_> = tools.iter().filter_map(Event::call_id).collect();
+        ids.sort_unstable();
+        let expected: Vec<_> = (0..calls.len()).map(|place| format!("call-{place}")).collect();
+        prop_assert_eq!(ids, expected, "{:#?}", lines);
+        for tool in &tools {
+            prop_assert_eq!(tool.parent_span_id(), Some(turn.span_id()));
+        }
+    }
+
+    #[test]
     fn the_tokens_of_the_responses_are_those_of_the_turn(
         responses in vec(response(), 1..5),
         has_ends in any::<bool>(),
@@ -268,6 +310,49 @@ proptest! {
         let sum = |name| chats.iter().filter_map(|chat| number(chat, name)).sum::<i64>();
         prop_assert_eq!(sum(names::INPUT_TOKENS), i64::try_from(total.input_tokens).unwrap(), "{:#?}", lines);
         prop_assert_eq!(sum(names::OUTPUT_TOKENS), i64::try_from(total.output_tokens).unwrap(), "{:#?}", lines);
+    }
+}
+
+/// A call of a tool of the program, and what its server tells of it.
+#[derive(Clone, Debug)]
+struct HostCall {
+    tool: &'static str,
+    is_item_first: bool,
+    is_completed: bool,
+}
+
+fn host_call() -> impl Strategy<Value = HostCall> {
+    let tools = ["t", "u", "v", "w", "unknown"];
+    (select(tools.to_vec()), any::<bool>(), any::<bool>()).prop_map(
+        |(tool, is_item_first, is_completed)| HostCall {
+            tool,
+            is_item_first,
+            is_completed,
+        },
+    )
+}
+
+impl HostCall {
+    fn lines(&self, place: usize) -> Vec<String> {
+        let id = format!("call-{place}");
+        let item = |stage: &'static str, status: &str| {
+            let item =
+                json!({"type": "dynamicToolCall", "id": id, "tool": self.tool, "status": status});
+            notification(&(stage, json!({"item": item})), "a", "turn-0")
+        };
+        let fields = json!({"callId": id, "tool": self.tool, "arguments": {}});
+        let call = notification(&("item/tool/call", fields), "a", "turn-0");
+        let mut lines = vec![
+            item("item/started", "inProgress"),
+            format!("{{\"id\":{place},{}", &call[1..]),
+        ];
+        if !self.is_item_first {
+            lines.reverse();
+        }
+        if self.is_completed {
+            lines.push(item("item/completed", "completed"));
+        }
+        lines
     }
 }
 
@@ -353,13 +438,25 @@ impl Response {
 
 /// Returns the events of the first turn.
 fn events_of(output: &[u8]) -> Vec<Event> {
+    events_with(output, &[], &MemorySink::new(), |builder| builder)
+}
+
+/// Returns the events of the first turn, of a service that is configured in a way.
+fn events_with(
+    output: &[u8],
+    sizes: &[u16],
+    sink: &MemorySink,
+    configure: impl FnOnce(CodexAppServerBuilder) -> CodexAppServerBuilder,
+) -> Vec<Event> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
         .unwrap();
-    let sink = MemorySink::new();
-    let service = |server| CodexAppServer::builder().build().with_server(server);
-    let _ = runtime.block_on(converse(output, &[], &sink, service));
+    let service = |server| {
+        let builder = configure(CodexAppServer::builder());
+        builder.build().with_server(server)
+    };
+    let _ = runtime.block_on(converse(output, sizes, sink, service));
     let events = sink.events();
     let is_first = |event: &&Event| event.thread_id() == Some("a");
     let first = events.iter().find(is_first).map(Event::trace_id);

@@ -11,7 +11,7 @@ use crate::turn::{
     app_server::{
         approvals::{self, Incoming},
         decode::{self, Message, Rejection, Update},
-        slot::Question,
+        slot::{Question, Subject},
     },
     wire::Fields,
 };
@@ -119,30 +119,47 @@ impl Router {
     }
 
     fn asked(&self, id: &RawValue, method: &str, params: &Fields<'_>) {
-        let refusal = match approvals::decode(method, params) {
-            Incoming::Ask(asked) => {
-                let (thread_id, turn_id) = decode::ids(params);
-                let slot = thread_id.and_then(|id| self.lock().threads.slot(&id));
-                let question = Box::new(Question {
-                    id: id.to_owned(),
-                    asked,
-                });
-                match slot {
-                    Some(slot) => match slot.ask(turn_id.as_deref(), question) {
-                        Ok(()) => return,
-                        Err(question) => question.asked.refusal(),
-                    },
-                    None => question.asked.refusal(),
-                }
-            }
-            Incoming::Refuse(refusal) => refusal,
+        let subject = match approvals::decode(method, params) {
+            Incoming::Ask(asked) => Subject::Approval(asked),
+            Incoming::Call(call) => Subject::HostCall(call),
+            Incoming::Refuse(refusal) => return self.answer(id, &refusal),
             Incoming::Unknown => {
                 let error =
                     json!({"code": -32601, "message": "the client does not know the method"});
                 return self.write(&json!({"id": id, "error": error}));
             }
         };
-        self.answer(id, &refusal);
+        let question = Box::new(Question {
+            id: id.to_owned(),
+            subject,
+        });
+        if let Err(question) = self.ask(question, params) {
+            self.answer(id, &question.refusal());
+        }
+    }
+
+    /// Hands a question to the future of its turn. Gives it back if there is none that could answer.
+    fn ask(&self, question: Box<Question>, params: &Fields<'_>) -> Result<(), Box<Question>> {
+        let (thread_id, turn_id) = decode::ids(params);
+        let Some(thread_id) = thread_id else {
+            return Err(question);
+        };
+        let (slot, agents) = {
+            let state = self.lock();
+            (
+                state.threads.slot(&thread_id),
+                state.threads.slot_of_agent(&thread_id),
+            )
+        };
+        match (slot, agents) {
+            (Some(slot), _) => slot.ask(turn_id.as_deref(), question),
+            // A sub-agent has a turn of its own, and the tools of the one that it works for. What it would like to do
+            // beside is not asked about: an approver could not tell that it is another agent.
+            (None, Some(slot)) if matches!(question.subject, Subject::HostCall(_)) => {
+                slot.ask(None, question)
+            }
+            _ => Err(question),
+        }
     }
 
     fn told(&self, method: &str, params: &Fields<'_>, length: usize) {

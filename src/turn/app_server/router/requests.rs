@@ -5,7 +5,7 @@ use std::{
 };
 
 use serde::Serialize;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, value::RawValue};
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, oneshot},
     time::Instant,
@@ -63,6 +63,13 @@ struct Line<'a, T> {
     params: Option<T>,
     #[serde(skip_serializing_if = "Option::is_none")]
     trace: Option<&'a Trace>,
+}
+
+/// The answer to a request of the server.
+#[derive(Serialize)]
+struct Answer<'a> {
+    id: &'a RawValue,
+    result: &'a Value,
 }
 
 /// The trace to which a request belongs.
@@ -230,19 +237,51 @@ impl Router {
 
     /// Answers a request of the server.
     pub(in crate::turn::app_server) fn answer(&self, id: &RawValue, result: &Value) {
-        self.write(&json!({"id": id, "result": result}));
+        self.write(&Answer { id, result });
+    }
+
+    /// Answers a request of the server, unless the line of the answer is longer than the limit. Returns whether it does.
+    pub(in crate::turn::app_server) fn answer_within(
+        &self,
+        limit: usize,
+        id: &RawValue,
+        result: &Value,
+    ) -> bool {
+        let Some(line) = to_line(&Answer { id, result }) else {
+            return false;
+        };
+        let fits = line.len() <= limit;
+        if fits {
+            self.write_line(line);
+        }
+        fits
+    }
+
+    /// Waits until there is room for a large answer.
+    pub(in crate::turn::app_server) async fn room(&self) {
+        self.backlog.room().await;
     }
 
     pub(super) fn write(&self, line: &impl Serialize) {
-        let Ok(mut line) = serde_json::to_vec(line) else {
-            return;
-        };
-        line.push(b'\n');
-        if let Err(mpsc::error::TrySendError::Full(_)) = self.outgoing.try_send(line) {
+        if let Some(line) = to_line(line) {
+            self.write_line(line);
+        }
+    }
+
+    fn write_line(&self, line: Vec<u8>) {
+        if let Err(mpsc::error::TrySendError::Full(_)) =
+            self.outgoing.try_send(self.backlog.add(line))
+        {
             // The server does not read.
             self.give_up();
         }
     }
+}
+
+fn to_line(line: &impl Serialize) -> Option<Vec<u8>> {
+    let mut line = serde_json::to_vec(line).ok()?;
+    line.push(b'\n');
+    Some(line)
 }
 
 // === impl RequestError ===

@@ -10,7 +10,11 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Over, requests::Pending};
+use super::{
+    Over,
+    outgoing::{Backlog, OutgoingLine},
+    requests::Pending,
+};
 use crate::turn::app_server::threads::Threads;
 
 /// The most requests that wait for an answer. The server answers 64 at once; of many more it loses some.
@@ -25,7 +29,8 @@ pub(in crate::turn::app_server) struct Router {
     /// Held while requests that have waited are taken out and sent. Otherwise a later request about the same thread
     /// could be sent between. Taken before the state.
     order: Mutex<()>,
-    pub(super) outgoing: mpsc::Sender<Vec<u8>>,
+    pub(super) outgoing: mpsc::Sender<OutgoingLine>,
+    pub(super) backlog: Arc<Backlog>,
     pub(super) permits: Arc<Semaphore>,
     pub(super) next_id: AtomicU64,
     /// Tells the connection that a deadline or the number of turns may have changed.
@@ -72,7 +77,9 @@ pub(super) struct State {
 
 impl Router {
     /// Returns a router, and what it has to write.
-    pub(in crate::turn::app_server) fn new(limits: Limits) -> (Arc<Self>, mpsc::Receiver<Vec<u8>>) {
+    pub(in crate::turn::app_server) fn new(
+        limits: Limits,
+    ) -> (Arc<Self>, mpsc::Receiver<OutgoingLine>) {
         let (outgoing, lines) = mpsc::channel(MAX_OUTGOING);
         let router = Self {
             order: Mutex::default(),
@@ -90,6 +97,7 @@ impl Router {
                 is_stopping: false,
             }),
             outgoing,
+            backlog: Arc::default(),
             permits: Arc::new(Semaphore::new(MAX_PENDING)),
             next_id: AtomicU64::new(1),
             changed: Notify::new(),

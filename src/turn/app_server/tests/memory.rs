@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    future::ready,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -9,11 +10,15 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tower::service_fn;
+use tower::{Layer, service_fn};
 
 use super::{A, MINUTE, prompt, run};
 use crate::{
     approval::{ApprovalRequest, Decision},
+    event::Event,
+    sink::Sink,
+    timing::TimingLayer,
+    tool::{HostTools, ToolCall, ToolError, ToolOutput, ToolService, ToolSpec},
     turn::{
         Turn, TurnError, TurnRequest,
         app_server::{
@@ -154,6 +159,42 @@ fn questions_take_bounded_memory_while_the_approver_is_asked() {
     turn.unwrap();
     assert!(taken < BOUND, "{taken}");
     assert_eq!(asked.load(Relaxed), 64);
+}
+
+/// A sink that keeps nothing.
+struct Forgets;
+
+impl Sink for Forgets {
+    fn emit(&self, _: Event) {}
+}
+
+#[test]
+fn calls_of_the_programs_tools_take_bounded_memory() {
+    let ran = Arc::new(AtomicUsize::new(0));
+    let tool = {
+        let ran = Arc::clone(&ran);
+        service_fn(move |call: ToolCall| {
+            ran.fetch_add(1, Relaxed);
+            ready(Ok::<_, ToolError>(ToolOutput::new(call.arguments)))
+        })
+    };
+    let spec = ToolSpec::new("t", "A tool of the tests");
+    let registry = ToolService::builder().tool(spec, tool).build().unwrap();
+    // Each call has an event, which nobody keeps.
+    let stack = TimingLayer::new(Forgets).layer(registry.clone());
+    let tools = HostTools::new(&registry, stack, MINUTE);
+    let call = |number: u64| {
+        let call = json!({"callId": number.to_string(), "tool": "t", "arguments": {}});
+        let mut line = of_turn("item/tool/call", call);
+        line["id"] = number.into();
+        line
+    };
+    let request = || prompt();
+    let (turn, taken) = flood(request, |builder| builder.tools(tools), call);
+    turn.unwrap();
+    assert!(taken < BOUND, "{taken}");
+    // Those that come faster than they run are refused.
+    assert!(ran.load(Relaxed) > 1024, "{ran:?}");
 }
 
 #[test]

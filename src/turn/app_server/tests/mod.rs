@@ -1,11 +1,14 @@
 //! A server in memory and a paused clock: deadlines, limits, questions, ends.
 
 mod ends;
+mod host_calls;
 mod memory;
+mod outputs;
 mod questions;
 mod races;
 mod requests;
 mod threads;
+mod tool_servers;
 mod turns;
 
 use std::{
@@ -103,6 +106,23 @@ async fn crowd(peer: &mut Peer) -> Vec<Value> {
 }
 
 impl Peer {
+    /// Asks something, and returns the answer.
+    async fn ask(&mut self, id: impl Into<Value>, method: &str, params: Value) -> Value {
+        self.put(id, method, params).await;
+        self.answered().await
+    }
+
+    async fn put(&mut self, id: impl Into<Value>, method: &str, params: Value) {
+        let request = json!({"id": id.into(), "method": method, "params": params});
+        self.write(&request).await;
+    }
+
+    async fn answered(&mut self) -> Value {
+        let answer = self.read().await.expect("an answer");
+        assert!(answer.get("method").is_none(), "{answer}");
+        answer
+    }
+
     /// Reads that the turn of a thread is interrupted. It is not answered.
     async fn reads_interrupt(&mut self, thread: &str) {
         self.reads(

@@ -21,25 +21,6 @@ use crate::{
 
 const COMMAND: &str = "item/commandExecution/requestApproval";
 
-impl Peer {
-    /// Asks something, and returns the answer.
-    async fn ask(&mut self, id: impl Into<Value>, method: &str, params: Value) -> Value {
-        self.put(id, method, params).await;
-        self.answered().await
-    }
-
-    async fn put(&mut self, id: impl Into<Value>, method: &str, params: Value) {
-        let request = json!({"id": id.into(), "method": method, "params": params});
-        self.write(&request).await;
-    }
-
-    async fn answered(&mut self) -> Value {
-        let answer = self.read().await.expect("an answer");
-        assert!(answer.get("method").is_none(), "{answer}");
-        answer
-    }
-}
-
 /// Returns the parameters of a question, with more of them.
 fn about(thread: &str, turn: &str, more: Value) -> Value {
     let mut params = json!({"threadId": thread, "turnId": turn, "itemId": "c1", "startedAtMs": 1});

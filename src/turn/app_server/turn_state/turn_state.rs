@@ -3,8 +3,7 @@ use std::collections::VecDeque;
 use opentelemetry::{KeyValue, StringValue};
 use tokio::time::Instant;
 
-use super::{
-    approvals::Asked,
+use crate::turn::app_server::{
     attributes,
     decode::{TurnEnd, TurnFailure, Update},
     responses::Responses,
@@ -13,59 +12,58 @@ use super::{
 };
 use crate::{
     call::{CallContext, CodexRequest},
-    event::{Classification, ErrorClass, millis, names},
+    event::{ErrorClass, millis, names},
     turn::{
         Item, ItemKind, Progress, RateLimits, Turn, TurnError, TurnRequest, Usage,
         calls::{OpenTools, Stage, TurnStats, content},
         failure,
         progress_queue::ProgressQueue,
+        served_calls::ServedCalls,
     },
 };
 
-/// The most questions of Codex that wait for an answer in a turn.
-const MAX_QUESTIONS: usize = 64;
-
 /// The state of a turn: the result of what the server has told of it so far.
-pub(super) struct TurnState {
+pub(in crate::turn::app_server) struct TurnState {
     // Dropped before the stats, so that the calls inside of the turn end before the stats are recorded.
-    tools: OpenTools,
+    pub(super) tools: OpenTools,
     responses: Responses,
     stats: TurnStats,
     context: CallContext,
-    pub(super) progress: ProgressQueue,
+    pub(in crate::turn::app_server) progress: ProgressQueue,
     turn: Turn,
     /// How Codex ended the turn, once it has.
-    ending: Option<Result<(), TurnError>>,
+    pub(super) ending: Option<Result<(), TurnError>>,
     began: Option<Instant>,
     /// When the first part of a text came.
     first_token: Option<Instant>,
     /// Whether a text came as a whole before that: when it began is unknown.
     has_whole_text: bool,
     rate_limits: Option<RateLimits>,
-    questions: VecDeque<Box<Question>>,
+    pub(super) questions: VecDeque<Box<Question>>,
     /// How many bytes the server may still write about the turn.
     output_left: usize,
     output_limit: usize,
     tokens: Tokens,
     /// The tool whose approver cancelled the turn.
-    cancelled_by: Option<String>,
+    pub(super) cancelled_by: Option<String>,
     is_stopped: bool,
 }
 
 impl TurnState {
     /// Returns the state of a turn in a thread that has used some tokens before.
-    pub(super) fn new(
+    pub(in crate::turn::app_server) fn new(
         request: &TurnRequest,
         thread_id: &str,
         before: Option<Usage>,
         output_limit: usize,
+        has_host_tools: bool,
     ) -> Self {
         let context = request.context().clone();
         context.record_thread_id(thread_id.to_owned());
         let mut turn = Turn::new();
         turn.thread_id = Some(thread_id.to_owned());
         let mut state = Self {
-            tools: OpenTools::of_calls(request.sandbox()),
+            tools: OpenTools::of_calls(request.sandbox(), has_host_tools),
             responses: Responses::new(request.model().map(|model| model.to_owned().into())),
             stats: TurnStats::new(request.clone()),
             context,
@@ -90,7 +88,11 @@ impl TurnState {
     }
 
     /// Sets the model and its provider, as the server knows them.
-    pub(super) fn set_model(&mut self, model: Option<StringValue>, provider: Option<StringValue>) {
+    pub(in crate::turn::app_server) fn set_model(
+        &mut self,
+        model: Option<StringValue>,
+        provider: Option<StringValue>,
+    ) {
         if let Some(model) = model {
             self.context.record(names::REQUEST_MODEL, model.clone());
             self.responses.set_model(model);
@@ -101,19 +103,32 @@ impl TurnState {
         }
     }
 
-    pub(super) fn set_id(&mut self, turn_id: &str) {
+    /// Sets the MCP server that has the program's tools, and their calls.
+    pub(in crate::turn::app_server) fn set_mcp_server(
+        &mut self,
+        server: String,
+        calls: ServedCalls,
+    ) {
+        self.tools.set_mcp_server(Some((server, calls)));
+    }
+
+    pub(in crate::turn::app_server) fn set_id(&mut self, turn_id: &str) {
         self.context.record_turn_id(turn_id.to_owned());
         self.turn.turn_id = Some(turn_id.to_owned());
     }
 
     /// Notes what the thread has used before the turn.
-    pub(super) fn had_used(&mut self, total: Usage) {
+    pub(in crate::turn::app_server) fn had_used(&mut self, total: Usage) {
         self.tokens.had_used(total);
     }
 
     /// Applies what the server tells of the turn, on a line of `length` bytes.
-    pub(super) fn apply(&mut self, update: Update, length: usize) {
-        if !self.count(length) {
+    pub(in crate::turn::app_server) fn apply(&mut self, update: Update, length: usize) {
+        let repeated = match &update {
+            Update::Item { stage, item } => self.tools.host.repeated_output(*stage, item),
+            _ => 0,
+        };
+        if !self.count(length.saturating_sub(repeated)) {
             return;
         }
         let now = Instant::now();
@@ -125,7 +140,7 @@ impl TurnState {
             }
             Update::TurnCompleted(end) => self.completed(end, now),
             Update::UserItem => {}
-            Update::Item { stage, item } => self.item(stage, item, now),
+            Update::Item { stage, item } => self.item(stage, item, repeated > 0, now),
             Update::Delta { item_id, progress } => {
                 if !matches!(progress, Progress::OutputDelta { .. }) {
                     let first = self.responses.delta(&self.context, &item_id, now);
@@ -163,66 +178,24 @@ impl TurnState {
     }
 
     /// Counts a line whose method or kind is unknown.
-    pub(super) fn unknown(&mut self, length: usize) {
+    pub(in crate::turn::app_server) fn unknown(&mut self, length: usize) {
         if self.count(length) {
             self.stats.unknown_events = self.stats.unknown_events.saturating_add(1);
         }
     }
 
-    /// Takes a question for the turn's future. Gives it back if too many wait.
-    pub(super) fn ask(&mut self, question: Box<Question>) -> Result<(), Box<Question>> {
-        if self.ending.is_some() || self.questions.len() >= MAX_QUESTIONS {
-            return Err(question);
-        }
-        self.questions.push_back(question);
-        Ok(())
-    }
-
-    /// Returns the next question, and the context of the call of the tool that it is about, if there is one.
-    pub(super) fn next_question(&mut self) -> Option<(Box<Question>, Option<CallContext>)> {
-        let mut question = self.questions.pop_front()?;
-        self.complete(&mut question.asked);
-        let tool = question.asked.item_id.as_deref();
-        let context = tool.and_then(|id| self.tools.context(id));
-        Some((question, context))
-    }
-
-    /// Adds what the question does not have, and the item has.
-    fn complete(&mut self, asked: &mut Asked) {
-        if let Some((server, tool, arguments)) = asked.mcp_tool() {
-            asked.item_id = self.tools.find_mcp_tool(server, tool, arguments);
-        }
-        if let Some(id) = &asked.item_id
-            && let Some(changes) = self.tools.changes(id)
-        {
-            asked.set_changes(changes);
-        }
-    }
-
-    /// Notes that the approver refused what a tool wanted.
-    pub(super) fn refuse(&mut self, item_id: Option<&str>, refusal: Classification) {
-        if let Some(id) = item_id {
-            self.tools.refuse(id, refusal);
-        }
-    }
-
-    /// Notes that the approver of a tool cancelled the turn.
-    pub(super) fn cancelled_by(&mut self, tool: &str) {
-        self.cancelled_by = Some(tool.to_owned());
-    }
-
     /// Has the turn fail as stopped when it is interrupted.
-    pub(super) fn stop(&mut self) {
+    pub(in crate::turn::app_server) fn stop(&mut self) {
         self.is_stopped = true;
     }
 
     /// Sets how long the turn waited for its thread, in milliseconds.
-    pub(super) fn record_thread_wait(&self, millis: f64) {
+    pub(in crate::turn::app_server) fn record_thread_wait(&self, millis: f64) {
         self.context.record(names::THREAD_WAIT, millis);
     }
 
     /// Ends the turn, unless it has ended.
-    pub(super) fn fail(&mut self, error: TurnError) {
+    pub(in crate::turn::app_server) fn fail(&mut self, error: TurnError) {
         if let TurnError::ServerExited { status, .. } = &error {
             self.stats.status = *status;
         }
@@ -235,12 +208,12 @@ impl TurnState {
     }
 
     /// Returns whether the turn has ended.
-    pub(super) const fn has_ended(&self) -> bool {
+    pub(in crate::turn::app_server) const fn has_ended(&self) -> bool {
         self.ending.is_some()
     }
 
     /// Returns the result of a turn that has ended.
-    pub(super) fn finish(mut self) -> Result<Turn, TurnError> {
+    pub(in crate::turn::app_server) fn finish(mut self) -> Result<Turn, TurnError> {
         self.stats.dropped_progress = self.progress.dropped();
         match self.ending.take() {
             Some(Ok(())) => {
@@ -270,9 +243,15 @@ impl TurnState {
         !self.has_ended()
     }
 
-    fn item(&mut self, stage: Stage, item: Item, now: Instant) {
+    /// Applies an item, and keeps its output unless it is a repeated one.
+    fn item(&mut self, stage: Stage, mut item: Item, is_repeated: bool, now: Instant) {
         let was_busy = !self.tools.is_empty();
         let is_new = self.tools.apply(&self.context, stage, &item);
+        if let ItemKind::DynamicToolCall { content_items, .. } = &mut item.kind
+            && is_repeated
+        {
+            *content_items = None;
+        }
         self.stats.tool_calls += u32::from(is_new);
         if is_new && stage == Stage::Started {
             self.responses.tool_started(&self.context, now);
@@ -294,8 +273,10 @@ impl TurnState {
         if stage != Stage::Completed {
             return self.push(|| Progress::ItemStarted(item));
         }
-        if matches!(item.kind, ItemKind::ContextCompaction) {
-            self.compacted();
+        match &item.kind {
+            ItemKind::ContextCompaction => self.compacted(),
+            ItemKind::DynamicToolCall { .. } => self.give_up_calls(&item.id),
+            _ => {}
         }
         if let ItemKind::AgentMessage { text } = &item.kind {
             self.turn.final_message = Some(text.clone());
@@ -387,7 +368,7 @@ impl TurnState {
         for KeyValue { key, value, .. } in failure.clone() {
             self.context.record(key, value);
         }
-        self.tools.fail_all(unfinished);
+        self.tools.fail_all(&self.context, unfinished);
         self.responses.end(&self.context, response, failure, now);
         self.questions.clear();
         self.turn.usage = self.tokens.usage();
@@ -415,6 +396,7 @@ impl TurnState {
 /// However a turn ends: also when its future is dropped.
 impl Drop for TurnState {
     fn drop(&mut self) {
+        self.tools.host.cancel_all(&self.context);
         // A turn that completed has handed the message out.
         self.record_answer(false);
         if let (Some(began), Some(first), false) =

@@ -1,0 +1,81 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use opentelemetry::KeyValue;
+
+use super::Record;
+
+/// What a request carries for its maker: by it the maker knows the call that a layer opens for the request.
+///
+/// A service that passes a request on to a stack of the program does not know whether the stack opens a call. With a
+/// ticket it does, and it can say more of the call. If several calls are opened for clones of the request, as when a
+/// layer tries again, it is the last one.
+#[derive(Clone, Debug)]
+pub(crate) struct Ticket(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    agent: Option<Arc<str>>,
+    attributes: Vec<KeyValue>,
+    opened: Mutex<Option<Arc<Record>>>,
+}
+
+impl Ticket {
+    /// Returns a ticket for a call on behalf of an agent. The call gets the attributes when it is opened.
+    #[cfg(all(feature = "turn", unix))]
+    pub(crate) fn new(agent: Option<Arc<str>>, attributes: Vec<KeyValue>) -> Self {
+        Self(Arc::new(Inner {
+            agent,
+            attributes,
+            opened: Mutex::default(),
+        }))
+    }
+
+    /// Returns whether a call was opened.
+    #[cfg(all(feature = "turn", unix))]
+    pub(crate) fn is_used(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    /// Has the call fail when it is dropped, unless it has ended or none was opened.
+    #[cfg(all(feature = "turn", unix))]
+    pub(crate) fn fail_when_dropped(&self, classification: super::Classification) {
+        if let Some(record) = &*self.lock() {
+            record.classify(classification);
+            record.fail_when_dropped();
+        }
+    }
+
+    /// Ends the call as failed, unless it has ended or none was opened.
+    #[cfg(all(feature = "turn", unix))]
+    pub(crate) fn fail(&self) {
+        let Some(record) = self.lock().clone() else {
+            return;
+        };
+        if let Some(emitter) = record.end() {
+            emitter.emit(super::Event::terminal(record, super::Outcome::Error));
+        }
+    }
+
+    pub(crate) fn agent(&self) -> Option<&Arc<str>> {
+        self.0.agent.as_ref()
+    }
+
+    /// Notes the call that was opened.
+    pub(crate) fn opened(&self, record: &Arc<Record>) {
+        for KeyValue { key, value, .. } in &self.0.attributes {
+            record.set_attribute(key.clone(), value.clone());
+        }
+        *self.lock() = Some(Arc::clone(record));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Record>>> {
+        self.0.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The same ticket, and not one like it.
+impl PartialEq for Ticket {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
