@@ -93,8 +93,8 @@ async fn a_child_without_a_stop_signal_gets_no_signal_before_it_is_killed_at_the
 async fn a_child_gets_the_stop_signal_and_has_the_grace_period() {
     for stop_signal in [Signal::INT, Signal::TERM] {
         let supervisor = supervisor(Some(stop_signal));
-        let script =
-            "trap 'exit 2' INT; trap 'exit 15' TERM; echo ready; while :; do sleep 0.01; done";
+        // A trap ends the `wait` of a shell at once. In a loop of commands it waits for its turn, and once it did not come.
+        let script = "trap 'exit 2' INT; trap 'exit 15' TERM; sleep 300 & echo ready; wait";
         let (mut child, _pipes, _) = start(&supervisor, script).await;
         supervisor.stop(DEADLINE);
         let exit = exit_of(&mut child).await;
