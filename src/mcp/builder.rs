@@ -1,7 +1,7 @@
 use std::{collections::HashMap, io, sync::Arc};
 
 use super::McpServer;
-use crate::tool::HostTools;
+use crate::tool::{HostTools, has_name_chars};
 
 /// The default name.
 const NAME: &str = "codex_telemetry";
@@ -47,8 +47,7 @@ impl McpServerBuilder {
 }
 
 fn check_name(name: &str) -> io::Result<()> {
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    if (1..=MAX_NAME_LEN).contains(&name.len()) && name.bytes().all(is_allowed) {
+    if has_name_chars(name) && name.len() <= MAX_NAME_LEN {
         return Ok(());
     }
     Err(invalid(format!(

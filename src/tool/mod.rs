@@ -100,6 +100,8 @@ pub(crate) use self::error::redacted_message;
 pub use self::host::HostTools;
 #[cfg(all(feature = "turn", unix))]
 pub(crate) use self::output::MediaKind;
+#[cfg(feature = "mcp")]
+pub(crate) use self::validation::has_name_chars;
 pub use self::{
     approval::ApprovalLayer,
     builder::ToolServiceBuilder,

@@ -118,6 +118,11 @@ pub(super) fn name_in_scripts(name: &str) -> String {
 }
 
 fn is_name(name: &str) -> bool {
+    has_name_chars(name) && name.len() <= MAX_NAME_LEN
+}
+
+/// Returns whether a text has only characters that names have, and at least one.
+pub(crate) fn has_name_chars(name: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    !name.is_empty() && name.len() <= MAX_NAME_LEN && name.bytes().all(is_allowed)
+    !name.is_empty() && name.bytes().all(is_allowed)
 }
