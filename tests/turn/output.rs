@@ -6,8 +6,9 @@ use codex_telemetry::{
     turn::{Item, ItemKind, Sandbox, TurnError},
 };
 use serde_json::json;
+use tower::{ServiceBuilder, ServiceExt, timeout::error::Elapsed};
 
-use crate::support::{GOOD_TURN, Stack, fake_codex, prompt, request, run};
+use crate::support::{DEADLINE, GOOD_TURN, Stack, fake_codex, prompt, request, run};
 
 #[tokio::test]
 async fn an_invalid_line_is_a_protocol_error_with_its_number_and_without_its_content() {
@@ -34,6 +35,25 @@ async fn an_endless_line_is_a_protocol_error() {
     let event = stack.turn_event();
     let message = event.error_message().unwrap();
     assert!(message.contains("limit of 100000 bytes"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_timeout_ends_a_turn_whose_output_never_pauses() {
+    let codex = fake_codex().output_limit(usize::MAX).line_limit(usize::MAX);
+    for flood in [
+        r#"yes '{"type":"turn.started"}'"#,
+        r#"f() { while :; do echo '{"type":"turn.started"}'; done; }; f & f & f & f"#,
+        r#"echo '{"type":"turn.completed"}'; yes"#,
+        "yes noise >&2",
+    ] {
+        let turn = ServiceBuilder::new()
+            .timeout(Duration::from_millis(100))
+            .service(codex.clone().exit_grace(DEADLINE).build())
+            .oneshot(request(flood));
+        let ended = tokio::time::timeout(DEADLINE, turn).await;
+        let error = ended.expect("the turn hangs").unwrap_err();
+        assert!(error.is::<Elapsed>(), "{flood}: {error}");
+    }
 }
 
 #[tokio::test]

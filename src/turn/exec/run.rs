@@ -17,7 +17,7 @@ use crate::{
         prompt,
         served_calls::ServedCalls,
         tool_server::{self, ToolAccess},
-        wire::{LineError, Lines},
+        wire::{LineError, Lines, Pauses},
     },
 };
 
@@ -35,7 +35,7 @@ enum Phase {
 /// Runs a turn to its end. Dropping the future has the process killed, and everything that it has started.
 ///
 /// One future feeds the prompt, reads standard output and standard error, delivers progress, and waits for the
-/// exit. None of these holds up another.
+/// exit. None of these holds up another, nor a timer around them: see [`Pauses`].
 pub(super) async fn run(
     invocation: Invocation,
     request: &TurnRequest,
@@ -70,6 +70,7 @@ pub(super) async fn run(
     let mut progress = ProgressQueue::new(request.progress().cloned());
     let mut output_left = config.output_limit;
     let mut phase = Phase::Running;
+    let mut pauses = Pauses::default();
 
     // Nothing is read for a completed turn whose process has exited: nothing would change it.
     while !(phase.has_exited() && (turn.has_completed() || stdout.is_none() && stderr.is_none())) {
@@ -113,6 +114,7 @@ pub(super) async fn run(
                 phase = Phase::Exited { exit, at: Instant::now() };
             }
         }
+        pauses.pause_sometimes().await;
     }
     drop(serving);
     // The result waits for a slow reader of progress as long as it would for Codex, but not twice.

@@ -3,6 +3,8 @@ use std::io;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::Pauses;
+
 /// The space reserved for each read, in bytes.
 pub(in crate::turn) const CHUNK: usize = 64 * 1024;
 
@@ -12,6 +14,7 @@ pub(in crate::turn) struct Lines<R> {
     pub(in crate::turn) buffer: BytesMut,
     /// How much of the buffer has been searched for an end of line.
     scanned: usize,
+    pauses: Pauses,
     limit: usize,
 }
 
@@ -28,6 +31,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             reader,
             buffer: BytesMut::new(),
             scanned: 0,
+            pauses: Pauses::default(),
             limit,
         }
     }
@@ -60,6 +64,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             if read.map_err(LineError::Io)? == 0 {
                 return Ok(None);
             }
+            self.pauses.pause_sometimes().await;
         }
     }
 
@@ -71,6 +76,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             if let Ok(0) | Err(_) = self.reader.read_buf(&mut self.buffer).await {
                 return;
             }
+            self.pauses.pause_sometimes().await;
         }
     }
 }

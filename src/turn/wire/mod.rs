@@ -2,6 +2,7 @@
 
 mod fields;
 mod lines;
+mod pauses;
 mod tail;
 
 #[cfg(any(test, fuzzing))]
@@ -9,5 +10,6 @@ pub(super) use self::lines::CHUNK;
 pub(super) use self::{
     fields::Fields,
     lines::{LineError, Lines},
+    pauses::Pauses,
     tail::Tail,
 };
