@@ -34,7 +34,7 @@ use tokio::{
 use tower::{Service, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 
 use crate::{
-    bench::{Bench, DEADLINE, in_time, until},
+    bench::{Bench, DEADLINE, comes_true, in_time},
     checked::Checked,
     reply::Reply,
 };
@@ -231,8 +231,10 @@ struct Span {
 struct Trace(HashMap<String, Span>);
 
 impl Trace {
-    fn has(&self, name: &str) -> bool {
-        self.0.values().any(|span| span.name == name)
+    /// Returns whether the trace has some spans, and every span that is above another one.
+    fn is_whole(&self, names: &[&str]) -> bool {
+        let has = |name: &&str| self.0.values().any(|span| span.name == *name);
+        names.iter().all(has) && self.0.values().all(|span| self.has_parent(span))
     }
 
     /// Returns the only span with a name.
@@ -245,11 +247,15 @@ impl Trace {
         span
     }
 
+    fn has_parent(&self, span: &Span) -> bool {
+        span.parent == CLIENT || self.0.contains_key(&span.parent)
+    }
+
     /// Asserts that every span is below the client's.
+    #[track_caller]
     fn assert_is_tree(&self) {
         for span in self.0.values() {
-            let has_parent = span.parent == CLIENT || self.0.contains_key(&span.parent);
-            assert!(has_parent, "{span:?} is not in the tree");
+            assert!(self.has_parent(span), "{span:?} is not in the tree");
         }
     }
 
@@ -322,15 +328,9 @@ impl Rig {
         (began, now())
     }
 
-    /// Exports what is left of the program, and returns the trace once that of Codex has come.
-    async fn end(&self, bench: &Bench, top: &str) -> Trace {
+    /// Exports what is left of the program.
+    async fn end(&self) {
         self.sink.shutdown(DEADLINE).await.unwrap();
-        until("both exports have come", || {
-            let trace = bench.trace_so_far();
-            [top, WHOLE, TURN].iter().all(|name| trace.has(name))
-        })
-        .await;
-        bench.trace_so_far()
     }
 
     /// Asserts that the tool's request, the only one, belongs to a span.
@@ -356,9 +356,11 @@ async fn a_request_to_a_program_its_turn_codexs_spans_the_tool_and_its_request_a
     });
     let request = bench.ask("How is the weather?");
     let time = rig.ask(server.turns.clone(), request).await;
-    // Codex exports what is left before it exits.
+    rig.end().await;
+    // Before the server ends: on a busy machine Codex may exit without its last export.
+    comes_true(|| bench.trace_so_far().is_whole(&[TOP, WHOLE, TURN])).await;
+    let trace = bench.trace_so_far();
     server.end().await;
-    let trace = rig.end(&bench, TOP).await;
 
     trace.assert_is_tree();
     let (turn, tool) = (trace.only(TURN), trace.only(TOOL));
@@ -380,23 +382,55 @@ async fn a_request_to_a_program_its_turn_codexs_spans_the_tool_and_its_request_a
     assert_eq!(services, ["codex-app-server", "weather_program"].into());
 }
 
+/// A turn of `codex exec` with the tool of an MCP server, when all of it has ended.
+#[cfg(feature = "mcp")]
+struct Exec {
+    rig: Rig,
+    time: (u64, u64),
+    trace: Trace,
+}
+
+#[cfg(feature = "mcp")]
+impl Exec {
+    /// Codex's outermost span.
+    const TOP: &str = "codex.exec";
+
+    /// Returns `None` without Codex.
+    async fn run() -> Option<Self> {
+        let bench = Bench::start([Reply::mcp("codex_telemetry", "weather"), Reply::done()])?;
+        let rig = Rig::start(&bench).await;
+        let server = McpServer::start(rig.tools.clone()).await.unwrap();
+        let request = bench
+            .request("How is the weather?")
+            .with_config("otel.trace_exporter", bench.span_exporter())
+            .with_mcp_server(&server);
+        let turns = bench.turns().exit_grace(DEADLINE);
+        let time = rig.ask(turns.build(), request).await;
+        server.shutdown(DEADLINE).await;
+        rig.end().await;
+        let trace = bench.trace_so_far();
+        Some(Self { rig, time, trace })
+    }
+
+    /// Runs it again, twice at most, if the trace is not whole: on a busy machine Codex may exit without its last
+    /// export.
+    async fn run_to_whole_trace() -> Option<Self> {
+        for _ in 0..2 {
+            let run = Self::run().await?;
+            if run.trace.is_whole(&[Self::TOP, WHOLE, TURN]) {
+                return Some(run);
+            }
+        }
+        Self::run().await
+    }
+}
+
 #[cfg(feature = "mcp")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_mcp_the_tool_is_below_codexs_own_span_of_its_call() {
-    let Some(bench) = Bench::start([Reply::mcp("codex_telemetry", "weather"), Reply::done()])
-    else {
+    let Some(Exec { rig, time, trace }) = Exec::run_to_whole_trace().await else {
         return;
     };
-    let rig = Rig::start(&bench).await;
-    let server = McpServer::start(rig.tools.clone()).await.unwrap();
-    let request = bench
-        .request("How is the weather?")
-        .with_config("otel.trace_exporter", bench.span_exporter())
-        .with_mcp_server(&server);
-    let time = rig.ask(bench.turns().build(), request).await;
-    server.shutdown(DEADLINE).await;
-    let trace = rig.end(&bench, "codex.exec").await;
-
     trace.assert_is_tree();
     let (turn, tool) = (trace.only(TURN), trace.only("tools/call weather"));
     assert_eq!(turn.parent, CLIENT);
@@ -404,7 +438,7 @@ async fn over_mcp_the_tool_is_below_codexs_own_span_of_its_call() {
     assert_is_within(tool, turn.time);
     rig.assert_asked_by(tool);
     // Codex's spans.
-    let top = trace.only("codex.exec");
+    let top = trace.only(Exec::TOP);
     assert_eq!(top.parent, turn.id);
     let call = &trace.0[&tool.parent];
     assert_eq!(call.service, top.service);
