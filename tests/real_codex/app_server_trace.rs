@@ -21,8 +21,9 @@ use crate::{
 };
 
 /// The span of Codex that is the child of a turn's span.
-const TOP: &str = "turn/start";
-const WHOLE: &str = "session_task.turn";
+pub(crate) const TOP: &str = "turn/start";
+/// The span of Codex that lasts as long as its turn.
+pub(crate) const WHOLE: &str = "session_task.turn";
 
 impl Bench {
     /// Makes a server export its spans to this bench's model.

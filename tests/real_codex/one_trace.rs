@@ -34,6 +34,7 @@ use tokio::{
 use tower::{Service, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 
 use crate::{
+    app_server_trace::{TOP, WHOLE},
     bench::{Bench, DEADLINE, comes_true, in_time},
     checked::Checked,
     reply::Reply,
@@ -42,10 +43,6 @@ use crate::{
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 /// The span of the client that asks the program.
 const CLIENT: &str = "b7ad6b7169203331";
-
-/// Codex's spans of a turn: the one that begins it, and the whole of it.
-const TOP: &str = "turn/start";
-const WHOLE: &str = "session_task.turn";
 
 /// The program's spans.
 const TURN: &str = "invoke_agent";

@@ -1,13 +1,13 @@
 use tokio::task::yield_now;
 
-/// How many rounds come between two pauses: few enough for a round that spends several units of tokio's budget of
-/// 128 for a poll.
+/// How many rounds of a loop come between two pauses. tokio lets a task do 128 operations each time it is polled, its
+/// budget; a round does several.
 const ROUNDS: u8 = 16;
 
-/// Lets a loop over input that never ends pause before it has spent its task's budget.
+/// Lets a loop that always finds more to read pause before it has spent its task's budget.
 ///
-/// Without a budget every timer of the task is pending. A caller's timeout, which is polled after the loop, would
-/// never end it: `tower`'s has no budget of its own.
+/// Once the budget is spent, every timer of the task is pending, and it is full again only when the task is polled
+/// again. So a `tower` timeout around such a loop, which looks at its timer after the loop, would never fire.
 #[derive(Debug, Default)]
 pub(in crate::turn) struct Pauses {
     rounds: u8,
