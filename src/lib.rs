@@ -382,7 +382,7 @@ pub use crate::{
     error_class::{BoxErrorClassifier, Classify, ErrorClassLayer},
     event::{
         Classification, Clock, ErrorClass, Event, EventKind, InvalidOriginator, ManualClock,
-        Operation, Originator, OriginatorName, Outcome, Severity,
+        Operation, Originator, OriginatorName, Outcome, Phase, Phases, Severity,
     },
     originator::OriginatorLayer,
     sink::{FanOut, MemorySink, Sink, TooFewEvents},

@@ -2,6 +2,8 @@ use opentelemetry::{KeyValue, Value};
 use tokio::time::Instant;
 
 use super::Answer;
+#[cfg(all(feature = "turn", unix))]
+use crate::event::WaitForApproval;
 use crate::{
     call::CallContext,
     event::{millis, names},
@@ -15,6 +17,9 @@ pub(crate) struct Wait {
     tool: CallContext,
     began: Instant,
     has_ended: bool,
+    /// That of the turn whose tool waits.
+    #[cfg(all(feature = "turn", unix))]
+    phase: Option<WaitForApproval>,
 }
 
 // === impl Wait ===
@@ -26,6 +31,8 @@ impl Wait {
             tool: tool.clone(),
             began: Instant::now(),
             has_ended: false,
+            #[cfg(all(feature = "turn", unix))]
+            phase: tool.wait_for_approval(),
         }
     }
 
@@ -37,6 +44,10 @@ impl Wait {
     fn end_as(&mut self, decision: &'static str) {
         if std::mem::replace(&mut self.has_ended, true) {
             return;
+        }
+        #[cfg(all(feature = "turn", unix))]
+        {
+            self.phase = None;
         }
         let Some(record) = self.tool.open_record() else {
             return;

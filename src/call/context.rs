@@ -6,6 +6,8 @@ use super::{CallGuard, OpenCall, traceparent};
 use crate::event::{
     CallIds, CallStart, Classification, Emitter, Operation, Originator, Record, Ticket,
 };
+#[cfg(all(feature = "turn", unix))]
+use crate::event::{PhaseClock, WaitForApproval};
 
 /// The context of a request: its originator, ids, attempt and parent span, and the call that is open for
 /// it.
@@ -30,6 +32,8 @@ pub struct CallContext {
     /// Shared and copied on write: requests move through every layer by value, so they stay small.
     ids: Option<Arc<CallIds>>,
     attempt: u32,
+    /// Whether the open call is that of another request, on whose behalf this one is made.
+    is_child: bool,
 }
 
 // === impl CallContext ===
@@ -43,6 +47,7 @@ impl CallContext {
             originator: None,
             ids: None,
             attempt: 1,
+            is_child: false,
         }
     }
 
@@ -53,6 +58,7 @@ impl CallContext {
             originator: record.and_then(|record| record.current_originator()),
             ids: record.and_then(|record| record.current_ids()),
             attempt: 1,
+            is_child: true,
             open,
         }
     }
@@ -79,6 +85,7 @@ impl CallContext {
             originator: self.originator().cloned(),
             ids,
             attempt: 1,
+            is_child: true,
         }
     }
 
@@ -443,6 +450,19 @@ impl CallContext {
         if let Some(ticket) = &ticket {
             ticket.opened(call.record());
         }
+        #[cfg(all(feature = "turn", unix))]
+        if let Some(outer) = &outer
+            && outer.record().start.operation == operation
+        {
+            match operation {
+                Operation::Turn if !self.is_child => {
+                    call.record().set_outer_turn(Arc::clone(outer.record()));
+                }
+                Operation::Tool => call.record().set_outer_tool(outer.record()),
+                _ => {}
+            }
+        }
+        self.is_child = false;
         self.open = Some(call.clone());
         call
     }
@@ -453,8 +473,8 @@ impl CallContext {
     /// if any, is a child of this one, and known by the ticket.
     #[cfg(all(feature = "turn", unix))]
     pub(crate) fn with_ticket_of_child(&self, attributes: Vec<KeyValue>) -> (Self, Ticket) {
-        let open = self.open.as_ref().map(OpenCall::record);
-        let ticket = Ticket::new(open.and_then(|record| record.agent.clone()), attributes);
+        let open = self.open.as_ref().map(|call| &**call.record());
+        let ticket = Ticket::new(open, attributes);
         let mut context = self.child();
         let parent = self.span_context();
         context.open = None;
@@ -462,6 +482,23 @@ impl CallContext {
         ids.parent = parent;
         ids.ticket = Some(ticket.clone());
         (context, ticket)
+    }
+
+    /// Returns the clock of the phases of the turn that this request is.
+    #[cfg(all(feature = "turn", unix))]
+    pub(crate) fn begin_phases(&self) -> Arc<PhaseClock> {
+        PhaseClock::begin(self.open_record())
+    }
+
+    /// Notes that the turn whose tool this request calls waits for an approval. `None` if it is in no turn.
+    #[cfg(all(feature = "turn", unix))]
+    pub(crate) fn wait_for_approval(&self) -> Option<WaitForApproval> {
+        let ticket = self.ids.as_ref().and_then(|ids| ids.ticket.as_ref());
+        match ticket {
+            // The stack has opened no call yet, or opens none.
+            Some(ticket) => ticket.wait_for_approval(),
+            None => self.open_record()?.wait_for_approval(),
+        }
     }
 
     #[inline]

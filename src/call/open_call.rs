@@ -107,7 +107,7 @@ impl OpenCall {
     /// Ends the call and emits its terminal event, unless it has ended before.
     #[inline]
     pub(crate) fn end(self, outcome: Outcome) {
-        if let Some(emitter) = self.0.end() {
+        if let Some(emitter) = self.0.end(outcome) {
             emitter.emit(Event::terminal(self.0, outcome));
         }
     }
@@ -115,7 +115,7 @@ impl OpenCall {
     /// Ends the call of a service that was dropped.
     #[inline]
     pub(crate) fn dropped(self) {
-        if let Some(emitter) = self.0.end() {
+        if let Some(emitter) = self.0.end(Outcome::Cancelled) {
             let annotations = self.0.annotations();
             let fails = annotations.is_some_and(|annotations| annotations.fails_when_dropped);
             let outcome = if fails {
@@ -130,7 +130,7 @@ impl OpenCall {
     /// Like [`end`](Self::end), but the call ended some time ago.
     #[cfg(any(test, all(feature = "turn", unix)))]
     pub(crate) fn end_since(self, ago: std::time::Duration, outcome: Outcome) {
-        if let Some(emitter) = self.0.end_since(ago) {
+        if let Some(emitter) = self.0.end_since(outcome, ago) {
             emitter.emit(Event::terminal(self.0, outcome));
         }
     }

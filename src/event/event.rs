@@ -8,7 +8,7 @@ use std::{
 use opentelemetry::{KeyValue, SpanId, StringValue, TraceId, Value};
 
 use super::{
-    Classification, ErrorClass, EventKind, Operation, Originator, Outcome, Severity,
+    Classification, ErrorClass, EventKind, Operation, Originator, Outcome, Phase, Phases, Severity,
     attributes::Attributes,
     record::{Annotations, CallIds, Record},
 };
@@ -245,6 +245,26 @@ impl Event {
     pub fn attribute(&self, key: &str) -> Option<&Value> {
         let mut attributes = self.attributes().iter();
         Some(&attributes.find(|kv| kv.key.as_str() == key)?.value)
+    }
+
+    /// Returns where the time of a turn went; `None` for a start event, and for a call that is no turn of one of the
+    /// crate's services.
+    ///
+    /// The phases add up to [`duration`](Self::duration). Each is an attribute as well. Of several
+    /// [`TimingLayer`](crate::TimingLayer)s around a turn, each has them: those outside of a retry with all attempts and
+    /// the pauses between them.
+    #[must_use]
+    pub fn phases(&self) -> Option<&Phases> {
+        self.annotations()?.phases.as_deref()
+    }
+
+    /// Returns the phase that a turn is in now; `None` if its call has ended.
+    #[allow(dead_code, reason = "the view of active calls uses it")]
+    pub(crate) fn phase(&self) -> Option<Phase> {
+        #[cfg(all(feature = "turn", unix))]
+        return self.record.phase();
+        #[cfg(not(all(feature = "turn", unix)))]
+        None
     }
 
     /// Returns the contents that services recorded: messages, and arguments and results of tools. They may be

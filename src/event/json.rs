@@ -1,7 +1,7 @@
 use opentelemetry::{Array, KeyValue, StringValue, Value};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::{Event, Originator, millis};
+use super::{Event, Originator, Phases, millis};
 
 /// One flat object. An unknown value is absent, never null.
 impl Serialize for Event {
@@ -29,6 +29,13 @@ impl Serialize for Event {
         map.serialize_entry("attempt", &self.attempt())?;
         if !self.attributes().is_empty() {
             map.serialize_entry("attributes", &Attributes(self.attributes()))?;
+        }
+        if let Some(phases) = self.phases() {
+            let changes = phases.changes().iter().map(|(at, phase)| Change {
+                phase: phase.as_str(),
+                start_ms: millis(*at),
+            });
+            map.serialize_entry("phases", &Vec::from_iter(changes))?;
         }
         if !self.span_events().is_empty() {
             let events: Vec<_> = self.span_events().iter().map(SpanEvent).collect();
@@ -62,6 +69,28 @@ fn optional<M: SerializeMap>(
     value: Option<impl Serialize>,
 ) -> Result<(), M::Error> {
     value.map_or(Ok(()), |value| map.serialize_entry(key, &value))
+}
+
+/// The milliseconds of each phase that can be told, by names such as `wait_ms`.
+impl Serialize for Phases {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (phase, duration) in self.iter() {
+            map.serialize_entry(&format_args!("{phase}_ms"), &millis(duration))?;
+        }
+        optional(&mut map, "last", self.last())?;
+        let first = self.time_to_first_token().map(millis);
+        optional(&mut map, "time_to_first_token_ms", first)?;
+        map.end()
+    }
+}
+
+/// When a turn entered a phase.
+#[derive(serde::Serialize)]
+struct Change {
+    phase: &'static str,
+    /// After the start of the turn.
+    start_ms: f64,
 }
 
 struct SpanEvent<'a>(&'a opentelemetry::trace::Event);

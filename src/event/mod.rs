@@ -22,11 +22,21 @@ pub mod names;
 mod operation;
 mod originator;
 mod outcome;
+mod phase;
+#[cfg(all(feature = "turn", unix))]
+mod phase_clock;
+#[cfg(all(feature = "turn", unix))]
+mod phase_link;
+mod phases;
 mod record;
 mod severity;
 mod text;
 mod ticket;
 
+#[cfg(all(feature = "turn", unix))]
+pub(crate) use self::phase_clock::{PhaseClock, WaitForApproval};
+#[cfg(all(feature = "turn", unix))]
+use self::phase_link::PhaseLink;
 #[cfg(any(feature = "otlp", all(feature = "turn", unix)))]
 pub(crate) use self::text::error_text;
 #[cfg(any(feature = "tool", all(feature = "turn", unix)))]
@@ -45,5 +55,7 @@ pub use self::{
     operation::Operation,
     originator::{InvalidOriginator, Originator, OriginatorName},
     outcome::Outcome,
+    phase::Phase,
+    phases::Phases,
     severity::Severity,
 };

@@ -39,6 +39,22 @@ pub const INFERENCE_CALLS: &str = "codex.turn.inference_calls";
 pub const THREAD_WAIT: &str = "codex.turn.thread_wait_ms";
 /// Milliseconds, as a float, from the start of a turn to the first part of the model's first response.
 pub const TIME_TO_FIRST_TOKEN: &str = "codex.turn.time_to_first_token_ms";
+/// The [phase](crate::Phase) in which a turn ended that did not complete: what it waited for.
+pub const PHASE: &str = "codex.turn.phase";
+/// Milliseconds, as a float, of a turn in the phase [`Wait`](crate::Phase::Wait). All phases add up to the duration.
+pub const PHASE_WAIT: &str = "codex.turn.phase.wait_ms";
+/// Milliseconds, as a float, of a turn in the phase [`Startup`](crate::Phase::Startup).
+pub const PHASE_STARTUP: &str = "codex.turn.phase.startup_ms";
+/// Milliseconds, as a float, of a turn in the phase [`Model`](crate::Phase::Model).
+pub const PHASE_MODEL: &str = "codex.turn.phase.model_ms";
+/// Milliseconds, as a float, of a turn in the phase [`Tools`](crate::Phase::Tools). Tools that run at once count once.
+pub const PHASE_TOOLS: &str = "codex.turn.phase.tools_ms";
+/// Milliseconds, as a float, of a turn in the phase [`Approval`](crate::Phase::Approval).
+pub const PHASE_APPROVAL: &str = "codex.turn.phase.approval_ms";
+/// Milliseconds, as a float, of a turn in the phase [`Retry`](crate::Phase::Retry).
+pub const PHASE_RETRY: &str = "codex.turn.phase.retry_ms";
+/// Milliseconds, as a float, of a turn in the phase [`Other`](crate::Phase::Other).
+pub const PHASE_OTHER: &str = "codex.turn.phase.other_ms";
 /// Milliseconds, as a float, that a tool ran, by Codex's own measure. Waits for approvals are not in it, and neither is
 /// the begin of a command: of `sleep 0.4` it is 280 to 315.
 pub const ITEM_DURATION: &str = "codex.tool.duration_ms";

@@ -12,12 +12,14 @@ use opentelemetry::{
     trace::{Event as SpanEvent, SpanContext},
 };
 
+#[cfg(all(feature = "turn", unix))]
+use super::PhaseLink;
 #[cfg(feature = "otlp")]
 use super::attributes::estimated_size;
 #[cfg(any(test, all(feature = "turn", unix)))]
 use super::clock::saturating_nanos;
 use super::{
-    Emitter, Ticket,
+    Emitter, Outcome, Phases, Ticket,
     attributes::{Attributes, cut, cut_text},
     clock::{Clock, Tick, WallTime},
     error_class::Classification,
@@ -50,7 +52,7 @@ pub(crate) struct Record {
     /// The agent of the turn that this call is, or is a part of. Shared with the calls of the turn.
     pub(crate) agent: Option<Arc<str>>,
     pub(crate) start_time: WallTime,
-    started: Tick,
+    pub(super) started: Tick,
     open: Mutex<OpenState>,
     /// In nanoseconds, or [`STILL_OPEN`].
     duration: AtomicU64,
@@ -121,6 +123,10 @@ pub(crate) struct Annotations {
     kept_open: bool,
     /// Whether a drop of the call is a failure, with the class that is set by then.
     pub(crate) fails_when_dropped: bool,
+    #[cfg(all(feature = "turn", unix))]
+    pub(super) phase_link: Option<PhaseLink>,
+    /// Of a turn that has ended.
+    pub(super) phases: Option<Box<Phases>>,
 }
 
 // === impl Record ===
@@ -186,29 +192,34 @@ impl Record {
     }
 
     /// Ends the call now and returns its emitter, or `None` if the call has ended before.
-    pub(crate) fn end(&self) -> Option<Arc<Emitter>> {
-        self.end_locked(self.lock(), 0)
+    pub(crate) fn end(&self, outcome: Outcome) -> Option<Arc<Emitter>> {
+        self.end_locked(self.lock(), outcome, 0)
     }
 
     /// Like [`end`](Self::end), but the call ended some time ago, which is not before it began.
     #[cfg(any(test, all(feature = "turn", unix)))]
-    pub(crate) fn end_since(&self, ago: Duration) -> Option<Arc<Emitter>> {
-        self.end_locked(self.lock(), saturating_nanos(ago))
+    pub(crate) fn end_since(&self, outcome: Outcome, ago: Duration) -> Option<Arc<Emitter>> {
+        self.end_locked(self.lock(), outcome, saturating_nanos(ago))
     }
 
-    /// Like [`end`](Self::end), but leaves a call open that is to go on after the answer.
+    /// Like [`end`](Self::end) with [`Outcome::Ok`], but leaves a call open that is to go on after the answer.
     pub(crate) fn end_unless_kept_open(&self) -> Option<Arc<Emitter>> {
         let open = self.lock();
         let annotations = open.annotations.as_ref();
         if annotations.is_some_and(|annotations| annotations.kept_open) {
             return None;
         }
-        self.end_locked(open, 0)
+        self.end_locked(open, Outcome::Ok, 0)
     }
 
     /// Ends the call some nanoseconds ago.
     #[inline]
-    fn end_locked(&self, mut open: MutexGuard<'_, OpenState>, ago: u64) -> Option<Arc<Emitter>> {
+    fn end_locked(
+        &self,
+        mut open: MutexGuard<'_, OpenState>,
+        _outcome: Outcome,
+        ago: u64,
+    ) -> Option<Arc<Emitter>> {
         let emitter = open.emitter.take()?;
         let mut annotations = open.annotations.take();
         let (duration, suspension) = self.elapsed(&emitter.clock);
@@ -218,6 +229,8 @@ impl Record {
         self.duration.store(duration.saturating_sub(ago), Relaxed);
         drop(open);
         if let Some(annotations) = annotations {
+            #[cfg(all(feature = "turn", unix))]
+            let annotations = annotations.with_phases(self.duration(), _outcome);
             // Cannot fail: only the one who took the emitter comes here.
             let _ = self.annotations.set(annotations);
         }
@@ -357,7 +370,7 @@ impl Record {
             .or_else(|| self.start.ids.clone())
     }
 
-    fn annotated<T>(&self, read: impl Fn(&Annotations) -> Option<T>) -> Option<T> {
+    pub(super) fn annotated<T>(&self, read: impl Fn(&Annotations) -> Option<T>) -> Option<T> {
         let open = self.lock();
         read(open.annotations.as_deref().or_else(|| self.annotations())?)
     }

@@ -16,16 +16,20 @@ pub(crate) struct Ticket(Arc<Inner>);
 struct Inner {
     agent: Option<Arc<str>>,
     attributes: Vec<KeyValue>,
+    /// Those of the turn that makes the request.
+    #[cfg(all(feature = "turn", unix))]
+    phases: Option<Arc<super::PhaseClock>>,
     opened: Mutex<Option<Arc<Record>>>,
 }
 
 impl Ticket {
-    /// Returns a ticket for a call on behalf of an agent. The call gets the attributes when it is opened.
+    /// Returns a ticket for a call within another one. The call gets the attributes when it is opened.
     #[cfg(all(feature = "turn", unix))]
-    pub(crate) fn new(agent: Option<Arc<str>>, attributes: Vec<KeyValue>) -> Self {
+    pub(crate) fn new(within: Option<&Record>, attributes: Vec<KeyValue>) -> Self {
         Self(Arc::new(Inner {
-            agent,
+            agent: within.and_then(|call| call.agent.clone()),
             attributes,
+            phases: within.and_then(Record::own_phases),
             opened: Mutex::default(),
         }))
     }
@@ -51,9 +55,15 @@ impl Ticket {
         let Some(record) = self.lock().clone() else {
             return;
         };
-        if let Some(emitter) = record.end() {
+        if let Some(emitter) = record.end(super::Outcome::Error) {
             emitter.emit(super::Event::terminal(record, super::Outcome::Error));
         }
+    }
+
+    /// Notes that the turn that makes the request waits for an approval.
+    #[cfg(all(feature = "turn", unix))]
+    pub(crate) fn wait_for_approval(&self) -> Option<super::WaitForApproval> {
+        Some(self.0.phases.as_ref()?.approval())
     }
 
     pub(crate) fn agent(&self) -> Option<&Arc<str>> {
@@ -64,6 +74,10 @@ impl Ticket {
     pub(crate) fn opened(&self, record: &Arc<Record>) {
         for KeyValue { key, value, .. } in &self.0.attributes {
             record.set_attribute(key.clone(), value.clone());
+        }
+        #[cfg(all(feature = "turn", unix))]
+        if let Some(phases) = &self.0.phases {
+            record.set_turn_phases(Arc::clone(phases));
         }
         *self.lock() = Some(Arc::clone(record));
     }

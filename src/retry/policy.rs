@@ -253,6 +253,10 @@ where
         }
         let wait = self.wait_after(attempt, retry_after);
         context.add_event(format!("{failed}; retrying in {wait:.1?}"));
+        #[cfg(all(feature = "turn", unix))]
+        if let Some(record) = context.open_record() {
+            record.pause_for_retry();
+        }
         *context = context.clone().with_attempt(attempt + 1);
         Some(tokio::time::sleep(wait))
     }

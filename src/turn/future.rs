@@ -2,10 +2,12 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    sync::Arc,
+    task::{Context, Poll, ready},
 };
 
 use super::{Turn, TurnError};
+use crate::event::PhaseClock;
 
 /// The future of the turn services.
 ///
@@ -17,11 +19,20 @@ pub struct TurnFuture {
     // Boxed: the state of a turn is large next to the layers around it, and an allocation is cheap next to a
     // process.
     run: Pin<Box<dyn Future<Output = Result<Turn, TurnError>> + Send>>,
+    /// `None` once the turn has returned: the clock may be that of its next attempt by the time this is dropped.
+    phases: Option<Arc<PhaseClock>>,
 }
 
 impl TurnFuture {
-    pub(super) fn new(run: impl Future<Output = Result<Turn, TurnError>> + Send + 'static) -> Self {
-        Self { run: Box::pin(run) }
+    pub(super) fn new(
+        phases: Arc<PhaseClock>,
+        run: impl Future<Output = Result<Turn, TurnError>> + Send + 'static,
+    ) -> Self {
+        let run = Box::pin(run);
+        Self {
+            run,
+            phases: Some(phases),
+        }
     }
 }
 
@@ -29,7 +40,23 @@ impl Future for TurnFuture {
     type Output = Result<Turn, TurnError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.run.as_mut().poll(cx)
+        let mut result = ready!(self.run.as_mut().poll(cx));
+        if let Some(phases) = self.phases.take() {
+            phases.freeze();
+            if let Ok(turn) = &mut result {
+                turn.phases = phases.phases();
+            }
+        }
+        Poll::Ready(result)
+    }
+}
+
+impl Drop for TurnFuture {
+    fn drop(&mut self) {
+        // Before the turn, which ends its tools and questions.
+        if let Some(phases) = &self.phases {
+            phases.freeze();
+        }
     }
 }
 

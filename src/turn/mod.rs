@@ -81,6 +81,8 @@ mod failure;
 mod future;
 mod item;
 mod json_text;
+#[cfg(test)]
+mod phase_oracle;
 mod process;
 mod progress;
 mod progress_queue;

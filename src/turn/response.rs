@@ -1,6 +1,7 @@
 use std::fmt;
 
 use super::{Item, Usage, item::hidden};
+use crate::event::Phases;
 
 /// The result of a turn that completed.
 ///
@@ -33,6 +34,9 @@ pub struct Turn {
     pub usage: Option<Usage>,
     /// What the whole thread has used so far.
     pub thread_usage: Option<Usage>,
+    /// Where the time went until the service returned, since the call of the turn began. A turn without an open call has
+    /// its phases as well, since the service was called.
+    pub phases: Phases,
     /// How often Codex reconnected to the model's provider.
     pub retries: u32,
     /// The number of events and items whose kind is unknown to this version of the crate.
@@ -67,6 +71,13 @@ impl Turn {
         self
     }
 
+    /// Sets where the time went.
+    #[must_use]
+    pub fn with_phases(mut self, phases: Phases) -> Self {
+        self.phases = phases;
+        self
+    }
+
     /// Sets what the turn used.
     #[must_use]
     pub fn with_usage(mut self, usage: Usage) -> Self {
@@ -83,6 +94,7 @@ impl fmt::Debug for Turn {
             .field("final_message", &self.final_message.as_deref().map(hidden))
             .field("items", &self.items)
             .field("usage", &self.usage)
+            .field("phases", &self.phases)
             .field("retries", &self.retries)
             .finish_non_exhaustive()
     }

@@ -5,5 +5,7 @@ mod calls;
 #[path = "../support/checked/mod.rs"]
 mod checked;
 mod classes;
+#[cfg(unix)]
+mod phases;
 mod support;
 mod waits;

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
+use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{
     Attribute, Item, LitStr, Token, UseTree,
@@ -203,7 +204,7 @@ impl Imports {
     fn has(&self, node: &impl ToTokens) -> bool {
         let parser = |input: ParseStream<'_>| {
             let attributes = input.call(Attribute::parse_outer)?;
-            input.parse::<proc_macro2::TokenStream>()?;
+            input.parse::<TokenStream>()?;
             Ok(attributes)
         };
         let attributes = parser.parse2(node.to_token_stream());
@@ -253,7 +254,7 @@ impl<'ast> Visit<'ast> for Imports {
         if item.path.is_ident("compile_error") {
             self.compile_errors += 1;
         }
-        let text = item.tokens.to_string().replace(' ', "");
+        let text = code(item.tokens.clone());
         for (at, _) in text.match_indices("crate::") {
             let path = text[at..].split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
             let names = path.take(1).flat_map(|path| path.split("::"));
@@ -262,6 +263,16 @@ impl<'ast> Visit<'ast> for Imports {
         }
         visit::visit_macro(self, item);
     }
+}
+
+/// Returns tokens without spaces and literals: docs are literals as well, and link to what they like.
+fn code(tokens: TokenStream) -> String {
+    let tokens = tokens.into_iter().map(|token| match token {
+        TokenTree::Group(group) => format!("({})", code(group.stream())),
+        TokenTree::Literal(_) => "_".to_owned(),
+        token => token.to_string(),
+    });
+    tokens.collect()
 }
 
 fn module(file: &Path) -> Module {

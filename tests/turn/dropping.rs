@@ -8,6 +8,7 @@ use std::{
     pin::pin,
     sync::mpsc,
     thread,
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -156,7 +157,10 @@ async fn a_turn_that_is_dropped_while_no_descriptor_is_free_leaves_no_process() 
         poll_until_running(&mut turn, &marker).await;
         let codex = stat_of_codex();
         let (taken, is_taken) = mpsc::channel();
-        let taker = thread::spawn(move || take_descriptors(&taken, || has_stopped(&codex)));
+        // The thread that stops Codex may find no descriptor before it does: its patience is ten seconds.
+        let began = Instant::now();
+        let is_over = move || has_stopped(&codex) || began.elapsed() > Duration::from_secs(1);
+        let taker = thread::spawn(move || take_descriptors(&taken, is_over));
         is_taken.recv().unwrap();
         drop(turn);
         taker.join().unwrap();

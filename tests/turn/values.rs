@@ -1,7 +1,7 @@
 //! Requests, results, errors and progress as another crate builds, reads and serializes them.
 
 use codex_telemetry::{
-    CallContext, CodexRequest,
+    CallContext, CodexRequest, Phase, Phases,
     turn::{
         ApprovalPolicy, CodexErrorInfo, FileUpdateChange, Item, ItemKind, ItemStatus, JsonText,
         Progress, RateLimitWindow, RateLimits, Sandbox, TodoItem, Turn, TurnError, TurnRequest,
@@ -407,15 +407,17 @@ fn the_debug_output_of_progress_has_no_content() {
 }
 
 #[test]
-fn a_turn_serializes_with_its_items_and_usage() {
+fn a_turn_serializes_with_its_items_usage_and_phases() {
     let turn = Turn::new()
         .with_thread_id("t")
         .with_final_message("hi")
         .with_items([Item::new("i", ItemKind::Reasoning { text: "a".into() })])
-        .with_usage(usage(10, 5));
+        .with_usage(usage(10, 5))
+        .with_phases(Phases::new().with(Phase::Model, Duration::from_micros(1500)));
     assert_eq!(
         serde_json::to_value(&turn).unwrap(),
         json!({
+            "phases": {"model_ms": 1.5, "last": "model"},
             "thread_id": "t",
             "turn_id": null,
             "final_message": "hi",

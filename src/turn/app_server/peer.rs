@@ -263,6 +263,8 @@ impl Peer {
         assert_eq!(start["params"]["threadId"], thread);
         self.answer(&start, json!({"turn": {"id": turn}})).await;
         self.tell("turn/started", thread, turn, json!({})).await;
+        let prompt = json!({"item": {"type": "userMessage", "id": "prompt"}});
+        self.tell("item/completed", thread, turn, prompt).await;
     }
 
     pub(super) async fn end(&mut self, thread: &str, turn: &str, status: &str) {

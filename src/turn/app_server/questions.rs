@@ -15,7 +15,7 @@ use super::{
 use crate::{
     approval::{Answer, ApprovalRequest, Ask, Decision, Wait},
     call::CallContext,
-    event::{ErrorClass, Ticket},
+    event::{ErrorClass, Ticket, WaitForApproval},
     tool::{HostTools, ToolError},
 };
 
@@ -63,9 +63,9 @@ impl Questions {
         while self.answering.len() < MAX_ASKED
             && let Some(question) = self.slot.with(TurnState::next_question).flatten()
         {
-            let Question { id, subject } = *question;
+            let Question { id, subject, wait } = *question;
             self.answering.push(match subject {
-                Subject::Approval(asked) => Box::pin(self.ask(id, asked)),
+                Subject::Approval(asked) => Box::pin(self.ask(id, asked, wait)),
                 Subject::HostCall(call) => Box::pin(self.call(id, call)),
             });
         }
@@ -84,7 +84,12 @@ impl Questions {
     }
 
     /// Returns the future that asks the approver and answers Codex. Dropping it leaves the question open.
-    fn ask(&self, id: Box<RawValue>, asked: Asked) -> impl Future<Output = ()> + Send + 'static {
+    fn ask(
+        &self,
+        id: Box<RawValue>,
+        asked: Asked,
+        waits: Option<WaitForApproval>,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let (slot, router) = (Arc::clone(&self.slot), Arc::clone(&self.router));
         let (approver, thread_id) = (self.approver.clone(), self.thread_id.clone());
         let tool = slot.with(|turn| turn.context_of_tool(&asked)).flatten();
@@ -107,6 +112,7 @@ impl Questions {
                 wait.end(&answer);
             }
             decided(&slot, &asked, &answer);
+            drop(waits);
             let result = match &answer {
                 Answer::Decided(decision) => asked.answer(decision),
                 Answer::TimedOut | Answer::Failed(_) => asked.refusal(),

@@ -78,6 +78,11 @@ impl Responses {
         self.count + u32::from(self.open.is_some())
     }
 
+    /// Returns whether Codex tells the ends of responses.
+    pub(super) const fn has_ends(&self) -> bool {
+        self.has_ends
+    }
+
     pub(super) fn set_model(&mut self, model: StringValue) {
         self.model = Some(model);
     }

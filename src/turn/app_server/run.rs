@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     call::CodexRequest,
-    event::{millis, names},
+    event::{PhaseClock, millis, names},
     turn::{
         Turn, TurnError, TurnRequest,
         calls::{content, short},
@@ -43,15 +43,16 @@ impl Shared {
         request: TurnRequest,
         active: Arc<ActiveTurn>,
         stopping: impl Future<Output = ()>,
+        phases: &Arc<PhaseClock>,
     ) -> Result<Turn, TurnError> {
         let request = self.prepare(request).await?;
         let wanted = requests::settings(&request)?;
         let mut thread = tokio::select! {
-            thread = self.thread(&request, &wanted, &active) => thread?,
+            thread = self.thread(&request, &wanted, &active, phases) => thread?,
             () = stopping => return Err(TurnError::Stopped),
         };
         let params = requests::start_turn(&thread.id, &request, &wanted, &mut thread.settings)?;
-        let turn = RunningTurn::begin(&request, thread, &self.config);
+        let turn = RunningTurn::begin(&request, thread, &self.config, phases);
         turn.run(params, self.config.exit_grace).await
     }
 
@@ -90,13 +91,16 @@ impl Shared {
         request: &TurnRequest,
         wanted: &ThreadSettings,
         active: &Arc<ActiveTurn>,
+        phases: &PhaseClock,
     ) -> Result<LoadedThread, TurnError> {
         let Some(id) = thread_id(request) else {
+            phases.starting_up();
             return self.new_thread(wanted, active).await;
         };
         let began = Instant::now();
         let lock = self.locks.lock(&id).await;
         let waited = millis(began.elapsed());
+        phases.starting_up();
         let lease = self.servers.lease(Some(&id), active).await?;
         let router = lease.router();
         let is_ready = router.thread(&id).is_some_and(|(_, is_ready)| is_ready);

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     call::{CallContext, CodexRequest},
+    event::PhaseClock,
     turn::{
         Progress, Turn, TurnError, TurnRequest,
         calls::short,
@@ -33,6 +34,7 @@ use crate::{
 /// A turn that a server may run. Dropping it interrupts the turn.
 pub(super) struct RunningTurn {
     slot: Arc<Slot>,
+    phases: Arc<PhaseClock>,
     context: CallContext,
     thread_id: String,
     /// `None` once the turn is let go.
@@ -57,7 +59,12 @@ pub(super) struct LoadedThread {
 
 impl RunningTurn {
     /// Gives a thread to a turn.
-    pub(super) fn begin(request: &TurnRequest, thread: LoadedThread, config: &Config) -> Self {
+    pub(super) fn begin(
+        request: &TurnRequest,
+        thread: LoadedThread,
+        config: &Config,
+        phases: &Arc<PhaseClock>,
+    ) -> Self {
         let LoadedThread {
             id,
             lock,
@@ -72,6 +79,7 @@ impl RunningTurn {
             router.usage(&id),
             config.output_limit,
             config.host_tools.is_some(),
+            phases,
         );
         if let Some(waited) = waited {
             state.record_thread_wait(waited);
@@ -93,6 +101,7 @@ impl RunningTurn {
         Self {
             questions: Questions::new(&slot, router, &id, &context, config),
             slot,
+            phases: Arc::clone(phases),
             context,
             thread_id: id,
             held: Some((lock, lease)),
@@ -199,6 +208,7 @@ impl RunningTurn {
 
 impl Drop for RunningTurn {
     fn drop(&mut self) {
+        self.phases.freeze();
         // They end before the calls that they are a part of.
         self.stop_calls();
         drop(self.slot.take());

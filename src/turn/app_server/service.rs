@@ -11,7 +11,10 @@ use super::{
     CodexAppServerBuilder, builder::Config, run::Shared, servers::Servers,
     thread_locks::ThreadLocks, turns::Turns,
 };
-use crate::turn::{Drained, Turn, TurnError, TurnFuture, TurnRequest, process::Supervisor};
+use crate::{
+    call::CodexRequest,
+    turn::{Drained, Turn, TurnError, TurnFuture, TurnRequest, process::Supervisor},
+};
 
 /// Runs many turns in one process of the Codex CLI, its app-server.
 ///
@@ -44,8 +47,8 @@ use crate::turn::{Drained, Turn, TurnError, TurnFuture, TurnRequest, process::Su
 ///
 /// # What it records
 ///
-/// On the open call: the model and its provider, tokens, the times to the first event and to the first token, the
-/// number of tool calls and of model responses, retries, the wait for the thread, the ids of the thread and the turn,
+/// On the open call: the [phases](crate::Phase) in which the turn spent its time, and the last one of a turn that does
+/// not complete, the model and its provider, tokens, the times to the first event and to the first token, the number of tool calls and of model responses, retries, the wait for the thread, the ids of the thread and the turn,
 /// Codex's own kind of an error with its HTTP status, and, if the server ended, its exit code or signal. Retries,
 /// rate limits and compactions are span events.
 ///
@@ -253,11 +256,14 @@ impl Service<TurnRequest> for CodexAppServer {
     fn call(&mut self, request: TurnRequest) -> Self::Future {
         let active = self.turns.begin();
         let (shared, supervisor) = (Arc::clone(&self.shared), self.supervisor.clone());
-        TurnFuture::new(async move {
+        let phases = request.context().begin_phases();
+        phases.tells_approvals();
+        TurnFuture::new(Arc::clone(&phases), async move {
             if supervisor.is_stopping() {
                 return Err(TurnError::Stopped);
             }
-            shared.run(request, active, supervisor.stopping()).await
+            let stopping = supervisor.stopping();
+            shared.run(request, active, stopping, &phases).await
         })
     }
 }

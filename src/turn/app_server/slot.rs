@@ -9,7 +9,10 @@ use super::{
     host_calls::{self, HostCall},
     turn_state::TurnState,
 };
-use crate::turn::{Progress, TurnError};
+use crate::{
+    event::WaitForApproval,
+    turn::{Progress, TurnError},
+};
 
 /// A turn as the connection sees it. The reader folds what the server tells into its state at once, so that the
 /// times are right whether or not the turn's future is polled.
@@ -35,6 +38,8 @@ pub(super) struct Question {
     /// The id of the request, as the server wrote it.
     pub(super) id: Box<RawValue>,
     pub(super) subject: Subject,
+    /// The turn waits for the approver.
+    pub(super) wait: Option<WaitForApproval>,
 }
 
 /// What a question is about.

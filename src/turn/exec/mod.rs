@@ -12,6 +12,8 @@ mod properties;
 mod rollout;
 mod run;
 mod service;
+#[cfg(test)]
+mod tests;
 mod turn_state;
 
 #[cfg(fuzzing)]

@@ -16,7 +16,7 @@ use tower_layer::Layer;
 
 use super::turn_state::{Resumed, TurnState};
 use crate::{
-    call::{Call, CallContext},
+    call::{Call, CallContext, CodexRequest},
     event::{EventKind, Operation},
     sink::MemorySink,
     timing::TimingLayer,
@@ -128,7 +128,7 @@ fn fold(output: &[u8], is_resumed: bool, context: CallContext) {
         previous_usage: Some(Usage::default()),
     });
     let request = TurnRequest::new("a prompt").with_context(context);
-    let mut state = TurnState::new(&request, resumed, None);
+    let mut state = TurnState::new(&request, resumed, None, &request.context().begin_phases());
 
     let mut rejected = None;
     let mut lines = 0;
@@ -155,6 +155,9 @@ fn fold(output: &[u8], is_resumed: bool, context: CallContext) {
         },
     }
 }
+
+#[cfg(test)]
+mod phases;
 
 #[cfg(test)]
 mod tests {

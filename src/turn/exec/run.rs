@@ -10,6 +10,7 @@ use tokio::{
 use super::{builder::Config, invocation::Invocation, turn_state::TurnState};
 use crate::{
     call::CodexRequest,
+    event::PhaseClock,
     turn::{
         Turn, TurnError, TurnRequest,
         process::{Active, ChildProcess, Exit, Supervisor, limit_to_waiting},
@@ -21,8 +22,8 @@ use crate::{
     },
 };
 
-/// The phases of a run, in their order.
-enum Phase {
+/// The states of a run, in their order.
+enum RunState {
     /// Codex runs the turn. It may take any time.
     Running,
     /// Codex has ended the turn or closed its output. It has to exit by the deadline. A deadline that is too
@@ -43,6 +44,7 @@ pub(super) async fn run(
     config: &Config,
     supervisor: &Supervisor,
     active: Arc<Active>,
+    phases: &Arc<PhaseClock>,
 ) -> Result<Turn, TurnError> {
     let Invocation {
         program,
@@ -53,9 +55,10 @@ pub(super) async fn run(
     // Declared before the process, whose end begins before the tools' calls end.
     let calls = ServedCalls::default();
     let hosted = tools.map(|tools| (tools.server().to_owned(), calls.clone()));
-    let mut turn = TurnState::new(request, resumed, hosted);
+    let mut turn = TurnState::new(request, resumed, hosted, phases);
     // Before Codex starts, which may call at once. Dropped before the state of the turn: its calls end before the turn's.
     let mut serving = tools.map(|tools| tools.serve(request.context().clone(), calls));
+    phases.starting_up();
     let (mut process, pipes) = supervisor
         .spawn(command, Arc::clone(&active))
         .await
@@ -69,11 +72,13 @@ pub(super) async fn run(
     let mut feeding = pin!(feed(pipes.stdin, prompt.as_bytes()));
     let mut progress = ProgressQueue::new(request.progress().cloned());
     let mut output_left = config.output_limit;
-    let mut phase = Phase::Running;
+    let mut state = RunState::Running;
     let mut pauses = Pauses::default();
+    // Dropped first: what is dropped after it does not change what a failed turn waited for.
+    let _freeze = FreezeWhenDropped(phases);
 
     // Nothing is read for a completed turn whose process has exited: nothing would change it.
-    while !(phase.has_exited() && (turn.has_completed() || stdout.is_none() && stderr.is_none())) {
+    while !(state.has_exited() && (turn.has_completed() || stdout.is_none() && stderr.is_none())) {
         tokio::select! {
             line = next_line(&mut stdout, turn.has_ended()) => match line {
                 Ok(Some(line)) => {
@@ -86,12 +91,12 @@ pub(super) async fn run(
                     if turn.has_ended() {
                         // The events of the tools are those of the turn's end: no call begins after it.
                         serving = None;
-                        phase.expect_exit(config.exit_grace);
+                        state.expect_exit(config.exit_grace);
                     }
                 }
                 Ok(None) => {
                     stdout = None;
-                    phase.expect_exit(config.exit_grace);
+                    state.expect_exit(config.exit_grace);
                 }
                 Err(error) => return Err(read_error(error, turn.lines() + 1, config.line_limit)),
             },
@@ -102,7 +107,7 @@ pub(super) async fn run(
             () = progress.deliver(), if !progress.is_empty() => {}
             never = &mut feeding => match never {},
             never = tool_server::serve(&mut serving) => match never {},
-            exit = phase.exit(&mut process), if !phase.has_exited() => {
+            exit = state.exit(&mut process), if !state.has_exited() => {
                 let Some(exit) = exit else { break };
                 turn.stats.status = exit.status.as_ref().ok().copied();
                 if let Some(lines) = &mut stdout {
@@ -111,36 +116,47 @@ pub(super) async fn run(
                 if let Some(stderr) = &mut stderr {
                     limit_to_waiting(stderr);
                 }
-                phase = Phase::Exited { exit, at: Instant::now() };
+                state = RunState::Exited { exit, at: Instant::now() };
             }
         }
         pauses.pause_sometimes().await;
     }
+    // Before the calls of the tools end, for one of which the turn may have waited.
+    phases.freeze();
     drop(serving);
     // The result waits for a slow reader of progress as long as it would for Codex, but not twice.
-    let deadline = match &phase {
-        Phase::Exited { at, .. } => *at + config.exit_grace.min(MAX_DELIVERY_TIMEOUT),
-        Phase::Running | Phase::Exiting { .. } => Instant::now(),
+    let deadline = match &state {
+        RunState::Exited { at, .. } => *at + config.exit_grace.min(MAX_DELIVERY_TIMEOUT),
+        RunState::Running | RunState::Exiting { .. } => Instant::now(),
     };
     turn.stats.dropped_progress = progress.deliver_all(deadline).await;
-    let was_stopped = match &phase {
-        Phase::Exited { exit, .. } => exit.was_stopped,
-        Phase::Running | Phase::Exiting { .. } => supervisor.is_stopping(),
+    let was_stopped = match &state {
+        RunState::Exited { exit, .. } => exit.was_stopped,
+        RunState::Running | RunState::Exiting { .. } => supervisor.is_stopping(),
     };
     if was_stopped && !turn.has_ended() {
         return Err(TurnError::Stopped);
     }
-    match phase {
-        Phase::Exited { exit, .. } => turn.finish(exit.status),
-        Phase::Running | Phase::Exiting { .. } => turn.finish_hung(TurnError::Hung {
+    match state {
+        RunState::Exited { exit, .. } => turn.finish(exit.status),
+        RunState::Running | RunState::Exiting { .. } => turn.finish_hung(TurnError::Hung {
             after: config.exit_grace,
         }),
     }
 }
 
-// === impl Phase ===
+/// Keeps the phase of a turn that this is dropped with.
+pub(super) struct FreezeWhenDropped<'a>(pub(super) &'a PhaseClock);
 
-impl Phase {
+impl Drop for FreezeWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.freeze();
+    }
+}
+
+// === impl RunState ===
+
+impl RunState {
     const fn has_exited(&self) -> bool {
         matches!(self, Self::Exited { .. })
     }
@@ -232,8 +248,8 @@ mod tests {
         for _ in 0..16 {
             let (exit, exited) = oneshot::channel();
             let mut process = ChildProcess::without_process(exited);
-            let mut phase = Phase::Running;
-            phase.expect_exit(Duration::from_secs(1));
+            let mut state = RunState::Running;
+            state.expect_exit(Duration::from_secs(1));
             let status = Ok(ExitStatus::default());
             let was_stopped = false;
             exit.send(Exit {
@@ -242,7 +258,7 @@ mod tests {
             })
             .unwrap();
             tokio::time::advance(Duration::from_secs(2)).await;
-            assert!(phase.exit(&mut process).await.is_some());
+            assert!(state.exit(&mut process).await.is_some());
         }
     }
 }

@@ -9,7 +9,7 @@ use tower_service::Service;
 use super::{CodexExecBuilder, builder::Config, invocation::Invocation, run};
 use crate::{
     call::CodexRequest,
-    event::names,
+    event::{PhaseClock, names},
     turn::{
         Drained, Turn, TurnError, TurnFuture, TurnRequest,
         calls::content,
@@ -37,8 +37,9 @@ use crate::{
 ///
 /// # What it records
 ///
-/// On the open call: the model and its provider, tokens, retries, the time to the first event, the exit code or
-/// signal, the thread's id, and, when the turn does not complete, the end of standard error. Each tool call that
+/// On the open call: the [phases](crate::Phase) in which the turn spent its time, the model and its provider, tokens,
+/// retries, the time to the first event, the exit code or signal, the thread's id, and, when the turn does not
+/// complete, its last phase and the end of standard error. Each tool call that
 /// Codex makes in the turn becomes a child call. The service does not record texts of the provider;
 /// [`error_classes`](crate::error_classes) says what is recorded of an error.
 ///
@@ -163,7 +164,12 @@ impl CodexExec {
         self.drain().await
     }
 
-    async fn run(self, request: TurnRequest, active: Arc<Active>) -> Result<Turn, TurnError> {
+    async fn run(
+        self,
+        request: TurnRequest,
+        active: Arc<Active>,
+        phases: Arc<PhaseClock>,
+    ) -> Result<Turn, TurnError> {
         let request = request.with_defaults(&self.config.defaults);
         if let Some(model) = request.model() {
             let context = request.context();
@@ -199,6 +205,7 @@ impl CodexExec {
             &self.config,
             &self.supervisor,
             active,
+            &phases,
         )
         .await
     }
@@ -222,9 +229,10 @@ impl Service<TurnRequest> for CodexExec {
     fn call(&mut self, request: TurnRequest) -> Self::Future {
         let active = self.supervisor.begin();
         let service = self.clone();
-        TurnFuture::new(async move {
+        let phases = request.context().begin_phases();
+        TurnFuture::new(Arc::clone(&phases), async move {
             let active = active.ok_or(TurnError::Stopped)?;
-            service.run(request, active).await
+            service.run(request, active, phases).await
         })
     }
 }

@@ -1,11 +1,11 @@
-use std::{io, process::ExitStatus};
+use std::{io, process::ExitStatus, sync::Arc};
 
 use tokio::time::Instant;
 
 use super::decode::{self, Line};
 use crate::{
     call::{CallContext, CodexRequest},
-    event::{ErrorClass, names},
+    event::{ErrorClass, PhaseClock, names},
     turn::{
         Item, ItemKind, Progress, Turn, TurnError, TurnRequest, Usage,
         calls::{OpenTools, Stage, TurnStats, content, short},
@@ -19,6 +19,7 @@ pub(super) struct TurnState {
     // Dropped before the stats, so that the tools' calls end before the stats are recorded.
     open_tools: OpenTools,
     pub(super) stats: TurnStats,
+    phases: Arc<PhaseClock>,
     context: CallContext,
     resumed: Option<Resumed>,
     /// Whether the caller wants progress.
@@ -49,6 +50,7 @@ impl TurnState {
         request: &TurnRequest,
         resumed: Option<Resumed>,
         hosted: Option<(String, ServedCalls)>,
+        phases: &Arc<PhaseClock>,
     ) -> Self {
         let context = request.context();
         if let Some(provider) = request.provider() {
@@ -59,6 +61,7 @@ impl TurnState {
         Self {
             open_tools,
             stats: TurnStats::new(request.clone()),
+            phases: Arc::clone(phases),
             context: context.clone(),
             resumed,
             is_watched: request.progress().is_some(),
@@ -101,9 +104,13 @@ impl TurnState {
                 self.thread_started(&thread_id)?;
                 return Ok(self.watched(|| Progress::ThreadStarted { thread_id }));
             }
-            Line::TurnStarted => return Ok(self.watched(|| Progress::TurnStarted)),
+            Line::TurnStarted => {
+                self.phases.model_asked();
+                return Ok(self.watched(|| Progress::TurnStarted));
+            }
             Line::TurnCompleted { usage } => self.completed(usage),
             Line::TurnFailed { message } => {
+                self.phases.freeze();
                 self.end(Ending::Failed(message), ErrorClass::Interrupted);
             }
             Line::Error { message } => return Ok(self.error(message)),
@@ -187,6 +194,7 @@ impl TurnState {
                 .map(|(total, previous)| total.since(&previous)),
         };
         self.stats.usage = self.turn.usage;
+        self.phases.turn_completed();
         self.end(Ending::Completed, ErrorClass::Incomplete);
     }
 
@@ -199,6 +207,7 @@ impl TurnState {
     fn error(&mut self, message: String) -> Option<Progress> {
         if message.starts_with("Reconnecting") {
             self.stats.retries += 1;
+            self.phases.retrying();
             self.context.add_event(failure::of_retry(&message));
             self.watched(|| Progress::Retrying { message })
         } else {
@@ -213,6 +222,15 @@ impl TurnState {
         }
         let is_new = self.open_tools.apply(&self.context, stage, &item);
         self.stats.tool_calls += u32::from(is_new);
+        self.phases.model_asked();
+        self.phases.set_tools(!self.open_tools.is_empty());
+        let is_text = matches!(
+            item.kind,
+            ItemKind::AgentMessage { .. } | ItemKind::Reasoning { .. }
+        );
+        if is_new || is_text {
+            self.phases.heard();
+        }
         if stage != Stage::Completed {
             return self.watched(|| match stage {
                 Stage::Started => Progress::ItemStarted(item),
@@ -252,6 +270,11 @@ mod tests {
     /// A line of about this size, in bytes.
     const SIZE: usize = 100_000;
 
+    fn state(request: TurnRequest, hosted: Option<(String, ServedCalls)>) -> TurnState {
+        let phases = request.context().begin_phases();
+        TurnState::new(&request, None, hosted, &phases)
+    }
+
     /// Returns a line with an item that has many copies of a part.
     fn line(before: &str, part: &str, after: &str) -> String {
         let parts = vec![part; SIZE / part.len()].join(",");
@@ -283,7 +306,7 @@ mod tests {
             (r#""type":"web_search","#, r#""x":0"#, ""),
         ] {
             let line = line(before, part, after);
-            let mut state = TurnState::new(&TurnRequest::new("a prompt"), None, None);
+            let mut state = state(TurnRequest::new("a prompt"), None);
             let allocated = allocation_counter::measure(|| {
                 state.apply(line.as_bytes()).unwrap();
             });
@@ -301,7 +324,7 @@ mod tests {
         let sink = MemorySink::new();
         let service = TimingLayer::new(sink.clone()).layer(service_fn(async |call: Call<()>| {
             let request = TurnRequest::new("a prompt").with_context(call.context);
-            let mut state = TurnState::new(&request, None, None);
+            let mut state = state(request, None);
             for stage in ["started", "completed"] {
                 for id in 0..COUNT {
                     let item = format!(r#"{{"id":"{id}","type":"web_search"}}"#);
@@ -324,7 +347,7 @@ mod tests {
         let service = TimingLayer::new(sink.clone()).layer(service_fn(async |call: Call<()>| {
             let request = TurnRequest::new("a prompt").with_context(call.context);
             let hosted = Some(("own".to_owned(), ServedCalls::default()));
-            let mut state = TurnState::new(&request, None, hosted);
+            let mut state = state(request, hosted);
             let item = r#"{"id":"i","type":"mcp_tool_call","server":"own","tool":"t","arguments":{},"status":"in_progress"}"#;
             let line = format!(r#"{{"type":"item.started","item":{item}}}"#);
             state.apply(line.as_bytes()).unwrap();
@@ -343,7 +366,7 @@ mod tests {
     fn an_item_is_copied_only_for_a_reader() {
         let large = line(r#""type":"reasoning","text":""#, "x", "\"");
         let kept = |request: TurnRequest| {
-            let mut state = TurnState::new(&request, None, None);
+            let mut state = state(request, None);
             let mut progress = None;
             let allocated = allocation_counter::measure(|| {
                 progress = state.apply(large.as_bytes()).unwrap();

@@ -132,6 +132,7 @@ impl Router {
         let question = Box::new(Question {
             id: id.to_owned(),
             subject,
+            wait: None,
         });
         if let Err(question) = self.ask(question, params) {
             self.answer(id, &question.refusal());

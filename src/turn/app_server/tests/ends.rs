@@ -207,7 +207,7 @@ async fn a_line_that_is_too_long_ends_the_server() {
     let _ = tokio::time::timeout(MINUTE, peer.write(&line)).await;
     let error = turn.await.unwrap().unwrap_err();
     assert!(
-        matches!(error, TurnError::Protocol { line: 4, .. }),
+        matches!(error, TurnError::Protocol { line: 5, .. }),
         "{error:?}"
     );
     assert!(peer.is_killed());

@@ -4,6 +4,7 @@ mod ends;
 mod host_calls;
 mod memory;
 mod outputs;
+mod phases;
 mod questions;
 mod races;
 mod requests;

@@ -17,10 +17,13 @@ impl TurnState {
     /// Takes a question for the turn's future. Gives it back if too many wait.
     pub(in crate::turn::app_server) fn ask(
         &mut self,
-        question: Box<Question>,
+        mut question: Box<Question>,
     ) -> Result<(), Box<Question>> {
         if self.ending.is_some() || self.questions.len() >= MAX_QUESTIONS {
             return Err(question);
+        }
+        if let Subject::Approval(_) = question.subject {
+            question.wait = Some(self.phases.approval());
         }
         self.questions.push_back(question);
         Ok(())
@@ -108,5 +111,7 @@ impl TurnState {
     /// Notes that the approver of a tool cancelled the turn.
     pub(in crate::turn::app_server) fn cancelled_by(&mut self, tool: &str) {
         self.cancelled_by = Some(tool.to_owned());
+        // It waited for the approver, and not for what Codex does to end it.
+        self.phases.freeze();
     }
 }

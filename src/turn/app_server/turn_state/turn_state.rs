@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use opentelemetry::{KeyValue, StringValue};
 use tokio::time::Instant;
@@ -12,7 +12,7 @@ use crate::turn::app_server::{
 };
 use crate::{
     call::{CallContext, CodexRequest},
-    event::{ErrorClass, millis, names},
+    event::{ErrorClass, PhaseClock, names},
     turn::{
         Item, ItemKind, Progress, RateLimits, Turn, TurnError, TurnRequest, Usage,
         calls::{OpenTools, Stage, TurnStats, content},
@@ -28,6 +28,7 @@ pub(in crate::turn::app_server) struct TurnState {
     pub(super) tools: OpenTools,
     responses: Responses,
     stats: TurnStats,
+    pub(super) phases: Arc<PhaseClock>,
     context: CallContext,
     pub(in crate::turn::app_server) progress: ProgressQueue,
     turn: Turn,
@@ -57,6 +58,7 @@ impl TurnState {
         before: Option<Usage>,
         output_limit: usize,
         has_host_tools: bool,
+        phases: &Arc<PhaseClock>,
     ) -> Self {
         let context = request.context().clone();
         context.record_thread_id(thread_id.to_owned());
@@ -66,6 +68,7 @@ impl TurnState {
             tools: OpenTools::of_calls(request.sandbox(), has_host_tools),
             responses: Responses::new(request.model().map(|model| model.to_owned().into())),
             stats: TurnStats::new(request.clone()),
+            phases: Arc::clone(phases),
             context,
             progress: ProgressQueue::new(request.progress().cloned()),
             turn,
@@ -139,12 +142,14 @@ impl TurnState {
                 self.push(|| Progress::TurnStarted);
             }
             Update::TurnCompleted(end) => self.completed(end, now),
-            Update::UserItem => {}
+            Update::UserItem => self.model_asked(now),
             Update::Item { stage, item } => self.item(stage, item, repeated > 0, now),
             Update::Delta { item_id, progress } => {
                 if !matches!(progress, Progress::OutputDelta { .. }) {
+                    self.phases.model_asked();
+                    self.phases.writing();
                     let first = self.responses.delta(&self.context, &item_id, now);
-                    self.first_token = self.first_token.or(first);
+                    self.first_token(first);
                 }
                 self.push(|| progress);
             }
@@ -155,6 +160,8 @@ impl TurnState {
                     self.stats.usage = self.tokens.usage();
                 }
                 self.responses.completed(&self.context, id, usage, now);
+                self.phases.model_asked();
+                self.phases.response_ended();
             }
             Update::TokenUsage {
                 last,
@@ -164,6 +171,12 @@ impl TurnState {
                 if let Some(used) = self.tokens.of_thread(last, total, context_window) {
                     self.stats.usage = self.tokens.usage();
                     self.responses.usage(&self.context, used, now);
+                    if self.responses.has_ends() {
+                        // The tools of the response have ended: what comes next is of another one.
+                        self.phases.heard();
+                    } else {
+                        self.phases.written();
+                    }
                 }
                 self.push(|| Progress::TokenUsage {
                     last,
@@ -253,16 +266,26 @@ impl TurnState {
             *content_items = None;
         }
         self.stats.tool_calls += u32::from(is_new);
+        self.phases.model_asked();
+        self.phases.set_tools(!self.tools.is_empty());
+        if is_new {
+            self.phases.heard();
+        }
         if is_new && stage == Stage::Started {
             self.responses.tool_started(&self.context, now);
+            if !self.responses.has_ends() {
+                self.phases.written();
+            }
         } else if was_busy && self.tools.is_empty() {
             self.responses.begin(now);
         }
         match (&item.kind, stage) {
             (ItemKind::AgentMessage { .. } | ItemKind::Reasoning { .. }, Stage::Started) => {
+                self.phases.writing();
                 self.responses.item_started(&self.context, &item.id, now);
             }
             (ItemKind::AgentMessage { .. } | ItemKind::Reasoning { .. }, _) => {
+                self.phases.heard();
                 self.has_whole_text |= self.first_token.is_none();
             }
             (ItemKind::Other { .. }, _) => {
@@ -295,6 +318,26 @@ impl TurnState {
         self.push(|| Progress::Compacted);
     }
 
+    /// Codex has told what the turn is asked, and now asks the model. Before that, it waits for MCP servers that start.
+    fn model_asked(&mut self, now: Instant) {
+        self.phases.model_asked();
+        if self.responses.count() == 0 && self.tools.is_empty() {
+            self.responses.begin(now);
+        }
+    }
+
+    /// Notes when the first part of a text came, unless one came as a whole before.
+    fn first_token(&mut self, first: Option<Instant>) {
+        let (Some(began), Some(first), None) = (self.began, first, self.first_token) else {
+            return;
+        };
+        self.first_token = Some(first);
+        if !self.has_whole_text {
+            self.phases
+                .first_token(first.saturating_duration_since(began));
+        }
+    }
+
     fn error(&mut self, will_retry: bool, error: TurnFailure) {
         if !will_retry {
             // The end of the turn has it as well.
@@ -303,6 +346,8 @@ impl TurnState {
             });
         }
         self.stats.retries = self.stats.retries.saturating_add(1);
+        self.phases.model_asked();
+        self.phases.retrying();
         let attributes = error.info.as_ref().map(attributes::of_error);
         self.context.add_event_with(
             failure::of_retry(&error.message),
@@ -355,6 +400,11 @@ impl TurnState {
         if self.has_ended() {
             return;
         }
+        // Before what was open ends.
+        match &ending {
+            Ok(()) => self.phases.turn_completed(),
+            Err(_) => self.phases.freeze(),
+        }
         let (unfinished, response) = match &ending {
             Ok(()) => (ErrorClass::Incomplete, None),
             Err(error) => (ErrorClass::Interrupted, Some(error.classification())),
@@ -399,12 +449,6 @@ impl Drop for TurnState {
         self.tools.host.cancel_all(&self.context);
         // A turn that completed has handed the message out.
         self.record_answer(false);
-        if let (Some(began), Some(first), false) =
-            (self.began, self.first_token, self.has_whole_text)
-        {
-            let after = millis(first.saturating_duration_since(began));
-            self.context.record(names::TIME_TO_FIRST_TOKEN, after);
-        }
         // A turn without a response has its tokens, if any, in its own usage.
         let count = self.responses.count();
         if count > 0 {
