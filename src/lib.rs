@@ -264,6 +264,26 @@
 //! # let _ = timing;
 //! ```
 //!
+//! ## What a process waits for
+//!
+//! [`ActiveCalls`] is a sink that lists the calls that are active now, for a health page or a signal handler, and warns
+//! of those that take long. A turn shows its [`Phase`].
+//!
+//! ```
+//! use codex_telemetry::{ActiveCalls, FanOut, MemorySink, TimingLayer};
+//! use std::time::Duration;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let active = ActiveCalls::new();
+//! let timing = TimingLayer::new(FanOut::new().with(MemorySink::new()).with(active.clone()));
+//! tokio::spawn(active.warn_after(Duration::from_secs(300)));
+//! // … calls through the layer, and meanwhile:
+//! eprint!("{active}");
+//! # let _ = timing;
+//! # }
+//! ```
+//!
 //! # The order of the layers
 //!
 //! From the outside in: originator, timing, error class, and then layers that return errors of their own, such as
@@ -385,7 +405,7 @@ pub use crate::{
         Operation, Originator, OriginatorName, Outcome, Phase, Phases, Severity,
     },
     originator::OriginatorLayer,
-    sink::{FanOut, MemorySink, Sink, TooFewEvents},
+    sink::{ActiveCall, ActiveCalls, FanOut, MemorySink, Sink, TooFewEvents},
     timeline::Timeline,
     timing::TimingLayer,
 };

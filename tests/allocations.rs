@@ -15,8 +15,8 @@ use std::{
 };
 
 use codex_telemetry::{
-    Call, CodexRequest, ErrorClass, ErrorClassLayer, Event, JsonLinesSink, MemorySink, Operation,
-    Originator, OriginatorLayer, OtlpSink, Sink, TimingLayer, otlp::OtlpConfig,
+    ActiveCalls, Call, CodexRequest, ErrorClass, ErrorClassLayer, Event, JsonLinesSink, MemorySink,
+    Operation, Originator, OriginatorLayer, OtlpSink, Sink, TimingLayer, otlp::OtlpConfig,
 };
 use tower::{Service, ServiceBuilder, service_fn};
 
@@ -105,6 +105,11 @@ fn a_memory_sink_allocates_only_to_grow_its_list() {
     let mean = per_call(three_layers(MemorySink::new(), answer));
     // The list doubles its capacity, so it grows at most once during these calls.
     assert!((1.0..=1.01).contains(&mean), "{mean}");
+}
+
+#[test]
+fn a_view_of_active_calls_allocates_nothing() {
+    assert_eq!(per_call(three_layers(ActiveCalls::new(), answer)), 1.0);
 }
 
 #[test]

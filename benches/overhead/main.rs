@@ -26,7 +26,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use codex_telemetry::{ErrorClassLayer, JsonLinesSink, Originator, OriginatorLayer, TimingLayer};
+use codex_telemetry::{
+    ActiveCalls, ErrorClassLayer, JsonLinesSink, Originator, OriginatorLayer, TimingLayer,
+};
 use criterion::Criterion;
 use tower::Layer;
 
@@ -74,6 +76,8 @@ fn main() {
     ladder.outcomes("memory sink", sink, empty);
     let lines = Arc::new(JsonLinesSink::new(std::io::sink()));
     ladder.outcomes("JSON lines to a null writer", lines, || ());
+    let active = three_layers(ActiveCalls::new(), Bare);
+    ladder.rung("three layers, active calls", active, || ());
     let (sink, empty) = otlp();
     ladder.outcomes("OTLP", sink, empty);
     let full = three_layers(otlp_full(), Bare);

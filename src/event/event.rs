@@ -258,8 +258,27 @@ impl Event {
         self.annotations()?.phases.as_deref()
     }
 
+    /// Returns whether the call has not ended yet.
+    pub(crate) fn is_open(&self) -> bool {
+        self.record.is_open()
+    }
+
+    /// Returns how long the call has been open until now; `None` if it has ended.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        self.record.age()
+    }
+
+    /// Returns the originator as it is known now.
+    pub(crate) fn current_originator(&self) -> Option<Originator> {
+        self.record.current_originator()
+    }
+
+    /// Returns the ids as they are known now.
+    pub(crate) fn current_ids(&self) -> Option<Arc<CallIds>> {
+        self.record.current_ids()
+    }
+
     /// Returns the phase that a turn is in now; `None` if its call has ended.
-    #[allow(dead_code, reason = "the view of active calls uses it")]
     pub(crate) fn phase(&self) -> Option<Phase> {
         #[cfg(all(feature = "turn", unix))]
         return self.record.phase();

@@ -274,6 +274,14 @@ impl Record {
         Duration::from_nanos(self.duration.load(Relaxed))
     }
 
+    /// Returns how long the call has been open until now; `None` if it has ended.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        let open = self.lock();
+        // The emitter is read, not cloned: to drop the last one would drop a sink, which may take time.
+        let now = open.emitter.as_ref()?.clock.now();
+        Some(Duration::from_nanos(now.since(self.started)))
+    }
+
     /// Returns the annotations of a call that has ended.
     pub(crate) fn annotations(&self) -> Option<&Annotations> {
         self.annotations.get().map(|annotations| &**annotations)

@@ -6,12 +6,15 @@
 //! | [`JsonLinesSink`] | writes each event as a JSON object on its own line |
 //! | [`TracingSink`] | emits each event through `tracing`, at a level that depends on the outcome |
 //! | [`OtlpSink`](crate::OtlpSink) | exports events over OTLP |
+//! | [`ActiveCalls`] | knows the calls that are active now, and warns of those that take long |
 //! | [`FanOut`] | passes each event to several sinks |
 //! | `Fn(Event)` | calls a closure with each event |
 //! | `()` | disables the layers |
 //! | `Option<S>` | enables or disables a sink at run time |
 //! | `Arc<S>` | shares a sink |
 
+mod active_call;
+mod active_calls;
 mod catch_panic;
 mod fan_out;
 #[cfg(feature = "json")]
@@ -24,6 +27,9 @@ mod memory;
 mod sink;
 #[cfg(feature = "tracing")]
 mod tracing;
+#[cfg(all(feature = "tracing", any(feature = "otlp", feature = "retry")))]
+mod watch;
+mod watchers;
 
 pub(crate) use self::catch_panic::CatchPanic;
 #[cfg(feature = "json")]
@@ -31,6 +37,8 @@ pub use self::json_lines::JsonLinesSink;
 #[cfg(feature = "tracing")]
 pub use self::tracing::TracingSink;
 pub use self::{
+    active_call::ActiveCall,
+    active_calls::ActiveCalls,
     fan_out::FanOut,
     memory::{MemorySink, TooFewEvents},
     sink::Sink,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use codex_telemetry::{
-    Call, CallContext, Clock, Event, ManualClock, Operation, Outcome, Sink, TimingLayer,
+    Call, CallContext, CallGuard, Clock, Event, ManualClock, Operation, Outcome, Sink, TimingLayer,
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
 
@@ -80,6 +80,15 @@ impl Harness {
             Err(_) => Outcome::Panic,
         };
         assert_eq!(actual, outcome);
+    }
+
+    /// Makes a call that stays open until the guard ends it.
+    pub(crate) fn open(&self, request: Call<()>) -> CallGuard {
+        let mut guard = None;
+        self.call(request, Outcome::Ok, |context| {
+            guard = Some(context.keep_open());
+        });
+        guard.expect("the service has run")
     }
 
     /// Makes a turn that ends with `outcome`.

@@ -1,97 +1,21 @@
 //! `TracingSink`, and the warnings of this crate.
 
 use std::{
-    collections::BTreeMap,
-    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, LazyLock, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
 use codex_telemetry::{CallContext, ErrorClass, Event, Originator, Outcome, Sink, TracingSink};
-use tracing::{Dispatch, Level, Metadata, Subscriber, field::Visit, span};
+use tracing::Level;
 
-use crate::{checked::Fault, support::*};
+use crate::{
+    checked::Fault,
+    subscriber::{MockSubscriber, Recorded, with_subscriber},
+    support::*,
+};
 
 const TARGET: &str = "codex_telemetry::events";
-
-/// A `tracing` event.
-#[derive(Clone, Debug)]
-struct Recorded {
-    target: String,
-    level: Level,
-    fields: BTreeMap<&'static str, String>,
-}
-
-/// A subscriber that records events.
-#[derive(Clone, Default)]
-struct MockSubscriber {
-    events: Arc<Mutex<Vec<Recorded>>>,
-    /// Panics after it has recorded an event.
-    panics: bool,
-    /// A target that the subscriber disables.
-    disabled: Option<&'static str>,
-}
-
-impl MockSubscriber {
-    fn events(&self) -> Vec<Recorded> {
-        self.events.lock().expect("no panic under the lock").clone()
-    }
-}
-
-impl Subscriber for MockSubscriber {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.disabled != Some(metadata.target())
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut fields = Fields::default();
-        event.record(&mut fields);
-        let recorded = Recorded {
-            target: event.metadata().target().to_owned(),
-            level: *event.metadata().level(),
-            fields: fields.0,
-        };
-        let mut events = self.events.lock().expect("no panic under the lock");
-        events.push(recorded);
-        drop(events);
-        assert!(!self.panics, "the subscriber");
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
-#[derive(Default)]
-struct Fields(BTreeMap<&'static str, String>);
-
-impl Visit for Fields {
-    fn record_str(&mut self, field: &tracing::field::Field, value: &str) {
-        self.0.insert(field.name(), value.to_owned());
-    }
-
-    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn fmt::Debug) {
-        self.0.insert(field.name(), format!("{value:?}"));
-    }
-}
-
-/// Runs `work` with `subscriber` as the default of this thread.
-fn with_subscriber<T>(subscriber: &MockSubscriber, work: impl FnOnce() -> T) -> T {
-    // With a single subscriber, `tracing` caches the interest in a callsite as seen by the first
-    // thread that reaches it, for all threads. A second subscriber prevents that.
-    static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(MockSubscriber::default()));
-    LazyLock::force(&SECOND);
-    tracing::subscriber::with_default(subscriber.clone(), work)
-}
 
 /// Returns the `tracing` event for the end of a turn with this outcome.
 fn end(outcome: Outcome) -> Recorded {

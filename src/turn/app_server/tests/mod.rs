@@ -1,5 +1,6 @@
 //! A server in memory and a paused clock: deadlines, limits, questions, ends.
 
+mod active;
 mod ends;
 mod host_calls;
 mod memory;
