@@ -220,7 +220,7 @@ impl CallContext {
     ///
     /// | what a call keeps | limit | beyond it |
     /// |---|--:|---|
-    /// | attributes | 128 | dropped, and counted in [`Event::dropped_attributes`](crate::Event::dropped_attributes) |
+    /// | attributes | 128, besides the [phases](crate::Phases) of a turn | dropped, and counted in [`Event::dropped_attributes`](crate::Event::dropped_attributes) |
     /// | bytes of a key | 256 | the attribute is dropped and counted |
     /// | bytes of a text, or of all texts in an array | 16 KiB | cut at a character boundary, with `…` at the end |
     /// | elements of an array | 128 | cut |

@@ -26,12 +26,23 @@ impl Attributes {
     /// A new key that is too long, or that comes when the list is full, is dropped and counted.
     #[inline]
     pub(crate) fn set(&mut self, attribute: KeyValue) {
+        self.set_within(MAX_ATTRIBUTES, attribute);
+    }
+
+    /// Like [`set`](Self::set), but even if the list is full: of the few attributes that add up only together.
+    #[cfg(all(feature = "turn", unix))]
+    pub(super) fn set_reserved(&mut self, attribute: KeyValue) {
+        self.set_within(usize::MAX, attribute);
+    }
+
+    #[inline]
+    fn set_within(&mut self, limit: usize, attribute: KeyValue) {
         // Not a map: most calls have up to fifteen attributes.
         let key = attribute.key.as_str();
         let equal = self.list.iter_mut().find(|kv| kv.key.as_str() == key);
         if let Some(equal) = equal {
             equal.value = attribute.value;
-        } else if self.list.len() < MAX_ATTRIBUTES && key.len() <= MAX_KEY_LEN {
+        } else if self.list.len() < limit && key.len() <= MAX_KEY_LEN {
             self.list.push(attribute);
         } else {
             self.dropped = self.dropped.saturating_add(1);

@@ -118,17 +118,17 @@ impl Annotations {
         let phases = clock.at_end(duration);
         for (phase, duration) in phases.iter() {
             let attribute = KeyValue::new(phase.attribute(), millis(duration));
-            self.attributes.set(attribute);
+            self.attributes.set_reserved(attribute);
         }
         if let Some(first) = phases.time_to_first_token() {
             let attribute = KeyValue::new(names::TIME_TO_FIRST_TOKEN, millis(first));
-            self.attributes.set(attribute);
+            self.attributes.set_reserved(attribute);
         }
         if outcome != Outcome::Ok
             && let Some(last) = phases.last()
         {
-            self.attributes
-                .set(KeyValue::new(names::PHASE, last.as_str()));
+            let attribute = KeyValue::new(names::PHASE, last.as_str());
+            self.attributes.set_reserved(attribute);
         }
         self.phases = Some(Box::new(phases));
     }

@@ -1,12 +1,14 @@
+use opentelemetry::Value;
 use tracing::{Level, enabled, event};
 
 use super::Sink;
-use crate::event::{Event, Severity, millis};
+use crate::event::{Event, Severity, millis, names};
 
 /// A sink that emits each event through `tracing`, with the target `codex_telemetry::events`.
 ///
 /// The level of an event is its [severity](Event::severity). The events belong to the caller's current `tracing`
-/// span; the sink creates no spans. They contain no attributes. The sink is disabled while no subscriber is
+/// span; the sink creates no spans. Of the attributes they contain one, as the field `phase`: the
+/// [phase](crate::Phase) in which a turn ended that did not complete. The sink is disabled while no subscriber is
 /// interested in the target.
 ///
 /// ```
@@ -31,6 +33,7 @@ macro_rules! emit_at {
             duration_ms = $event.duration().map(millis),
             error_class = $event.error_class().map(|c| c.as_str()),
             error_message = $event.error_message(),
+            phase = phase(&$event),
             originator = $event.originator().map(|o| o.as_str()),
             thread_id = $event.thread_id(),
             turn_id = $event.turn_id(),
@@ -47,6 +50,14 @@ impl TracingSink {
     #[must_use]
     pub fn new() -> Self {
         Self
+    }
+}
+
+/// Returns what a turn waited for that did not complete.
+fn phase(event: &Event) -> Option<&str> {
+    match event.attribute(names::PHASE)? {
+        Value::String(phase) => Some(phase.as_str()),
+        _ => None,
     }
 }
 

@@ -11,16 +11,26 @@ turn() { FAKE_CODEX=$1; shift; cargo run --quiet --example exec -- "$@" >>events
 export FAKE_CODEX
 
 # One turn for each symptom.
+begin="echo '{\"type\":\"turn.started\"}'; sleep 0.2"
 run='"id":"item_0","type":"command_execution","command":"cargo test","aggregated_output":""'
-turn "echo '{\"type\":\"item.started\",\"item\":{$run,\"status\":\"in_progress\"}}'; sleep 1
+turn "$begin; echo '{\"type\":\"item.started\",\"item\":{$run,\"status\":\"in_progress\"}}'; sleep 1
       echo '{\"type\":\"item.completed\",\"item\":{$run,\"exit_code\":101,\"status\":\"failed\"}}'
       echo '{\"type\":\"turn.completed\",\"usage\":{\"input_tokens\":12,\"output_tokens\":3}}'" hello
-turn "echo '{\"type\":\"turn.failed\",\"error\":{\"message\":\"rate limit exceeded: try again in 1.5s\"}}'
+turn "$begin; echo '{\"type\":\"turn.failed\",\"error\":{\"message\":\"rate limit exceeded: try again in 1.5s\"}}'
       exit 1" --originator nightly hello
-turn "echo '{\"type\":\"error\",\"message\":\"Reconnecting... waiting for network\"}'; sleep 60" \
+turn "$begin; echo '{\"type\":\"error\",\"message\":\"Reconnecting... waiting for network\"}'; sleep 60" \
     --timeout 2 hello
 turn "echo 'Error loading config.toml: bad' >&2; exit 1" hello
 turn "" --codex /no/such/codex hello
+
+# A turn that is cancelled while it waits for an approval. Its input stays open.
+FAKE_CODEX="exec '$server'"
+mkfifo input; exec 3<>input; echo "run a command" >&3
+cargo run --quiet --example app_server -- --events events.jsonl <&3 2>asked &
+until grep -qs '^because' asked; do sleep 0.1; done
+kill "$(pgrep -P $! -x app_server || echo $!)"
+wait $! || echo "exit code $?"
+exec 3>&-
 
 # A turn whose application and watchdog are killed: it leaves two processes.
 FAKE_CODEX='touch started; setsid sleep 600; true'

@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use codex_telemetry::{CallContext, ErrorClass, Event, Originator, Outcome, Sink, TracingSink};
+use codex_telemetry::{
+    CallContext, ErrorClass, Event, Originator, Outcome, Phase, Sink, TracingSink, event::names,
+};
 use tracing::Level;
 
 use crate::{
@@ -110,6 +112,23 @@ fn every_known_value_is_a_field() {
     ] {
         assert_eq!(fields.get(key).map(String::as_str), Some(value), "{key}");
     }
+}
+
+#[test]
+fn a_turn_that_was_cancelled_while_it_waited_for_an_approval_says_so_in_one_line() {
+    let subscriber = MockSubscriber::default();
+    let harness = Harness::new(TracingSink::new());
+    with_subscriber(&subscriber, || {
+        harness.call(turn(), Outcome::Cancelled, |context| {
+            context.record(names::PHASE, Phase::Approval.as_str());
+        });
+    });
+    let [start, end] = &subscriber.events()[..] else {
+        panic!("a call has two events");
+    };
+    assert_eq!(start.fields.get("phase"), None);
+    assert_eq!(end.fields["outcome"], "cancelled");
+    assert_eq!(end.fields["phase"], "approval");
 }
 
 // === warnings ===

@@ -81,7 +81,11 @@ pub(super) fn attributes(event: &Event) -> Vec<KeyValue> {
     let outcome = event.outcome().map(|outcome| outcome.as_str());
     attributes.some(names::OUTCOME, outcome);
     let fixed = attributes.0.len();
-    for attribute in event.attributes() {
+    // Those of the phases first: they were recorded last, and add up only together.
+    let is_phase = |attribute: &&KeyValue| attribute.key.as_str().starts_with(attribute::PHASE);
+    let recorded = event.attributes().iter();
+    let others = recorded.clone().filter(|attribute| !is_phase(attribute));
+    for attribute in recorded.filter(is_phase).chain(others) {
         // Recorded values do not replace the attributes above.
         let mut fixed = attributes.0[..fixed].iter();
         if !fixed.any(|other| other.key == attribute.key) {

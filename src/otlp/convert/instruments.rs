@@ -33,6 +33,8 @@ pub(crate) struct Records {
 const LONG: Boundaries = (0.1, 2.0, 13);
 /// The boundaries of other calls.
 const SHORT: Boundaries = (0.01, 2.0, 14);
+/// The boundaries of phases: a process starts in a moment, and a person may take long to decide.
+const PHASE: Boundaries = (0.01, 2.0, 17);
 
 // The conventions for generative AI.
 
@@ -116,6 +118,14 @@ pub(crate) const REASONING_TOKENS: Definition = Definition::new(
 
 // Those of this crate.
 
+pub(crate) const PHASE_DURATION: Histogram = Histogram::new(
+    Definition::new(
+        "codex.turn.phase.duration",
+        "s",
+        "Duration of the phases of each turn.",
+    ),
+    PHASE,
+);
 pub(crate) const APPROVAL_DURATION: Histogram = Histogram::new(
     Definition::new(
         "codex.approval.duration",
@@ -314,6 +324,9 @@ mod tests {
         let calls = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
         assert_eq!(TURN_TOOL_CALLS.boundaries(), calls);
         assert_eq!(TURN_INFERENCE_CALLS.boundaries(), calls);
+        let phases = PHASE_DURATION.boundaries();
+        assert_eq!(phases[..14], tools);
+        assert_eq!(phases[14..], [163.84, 327.68, 655.36]);
         let tokens = TOKEN_USAGE.boundaries();
         assert_eq!((tokens[0], tokens[13]), (1.0, 67_108_864.0));
     }
@@ -326,6 +339,7 @@ mod tests {
             TURN_DURATION,
             TURN_TOOL_CALLS,
             TURN_INFERENCE_CALLS,
+            PHASE_DURATION,
             INFERENCE_DURATION,
             TIME_TO_FIRST_CHUNK,
             TOOL_DURATION,

@@ -20,7 +20,7 @@ use opentelemetry_sdk::{
 
 use super::{instruments as define, labels::Labels, names};
 use crate::{
-    event::{ErrorClass, Event, Operation, names as attribute},
+    event::{ErrorClass, Event, Operation, Phase, names as attribute},
     otlp::config::{HistogramAggregation, OtlpConfig},
 };
 
@@ -34,6 +34,7 @@ pub(crate) struct Metrics {
     meter: Meter,
     labels: Labels,
     turns: Histogram<f64>,
+    phases: Histogram<f64>,
     turn_tool_calls: Histogram<u64>,
     turn_inference_calls: Histogram<u64>,
     inferences: Histogram<f64>,
@@ -77,6 +78,7 @@ impl Metrics {
             _provider: provider,
             labels: Labels::new(),
             turns: define::TURN_DURATION.of_seconds(&meter),
+            phases: define::PHASE_DURATION.of_seconds(&meter),
             turn_tool_calls: define::TURN_TOOL_CALLS.of_counts(&meter),
             turn_inference_calls: define::TURN_INFERENCE_CALLS.of_counts(&meter),
             inferences: define::INFERENCE_DURATION.of_seconds(&meter),
@@ -143,8 +145,9 @@ impl Metrics {
                     self.measure_tokens(event, labels.chain(originator).collect());
                 }
                 self.measure_counts(event);
-                labels.push(KeyValue::new(names::OPERATION_NAME, names::INVOKE_AGENT));
                 labels.extend(self.labels.agent(event));
+                self.measure_phases(event, &labels);
+                labels.push(KeyValue::new(names::OPERATION_NAME, names::INVOKE_AGENT));
                 labels.extend(self.labels.model(event));
                 (&self.turns, duration)
             }
@@ -161,7 +164,7 @@ impl Metrics {
                 (&self.inferences, duration)
             }
             Operation::Tool => {
-                let wait = approval_wait(event);
+                let wait = recorded_duration(event, attribute::APPROVAL_WAIT);
                 self.measure_approval(event, originator, wait);
                 if !was_allowed(event) {
                     return;
@@ -236,6 +239,21 @@ impl Metrics {
         }
     }
 
+    /// Measures the phases of a turn that took any time. A model is no label, because each phase would have a series for
+    /// it: model responses have it.
+    fn measure_phases(&self, event: &Event, labels: &[KeyValue]) {
+        let mut labels = labels.to_vec();
+        let fixed = labels.len();
+        for of in Phase::ALL {
+            let duration = recorded_duration(event, of.attribute());
+            if duration > Duration::ZERO {
+                labels.truncate(fixed);
+                labels.push(KeyValue::new(names::PHASE, of.as_str()));
+                self.phases.record(duration.as_secs_f64(), &labels);
+            }
+        }
+    }
+
     /// Measures how many tools a turn called, and how many responses its model gave.
     fn measure_counts(&self, event: &Event) {
         let labels = Vec::from_iter(self.labels.agent(event));
@@ -279,9 +297,9 @@ fn has_chat_calls(event: &Event) -> bool {
     count(event, attribute::INFERENCE_CALLS).is_some_and(|calls| calls > 0)
 }
 
-/// Returns how long a tool call waited for its approvals.
-fn approval_wait(event: &Event) -> Duration {
-    match event.attribute(attribute::APPROVAL_WAIT) {
+/// Returns the duration in an attribute, whose value is in milliseconds; zero if it was not recorded.
+fn recorded_duration(event: &Event, key: &str) -> Duration {
+    match event.attribute(key) {
         Some(Value::F64(millis)) => Duration::try_from_secs_f64(millis / 1e3).unwrap_or_default(),
         _ => Duration::ZERO,
     }

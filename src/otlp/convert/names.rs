@@ -30,6 +30,7 @@ pub(crate) const ATTEMPT: &str = "codex.attempt";
 pub(crate) const OUTCOME: &str = "codex.outcome";
 pub(crate) const DURATION_MS: &str = "codex.duration_ms";
 pub(crate) const OPERATION: &str = "codex.operation";
+pub(crate) const PHASE: &str = "codex.phase";
 pub(crate) const COMPONENT_TYPE: &str = "otel.component.type";
 pub(crate) const COMPONENT_NAME: &str = "otel.component.name";
 pub(crate) const SERVER_ADDRESS: &str = "server.address";

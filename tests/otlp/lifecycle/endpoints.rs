@@ -32,7 +32,8 @@ fn comparable_events(output: &Output) -> Vec<serde_json::Value> {
             attributes.retain(|key, _| !key.ends_with("_ms"));
         }
         event.retain(|key, _| {
-            !key.ends_with("_id") && !key.contains("time") && key != "duration_ms"
+            let is_time = key.contains("time") || key == "duration_ms" || key == "phases";
+            !key.ends_with("_id") && !is_time
         });
     }
     events

@@ -11,6 +11,7 @@ mod metric_stats;
 mod metrics;
 mod page;
 mod parents;
+mod phases;
 mod processors;
 mod resource;
 mod sampling;

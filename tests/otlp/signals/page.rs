@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use codex_telemetry::{
-    CallContext, Classification, ErrorClass, Operation, Originator, event::names,
+    CallContext, Classification, ErrorClass, Operation, Originator, Phase, event::names,
 };
 
 use super::support::Rig;
 
 const PAGE: &str = include_str!("../../../docs/otlp.md");
 const NAMES: &str = include_str!("../../../src/event/names.rs");
+const PHASE: &str = include_str!("../../../src/event/phase.rs");
 
 /// Returns the attributes in the first column of the page's table.
 fn documented() -> BTreeSet<&'static str> {
@@ -131,6 +132,28 @@ fn the_page_has_every_attribute_that_the_export_adds() {
 }
 
 #[test]
+fn the_page_says_of_the_phases_what_the_documentation_of_the_type_says() {
+    let (_, section) = PAGE.split_once("\n### Phases\n").unwrap();
+    let (section, _) = section.split_once("\n### ").unwrap();
+    let rows = PHASE
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("/// | "));
+    let mut count = 0;
+    for row in rows {
+        // Without the targets of its links.
+        let mut parts = row.split("](");
+        let mut text = parts.next().unwrap().to_owned();
+        for part in parts {
+            text += part.split_once(')').unwrap().1;
+        }
+        let row = text.replace("[`", "`");
+        assert!(section.contains(&format!("| {row}\n")), "{row}");
+        count += 1;
+    }
+    assert!(count > Phase::ALL.len(), "{count}");
+}
+
+#[test]
 fn the_page_has_every_metric_of_calls_with_its_labels() {
     // The first section of this name has the variables.
     let (_, section) = PAGE.rsplit_once("\n### Metrics\n").unwrap();
@@ -156,6 +179,7 @@ fn the_page_has_every_metric_of_calls_with_its_labels() {
                 context.record(key, 1);
             }
             context.record(names::INFERENCE_CALLS, 0);
+            context.record(names::PHASE_MODEL, 1.5);
             context.record(names::RESPONSE_TIME_TO_FIRST_CHUNK, 0.5);
             context.record(names::REQUEST_MODEL, "gpt-5.4");
             context.record(names::TOOL_TYPE, "function");

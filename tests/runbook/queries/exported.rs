@@ -2,14 +2,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    future::pending,
     process::Command,
     time::Duration,
 };
 
 use codex_telemetry::{
-    Call, ErrorClass, Operation, OtlpConfig, OtlpSink, TimingLayer, event::names,
+    ApprovalRequest, Call, Decision, ErrorClass, Operation, OtlpConfig, OtlpSink, TimingLayer,
+    event::names,
+    turn::{CodexAppServer, TurnRequest},
 };
 use futures_util::FutureExt as _;
+use tokio::{sync::mpsc, time::timeout};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use super::parser::{Matcher, Parsed};
@@ -17,6 +22,9 @@ use crate::{
     receiver::{Attributes, Metric, MetricKind, Receiver},
     tools::examples,
 };
+
+/// Far more than a turn of a stand-in for Codex, or an export, takes.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The values of each label or attribute.
 type Values = BTreeMap<String, BTreeSet<String>>;
@@ -31,8 +39,9 @@ pub(super) struct Exported {
 }
 
 impl Exported {
-    /// Runs a turn that succeeds, one that fails, one that waits for an approval and one with a model response, and
-    /// returns what they export. The spans of another one are rejected.
+    /// Runs a turn that succeeds, one that fails, one whose command is declined, one that is cancelled while it waits
+    /// for an approval and one with a model response, and returns what they export. The spans of another one are
+    /// rejected.
     pub(super) fn by_turns() -> Self {
         let receiver = Receiver::http();
         let endpoint = receiver.endpoint();
@@ -68,6 +77,7 @@ impl Exported {
                 .env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", traces);
             exec.output().unwrap();
         }
+        cancelled(&endpoint, fake_server);
         response_and_tool(&endpoint);
         let mut exported = Self::default();
         for metric in receiver.metrics() {
@@ -194,10 +204,39 @@ fn excludes_cancelled(name: &str, matchers: &[&Matcher]) -> Result<(), String> {
     Ok(())
 }
 
+/// Exports a turn that is cancelled while it waits for an approval.
+fn cancelled(endpoint: &str, codex: &str) {
+    let sink = sink(endpoint);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.unwrap().block_on(async {
+        let (asked, mut was_asked) = mpsc::channel(1);
+        let approver = service_fn(move |_: ApprovalRequest| {
+            let asked = asked.clone();
+            async move {
+                let _ = asked.send(()).await;
+                pending::<Result<Decision, Infallible>>().await
+            }
+        });
+        let codex = CodexAppServer::builder()
+            .codex(codex)
+            .approver(approver, TIMEOUT)
+            .build();
+        let turns = TimingLayer::new(sink.clone()).layer(codex.clone());
+        let turn = turns.oneshot(TurnRequest::new("run it"));
+        tokio::select! {
+            ended = turn => panic!("it has ended: {ended:?}"),
+            asked = timeout(TIMEOUT, was_asked.recv()) => asked.unwrap().unwrap(),
+        }
+        codex.shutdown(TIMEOUT).await;
+    });
+    sink.blocking_shutdown(TIMEOUT).unwrap();
+}
+
 /// Exports a turn with a model response and a tool of the program: `codex exec` does not tell of any.
 fn response_and_tool(endpoint: &str) {
-    let config = OtlpConfig::builder().endpoint(endpoint).build().unwrap();
-    let sink = OtlpSink::start(config);
+    let sink = sink(endpoint);
     let service = service_fn(async |call: Call<()>| {
         let chat = call
             .context
@@ -215,7 +254,12 @@ fn response_and_tool(endpoint: &str) {
     let service = TimingLayer::new(sink.clone()).layer(service);
     let turn = service.oneshot(Call::new(Operation::Turn, ()));
     assert_eq!(turn.now_or_never(), Some(Ok(())));
-    sink.blocking_shutdown(Duration::from_secs(60)).unwrap();
+    sink.blocking_shutdown(TIMEOUT).unwrap();
+}
+
+fn sink(endpoint: &str) -> OtlpSink {
+    let config = OtlpConfig::builder().endpoint(endpoint).build();
+    OtlpSink::start(config.unwrap())
 }
 
 fn add(values: &mut Values, attributes: &Attributes, named: impl Fn(&str) -> String) {
