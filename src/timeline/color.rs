@@ -1,6 +1,6 @@
 use std::{env, io::IsTerminal};
 
-use crate::event::Outcome;
+use super::fill::Fill;
 
 /// Whether a timeline is printed with colours.
 #[derive(Clone, Copy)]
@@ -25,16 +25,9 @@ impl Color {
         self.apply("1", text) // bold
     }
 
-    /// Colours `text` by the outcome of a call, which is `None` while the call is open.
-    pub(super) fn outcome(self, outcome: Option<Outcome>, text: &str) -> String {
-        let code = match outcome {
-            Some(Outcome::Ok) => "32",        // green
-            Some(Outcome::Error) => "31",     // red
-            Some(Outcome::Cancelled) => "33", // yellow
-            Some(Outcome::Panic) => "1;35",   // bold magenta
-            None => "36",                     // cyan
-        };
-        self.apply(code, text)
+    /// Colours `text` as a bar with this fill.
+    pub(super) fn fill(self, fill: Fill, text: &str) -> String {
+        self.apply(fill.ansi(), text)
     }
 
     /// Wraps `text` in the ANSI escape sequence `code`.

@@ -1,7 +1,23 @@
-//! A viewer of traces: text with one line and one bar for each call.
+//! A viewer of traces, with one line and one bar for each call: text, SVG and HTML.
+//!
+//! [`Timeline`] collects spans, from events or from JSON lines. A trace lays them out as rows with times, and each
+//! renderer scales that to its own columns or pixels.
 
 mod bar;
 mod color;
+mod columns;
+mod fill;
+mod html;
+#[cfg(feature = "json")]
+mod json_lines;
+mod label;
+mod legend;
+mod markup;
+mod row;
+mod span;
+mod spans;
+mod svg;
+mod text;
 #[expect(
     clippy::module_inception,
     reason = "a type's file is found by its name"

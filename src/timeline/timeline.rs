@@ -1,23 +1,49 @@
-use std::{collections::HashMap, fmt, io::IsTerminal};
+#[cfg(feature = "json")]
+use std::io::{self, BufRead};
+use std::{cmp::Reverse, fmt, io::IsTerminal};
 
 use opentelemetry::TraceId;
 
-use super::{color::Color, trace::Trace};
-use crate::event::Event;
+#[cfg(feature = "json")]
+use super::json_lines::JsonLines;
+use super::{
+    color::Color,
+    html,
+    span::Span,
+    spans::Spans,
+    svg,
+    text::{self, MIN_WIDTH},
+    trace::Trace,
+};
+use crate::event::{ErrorClass, Event};
 
-/// Traces as text, for people to read: one line for each call, with a bar to scale.
+/// Traces for people to look at: one line for each call, with a bar to scale.
 ///
 /// [`MemorySink::timeline`](crate::MemorySink::timeline) creates one, and so does
 /// [`Timeline::new`] from any list of events. Use it in the message of a failed assertion, for example.
-/// The format may change.
+/// [`from_json_lines`](Self::from_json_lines) reads what a [`JsonLinesSink`](crate::JsonLinesSink) has written.
+/// The format of all outputs may change.
 ///
 /// Calls are listed in the order in which they started, each below its parent call and indented. A call
 /// whose parent is not among the events is listed as a root. The bar is followed by the duration and by
 /// the result: `ok`, the error class, `error` without a class, `cancelled` or `panic`. An open call has a
 /// lighter bar (`░`), which reaches to the end of the trace, and the result `(open)`.
 ///
-/// `Display` prints plain text. [`colored`](Self::colored) adds colours;
-/// [`colored_on`](Self::colored_on) adds them if the output is a terminal.
+/// The bar of a turn shows its [phases](crate::Phases), each by a fill and a colour of its own. Below is a legend, whose
+/// numbers add up as they are printed. It leaves out phases that print as zero. The result of a turn that did not
+/// complete names the phase in which it ended: `cancelled (approval)`.
+///
+/// ```text
+/// trace 0af7651916cd43dd8448eb211c80319c  127.034 ms
+///   codex.turn reviewer     ▂▂▂▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓████▓▓▓▓▓▓▓  127.034 ms  ok
+///     ▂ startup 12.3 + ▓ model 94.3 + █ tools 20.4 = 127.0 ms
+///     codex.tool shell                           ████▍         20.402 ms  ok
+/// ```
+///
+/// `Display` prints plain text. Its bars have 32 columns; [`with_width`](Self::with_width) fits them to a terminal.
+/// [`colored`](Self::colored) adds colours; [`colored_on`](Self::colored_on) adds them if the output is a terminal.
+/// [`to_svg`](Self::to_svg) and [`to_html`](Self::to_html) return the same picture for a browser. A name may be chosen by
+/// a model: in each output it is shortened, without characters that a terminal or a browser would interpret.
 ///
 /// ```
 /// use std::time::{Duration, UNIX_EPOCH};
@@ -51,38 +77,117 @@ use crate::event::Event;
 #[derive(Clone, Debug)]
 pub struct Timeline {
     traces: Vec<Trace>,
+    width: Option<usize>,
+    skipped_lines: usize,
 }
+
+// === impl Timeline ===
 
 impl Timeline {
     /// Returns a timeline of all traces in `events`, in the order in which they appear there.
     #[must_use]
     pub fn new(events: &[Event]) -> Self {
-        let mut ids = Vec::new();
-        let mut events_by_id: HashMap<_, Vec<_>> = HashMap::new();
+        let mut spans = Spans::default();
         for event in events {
-            let id = event.trace_id();
-            let events = events_by_id.entry(id).or_insert_with(|| {
-                ids.push(id);
-                Vec::new()
-            });
-            events.push(event);
+            spans.add(Span::from_event(event));
         }
-        let traces = ids.iter().map(|id| Trace::new(*id, &events_by_id[id]));
+        Self::of_spans(spans, 0)
+    }
+
+    /// Returns a timeline of all traces in the lines of a [`JsonLinesSink`](crate::JsonLinesSink), in the order in
+    /// which they appear there.
+    ///
+    /// The picture is that of the events, to a microsecond. Unknown fields are ignored. A line that is not one of an
+    /// event is skipped, such as one that was cut off, and so is one of more than 1 MiB;
+    /// [`skipped_lines`](Self::skipped_lines) counts them. All calls are kept in memory: the caller bounds what it passes.
+    ///
+    /// ```
+    /// use codex_telemetry::Timeline;
+    ///
+    /// let lines = concat!(
+    ///     r#"{"event":"codex.tool.stop","time":"2026-01-02T03:04:05.678Z","duration_ms":20.5,"outcome":"ok","#,
+    ///     r#""trace_id":"0af7651916cd43dd8448eb211c80319c","span_id":"b7ad6b7169203331","name":"shell"}"#,
+    ///     "\nsomething else\n",
+    /// );
+    /// let timeline = Timeline::from_json_lines(lines.as_bytes())?;
+    /// assert!(timeline.to_string().ends_with("█  20.500 ms  ok\n"));
+    /// assert_eq!(timeline.skipped_lines(), 1);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// An error of the reader.
+    #[cfg(feature = "json")]
+    pub fn from_json_lines(reader: impl BufRead) -> io::Result<Self> {
+        let lines = JsonLines::read(reader)?;
+        Ok(Self::of_spans(lines.spans, lines.skipped))
+    }
+
+    fn of_spans(spans: Spans, skipped_lines: usize) -> Self {
         Self {
-            traces: traces.collect(),
+            traces: spans.into_traces(),
+            width: None,
+            skipped_lines,
         }
+    }
+
+    /// Returns how many lines `from_json_lines` skipped.
+    #[must_use]
+    pub fn skipped_lines(&self) -> usize {
+        self.skipped_lines
+    }
+
+    /// Returns whether there is no trace.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.traces.is_empty()
     }
 
     /// Keeps only the trace with this id.
     #[must_use]
-    pub fn of_trace(mut self, id: TraceId) -> Self {
-        self.traces.retain(|trace| trace.id() == id);
+    pub fn of_trace(self, id: TraceId) -> Self {
+        self.filter(|trace| trace.id() == id)
+    }
+
+    /// Keeps only the traces with a call in this Codex thread.
+    #[must_use]
+    pub fn of_thread(self, id: &str) -> Self {
+        self.filter(|trace| trace.has_thread(id))
+    }
+
+    /// Keeps only the traces with a call that ended with this class of error.
+    #[must_use]
+    pub fn of_class(self, class: ErrorClass) -> Self {
+        self.filter(|trace| trace.has_class(class))
+    }
+
+    /// Keeps only the `count` traces that took longest, the slowest first.
+    #[must_use]
+    pub fn slowest(mut self, count: usize) -> Self {
+        self.traces.sort_by_key(|trace| Reverse(trace.duration()));
+        self.traces.truncate(count);
         self
     }
 
-    /// Returns the timeline with ANSI colours, by how each call ended.
+    fn filter(mut self, is_kept: impl Fn(&Trace) -> bool) -> Self {
+        self.traces.retain(is_kept);
+        self
+    }
+
+    /// Fits the lines of the text to this number of columns, or to 60 if it is less.
     ///
-    /// Green is `ok`, red an error, yellow `cancelled`, magenta `panic` and cyan an open call.
+    /// A bar takes what labels, durations and results leave. If that is too little, labels are shortened first.
+    #[must_use]
+    pub fn with_width(mut self, columns: usize) -> Self {
+        self.width = Some(columns.max(MIN_WIDTH));
+        self
+    }
+
+    /// Returns the timeline with ANSI colours, by the phase of a turn and by how any other call ended.
+    ///
+    /// Green is `ok`, red an error, yellow `cancelled`, magenta `panic` and cyan an open call. A turn without phases has
+    /// these as well.
     #[must_use]
     pub fn colored(&self) -> impl fmt::Display {
         self.render(Color::On)
@@ -105,13 +210,30 @@ impl Timeline {
         self.render(Color::for_stream(stream))
     }
 
+    /// Returns the timeline as an SVG file.
+    ///
+    /// It needs nothing else: no script, font or network. It follows the light or dark scheme of the browser. A tooltip
+    /// has the times of a call, and of each stretch of a turn's bar.
+    #[must_use]
+    pub fn to_svg(&self) -> String {
+        svg::file(&self.traces)
+    }
+
+    /// Returns the timeline as an HTML page with the picture of [`to_svg`](Self::to_svg) for each trace.
+    ///
+    /// Its content security policy forbids to load or to run anything.
+    #[must_use]
+    pub fn to_html(&self) -> String {
+        html::page(&self.traces)
+    }
+
     fn render(&self, color: Color) -> String {
         if self.traces.is_empty() {
             return "(no events)\n".to_owned();
         }
         self.traces
             .iter()
-            .map(|trace| trace.render(color))
+            .map(|trace| text::render(trace, self.width, color))
             .collect()
     }
 }

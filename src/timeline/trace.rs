@@ -1,85 +1,43 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     time::{Duration, SystemTime},
 };
 
-use opentelemetry::TraceId;
+use opentelemetry::{SpanId, TraceId};
 
-use super::{
-    bar::{Bar, COLUMNS},
-    color::Color,
-};
-use crate::event::{Event, Outcome, millis};
+use super::{row::Row, span::Span};
+use crate::event::ErrorClass;
 
-/// The maximum number of characters in the label of a call.
-const MAX_LABEL_CHARS: usize = 40;
-
-/// The calls of one trace.
+/// The calls of one trace, and their layout.
 #[derive(Clone, Debug)]
 pub(super) struct Trace {
     id: TraceId,
+    spans: Vec<Span>,
     /// Depth first: each call is followed by its children.
     rows: Vec<Row>,
     duration: Duration,
 }
 
-#[derive(Clone, Debug)]
-struct Row {
-    /// Indented by the depth of the call.
-    label: String,
-    /// Since the start of the trace.
-    start: Duration,
-    /// `None` while the call is open.
-    duration: Option<Duration>,
-    /// `None` while the call is open.
-    outcome: Option<Outcome>,
-    /// The text at the end of the line.
-    result: &'static str,
-}
-
 // === impl Trace ===
 
 impl Trace {
-    pub(super) fn new(id: TraceId, events: &[&Event]) -> Self {
-        // One event for each call: the terminal event if there is one, because it has more.
-        let mut calls: Vec<&Event> = Vec::new();
-        let mut indexes = HashMap::new();
-        for event in events {
-            let index = *indexes.entry(event.span_id()).or_insert_with(|| {
-                calls.push(event);
-                calls.len() - 1
-            });
-            if event.kind().is_terminal() {
-                calls[index] = event;
-            }
-        }
-        calls.sort_by_key(|call| call.start_time());
-
-        let start = calls.first().map(|call| call.start_time());
+    pub(super) fn new(id: TraceId, mut spans: Vec<Span>) -> Self {
+        spans.sort_by_key(|span| span.start);
+        let start = spans.first().map(|span| span.start);
         let since_start = |time: SystemTime| {
             let duration = start.and_then(|start| time.duration_since(start).ok());
             duration.unwrap_or_default()
         };
-        let end = calls.iter().map(|call| call.time()).max();
-
-        // The last child comes first, because `pending` is a stack.
-        let mut children: HashMap<_, Vec<&Event>> = HashMap::new();
-        for call in calls.iter().rev() {
-            let parent = call.parent_span_id();
-            let parent = parent.filter(|parent| indexes.contains_key(parent));
-            children.entry(parent).or_default().push(call);
-        }
-        let mut children = |parent| children.remove(&parent).unwrap_or_default().into_iter();
-        let mut rows = Vec::with_capacity(calls.len());
-        let mut pending: Vec<_> = children(None).map(|root| (root, 0)).collect();
-        while let Some((call, depth)) = pending.pop() {
-            rows.push(Row::new(call, depth, since_start(call.start_time())));
-            pending.extend(children(Some(call.span_id())).map(|child| (child, depth + 1)));
-        }
+        let end = spans.iter().map(Span::end_time).max();
+        let duration = end.map(since_start).unwrap_or_default();
+        let row =
+            |(span, depth): (&Span, _)| Row::new(span, depth, since_start(span.start), duration);
+        let rows = depth_first(&spans).into_iter().map(row).collect();
         Self {
             id,
+            spans,
             rows,
-            duration: end.map(since_start).unwrap_or_default(),
+            duration,
         }
     }
 
@@ -87,78 +45,51 @@ impl Trace {
         self.id
     }
 
-    pub(super) fn render(&self, color: Color) -> String {
-        let heading = color.heading(&format!("trace {}", self.id));
-        let mut text = format!("{heading}  {}\n", millis_text(self.duration));
+    pub(super) fn rows(&self) -> &[Row] {
+        &self.rows
+    }
 
-        let durations: Vec<_> = self.rows.iter().map(Row::duration_text).collect();
-        let label_width = max_width(self.rows.iter().map(|row| &row.label));
-        let duration_width = max_width(&durations);
-        for (row, duration) in self.rows.iter().zip(durations) {
-            let bar = Bar::new(row.start, row.duration, self.duration);
-            let before = " ".repeat(bar.offset);
-            let after = " ".repeat(COLUMNS - bar.offset - bar.columns());
-            let bar = color.outcome(row.outcome, &bar.text());
-            let result = color.outcome(row.outcome, row.result);
-            let label = &row.label;
-            text += &format!(
-                "  {label:label_width$}  {before}{bar}{after}  {duration:>duration_width$}  {result}\n"
-            );
-        }
-        text
+    /// Returns the time from the first start to the last event.
+    pub(super) fn duration(&self) -> Duration {
+        self.duration
+    }
+
+    pub(super) fn has_thread(&self, id: &str) -> bool {
+        let mut spans = self.spans.iter();
+        spans.any(|span| span.thread.as_deref() == Some(id))
+    }
+
+    pub(super) fn has_class(&self, class: ErrorClass) -> bool {
+        self.spans.iter().any(|span| span.has_class(class))
     }
 }
 
-// === impl Row ===
-
-impl Row {
-    fn new(call: &Event, depth: usize, start: Duration) -> Self {
-        let result = match (call.error_class(), call.outcome()) {
-            (Some(class), _) => class.as_str(),
-            (None, Some(outcome)) => outcome.as_str(),
-            (None, None) => "(open)",
-        };
-        Self {
-            label: "  ".repeat(depth) + &label(call),
-            start,
-            duration: call.duration(),
-            outcome: call.outcome(),
-            result,
+/// Returns all spans, each followed by its children, with their depths.
+fn depth_first(spans: &[Span]) -> Vec<(&Span, usize)> {
+    let known: HashSet<_> = spans.iter().map(|span| span.span_id).collect();
+    let parent_of = |span: &Span| span.parent.filter(|parent| known.contains(parent));
+    let mut children: HashMap<SpanId, Vec<&Span>> = HashMap::new();
+    // The last child comes first, because `pending` is a stack.
+    for span in spans.iter().rev() {
+        if let Some(parent) = parent_of(span) {
+            children.entry(parent).or_default().push(span);
         }
     }
-
-    /// Returns an empty string while the call is open.
-    fn duration_text(&self) -> String {
-        self.duration.map(millis_text).unwrap_or_default()
+    let roots = spans.iter().filter(|span| parent_of(span).is_none());
+    // Broken lines may have a call that is its own ancestor. No root leads there, so the first call of such a loop is
+    // one: by then, all others are placed.
+    let roots = roots.chain(spans);
+    let mut placed = HashSet::with_capacity(spans.len());
+    let mut ordered = Vec::with_capacity(spans.len());
+    for root in roots {
+        let mut pending = vec![(root, 0)];
+        while let Some((span, depth)) = pending.pop() {
+            if placed.insert(span.span_id) {
+                ordered.push((span, depth));
+                let inner = children.remove(&span.span_id).unwrap_or_default();
+                pending.extend(inner.into_iter().map(|child| (child, depth + 1)));
+            }
+        }
     }
-}
-
-/// Returns the operation, the name and, for a retry, the number of the attempt.
-fn label(call: &Event) -> String {
-    let mut label = call.operation().as_str().to_owned();
-    if let Some(name) = call.call_name() {
-        label.push(' ');
-        label.push_str(name);
-    }
-    let attempt = match call.attempt() {
-        1 => String::new(),
-        attempt => format!(" #{attempt}"),
-    };
-    // Shorten the name, not the attempt.
-    let max_chars = MAX_LABEL_CHARS.saturating_sub(attempt.len());
-    if label.chars().count() > max_chars {
-        label = label.chars().take(max_chars - 1).collect();
-        label.push('…');
-    }
-    // A model may choose the name, and a terminal interprets control characters.
-    label.replace(char::is_control, "\u{fffd}") + &attempt
-}
-
-fn max_width<'a>(texts: impl IntoIterator<Item = &'a String>) -> usize {
-    let widths = texts.into_iter().map(|text| text.chars().count());
-    widths.max().unwrap_or_default()
-}
-
-fn millis_text(duration: Duration) -> String {
-    format!("{:.3} ms", millis(duration))
+    ordered
 }

@@ -64,9 +64,13 @@ fn the_option_timeline_prints_a_timeline_on_stderr() {
         .lines()
         .skip_while(|line| !line.starts_with("trace "))
         .collect();
-    let [_, turn, tool] = timeline[..] else {
+    let [_, turn, legend, tool] = timeline[..] else {
         panic!("{stderr}")
     };
+    assert!(
+        legend.contains(" = ") && legend.ends_with(" ms"),
+        "{stderr}"
+    );
     assert!(turn.starts_with("  codex.turn ") && turn.ends_with("  ok"));
     assert!(tool.starts_with("    codex.tool ") && tool.ends_with("  tool_failed"));
     // Without colours, since it is a pipe.

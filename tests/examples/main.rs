@@ -26,4 +26,5 @@ mod real;
 mod reply;
 mod support;
 mod terminal;
+mod timeline;
 mod user;

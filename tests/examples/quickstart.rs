@@ -70,6 +70,54 @@ fn the_readme_shows_the_timeline_and_an_event_of_the_quickstart() {
     assert_eq!(lasting(shown), lasting(event.clone()), "{printed}");
 }
 
+#[test]
+fn the_numbers_below_the_turn_add_up_to_its_duration_and_so_do_those_of_the_readme() {
+    let printed = quickstart();
+    assert_eq!(assert_legends_add_up(&printed), 1, "{printed}");
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    assert_legends_add_up(&fs::read_to_string(readme).unwrap());
+}
+
+/// Checks each legend of a timeline in the text, and returns how many there are.
+#[track_caller]
+fn assert_legends_add_up(text: &str) -> usize {
+    let mut legends = 0;
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        let next = lines.peek().copied().unwrap_or_default();
+        if !line.trim_start().starts_with("codex.turn ") || !is_legend(next) {
+            continue;
+        }
+        let mut legend = String::new();
+        while let Some(part) = lines.next_if(|line| is_legend(line)) {
+            legend += part;
+        }
+        let tenths = |number: &str| number.replace('.', "").parse::<u64>().unwrap();
+        let numbers = |text: &str| -> Vec<u64> {
+            let words = text
+                .split_whitespace()
+                .filter(|word| word.parse::<f64>().is_ok());
+            words.map(tenths).collect()
+        };
+        let (parts, total) = legend.split_once(" = ").unwrap();
+        let total = numbers(total)[0];
+        assert_eq!(numbers(parts).iter().sum::<u64>(), total, "{legend}");
+        // That of the turn, which has two digits more.
+        let duration = line
+            .split_whitespace()
+            .find_map(|word| word.parse::<f64>().ok());
+        let off = duration.unwrap() * 10.0 - total as f64;
+        assert!(off.abs() <= 0.5, "{line}\n{legend}");
+        legends += 1;
+    }
+    legends
+}
+
+/// Returns whether a line below a turn is part of its legend.
+fn is_legend(line: &str) -> bool {
+    line.contains(" + ") || line.contains(" = ") || line.trim_start().starts_with("+ ")
+}
+
 /// Returns the depth, the name and the end of each call of a timeline, without ids, bars and times. Sorted, because on a
 /// busy machine the tools may begin in another order.
 fn calls(timeline: &str) -> Vec<String> {
@@ -82,7 +130,8 @@ fn calls(timeline: &str) -> Vec<String> {
         });
         format!("{indent} {}", words.collect::<Vec<_>>().join(" "))
     };
-    let mut calls: Vec<_> = timeline.lines().map(call).collect();
+    let lines = timeline.lines().filter(|line| !is_legend(line));
+    let mut calls: Vec<_> = lines.map(call).collect();
     calls.sort_unstable();
     calls
 }

@@ -1,0 +1,467 @@
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{BufRead, BufReader, Read, Write},
+    os::{fd::AsFd, unix::process::ExitStatusExt},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Output, Stdio},
+};
+
+use codex_telemetry::Timeline;
+use rustix::{
+    process::{Pid, Signal, kill_process},
+    termios::{Winsize, tcsetwinsize},
+};
+use tempfile::TempDir;
+
+use crate::{support::example, terminal::open_terminal};
+
+/// Returns the start and the end of a call of this trace.
+fn call(trace: u8, name: &str, more: &str, took: u64) -> [String; 2] {
+    let line = |kind: &str, millis: u64, more: &str| {
+        format!(
+            r#"{{"event":"codex.{kind}","time":"2026-01-02T03:04:05.{millis:03}Z","trace_id":"{trace:032x}",{more}"attempt":1}}"#
+        ) + "\n"
+    };
+    let ids = format!(r#""span_id":"{trace:016x}","name":"{name}",{more}"#);
+    let end = format!(r#"{ids}"duration_ms":{took},"outcome":"ok","#);
+    [line("turn.start", 0, &ids), line("turn.stop", took, &end)]
+}
+
+/// Returns the end of a tool in the trace, with this class of error.
+fn tool(trace: u8, class: &str) -> String {
+    format!(
+        r#"{{"event":"codex.tool.exception","time":"2026-01-02T03:04:05.005Z","trace_id":"{trace:032x}","span_id":"00000000000000ff","parent_span_id":"{trace:016x}","name":"shell","duration_ms":5,"outcome":"error","error_class":"{class}"}}"#
+    ) + "\n"
+}
+
+/// A file with three traces, of 10, 30 and 20 milliseconds.
+struct Events {
+    directory: TempDir,
+}
+
+// === impl Events ===
+
+impl Events {
+    fn three() -> Self {
+        let events = Self::empty();
+        let [first, first_end] = call(1, "first", r#""thread_id":"a","#, 10);
+        let [second, second_end] = call(2, "second", r#""thread_id":"b","#, 30);
+        let [third, third_end] = call(3, "third", r#""thread_id":"b","#, 20);
+        let tool = tool(2, "rate_limit");
+        for line in [first, first_end, second, tool, second_end, third, third_end] {
+            events.append(&line);
+        }
+        events
+    }
+
+    fn empty() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        File::create(directory.path().join("events.jsonl")).unwrap();
+        Self { directory }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("events.jsonl")
+    }
+
+    fn append(&self, text: &str) {
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(self.path());
+        file.unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    fn command(&self, options: &[&str]) -> Command {
+        let mut command = example("timeline");
+        command.args(options).arg(self.path());
+        command
+    }
+
+    /// Runs the program, and returns the names of the turns that it has drawn.
+    fn turns(&self, options: &[&str]) -> Vec<String> {
+        let output = self.command(options).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        turns(&stdout(&output))
+    }
+
+    fn follow(&self, options: &[&str]) -> Follower {
+        let mut command = self.command(options);
+        command.arg("--follow").stdout(Stdio::piped());
+        Follower::start(command)
+    }
+}
+
+/// The program while it follows.
+struct Follower {
+    child: Child,
+    /// `None` after it was closed.
+    shown: Option<BufReader<ChildStdout>>,
+}
+
+// === impl Follower ===
+
+impl Follower {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let shown = child.stdout.take().map(BufReader::new);
+        Self { child, shown }
+    }
+
+    /// Returns the next lines that the program prints.
+    fn sees<const N: usize>(&mut self) -> [String; N] {
+        std::array::from_fn(|_| {
+            let mut line = String::new();
+            let shown = self.shown.as_mut().unwrap();
+            shown.read_line(&mut line).unwrap();
+            line.trim_end().to_owned()
+        })
+    }
+
+    /// Waits for the next trace of one call, and returns the name of it.
+    fn sees_turn(&mut self) -> String {
+        let [heading, turn] = self.sees();
+        assert!(heading.starts_with("trace "), "{heading}");
+        turns(&turn).pop().unwrap_or_else(|| panic!("{turn:?}"))
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        // It has ended already, unless the test has failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Returns the names of the turns in a text.
+fn turns(text: &str) -> Vec<String> {
+    let turns = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("  codex.turn "));
+    let name = |turn: &str| turn.split(' ').next().map(str::to_owned);
+    turns.filter_map(name).collect()
+}
+
+#[test]
+fn a_file_is_drawn_as_the_library_draws_it() {
+    let events = Events::three();
+    let output = events.command(&[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = fs::read(events.path()).unwrap();
+    let timeline = Timeline::from_json_lines(&text[..]).unwrap();
+    assert_eq!(stdout(&output), timeline.to_string());
+
+    let output = events.command(&["--width", "70"]).output().unwrap();
+    assert_eq!(stdout(&output), timeline.with_width(70).to_string());
+}
+
+#[test]
+fn standard_input_is_a_file_as_well() {
+    let events = Events::three();
+    for options in [&["-"][..], &["-", "--follow"]] {
+        let output = example("timeline")
+            .args(options)
+            .stdin(File::open(events.path()).unwrap())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert_eq!(turns(&stdout(&output)), ["first", "second", "third"]);
+    }
+}
+
+#[test]
+fn the_options_choose_among_the_traces() {
+    let events = Events::three();
+    let third = format!("{:032x}", 3);
+    for (options, expected) in [
+        (&["--trace", &third][..], &["third"][..]),
+        (&["--thread", "b"], &["second", "third"]),
+        (&["--class", "rate_limit"], &["second"]),
+        (&["--slowest", "2"], &["second", "third"]),
+        (&["--thread", "b", "--slowest", "1"], &["second"]),
+    ] {
+        assert_eq!(events.turns(options), expected, "{options:?}");
+    }
+}
+
+#[test]
+fn a_page_is_written_instead_of_text() {
+    let events = Events::three();
+    let path = |name: &str| events.directory.path().join(name);
+    let (svg, html) = (path("out.svg"), path("out.html"));
+    let output = events
+        .command(&["--thread", "b"])
+        .arg("--svg")
+        .arg(&svg)
+        .arg("--html")
+        .arg(&html)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(stdout(&output), "");
+    let text = fs::read(events.path()).unwrap();
+    let timeline = Timeline::from_json_lines(&text[..]).unwrap().of_thread("b");
+    assert_eq!(fs::read_to_string(svg).unwrap(), timeline.to_svg());
+    assert_eq!(fs::read_to_string(html).unwrap(), timeline.to_html());
+}
+
+#[test]
+fn lines_that_are_no_events_are_counted_on_standard_error() {
+    let events = Events::three();
+    events.append("one\n{\"two\":2}\n");
+    let output = events.command(&[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(turns(&stdout(&output)).len(), 3);
+    assert_eq!(
+        stderr(&output),
+        "timeline: skipped 2 lines that are no events\n"
+    );
+}
+
+#[test]
+fn what_cannot_be_drawn_exits_1_and_says_why() {
+    let events = Events::three();
+    let missing = events.directory.path().join("missing.jsonl");
+    let run = |options: &[&str], path: &Path| {
+        example("timeline")
+            .args(options)
+            .arg(path)
+            .output()
+            .unwrap()
+    };
+    let no_directory = events.directory.path().join("no/out.svg");
+    for (output, why) in [
+        (run(&[], &missing), "cannot read "),
+        (run(&["--follow"], &missing), "cannot read "),
+        (
+            run(&["--class", "timeout"], &events.path()),
+            " has no such trace",
+        ),
+        (run(&[], Path::new("/dev/null")), "/dev/null has no events"),
+        (
+            run(&["--svg", no_directory.to_str().unwrap()], &events.path()),
+            "cannot write ",
+        ),
+    ] {
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(stderr(&output).contains(why), "{output:?}");
+    }
+}
+
+#[test]
+fn invalid_usage_exits_2_with_the_usage_and_draws_nothing() {
+    for (arguments, why) in [
+        (&[][..], "missing FILE"),
+        (&["--trace", "xyz", "-"], "32 hexadecimal digits"),
+        (
+            &["--class", "sad", "-"],
+            "\"sad\" is no class of errors; they are: transport, ",
+        ),
+        (&["--width", "59", "-"], "at least 60"),
+        (&["--slowest", "all", "-"], "all"),
+        (&["--follow", "--slowest", "1", "-"], "--follow has no end"),
+        (&["--follow", "--svg", "x", "-"], "--follow has no end"),
+        (&["a", "b"], "b"),
+    ] {
+        let output = example("timeline").args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        assert!(output.stdout.is_empty(), "{arguments:?}: {output:?}");
+        let text = stderr(&output);
+        assert!(
+            text.contains(why) && text.contains("usage: timeline"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_terminal_decides_on_the_width_and_on_colours() {
+    let events = Events::three();
+    let (terminal, stdout) = open_terminal();
+    let size = Winsize {
+        ws_row: 40,
+        ws_col: 72,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(terminal.as_fd(), size).unwrap();
+    let mut command = events.command(&["--slowest", "1"]);
+    command
+        .env_remove("NO_COLOR")
+        .env("TERM", "xterm")
+        .stdout(stdout);
+    let mut child = command.spawn().unwrap();
+    // Reading ends when no process has the terminal open for writing.
+    drop(command);
+    let mut shown = Vec::new();
+    // On Linux, reading ends with an error.
+    let _ = File::from(terminal).read_to_end(&mut shown);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let shown = String::from_utf8(shown).unwrap().replace("\r\n", "\n");
+    let text = fs::read(events.path()).unwrap();
+    let timeline = Timeline::from_json_lines(&text[..]).unwrap().slowest(1);
+    assert_eq!(shown, timeline.with_width(72).colored().to_string());
+}
+
+#[test]
+fn a_growing_file_is_drawn_trace_by_trace_when_the_root_call_has_ended() {
+    let events = Events::empty();
+    let [first, first_end] = call(1, "first", "", 10);
+    events.append(&first);
+    let mut follower = events.follow(&[]);
+    // The end of a tool is not that of the trace: what is drawn first is the other trace.
+    events.append(&tool(1, "rate_limit"));
+    events.append(&call(2, "second", "", 10).concat());
+    assert_eq!(follower.sees_turn(), "second");
+
+    // A line counts when it is whole.
+    let (half, rest) = first_end.split_at(40);
+    events.append(half);
+    events.append(rest);
+    let [heading, turn, tool] = follower.sees();
+    assert!(
+        heading.starts_with("trace 00000000000000000000000000000001 "),
+        "{heading}"
+    );
+    assert!(
+        turn.contains("codex.turn first") && turn.ends_with("  ok"),
+        "{turn}"
+    );
+    assert!(
+        tool.contains("codex.tool shell") && tool.ends_with("  rate_limit"),
+        "{tool}"
+    );
+}
+
+#[test]
+fn filters_apply_to_a_growing_file() {
+    let events = Events::empty();
+    let mut follower = events.follow(&["--thread", "b"]);
+    events.append(&call(1, "first", r#""thread_id":"a","#, 10).concat());
+    events.append(&call(2, "second", r#""thread_id":"b","#, 10).concat());
+    assert_eq!(follower.sees_turn(), "second");
+}
+
+#[test]
+fn a_file_that_is_truncated_or_replaced_is_followed_on() {
+    let events = Events::empty();
+    let mut follower = events.follow(&[]);
+    // Longer than all that follows, so that the truncation shows whenever the program looks.
+    events.append(
+        &call(
+            1,
+            "first",
+            &format!(r#""padding":"{}","#, "x".repeat(2_000)),
+            10,
+        )
+        .concat(),
+    );
+    assert_eq!(follower.sees_turn(), "first");
+    // A line that is never completed.
+    events.append("{\"event\":");
+
+    // As `copytruncate` of logrotate does it.
+    fs::copy(
+        events.path(),
+        events.directory.path().join("events.jsonl.1"),
+    )
+    .unwrap();
+    OpenOptions::new()
+        .write(true)
+        .open(events.path())
+        .unwrap()
+        .set_len(0)
+        .unwrap();
+    events.append(&call(2, "second", "", 10).concat());
+    assert_eq!(follower.sees_turn(), "second");
+
+    // As logrotate does it for a program that reopens its file.
+    fs::rename(
+        events.path(),
+        events.directory.path().join("events.jsonl.2"),
+    )
+    .unwrap();
+    events.append(&call(3, "third", "", 10).concat());
+    assert_eq!(follower.sees_turn(), "third");
+}
+
+#[test]
+fn a_pipe_is_followed_to_its_end_and_what_has_not_ended_is_drawn_then() {
+    let mut command = example("timeline");
+    command
+        .args(["-", "--follow"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut follower = Follower::start(command);
+    let mut pipe = follower.child.stdin.take().unwrap();
+    let mut write = |text: &str| pipe.write_all(text.as_bytes()).unwrap();
+    let [first, _] = call(1, "first", "", 10);
+    write(&first);
+    write(&call(2, "second", "", 10).concat());
+    assert_eq!(follower.sees_turn(), "second");
+    drop(pipe);
+    let [_, open] = follower.sees();
+    assert!(
+        open.contains("codex.turn first") && open.ends_with("(open)"),
+        "{open}"
+    );
+    assert_eq!(follower.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn lines_of_traces_that_do_not_end_are_kept_to_a_bound() {
+    let events = Events::empty();
+    let padding = format!(r#""padding":"{}","#, "x".repeat(900_000));
+    for trace in 1..=80 {
+        let [start, _] = call(trace, "endless", &padding, 10);
+        events.append(&start);
+    }
+    let output = example("timeline")
+        .args(["-", "--follow"])
+        .stdin(File::open(events.path()).unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    // Of 72 MB, what is over 64 MiB.
+    let given_up = stderr(&output).matches("gave up the oldest trace").count();
+    let kept = turns(&stdout(&output)).len();
+    assert_eq!((given_up, kept), (6, 74), "{}", stderr(&output));
+}
+
+#[test]
+fn ctrl_c_ends_a_program_that_follows() {
+    let events = Events::empty();
+    let mut follower = events.follow(&[]);
+    events.append(&call(1, "first", "", 10).concat());
+    assert_eq!(follower.sees_turn(), "first");
+    kill_process(Pid::from_child(&follower.child), Signal::INT).unwrap();
+    let status = follower.child.wait().unwrap();
+    assert_eq!(status.signal(), Some(2), "{status:?}");
+}
+
+#[test]
+fn a_program_that_follows_ends_when_its_output_is_closed() {
+    // Nothing is printed any more that would fail.
+    let events = Events::empty();
+    let mut follower = events.follow(&[]);
+    events.append(&call(1, "first", "", 10).concat());
+    assert_eq!(follower.sees_turn(), "first");
+    drop(follower.shown.take());
+    assert_eq!(follower.child.wait().unwrap().code(), Some(0));
+
+    // And when something is.
+    let mut command = events.command(&[]);
+    command.stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
