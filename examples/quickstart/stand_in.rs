@@ -54,6 +54,10 @@ pub(crate) fn serve() -> io::Result<()> {
 /// The first response of the model, with a command, and the second one, with the calls.
 fn begin() -> io::Result<()> {
     notify("turn/started", json!({"turn": {"id": TURN}}))?;
+    notify(
+        "item/completed",
+        json!({"item": {"id": "prompt", "type": "userMessage"}}),
+    )?;
     respond(3310, 35)?;
     let mut command = json!({
         "id": "call_0", "type": "commandExecution", "command": "cat NOTES.md", "status": "inProgress",

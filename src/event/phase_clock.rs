@@ -328,7 +328,9 @@ impl State {
     fn update(&mut self, now: Duration) {
         let phase = self.in_force();
         if phase != self.phase {
-            self.response_ended = None;
+            if phase != Phase::Model {
+                self.response_ended = None;
+            }
             self.enter(now, phase);
         }
     }

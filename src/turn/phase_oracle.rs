@@ -7,6 +7,10 @@ use crate::event::{Event, Outcome, Phase, Phases, names};
 /// What is told of a turn. The ids are those of items and questions.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::turn) enum Sign {
+    /// The service is called once more, for another attempt.
+    Called,
+    /// An attempt has failed, and there will be another one.
+    Paused,
     /// The turn is begun: its thread is loaded, or its process starts.
     Startup,
     /// Codex asks the model.
@@ -99,8 +103,11 @@ impl Story {
 
     /// Returns the phase after a sign.
     fn phase_after(&self, place: usize) -> Phase {
+        // Nothing of an attempt goes on in the next one.
+        let is_bound = |(_, sign): &(u64, Sign)| matches!(sign, Sign::Called | Sign::Paused);
+        let bound = self.signs[..=place].iter().rposition(is_bound);
+        let so_far = &self.signs[bound.unwrap_or(0)..=place];
         let goes_on = |begin: &dyn Fn(&Sign) -> bool, end: &dyn Fn(usize, &Sign, &Sign) -> bool| {
-            let so_far = &self.signs[..=place];
             so_far.iter().enumerate().any(|(from, (_, first))| {
                 let mut later = so_far.iter().enumerate().skip(from + 1);
                 begin(first) && !later.any(|(at, (_, sign))| end(at, first, sign))
@@ -124,15 +131,19 @@ impl Story {
         let writes = goes_on(&|sign| *sign == Sign::Writes, &|at, _, sign| match sign {
             Sign::ResponseEnded | Sign::Retries => true,
             // Where nobody tells the ends of responses, a tool tells that the one that asked for it has ended.
-            Sign::ToolStarted(_) | Sign::Used => !self.tells_ends(at),
+            Sign::ToolStarted(_) | Sign::Used => {
+                let before = &so_far[..at];
+                !before.iter().any(|(_, sign)| *sign == Sign::ResponseEnded)
+            }
             _ => false,
         });
         let has_tools = goes_on(
             &|sign| matches!(sign, Sign::ToolStarted(_)),
             &|_, first, sign| matches!((first, sign), (Sign::ToolStarted(tool), Sign::ToolEnded(id)) if tool == id),
         );
-        let is_told = |sign| self.signs[..=place].iter().any(|(_, told)| *told == sign);
+        let is_told = |sign| so_far.iter().any(|(_, told)| *told == sign);
         match () {
+            () if is_told(Sign::Paused) => Phase::Retry,
             () if is_asking => Phase::Approval,
             () if retries => Phase::Retry,
             () if writes => Phase::Model,
@@ -141,12 +152,6 @@ impl Story {
             () if is_told(Sign::Startup) => Phase::Startup,
             () => Phase::Wait,
         }
-    }
-
-    /// Returns whether the ends of responses are told, as known at a place.
-    fn tells_ends(&self, place: usize) -> bool {
-        let before = &self.signs[..place];
-        before.iter().any(|(_, sign)| *sign == Sign::ResponseEnded)
     }
 
     /// Checks the phases of the terminal event.

@@ -8,6 +8,7 @@ mod faults;
 mod growth;
 mod host_tools;
 mod inputs;
+mod phases;
 mod protocol;
 mod responses;
 mod startup;

@@ -168,6 +168,9 @@ impl Bench {
         if let Some(thread) = request.resume() {
             own = own.with_resume(thread);
         }
+        if let Some(progress) = request.progress() {
+            own = own.with_progress(progress.clone());
+        }
         (server, own)
     }
 

@@ -1,8 +1,10 @@
 //! The calls of a sink's events.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use codex_telemetry::{Event, EventKind, Operation, Originator, Outcome, event::names, turn::Turn};
+use codex_telemetry::{
+    Event, EventKind, Operation, Originator, Outcome, Phase, Phases, event::names, turn::Turn,
+};
 use opentelemetry::Value;
 
 /// The calls of one turn, in the order of their starts.
@@ -22,8 +24,8 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    /// Checks that each tool call is inside of its turn's call. The checked sink has the checks of starts and
-    /// ends.
+    /// Checks that each tool call is inside of its turn's call, and that the phases of each turn add up. The checked
+    /// sink has the checks of starts and ends.
     pub(crate) fn new(events: &[Event]) -> Self {
         let ends = |operation| {
             let starts = events
@@ -51,6 +53,7 @@ impl Calls {
         for inner in calls.tools.iter().chain(&calls.chats) {
             calls.check_inner(inner);
         }
+        calls.turns.iter().for_each(check_phases);
         calls
     }
 
@@ -110,6 +113,53 @@ impl Calls {
             panic!("{} tool calls", self.tools.len());
         };
         tool
+    }
+}
+
+/// Checks that the phases of a turn add up to its duration, and that the event tells them everywhere alike.
+fn check_phases(turn: &Event) {
+    let phases = turn.phases().expect("a turn has phases");
+    let duration = turn.duration().unwrap();
+    assert_eq!(phases.total(), duration, "{phases:?}");
+
+    let changes = phases.changes();
+    assert_eq!(changes[0].0, Duration::ZERO, "{phases:?}");
+    let is_ascending = changes.is_sorted_by(|one, next| one.0 < next.0 && one.1 != next.1);
+    assert!(is_ascending, "{phases:?}");
+    let ends = changes[1..].iter().map(|(at, _)| *at).chain([duration]);
+    let drawn = changes.iter().zip(ends);
+    let drawn = drawn.fold(Phases::new(), |drawn, ((at, phase), end)| {
+        drawn.with(*phase, end.checked_sub(*at).unwrap())
+    });
+    for phase in Phase::ALL.iter().copied() {
+        let known = phases.get(phase);
+        assert_eq!(
+            drawn.get(phase).unwrap_or_default(),
+            known.unwrap_or_default(),
+            "{phase:?} in {phases:?}"
+        );
+        assert_eq!(millis(turn, phase.attribute()), known.map(as_millis));
+    }
+    let waited_for = (turn.outcome() != Some(Outcome::Ok)).then(|| phases.last().unwrap());
+    let told = turn.attribute(names::PHASE).map(Value::as_str);
+    assert_eq!(told.as_deref(), waited_for.map(Phase::as_str));
+    let first_token = phases.time_to_first_token();
+    assert!(first_token <= Some(duration));
+    assert_eq!(
+        millis(turn, names::TIME_TO_FIRST_TOKEN),
+        first_token.map(as_millis)
+    );
+}
+
+fn as_millis(duration: Duration) -> f64 {
+    duration.as_nanos() as f64 / 1e6
+}
+
+/// Returns an attribute of a call that is a number of milliseconds.
+fn millis(event: &Event, key: &str) -> Option<f64> {
+    match event.attribute(key)? {
+        Value::F64(millis) => Some(*millis),
+        other => panic!("{key} is {other:?}"),
     }
 }
 

@@ -257,32 +257,34 @@ async fn answer(
     if !is_turn {
         return plain(200, &[("content-type", "application/json")], "{}".into());
     }
-    match shared.reply(&request) {
-        Reply::Held { gate, after, reply } => match *reply {
-            reply @ Reply::Stream { .. } => send(reply, Some((gate, after, request))),
-            other => {
-                gate.pass(request).await;
-                send(other, None)
-            }
-        },
-        reply => send(reply, None),
+    let mut reply = shared.reply(&request);
+    let mut holds = Vec::new();
+    while let Reply::Held {
+        gate,
+        after,
+        reply: held,
+    } = reply
+    {
+        holds.push((after, gate));
+        reply = *held;
     }
-}
-
-/// Sends a reply, of a held one the rest when its gate is open.
-fn send(reply: Reply, held: Option<(Gate, usize, Recorded)>) -> Response {
     match reply {
-        Reply::Plain {
-            status,
-            headers,
-            body,
-        } => plain(status, &headers, body),
         Reply::Stream {
             headers,
             events,
             ending,
-        } => stream_of(&headers, &events, ending, held),
-        Reply::Held { .. } => panic!("a reply is held twice"),
+        } => stream_of(&headers, &events, ending, holds, request),
+        Reply::Plain {
+            status,
+            headers,
+            body,
+        } => {
+            for (_, gate) in holds {
+                gate.pass(request.clone()).await;
+            }
+            plain(status, &headers, body)
+        }
+        Reply::Held { .. } => unreachable!("it was opened above"),
     }
 }
 
@@ -294,25 +296,34 @@ fn plain(status: u16, headers: &[(&str, &str)], body: Vec<u8>) -> Response {
     response.body(body.into()).unwrap()
 }
 
+/// Sends the events of a reply, up to each hold, and the rest when its gate is open.
 fn stream_of(
     headers: &[(&str, String)],
     events: &[Value],
     ending: Ending,
-    held: Option<(Gate, usize, Recorded)>,
+    mut holds: Vec<(usize, Gate)>,
+    request: Recorded,
 ) -> Response {
     let write = |event: &Value| {
         let kind = event["type"].as_str().unwrap_or_default();
         format!("event: {kind}\ndata: {event}\n\n")
     };
     let text = |events: &[Value]| events.iter().map(write).collect::<String>();
-    let after = held.as_ref().map_or(events.len(), |(_, after, _)| *after);
-    let (before, rest) = (text(&events[..after]), text(&events[after..]));
-    let start = stream::iter([Ok::<_, io::Error>(before)]).chain(stream::once(async move {
-        if let Some((gate, _, request)) = held {
+    holds.sort_by_key(|(after, _)| *after);
+    let mut rest = Vec::new();
+    let mut end = events.len();
+    for (after, gate) in holds.into_iter().rev() {
+        rest.push((gate, text(&events[after..end])));
+        end = after;
+    }
+    let rest = stream::iter(rest.into_iter().rev()).then(move |(gate, text)| {
+        let request = request.clone();
+        async move {
             gate.pass(request).await;
+            Ok(text)
         }
-        Ok(rest)
-    }));
+    });
+    let start = stream::iter([Ok::<_, io::Error>(text(&events[..end]))]).chain(rest);
     let body = match ending {
         Ending::Closed => Body::from_stream(start),
         Ending::Silence => Body::from_stream(start.chain(stream::pending())),

@@ -24,7 +24,7 @@ pub(crate) enum Reply {
         body: Vec<u8>,
     },
     /// A reply of which a number of events is sent at once, and the rest when the gate is open. One that is not a
-    /// stream waits as a whole.
+    /// stream waits as a whole. A reply may be held more than once.
     Held {
         gate: Gate,
         after: usize,

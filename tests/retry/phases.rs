@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use codex_telemetry::{
     Classification, Clock, CodexAppServer, CodexExec, ErrorClass, Event, Phase, RetryPolicy,
-    ServiceBuilderExt, TimingLayer, Turn, TurnError, TurnRequest, event::names,
+    TimingLayer, Turn, TurnError, TurnRequest, event::names,
 };
 use tokio_test::{assert_pending, assert_ready, task::spawn};
 use tower::{ServiceBuilder, ServiceExt, util::BoxCloneService};

@@ -314,6 +314,20 @@ fn the_first_token_is_that_of_the_first_text() {
     assert_eq!(phases.time_to_first_token(), Some(3 * MS));
 }
 
+#[test]
+fn a_tool_begins_with_the_end_of_its_response_although_a_retry_ends_with_that() {
+    let phases = phases_of(|turn| {
+        turn.phases.model_asked();
+        turn.phases.retrying();
+        turn.spend(1);
+        turn.phases.response_ended();
+        turn.spend(2);
+        turn.phases.set_tools(true);
+        turn.spend(4);
+    });
+    assert_eq!(times(&phases), [(Phase::Tools, 6), (Phase::Retry, 1)]);
+}
+
 // --- Ends
 
 #[test]

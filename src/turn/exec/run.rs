@@ -58,7 +58,6 @@ pub(super) async fn run(
     let mut turn = TurnState::new(request, resumed, hosted, phases);
     // Before Codex starts, which may call at once. Dropped before the state of the turn: its calls end before the turn's.
     let mut serving = tools.map(|tools| tools.serve(request.context().clone(), calls));
-    phases.starting_up();
     let (mut process, pipes) = supervisor
         .spawn(command, Arc::clone(&active))
         .await

@@ -182,7 +182,9 @@ impl CodexExec {
             let tools = tools.clone();
             let active = Arc::clone(&active);
             // If the turn is dropped meanwhile, it is active until the temporary file of the invocation is gone.
+            let phases = Arc::clone(&phases);
             move || {
+                phases.starting_up();
                 (
                     Invocation::prepare(&config, &request, tools.as_deref()),
                     active,

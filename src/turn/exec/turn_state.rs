@@ -270,9 +270,9 @@ mod tests {
     /// A line of about this size, in bytes.
     const SIZE: usize = 100_000;
 
-    fn state(request: TurnRequest, hosted: Option<(String, ServedCalls)>) -> TurnState {
+    fn state(request: &TurnRequest, hosted: Option<(String, ServedCalls)>) -> TurnState {
         let phases = request.context().begin_phases();
-        TurnState::new(&request, None, hosted, &phases)
+        TurnState::new(request, None, hosted, &phases)
     }
 
     /// Returns a line with an item that has many copies of a part.
@@ -306,7 +306,7 @@ mod tests {
             (r#""type":"web_search","#, r#""x":0"#, ""),
         ] {
             let line = line(before, part, after);
-            let mut state = state(TurnRequest::new("a prompt"), None);
+            let mut state = state(&TurnRequest::new("a prompt"), None);
             let allocated = allocation_counter::measure(|| {
                 state.apply(line.as_bytes()).unwrap();
             });
@@ -324,7 +324,7 @@ mod tests {
         let sink = MemorySink::new();
         let service = TimingLayer::new(sink.clone()).layer(service_fn(async |call: Call<()>| {
             let request = TurnRequest::new("a prompt").with_context(call.context);
-            let mut state = state(request, None);
+            let mut state = state(&request, None);
             for stage in ["started", "completed"] {
                 for id in 0..COUNT {
                     let item = format!(r#"{{"id":"{id}","type":"web_search"}}"#);
@@ -347,7 +347,7 @@ mod tests {
         let service = TimingLayer::new(sink.clone()).layer(service_fn(async |call: Call<()>| {
             let request = TurnRequest::new("a prompt").with_context(call.context);
             let hosted = Some(("own".to_owned(), ServedCalls::default()));
-            let mut state = state(request, hosted);
+            let mut state = state(&request, hosted);
             let item = r#"{"id":"i","type":"mcp_tool_call","server":"own","tool":"t","arguments":{},"status":"in_progress"}"#;
             let line = format!(r#"{{"type":"item.started","item":{item}}}"#);
             state.apply(line.as_bytes()).unwrap();
@@ -366,7 +366,7 @@ mod tests {
     fn an_item_is_copied_only_for_a_reader() {
         let large = line(r#""type":"reasoning","text":""#, "x", "\"");
         let kept = |request: TurnRequest| {
-            let mut state = state(request, None);
+            let mut state = state(&request, None);
             let mut progress = None;
             let allocated = allocation_counter::measure(|| {
                 progress = state.apply(large.as_bytes()).unwrap();

@@ -55,10 +55,10 @@ fn screenshot(chromium: &mut Chromium, name: &str) {
 /// Every kind of call, a hostile name, and a second trace whose labels, results and legend are as long as they get.
 fn many_kinds() -> Vec<Value> {
     let hostile = Call::new("codex.tool", 20).inside(1).named(NAME).at(400);
-    let day = 86_400_000_u32;
+    let long_time = 100 * 86_400_000_u64;
     let phases: Vec<_> = Phase::ALL
         .iter()
-        .map(|phase| (*phase, f64::from(day)))
+        .map(|phase| (*phase, long_time as f64))
         .collect();
     let long = Call::new("codex.turn", 1)
         .in_trace(7)
@@ -68,7 +68,7 @@ fn many_kinds() -> Vec<Value> {
         .with_phases(&phases);
     let mut lines = every_kind();
     lines.push(hostile.ok(100));
-    lines.push(long.failed("error", 7 * u64::from(day)));
+    lines.push(long.failed("error", 7 * long_time));
     lines
 }
 

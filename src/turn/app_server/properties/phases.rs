@@ -10,11 +10,14 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore};
 
+use tower::ServiceBuilder;
+
 use super::*;
 use crate::{
     approval::Action,
     error::BoxError,
-    event::{Clock, ManualClock},
+    event::{Classification, Clock, ErrorClass, ManualClock, Phases},
+    retry::RetryPolicy,
     tool::ApprovalLayer,
     turn::{
         app_server::{peer::Peer, router::Limits},
@@ -28,6 +31,10 @@ const TURN: &str = "turn-0";
 /// The deadline of a question. All other deadlines are later.
 const DEADLINE: Duration = Duration::from_secs(1000);
 const NEVER: Duration = Duration::from_secs(10_000_000);
+
+/// What a policy waits before it tries again.
+const PAUSE: Duration = Duration::from_millis(PAUSE_MILLIS);
+const PAUSE_MILLIS: u64 = 200;
 
 /// What happens in a turn that has started.
 #[derive(Clone, Debug)]
@@ -70,6 +77,8 @@ enum End {
 /// How far a turn comes.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 enum Reach {
+    /// Its last attempt is waited for, if there was one before. There it is dropped, however it should end.
+    Pause,
     /// Its thread is being loaded.
     Load,
     /// It is being started.
@@ -81,6 +90,10 @@ enum Reach {
 
 #[derive(Clone, Debug)]
 struct Script {
+    /// The attempts before the one that is told of, whose threads Codex does not load.
+    failures: Vec<Failure>,
+    /// Whether each attempt is a call of its own.
+    is_nested: bool,
     /// The milliseconds before the service is called, and before each thing that the turn reaches.
     before: [u64; 5],
     /// Whether Codex tells the prompt, by which it begins to ask the model.
@@ -94,6 +107,14 @@ struct Script {
     after_end: u64,
     /// Whether the call is dropped between the end of the turn and its own.
     is_dropped_late: bool,
+}
+
+/// An attempt that fails, by the milliseconds of its stages.
+#[derive(Clone, Debug)]
+struct Failure {
+    before_call: u64,
+    load: u64,
+    after_end: u64,
 }
 
 fn millis() -> impl Strategy<Value = u64> {
@@ -151,6 +172,7 @@ fn script() -> impl Strategy<Value = Script> {
         End::TimedOut,
     ];
     let reach = prop_oneof![
+        1 => Just(Reach::Pause),
         1 => Just(Reach::Load),
         1 => Just(Reach::Start),
         1 => Just(Reach::Taken),
@@ -158,20 +180,34 @@ fn script() -> impl Strategy<Value = Script> {
     ];
     let before = [millis(), millis(), millis(), millis(), millis()];
     let acts = vec((millis(), act()), 0..24);
+    let failure =
+        (millis(), millis(), millis()).prop_map(|(before_call, load, after_end)| Failure {
+            before_call,
+            load,
+            after_end,
+        });
+    let failures = prop_oneof![3 => Just(Vec::new()), 1 => vec(failure, 1..3)];
     let parts = (before, reach, acts, select(ends.to_vec()));
+    let attempts = (failures, any::<bool>());
     let flags = (any::<bool>(), any::<bool>());
-    (parts, millis(), millis(), flags).prop_map(
-        |((before, reach, acts, end), before_end, after_end, (tells_prompt, is_dropped_late))| {
-            Script {
-                before,
-                tells_prompt,
-                reach,
-                acts,
-                end,
-                before_end,
-                after_end,
-                is_dropped_late,
-            }
+    (attempts, parts, millis(), millis(), flags).prop_map(
+        |(
+            (failures, is_nested),
+            (before, reach, acts, end),
+            before_end,
+            after_end,
+            (tells_prompt, is_dropped_late),
+        )| Script {
+            failures,
+            is_nested,
+            before,
+            tells_prompt,
+            reach,
+            acts,
+            end,
+            before_end,
+            after_end,
+            is_dropped_late,
         },
     )
 }
@@ -182,6 +218,8 @@ struct Stage {
     hand: ManualClock,
     now: u64,
     story: Story,
+    /// Those of the attempts, and when each began.
+    attempts: Vec<(u64, Story)>,
     approver: Approver,
     /// The numbers of the questions that are open, and the tool of the program that asks.
     open: Vec<(usize, Option<&'static str>)>,
@@ -244,7 +282,27 @@ impl Stage {
     }
 
     fn sign(&mut self, sign: Sign) {
+        let (began, attempt) = self.attempts.last_mut().unwrap();
+        if !matches!(sign, Sign::Called | Sign::Paused) {
+            attempt.signs.push((self.now - *began, sign.clone()));
+        }
         self.story.signs.push((self.now, sign));
+    }
+
+    /// Notes that the attempt has ended.
+    fn ended(&mut self, is_completed: bool) {
+        let (began, attempt) = self.attempts.last_mut().unwrap();
+        for (began, story) in [(*began, attempt), (0, &mut self.story)] {
+            story.ended = self.now - began;
+            story.is_completed = is_completed;
+        }
+    }
+
+    /// Notes that the call of the attempt has ended, and that of the turn if there is no other one.
+    fn call_ended(&mut self) {
+        let (began, attempt) = self.attempts.last_mut().unwrap();
+        attempt.call_ended = self.now - *began;
+        self.story.call_ended = self.now;
     }
 
     async fn tell(&mut self, method: &str, fields: Value) {
@@ -431,15 +489,15 @@ async fn check(script: Script) {
     // Layers that wait before the service is called and after it has returned, and that give up.
     let [enter, leave] = [(); 2].map(|()| Arc::new(Semaphore::new(0)));
     let (time_out, returned) = (Arc::new(Notify::new()), Arc::new(Mutex::new(None)));
-    let layered = {
+    let inner = {
         let (enter, leave) = (Arc::clone(&enter), Arc::clone(&leave));
         let (time_out, returned) = (Arc::clone(&time_out), Arc::clone(&returned));
-        timing.layer(service_fn(move |request: TurnRequest| {
+        service_fn(move |request: TurnRequest| {
             let (enter, leave) = (Arc::clone(&enter), Arc::clone(&leave));
             let (time_out, returned) = (Arc::clone(&time_out), Arc::clone(&returned));
             let turns = turns.clone();
             async move {
-                let _entered = enter.acquire().await;
+                enter.acquire().await.unwrap().forget();
                 let result = tokio::select! {
                     biased;
                     () = time_out.notified() => Err("it takes too long".into()),
@@ -448,16 +506,29 @@ async fn check(script: Script) {
                 if let Ok(turn) = &result {
                     *returned.lock().unwrap() = Some(turn.phases.clone());
                 }
-                let _left = leave.acquire().await;
+                leave.acquire().await.unwrap().forget();
                 result
             }
-        }))
+        })
     };
+    let classify =
+        |_: &BoxError| Classification::from(ErrorClass::Overloaded).with_retry_after(Some(PAUSE));
+    let policy = RetryPolicy::new()
+        .classifier(classify)
+        .max_attempts(u32::try_from(script.failures.len()).unwrap() + 1)
+        .max_retry_after(PAUSE)
+        .backoff(Duration::ZERO, Duration::ZERO);
+    let layered = ServiceBuilder::new()
+        .layer(timing.clone())
+        .retry(policy)
+        .option_layer(script.is_nested.then_some(timing))
+        .service(inner);
     let running = tokio::spawn(layered.oneshot(TurnRequest::new("a prompt")));
     let mut stage = Stage {
         hand,
         now: 0,
         story: Story::default(),
+        attempts: vec![(0, Story::default())],
         approver,
         open: Vec::new(),
         asked: 0,
@@ -465,6 +536,38 @@ async fn check(script: Script) {
         used: 0,
         peer,
     };
+
+    let count = script.failures.len();
+    for (place, failure) in script.failures.iter().enumerate() {
+        stage.pass(failure.before_call).await;
+        enter.add_permits(1);
+        if place > 0 {
+            stage.sign(Sign::Called);
+        }
+        stage.sign(Sign::Startup);
+        let request = stage.peer.request("thread/start").await;
+        stage.pass(failure.load).await;
+        stage.peer.reject(&request, "no").await;
+        settle().await;
+        stage.ended(false);
+        stage.sign(Sign::Paused);
+        stage.pass(failure.after_end).await;
+        leave.add_permits(1);
+        settle().await;
+        stage.call_ended();
+        if place + 1 == count && script.reach == Reach::Pause {
+            stage.pass(script.before_end).await;
+            stage.story.ended = stage.now;
+            stage.story.call_ended = stage.now;
+            running.abort();
+            assert!(running.await.unwrap_err().is_cancelled());
+            return stage.check(&sink, script.is_nested, None);
+        }
+        stage.pass(PAUSE_MILLIS).await;
+        tokio::time::advance(PAUSE).await;
+        settle().await;
+        stage.attempts.push((stage.now, Story::default()));
+    }
 
     let [
         before_call,
@@ -475,6 +578,9 @@ async fn check(script: Script) {
     ] = script.before;
     stage.pass(before_call).await;
     enter.add_permits(1);
+    if count > 0 {
+        stage.sign(Sign::Called);
+    }
     stage.sign(Sign::Startup);
     let mut request = stage.peer.request("thread/start").await;
     if script.reach >= Reach::Start {
@@ -504,13 +610,11 @@ async fn check(script: Script) {
     }
 
     stage.pass(script.before_end).await;
-    stage.story.ended = stage.now;
+    let is_told = script.reach >= Reach::Taken;
+    stage.ended(is_told && script.end == End::Told("completed"));
     match script.end {
-        End::Told(_) if script.reach < Reach::Taken => stage.peer.reject(&request, "no").await,
-        End::Told(status) => {
-            stage.story.is_completed = status == "completed";
-            stage.peer.end(THREAD, TURN, status).await;
-        }
+        End::Told(status) if is_told => stage.peer.end(THREAD, TURN, status).await,
+        End::Told(_) => stage.peer.reject(&request, "no").await,
         End::ServerExits => stage.peer.exit(ExitStatus::default()),
         End::Dropped => running.abort(),
         End::TimedOut => time_out.notify_one(),
@@ -519,7 +623,7 @@ async fn check(script: Script) {
     if script.end != End::Dropped {
         stage.pass(script.after_end).await;
     }
-    stage.story.call_ended = stage.now;
+    stage.call_ended();
     if script.is_dropped_late {
         running.abort();
     } else {
@@ -527,22 +631,28 @@ async fn check(script: Script) {
     }
     // An error means that it was dropped. The result is that of the script.
     let _ = running.await;
-
-    let ends = sink
-        .events()
-        .into_iter()
-        .filter(|event| event.kind().is_terminal());
-    let turns: Vec<_> = ends
-        .filter(|event| event.operation() == Operation::Turn)
-        .collect();
-    let [turn] = &turns[..] else {
-        panic!("not one turn: {turns:?}")
-    };
-    stage.story.check_event(turn, true);
     let result = returned.lock().unwrap().take();
     assert_eq!(result.is_some(), stage.story.is_completed);
-    if let Some(phases) = result {
-        stage.story.check_result(&phases, stage.story.ended, true);
+    stage.check(&sink, script.is_nested, result.as_ref());
+}
+
+impl Stage {
+    /// Checks the events of the turn, and its result.
+    fn check(&self, sink: &MemorySink, is_nested: bool, result: Option<&Phases>) {
+        let mut turns = sink.events();
+        turns.retain(|event| event.kind().is_terminal() && event.operation() == Operation::Turn);
+        let (whole, attempts) = turns.split_last().expect("the turn has ended");
+        self.story.check_event(whole, true);
+        let own = if is_nested { &self.attempts[..] } else { &[] };
+        assert_eq!(attempts.len(), own.len());
+        for (event, (_, story)) in attempts.iter().zip(own) {
+            story.check_event(event, true);
+        }
+        if let Some(phases) = result {
+            // Those of the innermost call.
+            let story = own.last().map_or(&self.story, |(_, story)| story);
+            story.check_result(phases, story.ended, true);
+        }
     }
 }
 

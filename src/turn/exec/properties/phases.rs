@@ -305,7 +305,7 @@ async fn play(
 }
 
 /// Runs a turn, and checks its phases.
-fn check(script: Script) {
+fn check(script: &Script) {
     let sink = MemorySink::new();
     let (clock, hand) = Clock::manual(UNIX_EPOCH);
     let told = Told {
@@ -378,6 +378,6 @@ proptest! {
             .build()
             .unwrap();
         let _entered = runtime.enter();
-        check(script);
+        check(&script);
     }
 }
