@@ -9,13 +9,16 @@
 //! stack, only the innermost service changes.
 //!
 //! With `CODEX_OTLP_ENDPOINT` set, the calls are also exported over OTLP. `--log` writes them as log lines,
-//! and `--timeline` draws them after the turn, both on standard error.
+//! and `--timeline` draws them after the turn, both on standard error. SIGUSR1 has it say which calls are active, and
+//! what the turn waits for.
 //!
 //! Exit code: 0 when the turn completed, 1 when it failed, 2 on invalid usage, 124 on timeout, 130 and 143
 //! when a Ctrl-C or a SIGTERM cancelled it.
 
 use std::{
+    convert::Infallible,
     ffi::OsString,
+    future::pending,
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
@@ -23,14 +26,14 @@ use std::{
 };
 
 use codex_telemetry::{
-    BoxError, CallContext, Classification, CodexClassifier, FanOut, JsonLinesSink, MemorySink,
-    Originator, OtlpSink, ServiceBuilderExt, TracingSink, otlp,
+    ActiveCalls, BoxError, CallContext, Classification, CodexClassifier, FanOut, JsonLinesSink,
+    MemorySink, Originator, OtlpSink, ServiceBuilderExt, TracingSink, otlp,
     turn::{
         ApprovalPolicy, CodexAppServer, CodexExec, Drained, ItemKind, ItemStatus, Progress,
         Sandbox, Turn, TurnError, TurnRequest, TurnUpdate, turn_stream,
     },
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_stream::{Stream, StreamExt};
 use tower::{Service, ServiceBuilder, timeout::error::Elapsed};
 use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
@@ -124,7 +127,9 @@ where
 {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let asked = signal(SignalKind::user_defined1())?;
 
+    let active = ActiveCalls::new();
     let memory = options.timeline.then(MemorySink::new);
     // The timeout is inside of the error class layer, which classifies its error.
     let turns = ServiceBuilder::new()
@@ -134,6 +139,7 @@ where
                 .with(TracingSink::new())
                 .with(JsonLinesSink::new(io::stdout()))
                 .with(memory.clone())
+                .with(active.clone())
                 .with(export),
         )
         .error_class(CodexClassifier)
@@ -145,6 +151,7 @@ where
         code = follow(turn_stream(turns, options.request)) => code,
         _ = interrupt.recv() => 128 + 2,
         _ = terminate.recv() => 128 + 15,
+        never = show_active(&active, asked) => match never {},
     };
     // The processes of a dropped turn exit within milliseconds, and nobody else waits for them.
     if tokio::time::timeout(DRAIN_TIMEOUT, drain()).await.is_err() {
@@ -155,6 +162,14 @@ where
         print(timeline.trim_end());
     }
     Ok(code)
+}
+
+/// Prints the calls that are active whenever the signal comes.
+async fn show_active(active: &ActiveCalls, mut asked: Signal) -> Infallible {
+    while asked.recv().await.is_some() {
+        print(active.to_string().trim_end());
+    }
+    pending().await
 }
 
 /// Prints the progress of the turn, and returns the exit code.

@@ -86,6 +86,17 @@ fn a_call_is_one_allocation() {
 }
 
 #[test]
+fn a_layer_around_a_layer_is_one_more() {
+    let sink = || TimingLayer::new(|_: Event| {});
+    let service = ServiceBuilder::new()
+        .layer(sink())
+        .layer(sink())
+        .layer(sink())
+        .service(service_fn(answer));
+    assert_eq!(per_call(service), 3.0);
+}
+
+#[test]
 fn annotations_are_one_more_and_a_list_of_attributes_another() {
     assert_eq!(per_call(three_layers(|_: Event| (), record_three)), 3.0);
 }

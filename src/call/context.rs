@@ -34,6 +34,9 @@ pub struct CallContext {
     attempt: u32,
     /// Whether the open call is that of another request, on whose behalf this one is made.
     is_child: bool,
+    /// Whether the request is one for the crate's turn services, which measure the phases of turns.
+    #[cfg(all(feature = "turn", unix))]
+    has_phases: bool,
 }
 
 // === impl CallContext ===
@@ -48,6 +51,8 @@ impl CallContext {
             ids: None,
             attempt: 1,
             is_child: false,
+            #[cfg(all(feature = "turn", unix))]
+            has_phases: false,
         }
     }
 
@@ -59,6 +64,8 @@ impl CallContext {
             ids: record.and_then(|record| record.current_ids()),
             attempt: 1,
             is_child: true,
+            #[cfg(all(feature = "turn", unix))]
+            has_phases: false,
             open,
         }
     }
@@ -86,6 +93,8 @@ impl CallContext {
             ids,
             attempt: 1,
             is_child: true,
+            #[cfg(all(feature = "turn", unix))]
+            has_phases: false,
         }
     }
 
@@ -437,12 +446,21 @@ impl CallContext {
     ) -> OpenCall {
         let outer = self.open.take();
         let ticket = self.take_ticket();
+        #[cfg(all(feature = "turn", unix))]
+        let (outer, same) = match outer {
+            Some(outer) if self.is_within(&outer, operation) => (None, Some(outer.into_record())),
+            outer => (outer, None),
+        };
         let start = CallStart {
             operation,
             name,
             originator: self.originator.clone(),
             ids: self.ids.clone(),
             attempt: self.attempt,
+            #[cfg(all(feature = "turn", unix))]
+            outer: same,
+            #[cfg(all(feature = "turn", unix))]
+            has_phases: self.has_phases,
         };
         let parent = outer.as_ref().map(|call| &**call.record());
         let agent = ticket.as_ref().and_then(Ticket::agent);
@@ -450,21 +468,28 @@ impl CallContext {
         if let Some(ticket) = &ticket {
             ticket.opened(call.record());
         }
-        #[cfg(all(feature = "turn", unix))]
-        if let Some(outer) = &outer
-            && outer.record().start.operation == operation
-        {
-            match operation {
-                Operation::Turn if !self.is_child => {
-                    call.record().set_outer_turn(Arc::clone(outer.record()));
-                }
-                Operation::Tool => call.record().set_outer_tool(outer.record()),
-                _ => {}
-            }
-        }
         self.is_child = false;
         self.open = Some(call.clone());
         call
+    }
+
+    /// Returns whether a call is opened for the turn, or for the tool, of the call around it.
+    #[cfg(all(feature = "turn", unix))]
+    #[inline]
+    fn is_within(&self, outer: &OpenCall, operation: Operation) -> bool {
+        match operation {
+            Operation::Turn => !self.is_child && outer.record().start.operation == Operation::Turn,
+            // Also one that a tool calls in its turn.
+            Operation::Tool => outer.record().start.operation == Operation::Tool,
+            _ => false,
+        }
+    }
+
+    /// Has the calls of this request tell the phases of a turn.
+    #[cfg(all(feature = "turn", unix))]
+    pub(crate) fn with_phases(mut self) -> Self {
+        self.has_phases = true;
+        self
     }
 
     /// Returns the context for a request that is made on behalf of this one, and given to a stack of the program.

@@ -31,6 +31,8 @@ impl OpenCall {
         agent: Option<&Arc<str>>,
     ) -> Self {
         let named = || start.ids.as_ref()?.parent.as_ref();
+        #[cfg(all(feature = "turn", unix))]
+        let parent = parent.or(start.outer.as_deref());
         let parent = match parent {
             Some(call) => Some(Parent {
                 trace_id: call.trace_id,
@@ -95,6 +97,10 @@ impl OpenCall {
             originator: self.0.current_originator(),
             ids: Some(Arc::new(ids)),
             attempt: 1,
+            #[cfg(all(feature = "turn", unix))]
+            outer: None,
+            #[cfg(all(feature = "turn", unix))]
+            has_phases: false,
         };
         Some(Self::open_at(begins, &emitter, start, Some(&self.0), None))
     }
@@ -102,6 +108,12 @@ impl OpenCall {
     #[inline]
     pub(crate) fn record(&self) -> &Arc<Record> {
         &self.0
+    }
+
+    #[cfg(all(feature = "turn", unix))]
+    #[inline]
+    pub(crate) fn into_record(self) -> Arc<Record> {
+        self.0
     }
 
     /// Ends the call and emits its terminal event, unless it has ended before.
@@ -216,6 +228,10 @@ mod tests {
             originator: None,
             ids: None,
             attempt: 1,
+            #[cfg(all(feature = "turn", unix))]
+            outer: None,
+            #[cfg(all(feature = "turn", unix))]
+            has_phases: false,
         };
         let turn = OpenCall::open(&emitter, start, None, None);
         before(&manual);

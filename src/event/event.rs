@@ -248,7 +248,8 @@ impl Event {
     }
 
     /// Returns where the time of a turn went; `None` for a start event, and for a call that is no turn of one of the
-    /// crate's services.
+    /// crate's services. A [`TurnRequest`](crate::turn::TurnRequest) that fails or is cancelled before its service has it
+    /// was in [`Phase::Wait`].
     ///
     /// The phases add up to [`duration`](Self::duration). Each is an attribute as well. Of several
     /// [`TimingLayer`](crate::TimingLayer)s around a turn, each has them: those outside of a retry with all attempts and

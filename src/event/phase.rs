@@ -10,10 +10,10 @@ named_enum! {
     /// |---|---|---|
     /// | `wait` | until the service has the request, and the turns before it in its thread have ended | until the service has the request, and a thread to prepare it on |
     /// | `startup` | the server, if it has to be started; loading the thread; until Codex has taken the prompt, for which it waits for MCP servers | the process, until it tells that the turn has started |
-    /// | `model` | the rest of a turn that runs, and while a text is being written, although a command goes on | the rest of a turn that runs |
+    /// | `model` | the rest of a turn that runs, and from the first part of a text to the end of its response, although a command goes on | the rest of a turn that runs |
     /// | `tools` | while at least one runs; from the end of the response that asked for the first one, if Codex tells it (not of a thread that was resumed) | while at least one runs |
     /// | `approval` | while at least one question waits for its answer | only of the program's own tools. `codex exec` asks nobody: without such a question the phase is absent |
-    /// | `retry` | from Codex's notice that it tries again to the next sign of the model; between two attempts of `RetryPolicy` | the same |
+    /// | `retry` | from Codex's notice that it tries again to the next sign of the model; from the failure of one attempt to the call of the next one, by `RetryPolicy` | the same |
     /// | `other` | after the end of the turn: slow readers of progress, layers | the same, and the exit of the process |
     ///
     /// What Codex does not tell is part of what is around it:

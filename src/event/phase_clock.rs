@@ -40,9 +40,11 @@ struct State {
     phase: Phase,
     /// Since when, after the start.
     since: Duration,
-    /// Whether an attempt runs. Between two attempts, only the pause for a retry counts.
+    /// Whether an attempt runs. Otherwise nothing changes, except that a pause for a retry or another attempt begins.
     is_running: bool,
-    /// Whether nothing changes any more, until another attempt begins.
+    /// Whether a policy has decided to try again, although the attempt still runs: that is dropped a moment later.
+    is_given_up: bool,
+    /// Whether an attempt has ended, and no pause has begun.
     is_frozen: bool,
     /// How many attempts have begun.
     attempts: u32,
@@ -179,9 +181,12 @@ impl PhaseClock {
     /// Keeps the phase that is in force, since the turn has failed, is dropped or has returned: what is dropped with it
     /// does not change what it waited for.
     pub(crate) fn freeze(&self) {
-        self.change(|state, _| {
+        self.change(|state, now| {
             state.is_running = false;
             state.is_frozen = true;
+            if state.is_given_up {
+                state.pause(now);
+            }
         });
     }
 
@@ -195,7 +200,7 @@ impl PhaseClock {
         self.lock().phase
     }
 
-    /// Begins another attempt, unless one runs.
+    /// Begins another attempt, unless one runs. It is one of the calls around as well.
     pub(super) fn begin_attempt(&self) -> bool {
         let mut state = self.lock();
         if state.is_running {
@@ -207,15 +212,25 @@ impl PhaseClock {
         state.attempts = state.attempts.saturating_add(1);
         state.reach(Phase::Wait);
         state.update(now);
+        drop(state);
+        if let Some(outer) = &self.outer {
+            outer.begin_attempt();
+        }
         true
     }
 
-    /// Notes that the turn waits to be tried again.
+    /// Notes that the turn waits to be tried again, or does so once the attempt is dropped that still runs.
     pub(super) fn pause(&self) {
-        let mut state = self.lock();
-        if !state.is_running {
-            let now = self.elapsed();
-            state.pause(now);
+        let mut next = Some(self);
+        while let Some(clock) = next {
+            let mut state = clock.lock();
+            if state.is_running {
+                state.is_given_up = true;
+            } else {
+                let now = clock.elapsed();
+                state.pause(now);
+            }
+            next = clock.outer.as_deref();
         }
     }
 
@@ -239,7 +254,7 @@ impl PhaseClock {
         let mut next = Some(self);
         while let Some(clock) = next {
             let mut state = clock.lock();
-            if state.is_frozen {
+            if !state.is_running {
                 // The attempt is over. The clocks around it may be those of the next one.
                 return;
             }
@@ -292,6 +307,7 @@ impl State {
             phase: Phase::Wait,
             since: Duration::ZERO,
             is_running: true,
+            is_given_up: false,
             is_frozen: false,
             attempts: 1,
             phases,
@@ -306,6 +322,7 @@ impl State {
         self.has_tools = false;
         self.reached = phase;
         self.response_ended = None;
+        self.is_given_up = false;
     }
 
     fn in_force(&self) -> Phase {

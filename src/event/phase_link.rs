@@ -1,9 +1,9 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use opentelemetry::KeyValue;
 
 use super::{
-    Outcome, Phase, PhaseClock, WaitForApproval,
+    Clock, Operation, Outcome, Phase, PhaseClock, Phases, WaitForApproval,
     clock::millis,
     names,
     record::{Annotations, Record},
@@ -11,8 +11,6 @@ use super::{
 
 /// How the phases of a turn concern a call.
 pub(super) enum PhaseLink {
-    /// The call is an attempt of the turn whose call is open around it.
-    Attempt(Arc<Record>),
     /// The call is the turn.
     Turn(Arc<PhaseClock>),
     /// The call is a tool of the turn.
@@ -22,9 +20,12 @@ pub(super) enum PhaseLink {
 // === impl Record ===
 
 impl Record {
-    /// Returns the clock of the turn that this call is. `None` if the call has ended, or if its clock is that of another
-    /// attempt, which runs at the same time.
+    /// Returns the clock of the turn that this call is. `None` if the call has ended, if it is a tool, which only has a
+    /// turn run, or if its clock is that of another attempt, which runs at the same time.
     pub(super) fn begin_phases(self: &Arc<Self>) -> Option<Arc<PhaseClock>> {
+        if self.start.operation == Operation::Tool {
+            return None;
+        }
         let clock = self.emitter()?.clock.clone();
         let mut link = None;
         self.annotate(|annotations| link = annotations.phase_link.take());
@@ -33,22 +34,15 @@ impl Record {
                 let is_own = phases.begin_attempt();
                 (phases, is_own)
             }
-            Some(PhaseLink::Attempt(outer)) => {
-                let outer = outer.begin_phases();
-                (Arc::new(PhaseClock::new(clock, self.started, outer)), true)
-            }
             Some(PhaseLink::Tool(_)) | None => {
-                (Arc::new(PhaseClock::new(clock, self.started, None)), true)
+                let outer = self.start.outer.as_ref();
+                let outer = outer.and_then(Self::begin_phases);
+                (Arc::new(PhaseClock::new(clock, self.started, outer)), true)
             }
         };
         let link = PhaseLink::Turn(Arc::clone(&phases));
         self.annotate(|annotations| annotations.phase_link = Some(link));
         is_own.then_some(phases)
-    }
-
-    /// Notes that this call is an attempt of a turn, whose call is open around it.
-    pub(crate) fn set_outer_turn(&self, outer: Arc<Self>) {
-        self.annotate(|annotations| annotations.phase_link = Some(PhaseLink::Attempt(outer)));
     }
 
     /// Notes that this call is a tool of a turn.
@@ -71,13 +65,6 @@ impl Record {
         }
     }
 
-    /// Notes that this call of a tool is an attempt of another one, or made by it.
-    pub(crate) fn set_outer_tool(&self, outer: &Self) {
-        if let Some(phases) = outer.turn_phases() {
-            self.set_turn_phases(phases);
-        }
-    }
-
     /// Notes that this call of a tool waits for an approval. `None` if it is in no turn.
     pub(crate) fn wait_for_approval(&self) -> Option<WaitForApproval> {
         Some(self.turn_phases()?.approval())
@@ -85,37 +72,70 @@ impl Record {
 
     /// Returns the clock of the turn that this call of a tool is in.
     fn turn_phases(&self) -> Option<Arc<PhaseClock>> {
-        self.annotated(|annotations| match &annotations.phase_link {
-            Some(PhaseLink::Tool(phases)) => Some(Arc::clone(phases)),
-            _ => None,
-        })
+        let mut call = Some(self);
+        while let Some(tool) = call {
+            let phases = tool.annotated(|annotations| match &annotations.phase_link {
+                Some(PhaseLink::Tool(phases)) => Some(Arc::clone(phases)),
+                _ => None,
+            });
+            if phases.is_some() {
+                return phases;
+            }
+            call = tool.start.outer.as_deref();
+        }
+        None
     }
 
-    /// Returns the phase of an open turn.
+    /// Returns the phase of an open turn. One that its service does not have yet waits.
     pub(super) fn phase(&self) -> Option<Phase> {
-        Some(self.own_phases()?.phase())
+        let phase = self.own_phases().map(|phases| phases.phase());
+        phase.or((self.start.has_phases && self.is_open()).then_some(Phase::Wait))
+    }
+
+    /// Adds the phases of a turn that has ended to its annotations.
+    #[inline]
+    pub(super) fn with_phases(
+        &self,
+        annotations: Option<Box<Annotations>>,
+        clock: &Clock,
+        outcome: Outcome,
+    ) -> Option<Box<Annotations>> {
+        let has_link = annotations
+            .as_ref()
+            .is_some_and(|of| of.phase_link.is_some());
+        if !self.start.has_phases && !has_link {
+            return annotations;
+        }
+        self.with_phases_of_turn(annotations, clock, outcome)
+    }
+
+    #[cold]
+    fn with_phases_of_turn(
+        &self,
+        mut annotations: Option<Box<Annotations>>,
+        clock: &Clock,
+        outcome: Outcome,
+    ) -> Option<Box<Annotations>> {
+        let link = annotations.as_mut().and_then(|of| of.phase_link.take());
+        let phases = match link {
+            Some(PhaseLink::Turn(phases)) => phases.at_end(self.duration()),
+            // It waited for its service, which may be another one if it has completed.
+            _ if self.start.has_phases && outcome != Outcome::Ok => {
+                PhaseClock::new(clock.clone(), self.started, None).at_end(self.duration())
+            }
+            _ => return annotations,
+        };
+        annotations
+            .get_or_insert_default()
+            .set_phases(phases, outcome);
+        annotations
     }
 }
 
 // === impl Annotations ===
 
 impl Annotations {
-    /// Adds the phases of a turn that has ended.
-    #[inline]
-    pub(super) fn with_phases(
-        mut self: Box<Self>,
-        duration: Duration,
-        outcome: Outcome,
-    ) -> Box<Self> {
-        if let Some(PhaseLink::Turn(clock)) = self.phase_link.take() {
-            self.end_phases(&clock, duration, outcome);
-        }
-        self
-    }
-
-    #[cold]
-    fn end_phases(&mut self, clock: &PhaseClock, duration: Duration, outcome: Outcome) {
-        let phases = clock.at_end(duration);
+    fn set_phases(&mut self, phases: Phases, outcome: Outcome) {
         for (phase, duration) in phases.iter() {
             let attribute = KeyValue::new(phase.attribute(), millis(duration));
             self.attributes.set_reserved(attribute);

@@ -67,6 +67,12 @@ pub(crate) struct CallStart {
     pub(crate) originator: Option<Originator>,
     pub(crate) ids: Option<Arc<CallIds>>,
     pub(crate) attempt: u32,
+    /// The call of the same turn or tool that is open around this one, as around each attempt of a retry.
+    #[cfg(all(feature = "turn", unix))]
+    pub(crate) outer: Option<Arc<Record>>,
+    /// Whether the call is made for a service that measures the phases of its turns.
+    #[cfg(all(feature = "turn", unix))]
+    pub(crate) has_phases: bool,
 }
 
 /// When a call began, by both clocks.
@@ -228,9 +234,9 @@ impl Record {
         }
         self.duration.store(duration.saturating_sub(ago), Relaxed);
         drop(open);
+        #[cfg(all(feature = "turn", unix))]
+        let annotations = self.with_phases(annotations, &emitter.clock, _outcome);
         if let Some(annotations) = annotations {
-            #[cfg(all(feature = "turn", unix))]
-            let annotations = annotations.with_phases(self.duration(), _outcome);
             // Cannot fail: only the one who took the emitter comes here.
             let _ = self.annotations.set(annotations);
         }
@@ -437,8 +443,10 @@ impl Annotations {
             .iter()
             .map(|event| SPAN_EVENT + event.name.len() + estimated_size(&event.attributes));
         let content = self.content.as_deref().map(Attributes::estimated_size);
+        let phases = self.phases.as_deref().map(Phases::estimated_size);
         self.attributes.estimated_size()
             + content.unwrap_or_default()
+            + phases.unwrap_or_default()
             + message.map_or(0, String::len)
             + span_events.sum::<usize>()
     }

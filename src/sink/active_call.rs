@@ -2,7 +2,10 @@ use std::{borrow::Cow, fmt, time::Duration};
 
 use opentelemetry::{SpanId, StringValue, TraceId};
 
-use crate::event::{Event, Operation, Originator, Phase};
+use crate::{
+    event::{Event, Operation, Originator, Phase},
+    timeline::printable,
+};
 
 /// A call that is active, as it was known when [`ActiveCalls`](crate::ActiveCalls) was asked.
 ///
@@ -78,8 +81,8 @@ impl ActiveCall {
         }
         let phase = self.phase.map_or("-", Phase::as_str);
         let age = format!("{:.3} s", self.age.as_secs_f64());
-        // A model may choose a name or an id, and a terminal interprets control characters.
-        [age, label, phase.to_owned(), ids].map(|text| text.replace(char::is_control, "\u{fffd}"))
+        // A model may choose a name or an id.
+        [age, label, phase.to_owned(), ids].map(|text| printable(&text, usize::MAX))
     }
 
     /// Returns what identifies the call, by the keys of its JSON form.

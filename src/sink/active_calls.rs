@@ -13,7 +13,10 @@ use opentelemetry::SpanId;
 #[cfg(all(feature = "tracing", any(feature = "otlp", feature = "retry")))]
 use super::watch::Watch;
 use super::{ActiveCall, Sink, watchers::Watchers};
-use crate::event::Event;
+use crate::{
+    event::Event,
+    timeline::{columns, padded},
+};
 
 /// How many calls are tracked unless the program says otherwise.
 const DEFAULT_LIMIT: usize = 1024;
@@ -247,17 +250,15 @@ impl fmt::Display for ActiveCalls {
         }
         let rows: Vec<_> = calls.iter().map(ActiveCall::columns).collect();
         let width = |column: usize| {
-            let widths = rows.iter().map(|row| row[column].chars().count());
+            let widths = rows.iter().map(|row| columns(&row[column]));
             // A single long name does not move the columns of all.
             widths.max().unwrap_or_default().min(40)
         };
         let widths = [0, 1, 2].map(width);
         for [age, label, phase, ids] in &rows {
             let [of_age, of_label, of_phase] = widths;
-            writeln!(
-                f,
-                "  {age:>of_age$}  {label:of_label$}  {phase:of_phase$}  {ids}"
-            )?;
+            let label = padded(label, of_label);
+            writeln!(f, "  {age:>of_age$}  {label}  {phase:of_phase$}  {ids}")?;
         }
         match self.untracked() {
             0 => Ok(()),

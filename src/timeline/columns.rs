@@ -70,7 +70,7 @@ const INVISIBLE: &[(char, char)] = &[
 /// Returns at most `max_chars` characters of `text`, of which those that a terminal would interpret are replaced.
 ///
 /// A model may choose the text. A terminal interprets control characters, and some invisible ones turn text around.
-pub(super) fn printable(text: &str, max_chars: usize) -> String {
+pub(crate) fn printable(text: &str, max_chars: usize) -> String {
     let is_bad = |c: char| c.is_control() || is_in(INVISIBLE, c);
     let printable = |c| if is_bad(c) { '\u{fffd}' } else { c };
     let mut chars = text.chars().map(printable);
@@ -83,7 +83,7 @@ pub(super) fn printable(text: &str, max_chars: usize) -> String {
 }
 
 /// Returns the number of columns of a text on a terminal.
-pub(super) fn columns(text: &str) -> usize {
+pub(crate) fn columns(text: &str) -> usize {
     text.chars().map(columns_of).sum()
 }
 
@@ -110,7 +110,7 @@ pub(super) fn shortened(text: &str, max: usize) -> String {
 }
 
 /// Returns `text` with spaces after it, up to `width` columns.
-pub(super) fn padded(text: &str, width: usize) -> String {
+pub(crate) fn padded(text: &str, width: usize) -> String {
     let missing = width.saturating_sub(columns(text));
     text.to_owned() + &" ".repeat(missing)
 }

@@ -25,4 +25,5 @@ mod text;
 mod timeline;
 mod trace;
 
+pub(crate) use self::columns::{columns, padded, printable};
 pub use self::timeline::Timeline;

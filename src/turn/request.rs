@@ -76,7 +76,7 @@ impl TurnRequest {
     /// Returns a request to answer `prompt` in a new thread.
     pub fn new(prompt: impl Into<String>) -> Self {
         Self {
-            context: CallContext::new(),
+            context: CallContext::new().with_phases(),
             parameters: Arc::new(Parameters {
                 prompt: prompt.into(),
                 ..Parameters::default()
@@ -87,7 +87,7 @@ impl TurnRequest {
     /// Sets the context.
     #[must_use]
     pub fn with_context(mut self, context: CallContext) -> Self {
-        self.context = context;
+        self.context = context.with_phases();
         self
     }
 

@@ -137,10 +137,10 @@ async fn a_line_that_is_too_long_fails_the_turns_of_the_server_with_the_limit() 
     let error = rig.turn().await.unwrap_err();
     assert!(matches!(error, TurnError::Protocol { .. }), "{error:?}");
     assert_eq!(error.classification().class, ErrorClass::Protocol);
-    // The answers to three requests and the start of the turn come before it.
+    // The answers to three requests, the start of the turn and its prompt come before it.
     assert_eq!(
         error.to_string(),
-        "invalid line 5 in Codex's output: it is longer than the limit of 2000 bytes"
+        "invalid line 6 in Codex's output: it is longer than the limit of 2000 bytes"
     );
     rig.until_gone().await;
 }

@@ -216,6 +216,32 @@ fn a_signal_cancels_the_turn_prints_its_event_and_leaves_no_process() {
 }
 
 #[test]
+fn a_user_signal_shows_what_the_turn_waits_for() {
+    let script = r#"
+        echo '{"type":"turn.started"}'
+        echo '{"type":"item.started","item":{"id":"i","type":"command_execution","command":"make","status":"in_progress"}}'
+        exec sleep 303.503
+    "#;
+    let mut child = exec(script)
+        .arg("do it")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut progress = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut next = || progress.next().unwrap().unwrap();
+    // It is shown when the command has started.
+    assert_eq!(next(), "$ make");
+    kill_process(Pid::from_child(&child), Signal::USR1).unwrap();
+    let shown = [next(), next(), next()].join("\n");
+    assert!(shown.contains("codex.turn"), "{shown}");
+    assert!(shown.contains("tools"), "{shown}");
+    assert!(shown.contains("codex.tool command_execution"), "{shown}");
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+#[test]
 fn a_missing_codex_has_an_event_with_advice() {
     let output = exec(GOOD)
         .args(["--codex", "/no/such/codex", "do it"])

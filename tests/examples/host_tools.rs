@@ -96,7 +96,7 @@ fn a_turn_that_fails_ends_the_program_with_its_error() {
     let shown = str::from_utf8(&output.stderr).unwrap();
     assert!(shown.contains("try again in 1.5s"), "{shown}");
     assert!(
-        has_line(shown, "  codex.turn tickets", "rate_limit"),
+        has_line(shown, "  codex.turn tickets", "rate_limit (model)"),
         "{shown}"
     );
 }

@@ -263,3 +263,16 @@ fn a_terminal_decides_on_the_width_and_on_colours() {
     let timeline = Timeline::from_json_lines(&text[..]).unwrap().slowest(1);
     assert_eq!(shown, timeline.with_width(72).colored().to_string());
 }
+
+#[test]
+fn the_first_picture_of_the_readme_is_that_of_the_events_of_a_real_turn() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let (_, shown) = readme.split_once("```text\n").unwrap();
+    let (shown, _) = shown.split_once("```\n").unwrap();
+    let lines = fs::read(root.join("docs/turn.jsonl")).unwrap();
+    let timeline = Timeline::from_json_lines(&lines[..]).unwrap();
+    assert_eq!(timeline.clone().with_width(96).to_string(), shown);
+    let page = fs::read_to_string(root.join("docs/turn.svg")).unwrap();
+    assert_eq!(timeline.to_svg(), page);
+}

@@ -275,16 +275,30 @@ fn the_table_has_a_line_for_each_call_and_one_for_those_that_are_not_tracked() {
 #[test]
 fn the_name_of_a_call_stays_in_its_line() {
     let calls = ActiveCalls::new();
-    let name = "a\nFAKE 1 s\u{1b}[2J";
+    // The last one would turn around what follows.
+    let name = "a\nFAKE 1 s\u{1b}[2J\u{202e}";
     Harness::new(calls.clone()).call(turn().with_name(name), Outcome::Ok, |_| {
         let call = calls.snapshot().remove(0);
         for text in [call.to_string(), calls.to_string()] {
             let text = text.trim_end_matches('\n');
             let line = text.lines().last().unwrap_or_default();
-            assert!(line.contains("a\u{fffd}FAKE 1 s\u{fffd}[2J"), "{text:?}");
+            assert!(
+                line.contains("a\u{fffd}FAKE 1 s\u{fffd}[2J\u{fffd}"),
+                "{text:?}"
+            );
         }
         assert!(!call.to_string().contains('\n'));
     });
+}
+
+#[test]
+fn a_wide_name_takes_two_columns_for_each_character() {
+    let calls = ActiveCalls::new();
+    let harness = Harness::new(calls.clone());
+    let _open = ["abcd", "検索"].map(|name| harness.open(named(name)));
+    let table = calls.to_string();
+    let after = |name| table.split(name).nth(1).map(|rest| rest.find('-'));
+    assert_eq!(after("abcd"), after("検索"), "{table}");
 }
 
 #[test]

@@ -282,6 +282,25 @@ fn the_last_of_too_many_changes_is_other_and_the_times_are_right_all_the_same() 
     }
 }
 
+#[cfg(feature = "otlp")]
+#[test]
+fn the_changes_of_a_turn_count_in_the_estimated_size_of_its_event() {
+    let calls = Calls::new();
+    let size_with = |changes: usize| {
+        calls.run(|context| {
+            let turn = calls.begin(&context);
+            for number in 0..changes {
+                turn.spend(1);
+                turn.phases.set_tools(number % 2 == 0);
+            }
+            Ok::<_, Infallible>(())
+        });
+        calls.ends().last().unwrap().estimated_size()
+    };
+    let change = size_of::<(Duration, Phase)>();
+    assert!(size_with(200) >= size_with(0) + 200 * change);
+}
+
 #[test]
 fn what_the_machine_slept_is_in_no_phase() {
     let phases = phases_of(|turn| {
@@ -697,4 +716,114 @@ fn a_pause_is_not_begun_while_an_attempt_runs() {
         Err(())
     });
     assert_eq!(times(&phases(&calls.ends()[0])), [(Phase::Model, 1)]);
+}
+
+#[test]
+fn each_call_around_attempts_has_all_of_them_and_the_pauses_between() {
+    let calls = Calls::new();
+    calls.run(|context| {
+        // A second call between the first one and the attempts, such as of a layer in a library.
+        let inner = service_fn(|call: Call<()>| {
+            for number in 1..=3 {
+                let turn = calls.begin(&call.context);
+                turn.spend(1);
+                turn.phases.starting_up();
+                turn.spend(2);
+                turn.phases.freeze();
+                if number < 3 {
+                    call.context.open_record().unwrap().pause_for_retry();
+                    turn.spend(4);
+                }
+            }
+            ready(Ok::<_, Infallible>(()))
+        });
+        let mut service = calls.timing.layer(inner);
+        let again = turn_call().with_context(context);
+        assert!(poll(pin!(service.call(again))).is_ready());
+        Ok::<_, Infallible>(())
+    });
+    let expected = [(Phase::Wait, 3), (Phase::Startup, 6), (Phase::Retry, 8)];
+    let ends = calls.ends();
+    assert_eq!(ends.len(), 2);
+    for end in &ends {
+        assert_eq!(times(&phases(end)), expected);
+    }
+}
+
+#[test]
+fn a_pause_for_an_attempt_that_is_dropped_after_the_decision_is_told_from_its_drop() {
+    let calls = Calls::new();
+    let start = || calls.sink.events()[0].clone();
+    calls.run(|context| {
+        let turn = calls.begin(&context);
+        turn.phases.model_asked();
+        turn.spend(1);
+        // A timeout has returned its error to the policy, which drops the attempt with it.
+        context.open_record().unwrap().pause_for_retry();
+        turn.phases.freeze();
+        assert_eq!(start().phase(), Some(Phase::Retry));
+        turn.spend(2);
+        Err(())
+    });
+    let event = &calls.ends()[0];
+    assert_eq!(
+        times(&phases(event)),
+        [(Phase::Model, 1), (Phase::Retry, 2)]
+    );
+    assert_eq!(phase_attribute(event).as_deref(), Some("retry"));
+}
+
+#[test]
+fn what_an_attempt_does_in_the_pause_after_it_changes_nothing() {
+    let calls = Calls::new();
+    calls.run(|context| {
+        let turn = calls.begin(&context);
+        turn.phases.model_asked();
+        turn.spend(1);
+        turn.phases.freeze();
+        context.open_record().unwrap().pause_for_retry();
+        turn.phases.set_tools(true);
+        let wait = turn.phases.approval();
+        turn.spend(2);
+        drop(wait);
+        Err(())
+    });
+    let event = &calls.ends()[0];
+    assert_eq!(
+        times(&phases(event)),
+        [(Phase::Model, 1), (Phase::Retry, 2)]
+    );
+}
+
+#[test]
+fn a_tool_that_runs_a_turn_of_its_own_has_no_phases_and_its_approvals_are_those_of_the_turn_around()
+{
+    let calls = Calls::new();
+    calls.run(|context| {
+        let turn = calls.begin(&context);
+        turn.phases.model_asked();
+        turn.phases.set_tools(true);
+        let (context, _ticket) = context.with_ticket_of_child(Vec::new());
+        let inner = service_fn(|call: Call<()>| {
+            // The service of the inner turn has no call of its own.
+            let own = calls.begin(&call.context.child());
+            own.spend(1);
+            own.phases.freeze();
+            let wait = call.context.wait_for_approval();
+            own.spend(2);
+            drop(wait);
+            ready(Ok::<_, Infallible>(()))
+        });
+        let mut service = calls.timing.layer(inner);
+        let tool = Call::new(Operation::Tool, ()).with_context(context);
+        assert!(poll(pin!(service.call(tool))).is_ready());
+        turn.spend(4);
+        Ok::<_, Infallible>(())
+    });
+    let [tool, outer] = &calls.ends()[..] else {
+        panic!("not two calls")
+    };
+    assert_eq!(tool.phases(), None);
+    let expected = [(Phase::Tools, 5), (Phase::Approval, 2)];
+    assert_eq!(times(&phases(outer)), expected);
 }

@@ -48,8 +48,9 @@ use crate::{
 /// # What it records
 ///
 /// On the open call: the [phases](crate::Phase) in which the turn spent its time, and the last one of a turn that does
-/// not complete, the model and its provider, tokens, the times to the first event and to the first token, the number of tool calls and of model responses, retries, the wait for the thread, the ids of the thread and the turn,
-/// Codex's own kind of an error with its HTTP status, and, if the server ended, its exit code or signal. Retries,
+/// not complete, the model and its provider, tokens, the times to the first event and to the first token, the number of
+/// tool calls and of model responses, retries, the wait for the thread, the ids of the thread and the turn, Codex's own
+/// kind of an error with its HTTP status, and, if the server ended, its exit code or signal. Retries,
 /// rate limits and compactions are span events.
 ///
 /// Each tool call that Codex makes in the turn becomes a child call, and so does each response of the model

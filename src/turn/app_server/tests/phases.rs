@@ -21,7 +21,10 @@ use tower::{
 use super::{A, B, MINUTE, complete, prompt, settle};
 use crate::{
     approval::{ApprovalRequest, Decision},
-    event::{Clock, Event, ManualClock, Operation, Phase, Phases, names},
+    event::{
+        Classification, Clock, ErrorClass, Event, ManualClock, Operation, Phase, Phases, names,
+    },
+    retry::RetryPolicy,
     sink::MemorySink,
     timing::TimingLayer,
     tool::{ApprovalLayer, HostTools, ToolCall, ToolError, ToolOutput, ToolService, ToolSpec},
@@ -180,7 +183,7 @@ fn phase(event: &Event) -> Option<String> {
     Some(phase.as_str().into_owned())
 }
 
-async fn cancel(turn: JoinHandle<Result<Turn, TurnError>>) {
+async fn cancel<E: std::fmt::Debug>(turn: JoinHandle<Result<Turn, E>>) {
     settle().await;
     turn.abort();
     assert!(turn.await.unwrap_err().is_cancelled());
@@ -293,6 +296,52 @@ async fn a_turn_that_times_out_in_a_tool_says_tools() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_turn_whose_attempt_has_timed_out_is_retry_in_the_pause_and_is_tried_again() {
+    const PAUSE: Duration = MINUTE;
+    for is_cancelled in [true, false] {
+        let mut rig = Rig::new();
+        let classify =
+            |_: &BoxError| Classification::from(ErrorClass::Timeout).with_retry_after(Some(PAUSE));
+        let policy = RetryPolicy::new()
+            .classifier(classify)
+            .retry_if(|_, class| class == ErrorClass::Timeout)
+            .max_attempts(2)
+            .max_retry_after(PAUSE)
+            .backoff(Duration::ZERO, Duration::ZERO);
+        // Each of the calls around the attempts.
+        let service = ServiceBuilder::new()
+            .layer(rig.timing.clone())
+            .layer(rig.timing.clone())
+            .retry(policy)
+            .layer(TimeoutLayer::new(10 * MINUTE))
+            .service(rig.turns.clone());
+        let turn = tokio::spawn(service.oneshot(prompt()));
+        rig.peer.request("thread/start").await;
+        rig.pass(600).await;
+        tokio::time::advance(10 * MINUTE).await;
+        rig.pass(60).await;
+        let active = rig.sink.events().swap_remove(0);
+        assert_eq!(active.phase(), Some(Phase::Retry));
+        let last = if is_cancelled {
+            cancel(turn).await;
+            Phase::Retry
+        } else {
+            // The server was given up, and there is no other one.
+            tokio::time::advance(PAUSE).await;
+            turn.await.unwrap().unwrap_err();
+            Phase::Startup
+        };
+        let turns = rig.turns();
+        assert_eq!(turns.len(), 2);
+        for turn in turns {
+            let expected = [(Phase::Startup, 600), (Phase::Retry, 60)];
+            assert_eq!(seconds(&turn), expected);
+            assert_eq!(phase(&turn), waited_for(last));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_turn_that_fails_before_codex_has_started_it_says_startup() {
     let mut rig = Rig::new();
     let turn = rig.run(prompt());
@@ -301,6 +350,23 @@ async fn a_turn_that_fails_before_codex_has_started_it_says_startup() {
     rig.peer.reject(&load, "no").await;
     turn.await.unwrap().unwrap_err();
     let expected = (vec![(Phase::Startup, 1)], waited_for(Phase::Startup));
+    assert_eq!(rig.turn(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_whose_start_is_not_answered_says_what_it_waited_for_meanwhile() {
+    let mut rig = Rig::new();
+    let turn = rig.run(prompt());
+    let load = rig.peer.request("thread/start").await;
+    rig.peer.answer(&load, json!({"thread": {"id": A}})).await;
+    rig.peer.request("turn/start").await;
+    rig.tell("turn/started", json!({})).await;
+    rig.item("started", "commandExecution", "c").await;
+    rig.ask().await;
+    rig.pass(1).await;
+    let error = turn.await.unwrap().unwrap_err();
+    assert!(matches!(error, TurnError::Unanswered { .. }), "{error}");
+    let expected = (vec![(Phase::Approval, 1)], waited_for(Phase::Approval));
     assert_eq!(rig.turn(), expected);
 }
 
@@ -345,6 +411,31 @@ async fn a_turn_that_fails_while_codex_tries_again_says_retry() {
     turn.await.unwrap().unwrap_err();
     let expected = (vec![(Phase::Retry, 1)], waited_for(Phase::Retry));
     assert_eq!(rig.turn(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_is_cancelled_before_its_service_has_it_says_wait() {
+    let rig = Rig::new();
+    let full = service_fn(|_: TurnRequest| pending::<Result<Turn, TurnError>>());
+    let layered = rig.timing.layer(rig.timing.layer(full));
+    let turn = tokio::spawn(layered.oneshot(prompt()));
+    rig.pass(1).await;
+    turn.abort();
+    turn.await.unwrap_err();
+    let turns = rig.turns();
+    assert_eq!(turns.len(), 2, "both layers");
+    for turn in &turns {
+        assert_eq!(seconds(turn), [(Phase::Wait, 1)]);
+        assert_eq!(phase(turn), waited_for(Phase::Wait));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_another_service_completes_has_no_phases() {
+    let rig = Rig::new();
+    let other = service_fn(async |_: TurnRequest| Ok::<_, TurnError>(Turn::new()));
+    rig.timing.layer(other).oneshot(prompt()).await.unwrap();
+    assert_eq!(rig.turns()[0].phases(), None);
 }
 
 // --- Where the time goes
