@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use codex_telemetry::{ActiveCalls, CallContext, Operation, Originator, Outcome};
+use codex_telemetry::{ActiveCalls, CallContext, Originator, Outcome};
 use tokio::{task::JoinHandle, time::Instant};
 use tracing::{Level, subscriber::DefaultGuard};
 
@@ -329,7 +329,7 @@ async fn a_call_of_several_attempts_is_warned_of_once_and_an_attempt_that_ends_i
             tokio::time::sleep(40 * SECOND).await;
             Err::<(), _>(())
         }));
-    let call = Call::new(Operation::Custom("work"), ()).with_name("a");
+    let call = Call::new(codex_telemetry::Operation::Custom("work"), ()).with_name("a");
     let response = tokio::spawn(stack.oneshot(call));
     tokio::time::sleep(30 * SECOND).await;
     let attempts = |calls: &ActiveCalls| {

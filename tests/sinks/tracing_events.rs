@@ -2,7 +2,6 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
     time::Duration,
 };
 
@@ -178,8 +177,8 @@ fn one_warning_is_logged_for_a_writer_that_fails() {
     }
 
     let subscriber = MockSubscriber::default();
-    let sink = Arc::new(codex_telemetry::JsonLinesSink::new(Full));
-    let harness = Harness::new(Arc::clone(&sink));
+    let sink = std::sync::Arc::new(codex_telemetry::JsonLinesSink::new(Full));
+    let harness = Harness::new(std::sync::Arc::clone(&sink));
     with_subscriber(&subscriber, || {
         (0..3).for_each(|_| harness.turn(Outcome::Ok));
     });
