@@ -94,11 +94,7 @@ impl PhaseClock {
 
     /// Notes that Codex asks the model. Does nothing if that is known.
     pub(crate) fn model_asked(&self) {
-        self.change(|state, _| {
-            if matches!(state.reached, Phase::Wait | Phase::Startup) {
-                state.reached = Phase::Model;
-            }
-        });
+        self.change(|state, _| state.model_asked());
     }
 
     /// Notes whether tools run. The first one that is told of began with the end of the response: Codex tells of a command
@@ -123,6 +119,7 @@ impl PhaseClock {
     /// Notes that the model writes a text.
     pub(crate) fn writing(&self) {
         self.change(|state, _| {
+            state.model_asked();
             state.is_retrying = false;
             state.is_writing = true;
             state.response_ended = None;
@@ -140,6 +137,7 @@ impl PhaseClock {
     /// Notes that a response of the model has ended.
     pub(crate) fn response_ended(&self) {
         self.change(|state, now| {
+            state.model_asked();
             state.is_retrying = false;
             state.is_writing = false;
             state.response_ended = (state.in_force() == Phase::Model).then_some(now);
@@ -149,6 +147,7 @@ impl PhaseClock {
     /// Notes that Codex tries again.
     pub(crate) fn retrying(&self) {
         self.change(|state, _| {
+            state.model_asked();
             state.is_retrying = true;
             state.is_writing = false;
         });
@@ -323,6 +322,12 @@ impl State {
         self.reached = phase;
         self.response_ended = None;
         self.is_given_up = false;
+    }
+
+    fn model_asked(&mut self) {
+        if matches!(self.reached, Phase::Wait | Phase::Startup) {
+            self.reached = Phase::Model;
+        }
     }
 
     fn in_force(&self) -> Phase {

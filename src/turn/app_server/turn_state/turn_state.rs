@@ -146,7 +146,6 @@ impl TurnState {
             Update::Item { stage, item } => self.item(stage, item, repeated > 0, now),
             Update::Delta { item_id, progress } => {
                 if !matches!(progress, Progress::OutputDelta { .. }) {
-                    self.phases.model_asked();
                     self.phases.writing();
                     let first = self.responses.delta(&self.context, &item_id, now);
                     self.first_token(first);
@@ -160,7 +159,6 @@ impl TurnState {
                     self.stats.usage = self.tokens.usage();
                 }
                 self.responses.completed(&self.context, id, usage, now);
-                self.phases.model_asked();
                 self.phases.response_ended();
             }
             Update::TokenUsage {
@@ -346,7 +344,6 @@ impl TurnState {
             });
         }
         self.stats.retries = self.stats.retries.saturating_add(1);
-        self.phases.model_asked();
         self.phases.retrying();
         let attributes = error.info.as_ref().map(attributes::of_error);
         self.context.add_event_with(
