@@ -30,9 +30,7 @@ async fn a_model_that_is_held_for_a_second_is_a_second_of_model() {
         };
         let (progress, mut watch) = Watch::new();
         let holds = async {
-            watch.turn_started().await;
-            gate.reached().await;
-            let held = hold().await;
+            let held = watch.hold_model(&gate).await;
             gate.open();
             held
         };
@@ -57,8 +55,7 @@ async fn a_command_that_is_held_is_tools() {
         };
         let (progress, mut watch) = Watch::new();
         let holds = async {
-            watch.tool_started().await;
-            let held = hold().await;
+            let held = watch.hold_command().await;
             bench.let_go("go");
             held
         };

@@ -58,11 +58,7 @@ async fn a_turn_that_is_dropped_while_the_model_is_held_was_in_model() {
             return;
         };
         let (progress, mut watch) = Watch::new();
-        let holds = async {
-            watch.turn_started().await;
-            gate.reached().await;
-            hold().await
-        };
+        let holds = watch.hold_model(&gate);
         let request = bench.request("Go").with_progress(progress);
         let held = bench.drop_on(transport, request, holds).await;
         assert_cancelled_in(&bench, Phase::Model, held);
@@ -76,10 +72,7 @@ async fn a_turn_that_is_dropped_while_a_command_runs_was_in_tools() {
             return;
         };
         let (progress, mut watch) = Watch::new();
-        let holds = async {
-            watch.tool_started().await;
-            hold().await
-        };
+        let holds = watch.hold_command();
         let request = bench.request("Go").with_progress(progress);
         let held = bench.drop_on(transport, request, holds).await;
         assert_cancelled_in(&bench, Phase::Tools, held);
@@ -224,10 +217,7 @@ async fn a_turn_whose_service_is_shut_down_while_a_command_runs_was_in_tools() {
             return;
         };
         let (progress, mut watch) = Watch::new();
-        let holds = async {
-            watch.tool_started().await;
-            hold().await
-        };
+        let holds = watch.hold_command();
         let request = bench.request("Go").with_progress(progress);
         let (turn, held) = match transport {
             Transport::Exec => {
@@ -269,9 +259,7 @@ async fn a_turn_that_the_provider_fails_was_in_model() {
         };
         let (progress, mut watch) = Watch::new();
         let holds = async {
-            watch.turn_started().await;
-            gate.reached().await;
-            let held = hold().await;
+            let held = watch.hold_model(&gate).await;
             gate.open();
             held
         };
@@ -290,8 +278,7 @@ async fn a_turn_whose_codex_dies_while_a_command_runs_was_in_tools() {
         };
         let (progress, mut watch) = Watch::new();
         let holds = async {
-            watch.tool_started().await;
-            let held = hold().await;
+            let held = watch.hold_command().await;
             let pid = bench.codex().unwrap().try_into().unwrap();
             kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
             held

@@ -18,6 +18,7 @@ use crate::{
     app_server::{AppServer, Transport},
     bench::{Bench, in_time, until},
     calls::assert_ok,
+    gate::Gate,
 };
 
 /// How long a test holds what a turn waits for.
@@ -140,6 +141,19 @@ impl Watch {
     pub(crate) async fn retrying(&mut self) {
         self.see(|progress| matches!(progress, Progress::Retrying { .. }))
             .await;
+    }
+
+    /// Holds the model, which a gate does not let answer, once Codex has asked it.
+    pub(crate) async fn hold_model(&mut self, gate: &Gate) -> Duration {
+        self.turn_started().await;
+        gate.reached().await;
+        hold().await
+    }
+
+    /// Holds a command, or another tool, once it has started.
+    pub(crate) async fn hold_command(&mut self) -> Duration {
+        self.tool_started().await;
+        hold().await
     }
 
     async fn see(&mut self, is_wanted: impl Fn(&Progress) -> bool) {
