@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use codex_telemetry::{Call, Event, Operation, Sink, TimingLayer};
+use codex_telemetry::{Call, Event, Interest, Operation, Sink, TimingLayer};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 /// Counts terminal events, on the thread on which the call ends.
@@ -16,8 +16,12 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 struct CallCounter(Mutex<BTreeMap<(&'static str, &'static str), u64>>);
 
 impl Sink for CallCounter {
+    /// Start events are not made for this sink.
+    fn interest(&self) -> Interest {
+        Interest::ENDS
+    }
+
     fn emit(&self, event: Event) {
-        // A start event has no outcome.
         if let Some(outcome) = event.outcome() {
             let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             *counts

@@ -401,8 +401,8 @@ pub use crate::{
     error::BoxError,
     error_class::{BoxErrorClassifier, Classify, ErrorClassLayer},
     event::{
-        Classification, Clock, ErrorClass, Event, EventKind, InvalidOriginator, ManualClock,
-        Operation, Originator, OriginatorName, Outcome, Phase, Phases, Severity,
+        Classification, Clock, ErrorClass, Event, EventKind, Interest, InvalidOriginator,
+        ManualClock, Operation, Originator, OriginatorName, Outcome, Phase, Phases, Severity,
     },
     originator::OriginatorLayer,
     sink::{ActiveCall, ActiveCalls, FanOut, MemorySink, Sink, TooFewEvents},

@@ -21,6 +21,10 @@ impl Sink for Discard {
     fn emit(&self, event: Event) {
         drop(black_box(event));
     }
+
+    fn emit_start(&self, event: &Event) {
+        black_box(event);
+    }
 }
 
 pub(crate) fn memory() -> (MemorySink, impl FnMut()) {

@@ -4,7 +4,8 @@ use opentelemetry::{KeyValue, StringValue, trace::SpanContext};
 
 use super::{CallGuard, OpenCall, traceparent};
 use crate::event::{
-    CallIds, CallStart, Classification, Emitter, Operation, Originator, Record, Ticket,
+    CallIds, CallStart, Classification, Emitter, Interest, Operation, Originator, RecordHandle,
+    Ticket,
 };
 #[cfg(all(feature = "turn", unix))]
 use crate::event::{PhaseClock, WaitForApproval};
@@ -441,6 +442,7 @@ impl CallContext {
     pub(crate) fn open(
         &mut self,
         emitter: &Arc<Emitter>,
+        interest: Interest,
         operation: Operation,
         name: Option<StringValue>,
     ) -> OpenCall {
@@ -464,7 +466,7 @@ impl CallContext {
         };
         let parent = outer.as_ref().map(|call| &**call.record());
         let agent = ticket.as_ref().and_then(Ticket::agent);
-        let call = OpenCall::open(emitter, start, parent, agent);
+        let call = OpenCall::open(emitter, interest, start, parent, agent);
         if let Some(ticket) = &ticket {
             ticket.opened(call.record());
         }
@@ -512,7 +514,7 @@ impl CallContext {
     /// Returns the clock of the phases of the turn that this request is.
     #[cfg(all(feature = "turn", unix))]
     pub(crate) fn begin_phases(&self) -> Arc<PhaseClock> {
-        PhaseClock::begin(self.open_record())
+        PhaseClock::begin(self.open_record().map(|record| &**record))
     }
 
     /// Notes that the turn whose tool this request calls waits for an approval. `None` if it is in no turn.
@@ -536,7 +538,7 @@ impl CallContext {
 
     /// Returns the record to write on, unless its call has ended: a context may outlive its call.
     #[inline]
-    pub(crate) fn open_record(&self) -> Option<&Arc<Record>> {
+    pub(crate) fn open_record(&self) -> Option<&RecordHandle> {
         let record = self.open.as_ref().map(OpenCall::record)?;
         record.is_open().then_some(record)
     }

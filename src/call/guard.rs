@@ -1,7 +1,7 @@
 use opentelemetry::{Key, KeyValue, StringValue, Value};
 
 use super::{CallContext, OpenCall};
-use crate::event::{Classification, Operation, Outcome};
+use crate::event::{Classification, Ending, Operation, Outcome};
 
 /// A guard that ends a call as cancelled when it is dropped, unless [`finish`](Self::finish) or
 /// [`fail`](Self::fail) ends it before.
@@ -105,7 +105,7 @@ impl CallGuard {
     #[cfg(all(feature = "turn", unix))]
     pub(crate) fn finish_since(mut self, ago: std::time::Duration) {
         if let Some(call) = self.call.take() {
-            call.end_since(ago, Outcome::Ok);
+            call.end(Ending::Since(ago, Outcome::Ok));
         }
     }
 
@@ -120,7 +120,7 @@ impl CallGuard {
     #[inline]
     pub(crate) fn end(&mut self, outcome: Outcome) {
         if let Some(call) = self.call.take() {
-            call.end(outcome);
+            call.end(Ending::Now(outcome));
         }
     }
 
@@ -128,7 +128,7 @@ impl CallGuard {
     #[inline]
     pub(crate) fn answered(&mut self) {
         if let Some(call) = self.call.take() {
-            call.answered();
+            call.end(Ending::Answered);
         }
     }
 
@@ -156,7 +156,7 @@ impl Drop for CallGuard {
     #[inline]
     fn drop(&mut self) {
         if let Some(call) = self.call.take() {
-            call.dropped();
+            call.end(Ending::Dropped);
         }
     }
 }

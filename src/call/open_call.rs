@@ -3,29 +3,33 @@ use std::sync::Arc;
 use opentelemetry::StringValue;
 
 use crate::event::{
-    Beginning, CallIds, CallStart, Clock, Emitter, Event, Operation, Outcome, Parent, Record,
+    Beginning, CallIds, CallStart, Clock, Emitter, Ending, Event, Interest, Operation, Parent,
+    Record, RecordHandle,
 };
 
 /// A call that has begun.
 #[derive(Clone, Debug)]
-pub(crate) struct OpenCall(Arc<Record>);
+pub(crate) struct OpenCall(RecordHandle);
 
 impl OpenCall {
-    /// Opens a call and emits its start. The parent is the open call if there is one, or else the span that
+    /// Opens a call and emits its start, if that is wanted. The parent is the open call if there is one, or else the span that
     /// the request names, on behalf of `agent`.
+    #[inline]
     pub(crate) fn open(
         emitter: &Arc<Emitter>,
+        interest: Interest,
         start: CallStart,
         parent: Option<&Record>,
         agent: Option<&Arc<str>>,
     ) -> Self {
-        Self::open_at(Beginning::now, emitter, start, parent, agent)
+        Self::open_at(Beginning::now, emitter, interest, start, parent, agent)
     }
 
     #[inline]
     fn open_at(
         begins: impl FnOnce(&Clock) -> Beginning,
         emitter: &Arc<Emitter>,
+        interest: Interest,
         start: CallStart,
         parent: Option<&Record>,
         agent: Option<&Arc<str>>,
@@ -47,9 +51,13 @@ impl OpenCall {
                 agent: agent.cloned(),
             }),
         };
-        let record = Record::begin(start, parent, Arc::clone(emitter), begins);
-        emitter.emit(Event::start(Arc::clone(&record)));
-        Self(record)
+        let record = Record::begin(start, parent, Arc::clone(emitter), interest, begins);
+        if !interest.in_starts() {
+            return Self(record);
+        }
+        let start = Event::start(record);
+        emitter.emit_start(&start);
+        Self(start.into_record())
     }
 
     /// Opens a child call with the same sink. Returns `None` if this call has ended or the sink is off.
@@ -85,7 +93,11 @@ impl OpenCall {
         name: Option<StringValue>,
         call_id: Option<StringValue>,
     ) -> Option<Self> {
-        let emitter = self.0.emitter().filter(|emitter| emitter.enabled())?;
+        let emitter = self.0.emitter()?;
+        let interest = emitter.interest();
+        if interest.is_none() {
+            return None;
+        }
         let inherited = self.0.current_ids();
         let ids = CallIds {
             call_id,
@@ -102,58 +114,27 @@ impl OpenCall {
             #[cfg(all(feature = "turn", unix))]
             has_phases: false,
         };
-        Some(Self::open_at(begins, &emitter, start, Some(&self.0), None))
+        let parent = Some(&*self.0);
+        Some(Self::open_at(
+            begins, &emitter, interest, start, parent, None,
+        ))
     }
 
     #[inline]
-    pub(crate) fn record(&self) -> &Arc<Record> {
+    pub(crate) fn record(&self) -> &RecordHandle {
         &self.0
     }
 
     #[cfg(all(feature = "turn", unix))]
     #[inline]
-    pub(crate) fn into_record(self) -> Arc<Record> {
+    pub(crate) fn into_record(self) -> RecordHandle {
         self.0
     }
 
-    /// Ends the call and emits its terminal event, unless it has ended before.
+    /// Ends the call, unless it has ended before.
     #[inline]
-    pub(crate) fn end(self, outcome: Outcome) {
-        if let Some(emitter) = self.0.end(outcome) {
-            emitter.emit(Event::terminal(self.0, outcome));
-        }
-    }
-
-    /// Ends the call of a service that was dropped.
-    #[inline]
-    pub(crate) fn dropped(self) {
-        if let Some(emitter) = self.0.end(Outcome::Cancelled) {
-            let annotations = self.0.annotations();
-            let fails = annotations.is_some_and(|annotations| annotations.fails_when_dropped);
-            let outcome = if fails {
-                Outcome::Error
-            } else {
-                Outcome::Cancelled
-            };
-            emitter.emit(Event::terminal(self.0, outcome));
-        }
-    }
-
-    /// Like [`end`](Self::end), but the call ended some time ago.
-    #[cfg(any(test, all(feature = "turn", unix)))]
-    pub(crate) fn end_since(self, ago: std::time::Duration, outcome: Outcome) {
-        if let Some(emitter) = self.0.end_since(outcome, ago) {
-            emitter.emit(Event::terminal(self.0, outcome));
-        }
-    }
-
-    /// Like [`end`](Self::end) with [`Outcome::Ok`], but leaves a call open that is to go on after the
-    /// answer.
-    #[inline]
-    pub(crate) fn answered(self) {
-        if let Some(emitter) = self.0.end_unless_kept_open() {
-            emitter.emit(Event::terminal(self.0, Outcome::Ok));
-        }
+    pub(crate) fn end(self, ending: Ending) {
+        Record::end(self.0, ending);
     }
 }
 
@@ -167,15 +148,19 @@ mod tests {
     use opentelemetry::TraceId;
 
     use super::*;
-    use crate::event::{Emit, ManualClock};
+    use crate::event::{Emit, ManualClock, Outcome};
 
     /// Keeps the events.
     #[derive(Clone, Default)]
     struct Kept(Arc<Mutex<Vec<Event>>>);
 
     impl Emit for Kept {
-        fn enabled(&self) -> bool {
-            true
+        fn interest(&self) -> Interest {
+            Interest::ALL
+        }
+
+        fn emit_start(&self, event: &Event) {
+            self.emit(event.clone());
         }
 
         fn sample(&self, _: TraceId, _: Option<bool>) -> Option<bool> {
@@ -233,14 +218,14 @@ mod tests {
             #[cfg(all(feature = "turn", unix))]
             has_phases: false,
         };
-        let turn = OpenCall::open(&emitter, start, None, None);
+        let turn = OpenCall::open(&emitter, Interest::ALL, start, None, None);
         before(&manual);
         let chat = turn
             .open_child_since(ago, Operation::Chat, None, None)
             .unwrap();
         after(&manual);
-        chat.end_since(earlier, Outcome::Ok);
-        turn.end(Outcome::Ok);
+        chat.end(Ending::Since(earlier, Outcome::Ok));
+        turn.end(Ending::Now(Outcome::Ok));
         let events = kept.0.lock().unwrap();
         [1, 2, 3].map(|index| events[index].clone())
     }

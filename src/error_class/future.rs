@@ -4,14 +4,13 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use pin_project_lite::pin_project;
 
 use super::Classify;
-use crate::event::Record;
+use crate::event::RecordHandle;
 
 pin_project! {
     /// The future of [`ErrorClassService`](super::ErrorClassService).
@@ -24,12 +23,12 @@ pin_project! {
         #[pin]
         inner: F,
         // The call to write on, and the classifier for it. `None` if the call is not recorded.
-        open: Option<(Arc<Record>, C)>,
+        open: Option<(RecordHandle, C)>,
     }
 }
 
 impl<F, C> ResponseFuture<F, C> {
-    pub(super) fn new(inner: F, open: Option<(Arc<Record>, C)>) -> Self {
+    pub(super) fn new(inner: F, open: Option<(RecordHandle, C)>) -> Self {
         Self { inner, open }
     }
 }

@@ -1,6 +1,5 @@
 use std::{
     fmt,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -57,7 +56,7 @@ where
     fn call(&mut self, request: R) -> Self::Future {
         // A request whose call is not recorded pays for no clone of the classifier.
         let open = request.context().open_record();
-        let open = open.map(|record| (Arc::clone(record), self.classifier.clone()));
+        let open = open.map(|record| (record.clone(), self.classifier.clone()));
         ResponseFuture::new(self.inner.call(request), open)
     }
 }

@@ -8,6 +8,8 @@ const MAX_ATTRIBUTES: usize = 128;
 const MAX_KEY_LEN: usize = 256;
 /// The longest text, in bytes. The texts of an array share it.
 const MAX_TEXT_LEN: usize = 16 * 1024;
+/// The longest list whose allocation is used again.
+const MAX_KEPT: usize = 16;
 /// The most elements of an array.
 const MAX_ARRAY_LEN: usize = 128;
 
@@ -47,6 +49,15 @@ impl Attributes {
         } else {
             self.dropped = self.dropped.saturating_add(1);
         }
+    }
+
+    /// Empties the list for another call. The allocation of a long one is not kept.
+    pub(super) fn clear(&mut self) {
+        if self.list.capacity() > MAX_KEPT {
+            self.list = Vec::new();
+        }
+        self.list.clear();
+        self.dropped = 0;
     }
 
     /// Returns the list and the number of those that were dropped.

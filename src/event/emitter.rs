@@ -2,7 +2,7 @@ use std::fmt;
 
 use opentelemetry::{TraceFlags, TraceId};
 
-use super::{Clock, Event, id::RANDOM_TRACE_ID};
+use super::{Clock, Event, Interest, id::RANDOM_TRACE_ID};
 
 /// Times calls and emits their events: a clock, and the output that takes the events.
 pub(crate) struct Emitter<E: ?Sized = dyn Emit> {
@@ -15,8 +15,8 @@ pub(crate) struct Emitter<E: ?Sized = dyn Emit> {
 /// The record of an open call holds an emitter, and this module must not know of sinks:
 /// [`sink`](crate::sink) has the implementation.
 pub(crate) trait Emit: Send + Sync {
-    /// Returns whether events are wanted now.
-    fn enabled(&self) -> bool;
+    /// Returns which events are wanted now.
+    fn interest(&self) -> Interest;
 
     /// Returns whether to sample the trace of a call that is about to begin. `None` leaves it to the
     /// parent.
@@ -24,6 +24,8 @@ pub(crate) trait Emit: Send + Sync {
 
     /// Returns whether the contents of messages and of tool calls are wanted.
     fn captures_content(&self, is_sampled: bool) -> bool;
+
+    fn emit_start(&self, event: &Event);
 
     fn emit(&self, event: Event);
 }
@@ -38,8 +40,8 @@ impl<E> Emitter<E> {
 
 impl Emitter {
     #[inline]
-    pub(crate) fn enabled(&self) -> bool {
-        self.output.enabled()
+    pub(crate) fn interest(&self) -> Interest {
+        self.output.interest()
     }
 
     /// Returns the trace flags of a call that is about to begin.
@@ -54,6 +56,11 @@ impl Emitter {
 
     pub(crate) fn captures_content(&self, is_sampled: bool) -> bool {
         self.output.captures_content(is_sampled)
+    }
+
+    #[inline]
+    pub(crate) fn emit_start(&self, event: &Event) {
+        self.output.emit_start(event);
     }
 
     #[inline]

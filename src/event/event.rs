@@ -8,9 +8,8 @@ use std::{
 use opentelemetry::{KeyValue, SpanId, StringValue, TraceId, Value};
 
 use super::{
-    Classification, ErrorClass, EventKind, Operation, Originator, Outcome, Phase, Phases, Severity,
-    attributes::Attributes,
-    record::{Annotations, CallIds, Record},
+    Annotations, CallIds, Classification, ErrorClass, EventKind, Operation, Originator, Outcome,
+    Phase, Phases, Record, RecordHandle, Severity, attributes::Attributes, record_pool,
 };
 
 /// The start or the end of a call, as a [`Sink`](crate::Sink) receives it.
@@ -45,26 +44,51 @@ use super::{
 pub struct Event {
     /// `None` for a start event.
     outcome: Option<Outcome>,
-    record: Arc<Record>,
+    /// `None` only while the event is dropped.
+    record: Option<RecordHandle>,
 }
+
+const DROPPED: &str = "an event has its record until it is dropped";
 
 // === impl Event ===
 
 impl Event {
     #[inline]
-    pub(crate) fn start(record: Arc<Record>) -> Self {
+    pub(crate) fn start(record: RecordHandle) -> Self {
         Self {
             outcome: None,
-            record,
+            record: Some(record),
         }
     }
 
     /// The terminal event of a record that has ended.
     #[inline]
-    pub(crate) fn terminal(record: Arc<Record>, outcome: Outcome) -> Self {
+    pub(crate) fn terminal(record: RecordHandle, outcome: Outcome) -> Self {
         Self {
             outcome: Some(outcome),
-            record,
+            record: Some(record),
+        }
+    }
+
+    /// Returns the handle of the record.
+    #[inline]
+    pub(crate) fn into_record(mut self) -> RecordHandle {
+        match self.record.take() {
+            Some(record) => record,
+            None => unreachable!("{DROPPED}"),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn handle(&self) -> &RecordHandle {
+        self.record.as_ref().expect(DROPPED)
+    }
+
+    #[inline]
+    fn record(&self) -> &Record {
+        match &self.record {
+            Some(record) => record,
+            None => unreachable!("{DROPPED}"),
         }
     }
 
@@ -83,20 +107,20 @@ impl Event {
     /// Returns the kind of work that the call did.
     #[must_use]
     pub fn operation(&self) -> Operation {
-        self.record.start.operation
+        self.record().start.operation
     }
 
     /// Returns the name of the tool or the agent that was called.
     #[must_use]
     pub fn call_name(&self) -> Option<&str> {
-        self.record.start.name.as_ref().map(StringValue::as_str)
+        self.record().start.name.as_ref().map(StringValue::as_str)
     }
 
     /// Returns the name of the agent that makes the call: of the turn itself, or of the innermost turn of this
     /// process that the call belongs to.
     #[must_use]
     pub fn agent_name(&self) -> Option<&str> {
-        self.record.agent.as_deref()
+        self.record().agent.as_deref()
     }
 
     /// Returns when the event happened, by the wall clock.
@@ -116,13 +140,13 @@ impl Event {
     /// Returns when the call began, by the wall clock.
     #[must_use]
     pub fn start_time(&self) -> SystemTime {
-        self.record.start_time.to_system()
+        self.record().began.wall.to_system()
     }
 
     /// Returns how long the call took, by the monotonic clock; `None` for a start event.
     #[must_use]
     pub fn duration(&self) -> Option<Duration> {
-        self.outcome.map(|_| self.record.duration())
+        self.outcome.map(|_| self.record().duration())
     }
 
     /// Returns how the call ended; `None` for a start event.
@@ -178,32 +202,32 @@ impl Event {
     pub fn originator(&self) -> Option<&Originator> {
         self.annotations()
             .and_then(|annotations| annotations.originator.as_ref())
-            .or(self.record.start.originator.as_ref())
+            .or(self.record().start.originator.as_ref())
     }
 
     /// Returns the id of the call's trace.
     #[must_use]
     pub fn trace_id(&self) -> TraceId {
-        self.record.trace_id
+        self.record().trace_id
     }
 
     /// Returns the id of the call's span.
     #[must_use]
     pub fn span_id(&self) -> SpanId {
-        self.record.span_id
+        self.record().span_id
     }
 
     /// Returns the id of the parent span.
     #[must_use]
     pub fn parent_span_id(&self) -> Option<SpanId> {
-        let parent = self.record.parent_span_id;
+        let parent = self.record().parent_span_id;
         (parent != SpanId::INVALID).then_some(parent)
     }
 
     /// Returns whether the trace is sampled.
     #[must_use]
     pub fn is_sampled(&self) -> bool {
-        self.record.flags.is_sampled()
+        self.record().flags.is_sampled()
     }
 
     /// Returns the id of the Codex thread.
@@ -227,7 +251,7 @@ impl Event {
     /// Returns the number of the attempt, from 1.
     #[must_use]
     pub fn attempt(&self) -> u32 {
-        self.record.start.attempt
+        self.record().start.attempt
     }
 
     /// Returns the attributes that layers and services recorded; empty for a start event.
@@ -261,28 +285,28 @@ impl Event {
 
     /// Returns whether the call has not ended yet.
     pub(crate) fn is_open(&self) -> bool {
-        self.record.is_open()
+        self.record().is_open()
     }
 
     /// Returns how long the call has been open until now; `None` if it has ended.
     pub(crate) fn age(&self) -> Option<Duration> {
-        self.record.age()
+        self.record().age()
     }
 
     /// Returns the originator as it is known now.
     pub(crate) fn current_originator(&self) -> Option<Originator> {
-        self.record.current_originator()
+        self.record().current_originator()
     }
 
     /// Returns the ids as they are known now.
     pub(crate) fn current_ids(&self) -> Option<Arc<CallIds>> {
-        self.record.current_ids()
+        self.record().current_ids()
     }
 
     /// Returns the phase that a turn is in now; `None` if its call has ended.
     pub(crate) fn phase(&self) -> Option<Phase> {
         #[cfg(all(feature = "turn", unix))]
-        return self.record.phase();
+        return self.record().phase();
         #[cfg(not(all(feature = "turn", unix)))]
         None
     }
@@ -347,20 +371,20 @@ impl Event {
     /// Returns the context of the call's own span.
     #[cfg(feature = "otlp")]
     pub(crate) fn span_context(&self) -> opentelemetry::trace::SpanContext {
-        self.record.span_context()
+        self.record().span_context()
     }
 
     /// Returns whether the parent span is in another process.
     #[must_use]
     pub fn has_remote_parent(&self) -> bool {
-        self.record.remote_parent().is_some_and(|parent| {
+        self.record().remote_parent().is_some_and(|parent| {
             parent.is_remote() && Some(parent.span_id()) == self.parent_span_id()
         })
     }
 
     /// Returns what was written on the call; `None` for a start event, however late it is read.
     fn annotations(&self) -> Option<&Annotations> {
-        self.outcome.and_then(|_| self.record.annotations())
+        self.outcome.and_then(|_| self.record().annotations())
     }
 
     fn content_attributes(&self) -> Option<&Attributes> {
@@ -378,8 +402,18 @@ impl Event {
 
     fn id(&self, of: impl Fn(&CallIds) -> Option<&StringValue>) -> Option<&str> {
         let set_later = self.annotations().and_then(|it| it.ids.as_deref());
-        let ids = set_later.or(self.record.start.ids.as_deref())?;
+        let ids = set_later.or(self.record().start.ids.as_deref())?;
         of(ids).map(StringValue::as_str)
+    }
+}
+
+/// The last event gives the record back to the pool.
+impl Drop for Event {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(record) = self.record.take() {
+            record_pool::release(record);
+        }
     }
 }
 

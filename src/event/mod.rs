@@ -2,11 +2,14 @@
 //!
 //! This module knows nothing of sinks, requests or layers. The rest of the crate is built on it.
 
+mod annotations;
 mod attributes;
+mod call_start;
 mod clock;
 #[cfg(any(feature = "tool", all(feature = "turn", unix)))]
 pub(crate) mod content;
 mod emitter;
+mod ending;
 mod error_class;
 #[expect(
     clippy::module_inception,
@@ -15,6 +18,7 @@ mod error_class;
 mod event;
 mod event_kind;
 pub(crate) mod id;
+mod interest;
 #[cfg(feature = "json")]
 mod json;
 mod named_enum;
@@ -29,6 +33,7 @@ mod phase_clock;
 mod phase_link;
 mod phases;
 mod record;
+mod record_pool;
 mod severity;
 mod text;
 mod ticket;
@@ -42,9 +47,12 @@ pub(crate) use self::text::error_text;
 #[cfg(any(feature = "tool", all(feature = "turn", unix)))]
 pub(crate) use self::text::truncate;
 pub(crate) use self::{
+    annotations::Annotations,
+    call_start::{CallIds, CallStart, Parent},
     clock::millis,
     emitter::{Emit, Emitter},
-    record::{Beginning, CallIds, CallStart, Parent, Record},
+    ending::Ending,
+    record::{Beginning, Record, RecordHandle},
     ticket::Ticket,
 };
 pub use self::{
@@ -52,6 +60,7 @@ pub use self::{
     error_class::{Classification, ErrorClass},
     event::Event,
     event_kind::EventKind,
+    interest::Interest,
     operation::Operation,
     originator::{InvalidOriginator, Originator, OriginatorName},
     outcome::Outcome,

@@ -28,7 +28,7 @@ pub enum Originator {
 
 /// The validated name of an application: 1 to 64 characters of `A–Z a–z 0–9 . _ -`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct OriginatorName(Arc<str>);
+pub struct OriginatorName(Arc<Box<str>>);
 
 /// The error of an invalid name for an [`Originator`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Originator {
             "cli" => Ok(Self::Cli),
             "sdk" => Ok(Self::Sdk),
             _ if (1..=MAX_LEN).contains(&name.len()) && name.bytes().all(valid) => {
-                Ok(Self::Named(OriginatorName(name.into())))
+                Ok(Self::Named(OriginatorName(Arc::new(name.into()))))
             }
             _ => Err(InvalidOriginator { length: name.len() }),
         }

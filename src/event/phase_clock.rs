@@ -63,7 +63,7 @@ pub(crate) struct WaitForApproval {
 
 impl PhaseClock {
     /// Returns the clock of a turn whose service has been called.
-    pub(crate) fn begin(call: Option<&Arc<Record>>) -> Arc<Self> {
+    pub(crate) fn begin(call: Option<&Record>) -> Arc<Self> {
         let of_call = call.and_then(Record::begin_phases);
         of_call.unwrap_or_else(|| {
             let clock = Clock::system();

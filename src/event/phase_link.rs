@@ -4,9 +4,7 @@ use opentelemetry::KeyValue;
 
 use super::{
     Clock, Operation, Outcome, Phase, PhaseClock, Phases, WaitForApproval,
-    clock::millis,
-    names,
-    record::{Annotations, Record},
+    annotations::Annotations, clock::millis, names, record::Record,
 };
 
 /// How the phases of a turn concern a call.
@@ -22,7 +20,7 @@ pub(super) enum PhaseLink {
 impl Record {
     /// Returns the clock of the turn that this call is. `None` if the call has ended, if it is a tool, which only has a
     /// turn run, or if its clock is that of another attempt, which runs at the same time.
-    pub(super) fn begin_phases(self: &Arc<Self>) -> Option<Arc<PhaseClock>> {
+    pub(super) fn begin_phases(&self) -> Option<Arc<PhaseClock>> {
         if self.start.operation == Operation::Tool {
             return None;
         }
@@ -35,9 +33,12 @@ impl Record {
                 (phases, is_own)
             }
             Some(PhaseLink::Tool(_)) | None => {
-                let outer = self.start.outer.as_ref();
+                let outer = self.start.outer.as_deref();
                 let outer = outer.and_then(Self::begin_phases);
-                (Arc::new(PhaseClock::new(clock, self.started, outer)), true)
+                (
+                    Arc::new(PhaseClock::new(clock, self.began.tick, outer)),
+                    true,
+                )
             }
         };
         let link = PhaseLink::Turn(Arc::clone(&phases));
@@ -121,7 +122,7 @@ impl Record {
             Some(PhaseLink::Turn(phases)) => phases.at_end(self.duration()),
             // It waited for its service, which may be another one if it has completed.
             _ if self.start.has_phases && outcome != Outcome::Ok => {
-                PhaseClock::new(clock.clone(), self.started, None).at_end(self.duration())
+                PhaseClock::new(clock.clone(), self.began.tick, None).at_end(self.duration())
             }
             _ => return annotations,
         };

@@ -1,5 +1,5 @@
 use std::{
-    fmt,
+    fmt, mem,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -8,31 +8,24 @@ use std::{
 };
 
 use opentelemetry::{
-    Key, KeyValue, SpanId, StringValue, TraceFlags, TraceId, Value,
+    Key, KeyValue, SpanId, TraceFlags, TraceId, Value,
     trace::{Event as SpanEvent, SpanContext},
 };
 
-#[cfg(all(feature = "turn", unix))]
-use super::PhaseLink;
-#[cfg(feature = "otlp")]
-use super::attributes::estimated_size;
-#[cfg(any(test, all(feature = "turn", unix)))]
-use super::clock::saturating_nanos;
 use super::{
-    Emitter, Outcome, Phases, Ticket,
-    attributes::{Attributes, cut, cut_text},
+    Annotations, CallIds, CallStart, Emitter, Interest, Parent,
+    attributes::{Attributes, cut},
     clock::{Clock, Tick, WallTime},
     error_class::Classification,
     id,
     operation::Operation,
     originator::Originator,
+    record_pool,
     text::truncate,
 };
 
 /// The longest error message or span event name, in bytes.
 const MAX_TEXT_LEN: usize = 4096;
-/// The longest name or id of a call, in bytes. A model can make up any.
-const MAX_NAME_LEN: usize = 256;
 /// The most span events that one call keeps, as in OpenTelemetry's span limits.
 const MAX_SPAN_EVENTS: usize = 128;
 /// The longest content, such as a message, in bytes.
@@ -49,91 +42,39 @@ pub(crate) struct Record {
     /// `INVALID` for the root span of a trace.
     pub(crate) parent_span_id: SpanId,
     pub(crate) flags: TraceFlags,
+    /// What the sink wanted when the call began.
+    pub(super) interest: Interest,
     /// The agent of the turn that this call is, or is a part of. Shared with the calls of the turn.
     pub(crate) agent: Option<Arc<str>>,
-    pub(crate) start_time: WallTime,
-    pub(super) started: Tick,
-    open: Mutex<OpenState>,
+    pub(super) began: Beginning,
+    pub(super) open: Mutex<OpenState>,
     /// In nanoseconds, or [`STILL_OPEN`].
-    duration: AtomicU64,
+    pub(super) duration: AtomicU64,
     /// The annotations at the end of the call. Boxed, since most calls have none.
-    annotations: OnceLock<Box<Annotations>>,
-}
-
-/// What a request says of its call.
-pub(crate) struct CallStart {
-    pub(crate) operation: Operation,
-    pub(crate) name: Option<StringValue>,
-    pub(crate) originator: Option<Originator>,
-    pub(crate) ids: Option<Arc<CallIds>>,
-    pub(crate) attempt: u32,
-    /// The call of the same turn or tool that is open around this one, as around each attempt of a retry.
-    #[cfg(all(feature = "turn", unix))]
-    pub(crate) outer: Option<Arc<Record>>,
-    /// Whether the call is made for a service that measures the phases of its turns.
-    #[cfg(all(feature = "turn", unix))]
-    pub(crate) has_phases: bool,
+    pub(super) annotations: OnceLock<Box<Annotations>>,
 }
 
 /// When a call began, by both clocks.
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Beginning {
-    started: Tick,
-    start_time: WallTime,
-}
-
-/// The span that a call is a child of.
-pub(crate) struct Parent {
-    pub(crate) trace_id: TraceId,
-    pub(crate) span_id: SpanId,
-    pub(crate) flags: TraceFlags,
-    /// The agent on whose behalf the call is made; `None` if the span is of another process.
-    pub(crate) agent: Option<Arc<str>>,
-}
-
-/// The ids that a request has, or that a service sets during the call.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct CallIds {
-    pub(crate) thread_id: Option<StringValue>,
-    pub(crate) turn_id: Option<StringValue>,
-    pub(crate) call_id: Option<StringValue>,
-    /// The span that the request comes from, in this process or another.
-    pub(crate) parent: Option<SpanContext>,
-    /// Here, since few requests have one, and requests stay small.
-    pub(crate) ticket: Option<Ticket>,
+    pub(super) tick: Tick,
+    pub(crate) wall: WallTime,
 }
 
 /// The state of a call that has not ended.
 #[derive(Default)]
-struct OpenState {
+pub(super) struct OpenState {
     /// A call ends only once because its emitter can be taken only once. And because it is taken, events
     /// that a sink keeps do not keep the sink alive.
-    emitter: Option<Arc<Emitter>>,
+    pub(super) emitter: Option<Arc<Emitter>>,
+    /// What was noted, or the empty one of an earlier call.
     annotations: Option<Box<Annotations>>,
+    is_annotated: bool,
 }
 
-/// What layers and services write on an open call. Without `Debug`, since it may be confidential.
-#[derive(Default)]
-pub(crate) struct Annotations {
-    pub(crate) attributes: Attributes,
-    /// What may be confidential: messages, and arguments and results of tools. Boxed, since few calls have any.
-    pub(crate) content: Option<Box<Attributes>>,
-    pub(crate) classification: Option<Classification>,
-    /// The originator, when it was set after the call had begun.
-    pub(crate) originator: Option<Originator>,
-    pub(crate) ids: Option<Arc<CallIds>>,
-    pub(crate) span_events: Vec<SpanEvent>,
-    pub(crate) dropped_span_events: u32,
-    /// How long the machine was suspended during the call, in nanoseconds.
-    pub(crate) suspension: u64,
-    /// Whether the call goes on after its service has answered. Here, since few calls do.
-    kept_open: bool,
-    /// Whether a drop of the call is a failure, with the class that is set by then.
-    pub(crate) fails_when_dropped: bool,
-    #[cfg(all(feature = "turn", unix))]
-    pub(super) phase_link: Option<PhaseLink>,
-    /// Of a turn that has ended.
-    pub(super) phases: Option<Box<Phases>>,
-}
+/// A handle of a record. It finds that it is the only one without an atomic operation, since it has no weak kind: not as
+/// the one of the standard library.
+pub(crate) type RecordHandle = triomphe::Arc<Record>;
 
 // === impl Record ===
 
@@ -146,8 +87,9 @@ impl Record {
         mut start: CallStart,
         parent: Option<Parent>,
         emitter: Arc<Emitter>,
+        interest: Interest,
         begins: impl FnOnce(&Clock) -> Beginning,
-    ) -> Arc<Self> {
+    ) -> RecordHandle {
         let (trace_id, parent_span_id, parent_flags, agent) = match parent {
             Some(parent) => (
                 parent.trace_id,
@@ -163,93 +105,50 @@ impl Record {
             _ => agent,
         };
         let flags = emitter.flags(trace_id, parent_flags);
-        let Beginning {
-            started,
-            start_time,
-        } = begins(&emitter.clock);
-        Arc::new(Self {
-            start,
-            trace_id,
-            span_id: id::span_id(),
-            parent_span_id,
-            flags,
-            agent,
-            start_time,
-            started,
-            open: Mutex::new(OpenState {
-                emitter: Some(emitter),
-                ..OpenState::default()
-            }),
+        let mut handle = record_pool::take();
+        let Some(record) = RecordHandle::get_mut(&mut handle) else {
+            unreachable!("a record in the pool has one handle");
+        };
+        record.start = start;
+        record.trace_id = trace_id;
+        record.span_id = id::span_id();
+        record.parent_span_id = parent_span_id;
+        record.flags = flags;
+        record.interest = interest;
+        record.agent = agent;
+        record.began = begins(&emitter.clock);
+        *record.duration.get_mut() = STILL_OPEN;
+        record.open_mut().emitter = Some(emitter);
+        handle
+    }
+
+    /// Returns a record of no call.
+    pub(super) fn blank() -> Self {
+        Self {
+            start: CallStart::blank(),
+            trace_id: TraceId::INVALID,
+            span_id: SpanId::INVALID,
+            parent_span_id: SpanId::INVALID,
+            flags: TraceFlags::NOT_SAMPLED,
+            interest: Interest::NONE,
+            agent: None,
+            began: Beginning::default(),
+            open: Mutex::default(),
             duration: AtomicU64::new(STILL_OPEN),
             annotations: OnceLock::new(),
-        })
+        }
     }
 
     /// Returns when a child of this call began some time ago, which is not before this call.
     #[cfg(any(test, all(feature = "turn", unix)))]
     pub(crate) fn beginning_of_child(&self, clock: &Clock, ago: Duration) -> Beginning {
         let now = clock.now();
-        let ago = ago.min(Duration::from_nanos(now.since(self.started)));
+        let ago = ago.min(Duration::from_nanos(now.since(self.began.tick)));
         Beginning {
-            started: now.before(ago),
+            tick: now.before(ago),
             // The wall clock may have been set back meanwhile.
-            start_time: clock.wall(now).before(ago).max(self.start_time),
+            wall: clock.wall(now).before(ago).max(self.began.wall),
         }
-    }
-
-    /// Ends the call now and returns its emitter, or `None` if the call has ended before.
-    pub(crate) fn end(&self, outcome: Outcome) -> Option<Arc<Emitter>> {
-        self.end_locked(self.lock(), outcome, 0)
-    }
-
-    /// Like [`end`](Self::end), but the call ended some time ago, which is not before it began.
-    #[cfg(any(test, all(feature = "turn", unix)))]
-    pub(crate) fn end_since(&self, outcome: Outcome, ago: Duration) -> Option<Arc<Emitter>> {
-        self.end_locked(self.lock(), outcome, saturating_nanos(ago))
-    }
-
-    /// Like [`end`](Self::end) with [`Outcome::Ok`], but leaves a call open that is to go on after the answer.
-    pub(crate) fn end_unless_kept_open(&self) -> Option<Arc<Emitter>> {
-        let open = self.lock();
-        let annotations = open.annotations.as_ref();
-        if annotations.is_some_and(|annotations| annotations.kept_open) {
-            return None;
-        }
-        self.end_locked(open, Outcome::Ok, 0)
-    }
-
-    /// Ends the call some nanoseconds ago.
-    #[inline]
-    fn end_locked(
-        &self,
-        mut open: MutexGuard<'_, OpenState>,
-        _outcome: Outcome,
-        ago: u64,
-    ) -> Option<Arc<Emitter>> {
-        let emitter = open.emitter.take()?;
-        let mut annotations = open.annotations.take();
-        let (duration, suspension) = self.elapsed(&emitter.clock);
-        if suspension > 0 {
-            annotations.get_or_insert_default().suspension = suspension;
-        }
-        self.duration.store(duration.saturating_sub(ago), Relaxed);
-        drop(open);
-        #[cfg(all(feature = "turn", unix))]
-        let annotations = self.with_phases(annotations, &emitter.clock, _outcome);
-        if let Some(annotations) = annotations {
-            // Cannot fail: only the one who took the emitter comes here.
-            let _ = self.annotations.set(annotations);
-        }
-        Some(emitter)
-    }
-
-    /// Returns how long the call has taken until now, and how long the machine was suspended meanwhile, in
-    /// nanoseconds.
-    #[inline]
-    fn elapsed(&self, clock: &Clock) -> (u64, u64) {
-        let now = clock.now();
-        let duration = now.since(self.started);
-        (duration, clock.suspension(self.start_time, duration, now))
     }
 
     /// Keeps the call open after the answer. Returns `false` if it is kept open already, or has ended.
@@ -285,7 +184,7 @@ impl Record {
         let open = self.lock();
         // The emitter is read, not cloned: to drop the last one would drop a sink, which may take time.
         let now = open.emitter.as_ref()?.clock.now();
-        Some(Duration::from_nanos(now.since(self.started)))
+        Some(Duration::from_nanos(now.since(self.began.tick)))
     }
 
     /// Returns the annotations of a call that has ended.
@@ -297,7 +196,7 @@ impl Record {
     pub(crate) fn annotate(&self, write: impl FnOnce(&mut Annotations)) {
         let mut open = self.lock();
         if open.emitter.is_some() {
-            write(open.annotations.get_or_insert_default());
+            write(open.annotate());
         }
     }
 
@@ -347,9 +246,9 @@ impl Record {
         // Not under the lock: the iterator is foreign code, and cutting copies.
         let (attributes, dropped) = Attributes::from_iter(attributes).into_parts();
         // Like the time of the end, so that it is not outside of the call.
-        let (duration, suspension) = self.elapsed(&emitter.clock);
+        let (duration, suspension) = self.began.elapsed(&emitter.clock);
         let since = Duration::from_nanos(duration.saturating_add(suspension));
-        let time = self.start_time.to_system() + since;
+        let time = self.began.wall.to_system() + since;
         let event = SpanEvent::new(name, time, attributes, dropped);
         self.annotate(|annotations| {
             if annotations.span_events.len() < MAX_SPAN_EVENTS {
@@ -386,11 +285,36 @@ impl Record {
 
     pub(super) fn annotated<T>(&self, read: impl Fn(&Annotations) -> Option<T>) -> Option<T> {
         let open = self.lock();
-        read(open.annotations.as_deref().or_else(|| self.annotations())?)
+        read(open.annotations().or_else(|| self.annotations())?)
+    }
+
+    /// Returns whether the record holds anything that a request or a service made.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        self.start.is_plain() && self.agent.is_none() && self.annotations.get().is_none()
+    }
+
+    /// Drops what a request and services made.
+    pub(super) fn clear(&mut self) {
+        self.start.clear();
+        self.agent = None;
+        let annotations = self.annotations.take();
+        let open = self.open_mut();
+        open.emitter = None;
+        if let Some(mut annotations) = annotations {
+            annotations.clear();
+            open.annotations = Some(annotations);
+        }
     }
 
     #[inline]
-    fn lock(&self) -> MutexGuard<'_, OpenState> {
+    pub(super) fn open_mut(&mut self) -> &mut OpenState {
+        let open = self.open.get_mut();
+        open.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[inline]
+    pub(super) fn lock(&self) -> MutexGuard<'_, OpenState> {
         // No code of a caller runs under the lock, so a panic cannot leave the state half-written.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -415,78 +339,50 @@ impl Record {
     }
 }
 
+// === impl OpenState ===
+
+impl OpenState {
+    #[inline]
+    pub(super) fn annotations(&self) -> Option<&Annotations> {
+        self.annotations.as_deref().filter(|_| self.is_annotated)
+    }
+
+    /// Returns the annotations to write on.
+    #[inline]
+    pub(super) fn annotate(&mut self) -> &mut Annotations {
+        self.is_annotated = true;
+        self.annotations.get_or_insert_default()
+    }
+
+    /// Takes what was noted.
+    #[inline]
+    pub(super) fn take_annotations(&mut self) -> Option<Box<Annotations>> {
+        if !mem::take(&mut self.is_annotated) {
+            return None;
+        }
+        self.annotations.take()
+    }
+}
+
 // === impl Beginning ===
 
 impl Beginning {
     #[inline]
     pub(crate) fn now(clock: &Clock) -> Self {
-        let started = clock.now();
+        let tick = clock.now();
         Self {
-            started,
-            start_time: clock.wall(started),
+            tick,
+            wall: clock.wall(tick),
         }
     }
-}
 
-// === impl Annotations ===
-
-#[cfg(feature = "otlp")]
-impl Annotations {
-    pub(crate) fn estimated_size(&self) -> usize {
-        const SPAN_EVENT: usize = size_of::<SpanEvent>();
-        let message = self
-            .classification
-            .as_ref()
-            .and_then(|of| of.message.as_ref());
-        let span_events = self
-            .span_events
-            .iter()
-            .map(|event| SPAN_EVENT + event.name.len() + estimated_size(&event.attributes));
-        let content = self.content.as_deref().map(Attributes::estimated_size);
-        let phases = self.phases.as_deref().map(Phases::estimated_size);
-        self.attributes.estimated_size()
-            + content.unwrap_or_default()
-            + phases.unwrap_or_default()
-            + message.map_or(0, String::len)
-            + span_events.sum::<usize>()
-    }
-}
-
-// === impl CallStart ===
-
-impl CallStart {
-    /// Cuts a name and ids that are too long.
+    /// Returns how long the call has taken until now, and how long the machine was suspended meanwhile, in
+    /// nanoseconds.
     #[inline]
-    fn cut(&mut self) {
-        if let Some(name) = &mut self.name {
-            cut_text(name, MAX_NAME_LEN);
-        }
-        if let Some(ids) = &mut self.ids
-            && ids.is_long()
-        {
-            // A copy: the request keeps its ids whole.
-            Arc::make_mut(ids).cut();
-        }
-    }
-}
-
-// === impl CallIds ===
-
-impl CallIds {
-    #[inline]
-    fn is_long(&self) -> bool {
-        let is_long = |id: &Option<StringValue>| {
-            id.as_ref()
-                .is_some_and(|id| id.as_str().len() > MAX_NAME_LEN)
-        };
-        is_long(&self.thread_id) || is_long(&self.turn_id) || is_long(&self.call_id)
-    }
-
-    fn cut(&mut self) {
-        let ids = [&mut self.thread_id, &mut self.turn_id, &mut self.call_id];
-        for id in ids.into_iter().flatten() {
-            cut_text(id, MAX_NAME_LEN);
-        }
+    pub(super) fn elapsed(self, clock: &Clock) -> (u64, u64) {
+        let now = clock.now();
+        let duration = now.since(self.tick);
+        (duration, clock.suspension(self.wall, duration, now))
     }
 }
 

@@ -2,7 +2,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use opentelemetry::KeyValue;
 
+#[cfg(all(feature = "turn", unix))]
 use super::Record;
+use super::RecordHandle;
 
 /// What a request carries for its maker: by it the maker knows the call that a layer opens for the request.
 ///
@@ -19,7 +21,7 @@ struct Inner {
     /// Those of the turn that makes the request.
     #[cfg(all(feature = "turn", unix))]
     phases: Option<Arc<super::PhaseClock>>,
-    opened: Mutex<Option<Arc<Record>>>,
+    opened: Mutex<Option<RecordHandle>>,
 }
 
 impl Ticket {
@@ -55,9 +57,7 @@ impl Ticket {
         let Some(record) = self.lock().clone() else {
             return;
         };
-        if let Some(emitter) = record.end(super::Outcome::Error) {
-            emitter.emit(super::Event::terminal(record, super::Outcome::Error));
-        }
+        Record::end(record, super::Ending::Now(super::Outcome::Error));
     }
 
     /// Notes that the turn that makes the request waits for an approval.
@@ -71,7 +71,7 @@ impl Ticket {
     }
 
     /// Notes the call that was opened.
-    pub(crate) fn opened(&self, record: &Arc<Record>) {
+    pub(crate) fn opened(&self, record: &RecordHandle) {
         for KeyValue { key, value, .. } in &self.0.attributes {
             record.set_attribute(key.clone(), value.clone());
         }
@@ -79,10 +79,10 @@ impl Ticket {
         if let Some(phases) = &self.0.phases {
             record.set_turn_phases(Arc::clone(phases));
         }
-        *self.lock() = Some(Arc::clone(record));
+        *self.lock() = Some(record.clone());
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<Record>>> {
+    fn lock(&self) -> MutexGuard<'_, Option<RecordHandle>> {
         self.0.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,7 +7,7 @@ use opentelemetry_sdk::{
 use tokio::sync::oneshot;
 
 use super::{
-    config::{ConfigWithWarnings, Endpoint, OtlpConfig, Signal},
+    config::{ConfigWithWarnings, Endpoint, LogSelection, OtlpConfig, Sampler, Signal},
     convert::{Decision, Processors, RecordView},
     delivery::{
         Handle, Purpose, Shared, Stats, Undelivered,
@@ -15,7 +15,10 @@ use super::{
     },
     export::{CUSTOM, Exporter, ProbeError, probe},
 };
-use crate::{event::Event, sink::Sink};
+use crate::{
+    event::{Event, Interest},
+    sink::Sink,
+};
 
 /// A sink that exports calls over OTLP as spans, metrics and log records.
 ///
@@ -46,6 +49,8 @@ struct Inner {
     config: OtlpConfig,
     /// The signals of custom exporters.
     custom: Vec<Signal>,
+    /// The events that become anything.
+    interest: Interest,
 }
 
 /// Builds an [`OtlpSink`] with processors and custom exporters.
@@ -213,13 +218,26 @@ impl OtlpSink {
 impl Sink for OtlpSink {
     #[inline]
     fn emit(&self, event: Event) {
-        // Also after a shutdown: the queue counts the event as dropped.
-        self.0.handle.shared.queue.push(event);
+        if self.0.interest.includes(&event) {
+            // Also after a shutdown: the queue counts the event as dropped.
+            self.0.handle.shared.queue.push(event);
+        }
     }
 
     #[inline]
-    fn enabled(&self) -> bool {
-        self.0.handle.is_enabled()
+    fn emit_start(&self, event: &Event) {
+        if self.0.interest.in_starts() {
+            self.0.handle.shared.queue.push(event.clone());
+        }
+    }
+
+    #[inline]
+    fn interest(&self) -> Interest {
+        if self.0.handle.is_enabled() {
+            self.0.interest
+        } else {
+            Interest::NONE
+        }
     }
 
     #[inline]
@@ -344,9 +362,30 @@ impl OtlpSinkBuilder {
         });
         OtlpSink(Arc::new(Inner {
             handle,
+            interest: interest(&config, &custom_signals),
             config,
             custom: custom_signals,
         }))
+    }
+}
+
+/// Returns which events become a span, a measurement or a log record.
+fn interest(config: &OtlpConfig, custom: &[Signal]) -> Interest {
+    let exports = |signal| config.signal(signal).is_some() || custom.contains(&signal);
+    let logs = if exports(Signal::Logs) {
+        config.log_selection()
+    } else {
+        LogSelection::None
+    };
+    let keeps_failures = exports(Signal::Traces) && config.keeps_failures();
+    let spans = exports(Signal::Traces) && config.sampler() != Sampler::AlwaysOff;
+    if exports(Signal::Metrics) || logs == LogSelection::All || keeps_failures {
+        // Metrics count the active calls, and a trace that may have failed is complete when all of its calls have ended.
+        Interest::ALL
+    } else if spans || logs != LogSelection::None {
+        Interest::ENDS
+    } else {
+        Interest::NONE
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 use opentelemetry::TraceId;
 
 use super::Sink;
-use crate::event::{Emit, Event};
+use crate::event::{Emit, Event, Interest};
 
 /// A sink that catches the panics of the sink within, which it detaches at the first one.
 pub(crate) struct CatchPanic<S> {
@@ -57,8 +57,11 @@ impl<S> CatchPanic<S> {
 
 impl<S: Sink> Emit for CatchPanic<S> {
     #[inline]
-    fn enabled(&self) -> bool {
-        !self.detached.load(Relaxed) && self.catch(Sink::enabled).unwrap_or(false)
+    fn interest(&self) -> Interest {
+        if self.detached.load(Relaxed) {
+            return Interest::NONE;
+        }
+        self.catch(Sink::interest).unwrap_or(Interest::NONE)
     }
 
     #[inline]
@@ -69,6 +72,13 @@ impl<S: Sink> Emit for CatchPanic<S> {
     fn captures_content(&self, is_sampled: bool) -> bool {
         let captures = || self.catch(|sink| sink.captures_content(is_sampled));
         !self.detached.load(Relaxed) && captures().unwrap_or(false)
+    }
+
+    #[inline]
+    fn emit_start(&self, event: &Event) {
+        if !self.detached.load(Relaxed) {
+            self.catch(|sink| sink.emit_start(event));
+        }
     }
 
     #[inline]

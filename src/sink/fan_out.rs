@@ -1,14 +1,14 @@
-use std::fmt;
+use std::{fmt, ops::BitOr};
 
 use opentelemetry::TraceId;
 
 use super::{CatchPanic, Sink};
-use crate::event::{Emit, Event};
+use crate::event::{Emit, Event, Interest};
 
 /// A sink that passes each event to several sinks, in the order in which they were added.
 ///
 /// The sinks are independent: one that panics is detached, and the others still receive events.
-/// The fan-out is enabled while any of its sinks is.
+/// It wants what any of its sinks wants, and passes each event to all of them.
 ///
 /// ```
 /// use codex_telemetry::{FanOut, MemorySink, TimingLayer};
@@ -47,14 +47,22 @@ impl Sink for FanOut {
         }
     }
 
-    fn enabled(&self) -> bool {
-        self.sinks.iter().any(|sink| sink.enabled())
+    fn emit_start(&self, event: &Event) {
+        for sink in &self.sinks {
+            sink.emit_start(event);
+        }
+    }
+
+    /// Returns what any of the sinks wants.
+    fn interest(&self) -> Interest {
+        let interests = self.sinks.iter().map(|sink| sink.interest());
+        interests.fold(Interest::NONE, BitOr::bitor)
     }
 
     /// Returns `Some(true)` if an enabled sink returns that, or else `Some(false)` if one returns that,
     /// or else `None`.
     fn sample(&self, trace_id: TraceId, parent_sampled: Option<bool>) -> Option<bool> {
-        let enabled = self.sinks.iter().filter(|sink| sink.enabled());
+        let enabled = self.sinks.iter().filter(is_on);
         let decisions = enabled.filter_map(|sink| sink.sample(trace_id, parent_sampled));
         // `true` is greater than `false`.
         decisions.max()
@@ -62,9 +70,13 @@ impl Sink for FanOut {
 
     /// Returns `true` if an enabled sink returns that. All sinks then receive events with content.
     fn captures_content(&self, is_sampled: bool) -> bool {
-        let mut enabled = self.sinks.iter().filter(|sink| sink.enabled());
+        let mut enabled = self.sinks.iter().filter(is_on);
         enabled.any(|sink| sink.captures_content(is_sampled))
     }
+}
+
+fn is_on(sink: &&Box<dyn Emit>) -> bool {
+    !sink.interest().is_none()
 }
 
 impl fmt::Debug for FanOut {

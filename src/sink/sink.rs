@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use opentelemetry::TraceId;
 
-use crate::event::Event;
+use crate::event::{Event, Interest};
 
 /// A receiver of events.
 ///
@@ -10,16 +10,18 @@ use crate::event::Event;
 /// ends.
 ///
 /// ```
-/// use codex_telemetry::{Event, Sink, TimingLayer};
+/// use codex_telemetry::{Event, Interest, Sink, TimingLayer};
 /// use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 ///
 /// struct CountCalls(AtomicUsize);
 ///
 /// impl Sink for CountCalls {
-///     fn emit(&self, event: Event) {
-///         if event.kind().is_terminal() {
-///             self.0.fetch_add(1, Relaxed);
-///         }
+///     fn interest(&self) -> Interest {
+///         Interest::ENDS
+///     }
+///
+///     fn emit(&self, _: Event) {
+///         self.0.fetch_add(1, Relaxed);
 ///     }
 /// }
 ///
@@ -30,22 +32,30 @@ use crate::event::Event;
 /// # Panics
 ///
 /// A sink should not panic. If it does, it is detached: it receives no further events, one warning is
-/// logged, and the calls continue as if the sink were disabled. A program that aborts on panic still
+/// logged, and the calls continue as if the sink were off. A program that aborts on panic still
 /// aborts.
 pub trait Sink: Send + Sync {
     /// Receives an event. This must not block, because the caller of the service waits for it.
     ///
-    /// A disabled sink may still receive events: the end of a call that started while it was enabled,
-    /// and any event that another sink of the same [`FanOut`](crate::FanOut) wants.
+    /// A sink may receive events that it does not want: the end of a call that started while it wanted ends, and any
+    /// event that another sink of the same [`FanOut`](crate::FanOut) wants.
     fn emit(&self, event: Event);
 
-    /// Returns whether the sink wants events now.
+    /// Receives a start event. The default implementation passes a clone to [`emit`](Self::emit).
     ///
-    /// The layers ask once, when a call starts. If the answer is `false`, they read no clock, allocate
-    /// nothing and create no ids for that call. A call that started while the sink was enabled emits
-    /// its terminal event in any case.
-    fn enabled(&self) -> bool {
-        true
+    /// A sink that keeps no start events implements this as well: to look at an event is cheaper than to clone it,
+    /// which counts a reference and counts it off again.
+    fn emit_start(&self, event: &Event) {
+        self.emit(event.clone());
+    }
+
+    /// Returns which events the sink wants now.
+    ///
+    /// The layers ask once, when a call starts. If the answer is [`Interest::NONE`], the sink is off: they read no clock,
+    /// allocate nothing and create no ids for that call. A start event that is not wanted is not made. A call that started
+    /// while the sink wanted ends emits its terminal event in any case.
+    fn interest(&self) -> Interest {
+        Interest::ALL
     }
 
     /// Returns whether to sample the trace of a call that is about to start.
@@ -70,12 +80,14 @@ pub trait Sink: Send + Sync {
     }
 }
 
-/// A disabled sink.
+/// A sink that is off.
 impl Sink for () {
     fn emit(&self, _: Event) {}
 
-    fn enabled(&self) -> bool {
-        false
+    fn emit_start(&self, _: &Event) {}
+
+    fn interest(&self) -> Interest {
+        Interest::NONE
     }
 }
 
@@ -88,7 +100,7 @@ where
     }
 }
 
-/// `None` is a disabled sink.
+/// `None` is a sink that is off.
 impl<S: Sink> Sink for Option<S> {
     fn emit(&self, event: Event) {
         if let Some(sink) = self {
@@ -96,8 +108,14 @@ impl<S: Sink> Sink for Option<S> {
         }
     }
 
-    fn enabled(&self) -> bool {
-        self.as_ref().is_some_and(Sink::enabled)
+    fn emit_start(&self, event: &Event) {
+        if let Some(sink) = self {
+            sink.emit_start(event);
+        }
+    }
+
+    fn interest(&self) -> Interest {
+        self.as_ref().map_or(Interest::NONE, Sink::interest)
     }
 
     fn sample(&self, trace_id: TraceId, parent_sampled: Option<bool>) -> Option<bool> {
@@ -115,8 +133,12 @@ impl<S: Sink + ?Sized> Sink for Arc<S> {
         (**self).emit(event);
     }
 
-    fn enabled(&self) -> bool {
-        (**self).enabled()
+    fn emit_start(&self, event: &Event) {
+        (**self).emit_start(event);
+    }
+
+    fn interest(&self) -> Interest {
+        (**self).interest()
     }
 
     fn sample(&self, trace_id: TraceId, parent_sampled: Option<bool>) -> Option<bool> {

@@ -2,7 +2,7 @@ use opentelemetry::Value;
 use tracing::{Level, enabled, event};
 
 use super::Sink;
-use crate::event::{Event, Severity, millis, names};
+use crate::event::{Event, Interest, Severity, millis, names};
 
 /// A sink that emits each event through `tracing`, with the target `codex_telemetry::events`.
 ///
@@ -23,26 +23,27 @@ use crate::event::{Event, Severity, millis, names};
 pub struct TracingSink;
 
 macro_rules! emit_at {
-    ($level:expr, $event:ident) => {
+    ($level:expr, $event:expr) => {{
+        let event: &Event = $event;
         event!(
             target: "codex_telemetry::events",
             $level,
-            event = &*$event.name(),
-            name = $event.call_name(),
-            outcome = $event.outcome().map(|o| o.as_str()),
-            duration_ms = $event.duration().map(millis),
-            error_class = $event.error_class().map(|c| c.as_str()),
-            error_message = $event.error_message(),
-            phase = phase(&$event),
-            originator = $event.originator().map(|o| o.as_str()),
-            thread_id = $event.thread_id(),
-            turn_id = $event.turn_id(),
-            call_id = $event.call_id(),
-            attempt = $event.attempt(),
-            trace_id = %$event.trace_id(),
-            span_id = %$event.span_id(),
+            event = &*event.name(),
+            name = event.call_name(),
+            outcome = event.outcome().map(|o| o.as_str()),
+            duration_ms = event.duration().map(millis),
+            error_class = event.error_class().map(|c| c.as_str()),
+            error_message = event.error_message(),
+            phase = phase(event),
+            originator = event.originator().map(|o| o.as_str()),
+            thread_id = event.thread_id(),
+            turn_id = event.turn_id(),
+            call_id = event.call_id(),
+            attempt = event.attempt(),
+            trace_id = %event.trace_id(),
+            span_id = %event.span_id(),
         )
-    };
+    }};
 }
 
 impl TracingSink {
@@ -65,14 +66,25 @@ impl Sink for TracingSink {
     fn emit(&self, event: Event) {
         // The level has to be constant at each call site.
         match event.severity() {
-            Severity::Info => emit_at!(Level::INFO, event),
-            Severity::Warn => emit_at!(Level::WARN, event),
-            Severity::Error => emit_at!(Level::ERROR, event),
+            Severity::Info => emit_at!(Level::INFO, &event),
+            Severity::Warn => emit_at!(Level::WARN, &event),
+            Severity::Error => emit_at!(Level::ERROR, &event),
         }
     }
 
-    fn enabled(&self) -> bool {
-        // A subscriber that is interested in any level is interested in the highest.
-        enabled!(target: "codex_telemetry::events", Level::ERROR)
+    fn emit_start(&self, event: &Event) {
+        emit_at!(Level::INFO, event);
+    }
+
+    /// Returns what the subscriber wants: nothing, failures, or all events.
+    fn interest(&self) -> Interest {
+        // A subscriber that is interested in a level is interested in the higher ones.
+        if enabled!(target: "codex_telemetry::events", Level::INFO) {
+            Interest::ALL
+        } else if enabled!(target: "codex_telemetry::events", Level::ERROR) {
+            Interest::ENDS
+        } else {
+            Interest::NONE
+        }
     }
 }

@@ -64,9 +64,11 @@ where
 
     #[inline]
     fn call(&mut self, mut request: R) -> Self::Future {
-        let call = self.emitter.enabled().then(|| {
+        let interest = self.emitter.interest();
+        let call = (!interest.is_none()).then(|| {
             let (operation, name) = (request.operation(), request.name());
-            request.context_mut().open(&self.emitter, operation, name)
+            let context = request.context_mut();
+            context.open(&self.emitter, interest, operation, name)
         });
         let mut guard = CallGuard::new(call);
         let inner = guard.observe(|| self.inner.call(request));

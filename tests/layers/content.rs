@@ -1,7 +1,7 @@
 //! Contents, which are recorded only for a sink that captures them.
 
 use codex_telemetry::{
-    CallContext, Event, EventKind, FanOut, Operation, Sink, TimingLayer, event::names,
+    CallContext, Event, EventKind, FanOut, Interest, Operation, Sink, TimingLayer, event::names,
 };
 use opentelemetry::KeyValue;
 use tower::Layer;
@@ -37,8 +37,8 @@ fn a_content_is_not_collected_unless_a_sink_captures_it() {
     struct Disabled;
     impl Sink for Disabled {
         fn emit(&self, _: Event) {}
-        fn enabled(&self) -> bool {
-            false
+        fn interest(&self) -> Interest {
+            Interest::NONE
         }
         fn captures_content(&self, _: bool) -> bool {
             true

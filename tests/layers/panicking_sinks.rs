@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use codex_telemetry::{Event, EventKind, FanOut, Outcome, Sink, TimingLayer};
+use codex_telemetry::{Event, EventKind, FanOut, Interest, Outcome, Sink, TimingLayer};
 use tokio_test::task::spawn;
 use tower::{Layer, Service};
 
@@ -14,7 +14,7 @@ use crate::support::*;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Method {
-    Enabled,
+    Interest,
     Start,
     End,
 }
@@ -53,11 +53,11 @@ impl Sink for Fragile {
         }
     }
 
-    fn enabled(&self) -> bool {
-        if self.at == Method::Enabled {
+    fn interest(&self) -> Interest {
+        if self.at == Method::Interest {
             (self.payload)();
         }
-        true
+        Interest::ALL
     }
 }
 
@@ -67,13 +67,13 @@ fn checked(sink: Fragile) -> Checked<Fragile> {
     let checked = Checked::over(sink);
     match at {
         Method::Start => checked.expecting(Fault::Open),
-        Method::Enabled | Method::End => checked,
+        Method::Interest | Method::End => checked,
     }
 }
 
 #[test]
 fn a_sink_that_panics_gets_no_more_events_and_the_calls_continue() {
-    for (at, emitted) in [(Method::Enabled, 0), (Method::Start, 1), (Method::End, 2)] {
+    for (at, emitted) in [(Method::Interest, 0), (Method::Start, 1), (Method::End, 2)] {
         let sink = checked(Fragile::at(at));
         let layer = TimingLayer::new(sink.clone());
         assert_eq!(call(layer.layer(answers()), request()), Ok(42), "{at:?}");
@@ -120,7 +120,7 @@ fn a_payload_that_panics_when_dropped_does_not_reach_the_caller() {
         }
     }
 
-    for at in [Method::Enabled, Method::Start, Method::End] {
+    for at in [Method::Interest, Method::Start, Method::End] {
         let sink = checked(Fragile {
             payload: || std::panic::panic_any(Bomb),
             ..Fragile::at(at)
@@ -132,7 +132,7 @@ fn a_payload_that_panics_when_dropped_does_not_reach_the_caller() {
 
 #[test]
 fn a_sink_that_panics_in_a_fan_out_does_not_detach_the_others() {
-    for at in [Method::Enabled, Method::Start, Method::End] {
+    for at in [Method::Interest, Method::Start, Method::End] {
         let (before, after) = (MemorySink::new(), MemorySink::new());
         let fragile = Fragile::at(at);
         // `enabled` stops at the first sink that wants events, so the fragile one comes first too.

@@ -10,7 +10,8 @@ use std::{
 };
 
 use codex_telemetry::{
-    Call, CallContext, ErrorClass, Event, Operation, Outcome, Sink, Timeline, TimingLayer,
+    Call, CallContext, ErrorClass, Event, Interest, Operation, Outcome, Sink, Timeline,
+    TimingLayer,
     timing::{TimingService, future::ResponseFuture},
 };
 use tower::{Layer, Service, ServiceExt, retry::Policy, util::ServiceFn};
@@ -171,8 +172,12 @@ impl Sink for Switched {
         self.memory.emit(event);
     }
 
-    fn enabled(&self) -> bool {
-        self.on.load(Relaxed)
+    fn interest(&self) -> Interest {
+        if self.on.load(Relaxed) {
+            Interest::ALL
+        } else {
+            Interest::NONE
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use codex_telemetry::{Event, FanOut, Outcome, Sink, TimingLayer};
+use codex_telemetry::{Event, FanOut, Interest, Outcome, Sink, TimingLayer};
 
 use crate::{
     checked::{Fault, MemorySink},
@@ -34,9 +34,12 @@ fn sinks_receive_an_event_in_the_order_in_which_they_were_added() {
 
 #[test]
 fn a_fan_out_is_enabled_if_any_of_its_sinks_is() {
-    assert!(!FanOut::new().enabled());
-    assert!(!FanOut::new().with(()).with(None::<MemorySink>).enabled());
-    assert!(FanOut::new().with(()).with(MemorySink::new()).enabled());
+    let interest = |sink: FanOut| sink.interest();
+    assert_eq!(interest(FanOut::new()), Interest::NONE);
+    let off = FanOut::new().with(()).with(None::<MemorySink>);
+    assert_eq!(interest(off), Interest::NONE);
+    let on = FanOut::new().with(()).with(MemorySink::new());
+    assert_eq!(interest(on), Interest::ALL);
 }
 
 #[test]

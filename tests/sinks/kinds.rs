@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use codex_telemetry::{Event, Outcome, Sink, TimingLayer};
+use codex_telemetry::{Event, Interest, Outcome, Sink, TimingLayer};
 
 use crate::{checked::MemorySink, support::*};
 
@@ -17,16 +17,16 @@ fn a_closure_receives_every_event() {
 
 #[test]
 fn unit_is_a_disabled_sink() {
-    assert!(!().enabled());
+    assert_eq!(().interest(), Interest::NONE);
     Harness::new(()).turn(Outcome::Ok);
 }
 
 #[test]
 fn none_is_disabled_and_some_is_the_sink_in_it() {
-    assert!(!None::<MemorySink>.enabled());
-    assert!(!Some(()).enabled());
+    assert_eq!(None::<MemorySink>.interest(), Interest::NONE);
+    assert_eq!(Some(()).interest(), Interest::NONE);
     let sink = MemorySink::new();
-    assert!(Some(sink.clone()).enabled());
+    assert_eq!(Some(sink.clone()).interest(), Interest::ALL);
     Harness::new(Some(sink.clone())).turn(Outcome::Ok);
     assert_eq!(sink.take().len(), 2);
 
@@ -43,7 +43,7 @@ fn an_arc_of_a_trait_object_is_a_sink() {
         (Arc::new(memory.clone()) as Arc<dyn Sink>, 4),
         (Arc::new(()), 0),
     ] {
-        assert_eq!(shared.enabled(), events > 0);
+        assert_eq!(shared.interest().is_none(), events == 0);
         Harness::new(Arc::clone(&shared)).turn(Outcome::Ok);
         call_through(&TimingLayer::new(shared));
         assert_eq!(memory.take().len(), events);

@@ -8,6 +8,7 @@ mod active_calls_warnings;
 #[path = "../support/checked/mod.rs"]
 mod checked;
 mod fan_out;
+mod interest;
 #[cfg(feature = "json")]
 mod json;
 #[cfg(feature = "json")]

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use codex_telemetry::{CallContext, Event, FanOut, Outcome, Sink};
+use codex_telemetry::{CallContext, Event, FanOut, Interest, Outcome, Sink};
 use opentelemetry::TraceId;
 
 use crate::support::*;
@@ -27,8 +27,8 @@ struct Disabled;
 impl Sink for Disabled {
     fn emit(&self, _: Event) {}
 
-    fn enabled(&self) -> bool {
-        false
+    fn interest(&self) -> Interest {
+        Interest::NONE
     }
 
     fn sample(&self, _: TraceId, _: Option<bool>) -> Option<bool> {

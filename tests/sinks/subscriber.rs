@@ -26,6 +26,8 @@ pub(crate) struct MockSubscriber {
     pub(crate) panics: bool,
     /// A target that the subscriber disables.
     pub(crate) disabled: Option<&'static str>,
+    /// Whether the subscriber wants warnings and errors alone.
+    pub(crate) only_failures: bool,
 }
 
 impl MockSubscriber {
@@ -39,7 +41,8 @@ impl MockSubscriber {
 
 impl Subscriber for MockSubscriber {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.disabled != Some(metadata.target())
+        let is_failure = *metadata.level() <= Level::WARN;
+        self.disabled != Some(metadata.target()) && (is_failure || !self.only_failures)
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {

@@ -12,9 +12,7 @@ use codex_telemetry::{
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-use crate::checked::Checked;
-#[cfg(feature = "tracing")]
-use crate::checked::Fault;
+use crate::checked::{Checked, Fault};
 
 /// A sampled traceparent.
 pub(crate) const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -44,7 +42,6 @@ impl Harness {
     }
 
     /// Expects a fault, which the test causes on purpose.
-    #[cfg(feature = "tracing")]
     pub(crate) fn expecting(mut self, fault: Fault) -> Self {
         self._checked = self._checked.expecting(fault);
         self

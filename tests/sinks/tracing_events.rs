@@ -6,7 +6,8 @@ use std::{
 };
 
 use codex_telemetry::{
-    CallContext, ErrorClass, Event, Originator, Outcome, Phase, Sink, TracingSink, event::names,
+    CallContext, ErrorClass, Event, Interest, Originator, Outcome, Phase, Sink, TracingSink,
+    event::names,
 };
 use tracing::Level;
 
@@ -33,15 +34,32 @@ fn end(outcome: Outcome) -> Recorded {
 }
 
 #[test]
-fn the_sink_is_enabled_while_the_subscriber_enables_its_target() {
-    assert!(with_subscriber(&MockSubscriber::default(), || {
-        TracingSink::new().enabled()
-    }));
+fn the_sink_wants_events_while_the_subscriber_enables_its_target() {
+    let interest =
+        |subscriber: &MockSubscriber| with_subscriber(subscriber, || TracingSink::new().interest());
+    assert_eq!(interest(&MockSubscriber::default()), Interest::ALL);
     let subscriber = MockSubscriber {
         disabled: Some(TARGET),
         ..MockSubscriber::default()
     };
-    assert!(!with_subscriber(&subscriber, || TracingSink.enabled()));
+    assert_eq!(interest(&subscriber), Interest::NONE);
+}
+
+#[test]
+fn a_subscriber_of_failures_alone_wants_no_starts() {
+    let subscriber = MockSubscriber {
+        only_failures: true,
+        ..MockSubscriber::default()
+    };
+    with_subscriber(&subscriber, || {
+        assert_eq!(TracingSink::new().interest(), Interest::ENDS);
+        Harness::new(TracingSink::new()).turn(Outcome::Ok);
+        Harness::new(TracingSink::new()).turn(Outcome::Error);
+    });
+    let [failure] = &subscriber.events()[..] else {
+        panic!("one event");
+    };
+    assert_eq!(failure.level, Level::WARN);
 }
 
 #[test]

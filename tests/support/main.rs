@@ -10,7 +10,7 @@ use std::{
 };
 
 use checked::{Checked, Fault, MemorySink};
-use codex_telemetry::{Call, CallContext, Event, Operation, Sink, TimingLayer};
+use codex_telemetry::{Call, CallContext, Event, Interest, Operation, Sink, TimingLayer};
 use tokio_test::task::spawn;
 use tower::{Layer, Service, service_fn};
 
@@ -137,9 +137,9 @@ fn a_panicking_test_keeps_its_own_message() {
 }
 
 #[test]
-fn a_checked_sink_is_enabled_when_its_inner_sink_is() {
-    assert!(!Checked::over(()).enabled());
-    assert!(Checked::over(|_: Event| ()).enabled());
+fn a_checked_sink_wants_what_its_inner_sink_wants() {
+    assert_eq!(Checked::over(()).interest(), Interest::NONE);
+    assert_eq!(Checked::over(|_: Event| ()).interest(), Interest::ALL);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use super::shard::{Counts, DroppedCall, Shard, ShardLimits};
 use crate::event::{Event, Operation};
 
-/// The maximum number of shards. More threads share them.
+/// The maximum number of shards, a power of two. More threads share them.
 const MAX_SHARDS: usize = 8;
 /// A queue below this capacity has one shard: a bound on memory matters more than contention.
 const MIN_SHARDED_CAPACITY: usize = 1024;
@@ -59,13 +59,14 @@ impl Queue {
     pub(crate) fn new(capacity: usize, bytes: usize, wake_at: usize) -> Self {
         let shards = match thread::available_parallelism() {
             Ok(threads) if capacity >= MIN_SHARDED_CAPACITY && bytes >= MIN_SHARDED_BYTES => {
-                threads.get().min(MAX_SHARDS)
+                threads.get().next_power_of_two().min(MAX_SHARDS)
             }
             _ => 1,
         };
         Self::with_shards(shards, capacity, bytes, wake_at)
     }
 
+    /// The number of shards is a power of two.
     fn with_shards(shards: usize, capacity: usize, bytes: usize, wake_at: usize) -> Self {
         let events = capacity.div_ceil(shards).max(1);
         Self {
@@ -86,7 +87,9 @@ impl Queue {
 
     #[inline]
     pub(crate) fn push(&self, event: Event) {
-        self.push_into(current_thread_index() % self.shards.len(), event);
+        // Not the remainder, which takes longer than the rest of a push.
+        let shard = current_thread_index() & (self.shards.len() - 1);
+        self.push_into(shard, event);
     }
 
     #[inline]

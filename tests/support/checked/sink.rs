@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use codex_telemetry::{Event, Sink};
+use codex_telemetry::{Event, Interest, Sink};
 use opentelemetry::TraceId;
 
 use super::{CallTracker, Fault};
@@ -61,12 +61,18 @@ impl<S> Checked<S> {
 
 impl<S: Sink> Sink for Checked<S> {
     fn emit(&self, event: Event) {
-        self.tracker().event(&event);
+        let has_starts = self.sink.interest() != Interest::ENDS;
+        self.tracker().event(&event, has_starts);
         self.sink.emit(event);
     }
 
-    fn enabled(&self) -> bool {
-        self.sink.enabled()
+    fn emit_start(&self, event: &Event) {
+        self.tracker().event(event, true);
+        self.sink.emit_start(event);
+    }
+
+    fn interest(&self) -> Interest {
+        self.sink.interest()
     }
 
     fn sample(&self, trace_id: TraceId, parent_sampled: Option<bool>) -> Option<bool> {

@@ -34,9 +34,13 @@ struct Call {
 }
 
 impl CallTracker {
-    pub(crate) fn event(&mut self, event: &Event) {
+    /// Tracks an event, of a sink that does or does not get start events.
+    pub(crate) fn event(&mut self, event: &Event, has_starts: bool) {
         let label = format!("{event:?}");
         if event.kind().is_terminal() {
+            if !has_starts && !self.calls.contains_key(&event.span_id()) {
+                self.start(event.span_id(), event.parent_span_id(), label.clone());
+            }
             self.end(event.span_id(), label);
         } else {
             self.start(event.span_id(), event.parent_span_id(), label);
