@@ -54,12 +54,19 @@ fn three_layers(
 }
 
 /// Returns how many allocations each call makes on this thread.
-fn per_call<T, E>(mut service: impl Service<Call<u64>, Response = T, Error = E>) -> f64 {
+fn per_call<T, E>(service: impl Service<Call<u64>, Response = T, Error = E>) -> f64 {
+    per_call_of(Operation::Turn, service)
+}
+
+fn per_call_of<T, E>(
+    operation: Operation,
+    mut service: impl Service<Call<u64>, Response = T, Error = E>,
+) -> f64 {
     let mut cx = Context::from_waker(Waker::noop());
     let mut calls = |count| {
         for _ in 0..count {
             assert!(service.poll_ready(&mut cx).is_ready());
-            let call = pin!(service.call(Call::new(Operation::Turn, 7)));
+            let call = pin!(service.call(Call::new(operation, 7)));
             assert!(matches!(call.poll(&mut cx), Poll::Ready(_)));
         }
     };
@@ -146,8 +153,10 @@ fn a_view_of_active_calls_allocates_nothing() {
 
 #[test]
 fn a_json_lines_sink_allocates_nothing() {
-    let lines = JsonLinesSink::new(std::io::sink());
-    assert_eq!(per_call(three_layers(lines, answer)), 0.0);
+    let lines = || three_layers(JsonLinesSink::new(std::io::sink()), answer);
+    assert_eq!(per_call(lines()), 0.0);
+    let custom = Operation::Custom("billing.sync");
+    assert_eq!(per_call_of(custom, lines()), 0.0);
 }
 
 #[test]

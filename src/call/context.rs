@@ -426,7 +426,8 @@ impl CallContext {
     }
 
     /// Sets the originator of a request that has none, or of any request if `overrides`.
-    #[inline]
+    // Not inlined: the compiler would then take the request apart, and the processor would wait for its pieces.
+    #[inline(never)]
     pub(crate) fn attribute_to(&mut self, originator: &Originator, overrides: bool) {
         if self.originator.is_some() && !overrides {
             return;

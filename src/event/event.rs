@@ -2,7 +2,7 @@ use std::{
     borrow::Cow,
     fmt,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use opentelemetry::{KeyValue, SpanId, StringValue, TraceId, Value};
@@ -100,18 +100,21 @@ impl Event {
 
     /// Returns which point of the call the event reports.
     #[must_use]
+    #[inline]
     pub fn kind(&self) -> EventKind {
         self.outcome.map_or(EventKind::Start, Outcome::event_kind)
     }
 
     /// Returns the kind of work that the call did.
     #[must_use]
+    #[inline]
     pub fn operation(&self) -> Operation {
         self.record().start.operation
     }
 
     /// Returns the name of the tool or the agent that was called.
     #[must_use]
+    #[inline]
     pub fn call_name(&self) -> Option<&str> {
         self.record().start.name.as_ref().map(StringValue::as_str)
     }
@@ -132,9 +135,18 @@ impl Event {
     /// the wall clock was set forward meanwhile: [`Clock`](crate::Clock) has the details.
     #[must_use]
     pub fn time(&self) -> SystemTime {
+        UNIX_EPOCH + self.time_since_epoch()
+    }
+
+    /// Returns when the event happened: the time since the Unix epoch.
+    #[inline]
+    pub(crate) fn time_since_epoch(&self) -> Duration {
+        let start = self.record().began.wall.since_epoch();
+        let Some(took) = self.duration() else {
+            return start;
+        };
         let suspension = self.annotations().map_or(0, |of| of.suspension);
-        let took = self.duration().unwrap_or_default();
-        self.start_time() + took + Duration::from_nanos(suspension)
+        start + took + Duration::from_nanos(suspension)
     }
 
     /// Returns when the call began, by the wall clock.
@@ -145,12 +157,14 @@ impl Event {
 
     /// Returns how long the call took, by the monotonic clock; `None` for a start event.
     #[must_use]
+    #[inline]
     pub fn duration(&self) -> Option<Duration> {
         self.outcome.map(|_| self.record().duration())
     }
 
     /// Returns how the call ended; `None` for a start event.
     #[must_use]
+    #[inline]
     pub fn outcome(&self) -> Option<Outcome> {
         self.outcome
     }
@@ -164,6 +178,7 @@ impl Event {
     /// | exception: error | [`Warn`](Severity::Warn) |
     /// | exception: panic | [`Error`](Severity::Error) |
     #[must_use]
+    #[inline]
     pub fn severity(&self) -> Severity {
         match self.outcome {
             None | Some(Outcome::Ok | Outcome::Cancelled) => Severity::Info,
@@ -176,6 +191,7 @@ impl Event {
     ///
     /// `None` for an error that no classifier has seen.
     #[must_use]
+    #[inline]
     pub fn error_class(&self) -> Option<ErrorClass> {
         match self.outcome? {
             Outcome::Ok => None,
@@ -187,18 +203,21 @@ impl Event {
 
     /// Returns the text of the error, if the classifier provided it.
     #[must_use]
+    #[inline]
     pub fn error_message(&self) -> Option<&str> {
         self.classification()?.message.as_deref()
     }
 
     /// Returns how long to wait before a retry, if the error says so.
     #[must_use]
+    #[inline]
     pub fn retry_after(&self) -> Option<Duration> {
         self.classification()?.retry_after
     }
 
     /// Returns who made the request.
     #[must_use]
+    #[inline]
     pub fn originator(&self) -> Option<&Originator> {
         self.annotations()
             .and_then(|annotations| annotations.originator.as_ref())
@@ -207,18 +226,21 @@ impl Event {
 
     /// Returns the id of the call's trace.
     #[must_use]
+    #[inline]
     pub fn trace_id(&self) -> TraceId {
         self.record().trace_id
     }
 
     /// Returns the id of the call's span.
     #[must_use]
+    #[inline]
     pub fn span_id(&self) -> SpanId {
         self.record().span_id
     }
 
     /// Returns the id of the parent span.
     #[must_use]
+    #[inline]
     pub fn parent_span_id(&self) -> Option<SpanId> {
         let parent = self.record().parent_span_id;
         (parent != SpanId::INVALID).then_some(parent)
@@ -232,24 +254,28 @@ impl Event {
 
     /// Returns the id of the Codex thread.
     #[must_use]
+    #[inline]
     pub fn thread_id(&self) -> Option<&str> {
         self.id(|ids| ids.thread_id.as_ref())
     }
 
     /// Returns the id of the turn.
     #[must_use]
+    #[inline]
     pub fn turn_id(&self) -> Option<&str> {
         self.id(|ids| ids.turn_id.as_ref())
     }
 
     /// Returns the id of the tool call.
     #[must_use]
+    #[inline]
     pub fn call_id(&self) -> Option<&str> {
         self.id(|ids| ids.call_id.as_ref())
     }
 
     /// Returns the number of the attempt, from 1.
     #[must_use]
+    #[inline]
     pub fn attempt(&self) -> u32 {
         self.record().start.attempt
     }
@@ -259,6 +285,7 @@ impl Event {
     /// Each key is in the list once, with its latest value, in the order in which the keys were first
     /// recorded. [`CallContext::record`](crate::CallContext::record) has the limits.
     #[must_use]
+    #[inline]
     pub fn attributes(&self) -> &[KeyValue] {
         self.annotations()
             .map_or(&[], |annotations| annotations.attributes.as_slice())
@@ -279,6 +306,7 @@ impl Event {
     /// [`TimingLayer`](crate::TimingLayer)s around a turn, each has them: those outside of a retry with all attempts and
     /// the pauses between them.
     #[must_use]
+    #[inline]
     pub fn phases(&self) -> Option<&Phases> {
         self.annotations()?.phases.as_deref()
     }
@@ -326,6 +354,7 @@ impl Event {
 
     /// Returns how often an attribute or a content was recorded that the call does not keep.
     #[must_use]
+    #[inline]
     pub fn dropped_attributes(&self) -> u32 {
         let dropped = self
             .annotations()
@@ -336,6 +365,7 @@ impl Event {
 
     /// Returns the first 128 span events of the call; empty for a start event.
     #[must_use]
+    #[inline]
     pub fn span_events(&self) -> &[opentelemetry::trace::Event] {
         self.annotations()
             .map_or(&[], |annotations| &annotations.span_events)
@@ -343,6 +373,7 @@ impl Event {
 
     /// Returns how many span events the call had beyond those that it keeps.
     #[must_use]
+    #[inline]
     pub fn dropped_span_events(&self) -> u32 {
         self.annotations()
             .map_or(0, |annotations| annotations.dropped_span_events)
@@ -383,16 +414,19 @@ impl Event {
     }
 
     /// Returns what was written on the call; `None` for a start event, however late it is read.
+    #[inline]
     fn annotations(&self) -> Option<&Annotations> {
         self.outcome.and_then(|_| self.record().annotations())
     }
 
+    #[inline]
     fn content_attributes(&self) -> Option<&Attributes> {
         self.annotations()?.content.as_deref()
     }
 
     /// Returns the classification of an error that ended the call. One that is left from a failed attempt
     /// of a call that then succeeded or was cancelled does not count.
+    #[inline]
     fn classification(&self) -> Option<&Classification> {
         match self.outcome? {
             Outcome::Error => self.annotations()?.classification.as_ref(),
@@ -400,6 +434,7 @@ impl Event {
         }
     }
 
+    #[inline]
     fn id(&self, of: impl Fn(&CallIds) -> Option<&StringValue>) -> Option<&str> {
         let set_later = self.annotations().and_then(|it| it.ids.as_deref());
         let ids = set_later.or(self.record().start.ids.as_deref())?;

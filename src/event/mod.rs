@@ -38,6 +38,8 @@ mod severity;
 mod text;
 mod ticket;
 
+#[cfg(feature = "json")]
+pub(crate) use self::json::JsonLine;
 #[cfg(all(feature = "turn", unix))]
 pub(crate) use self::phase_clock::{PhaseClock, WaitForApproval};
 #[cfg(all(feature = "turn", unix))]

@@ -48,9 +48,17 @@ impl Operation {
     /// ```
     #[must_use]
     pub fn event_name(self, kind: EventKind) -> Cow<'static, str> {
+        match self.known_event_name(kind) {
+            Some(name) => Cow::Borrowed(name),
+            None => Cow::Owned(format!("{self}.{kind}")),
+        }
+    }
+
+    /// Like [`event_name`](Self::event_name); `None` for an operation of the application.
+    pub(super) fn known_event_name(self, kind: EventKind) -> Option<&'static str> {
         use {EventKind as K, Operation as O};
         // Written out, because a sink may ask for the name of every event, and a literal costs nothing.
-        Cow::Borrowed(match (self, kind) {
+        Some(match (self, kind) {
             (O::Turn, K::Start) => "codex.turn.start",
             (O::Turn, K::Stop) => "codex.turn.stop",
             (O::Turn, K::Exception) => "codex.turn.exception",
@@ -69,7 +77,7 @@ impl Operation {
             (O::AttachmentCleanup, K::Start) => "codex.attachment.cleanup.start",
             (O::AttachmentCleanup, K::Stop) => "codex.attachment.cleanup.stop",
             (O::AttachmentCleanup, K::Exception) => "codex.attachment.cleanup.exception",
-            (O::Custom(prefix), kind) => return Cow::Owned(format!("{prefix}.{kind}")),
+            (O::Custom(_), _) => return None,
         })
     }
 }

@@ -175,6 +175,7 @@ impl Record {
     }
 
     /// Returns how long the call took. Only terminal events ask for it, and they are made after the end.
+    #[inline]
     pub(crate) fn duration(&self) -> Duration {
         Duration::from_nanos(self.duration.load(Relaxed))
     }
@@ -188,6 +189,7 @@ impl Record {
     }
 
     /// Returns the annotations of a call that has ended.
+    #[inline]
     pub(crate) fn annotations(&self) -> Option<&Annotations> {
         self.annotations.get().map(|annotations| &**annotations)
     }

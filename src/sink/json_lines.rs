@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::Sink;
-use crate::event::Event;
+use crate::event::{Event, JsonLine};
 
 /// A sink that writes each event as a JSON object on its own line.
 ///
@@ -37,8 +37,7 @@ pub struct JsonLinesSink<W> {
 
 struct LineWriter<W> {
     writer: W,
-    /// The buffer of the current line. It is reused, to save an allocation per event.
-    line: Vec<u8>,
+    line: JsonLine,
     /// Whether the last line is incomplete, because writing it failed halfway.
     incomplete: bool,
 }
@@ -51,7 +50,7 @@ impl<W: Write> JsonLinesSink<W> {
         Self {
             lines: Mutex::new(LineWriter {
                 writer,
-                line: Vec::new(),
+                line: JsonLine::new(),
                 incomplete: false,
             }),
             failed: AtomicU64::new(0),
@@ -63,17 +62,9 @@ impl<W: Write> JsonLinesSink<W> {
         self.failed.load(Relaxed)
     }
 
-    /// Returns the writer.
-    pub fn into_inner(self) -> W {
-        let lines = self.lines.into_inner();
-        lines.unwrap_or_else(PoisonError::into_inner).writer
-    }
-}
-
-impl<W: Write + Send> Sink for JsonLinesSink<W> {
-    fn emit(&self, event: Event) {
+    fn write(&self, event: &Event) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = lines.write(&event);
+        let written = lines.write(event);
         drop(lines);
         if let Err(_error) = written
             && self.failed.fetch_add(1, Relaxed) == 0
@@ -86,6 +77,22 @@ impl<W: Write + Send> Sink for JsonLinesSink<W> {
                  `JsonLinesSink::failed` counts such events"
             );
         }
+    }
+
+    /// Returns the writer.
+    pub fn into_inner(self) -> W {
+        let lines = self.lines.into_inner();
+        lines.unwrap_or_else(PoisonError::into_inner).writer
+    }
+}
+
+impl<W: Write + Send> Sink for JsonLinesSink<W> {
+    fn emit(&self, event: Event) {
+        self.write(&event);
+    }
+
+    fn emit_start(&self, event: &Event) {
+        self.write(event);
     }
 }
 
@@ -101,19 +108,14 @@ impl<W> fmt::Debug for JsonLinesSink<W> {
 
 impl<W: Write> LineWriter<W> {
     fn write(&mut self, event: &Event) -> io::Result<()> {
-        self.line.clear();
-        if self.incomplete {
-            self.line.push(b'\n');
-        }
-        serde_json::to_writer(&mut self.line, event)?;
-        self.line.push(b'\n');
+        self.line.write(event, self.incomplete)?;
         self.write_line()?;
         self.writer.flush()
     }
 
     /// Does what `write_all` does, and keeps track of whether the last line is complete.
     fn write_line(&mut self) -> io::Result<()> {
-        let mut rest = &self.line[..];
+        let mut rest = self.line.as_bytes();
         while !rest.is_empty() {
             match self.writer.write(rest) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),

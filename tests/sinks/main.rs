@@ -12,6 +12,8 @@ mod interest;
 #[cfg(feature = "json")]
 mod json;
 #[cfg(feature = "json")]
+mod json_lines_equal;
+#[cfg(feature = "json")]
 mod json_writers;
 mod kinds;
 mod memory;

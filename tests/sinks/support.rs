@@ -32,8 +32,12 @@ pub(crate) struct Harness {
 
 impl Harness {
     pub(crate) fn new(sink: impl Sink + 'static) -> Self {
+        Self::starting_at(start(), sink)
+    }
+
+    pub(crate) fn starting_at(start: SystemTime, sink: impl Sink + 'static) -> Self {
         let checked = Checked::over(Arc::new(sink) as Arc<dyn Sink>);
-        let (clock, manual) = Clock::manual(start());
+        let (clock, manual) = Clock::manual(start);
         Self {
             layer: TimingLayer::with_clock(checked.clone(), clock),
             manual,

@@ -18,6 +18,11 @@ impl WallTime {
     }
 
     pub(crate) fn to_system(self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_nanos(self.0)
+        UNIX_EPOCH + self.since_epoch()
+    }
+
+    #[inline]
+    pub(crate) fn since_epoch(self) -> Duration {
+        Duration::from_nanos(self.0)
     }
 }
