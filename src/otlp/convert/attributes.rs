@@ -1,16 +1,17 @@
+use std::iter;
+
 use opentelemetry::{Array, KeyValue, StringValue, Value};
 
 use super::names;
 use crate::{
-    event::{ErrorClass, Event, EventKind, Operation, Outcome, millis, names as attribute},
+    event::{
+        ErrorClass, Event, EventKind, Operation, Originator, Outcome, millis, names as attribute,
+    },
     otlp::config::AttributeLimits,
 };
 
-/// Returns the provider of a call's model, or Codex's default where the call does not say.
-pub(crate) fn provider(event: &Event) -> Value {
-    let recorded = event.attribute(attribute::PROVIDER_NAME);
-    recorded.cloned().unwrap_or(names::DEFAULT_PROVIDER.into())
-}
+/// The most attributes of an event that nobody recorded.
+const MAX_FIXED: usize = 11;
 
 /// Returns the model that a call asks. The name of a chat call is its model.
 pub(super) fn model(event: &Event) -> Option<&str> {
@@ -42,69 +43,112 @@ pub(super) fn exception_type(event: &Event) -> Option<&'static str> {
     is_exception.then(|| event.error_class().unwrap_or(ErrorClass::Other).as_str())
 }
 
-/// Returns the attributes that the span and the log record of an event share.
-pub(super) fn attributes(event: &Event) -> Vec<KeyValue> {
-    let mut attributes = Attributes(Vec::with_capacity(14 + event.attributes().len()));
+/// Adds the attributes that the span and the log record of an event share to an empty list.
+pub(super) fn add_attributes(event: &Event, list: &mut Vec<KeyValue>) {
+    list.reserve(MAX_FIXED + event.attributes().len());
+    let mut attributes = Attributes(list);
     // First: a limit of their number leaves out the last ones.
     attributes.some(names::ERROR_TYPE, event.error_type());
     match event.operation() {
         Operation::Turn => {
             attributes.set(names::OPERATION_NAME, names::INVOKE_AGENT);
-            attributes.set(attribute::PROVIDER_NAME, provider(event));
-            attributes.some(names::AGENT_NAME, event.agent_name());
-            attributes.some(names::CALL_ID, event.call_id());
+            attributes.provider(event);
+            attributes.text(names::AGENT_NAME, event.agent_name());
+            attributes.text(names::CALL_ID, event.call_id());
         }
         Operation::Chat => {
             attributes.set(names::OPERATION_NAME, names::CHAT);
-            attributes.set(attribute::PROVIDER_NAME, provider(event));
-            attributes.some(attribute::REQUEST_MODEL, model(event));
-            attributes.some(names::CALL_ID, event.call_id());
+            attributes.provider(event);
+            attributes.text(attribute::REQUEST_MODEL, model(event));
+            attributes.text(names::CALL_ID, event.call_id());
         }
         Operation::Tool => {
             attributes.set(names::OPERATION_NAME, names::EXECUTE_TOOL);
-            attributes.some(names::TOOL_NAME, event.call_name());
-            attributes.some(names::AGENT_NAME, event.agent_name());
-            attributes.some(names::TOOL_CALL_ID, event.call_id());
+            attributes.text(names::TOOL_NAME, event.call_name());
+            attributes.text(names::AGENT_NAME, event.agent_name());
+            attributes.text(names::TOOL_CALL_ID, event.call_id());
         }
-        _ => attributes.some(names::CALL_ID, event.call_id()),
+        _ => attributes.text(names::CALL_ID, event.call_id()),
     }
-    attributes.some(names::CONVERSATION_ID, event.thread_id());
-    attributes.some(names::TURN_ID, event.turn_id());
-    let originator = event.originator().map(|originator| originator.as_str());
-    attributes.some(names::ORIGINATOR, originator);
+    attributes.text(names::CONVERSATION_ID, event.thread_id());
+    attributes.text(names::TURN_ID, event.turn_id());
+    attributes.originator(event);
     if event.attempt() > 1 {
         attributes.set(names::ATTEMPT, i64::from(event.attempt()));
     }
-    if let Some(duration) = event.duration() {
-        attributes.set(names::DURATION_MS, millis(duration));
+    attributes.some(names::DURATION_MS, event.duration().map(millis));
+    attributes.some(names::OUTCOME, event.outcome().map(Outcome::as_str));
+    if !event.attributes().is_empty() {
+        attributes.recorded(event.attributes());
     }
-    let outcome = event.outcome().map(|outcome| outcome.as_str());
-    attributes.some(names::OUTCOME, outcome);
-    let fixed = attributes.0.len();
-    // Those of the phases first: they were recorded last, and add up only together.
-    let is_phase = |attribute: &&KeyValue| attribute.key.as_str().starts_with(attribute::PHASE);
-    let recorded = event.attributes().iter();
-    let others = recorded.clone().filter(|attribute| !is_phase(attribute));
-    for attribute in recorded.filter(is_phase).chain(others) {
-        // Recorded values do not replace the attributes above.
-        let mut fixed = attributes.0[..fixed].iter();
-        if !fixed.any(|other| other.key == attribute.key) {
-            attributes.0.push(attribute.clone());
-        }
-    }
-    attributes.0
 }
 
-struct Attributes(Vec<KeyValue>);
+/// Returns the name of a well-known originator. Most calls have one, and a text in the program costs no allocation.
+pub(super) fn known_originator(originator: &Originator) -> Option<&'static str> {
+    match originator {
+        Originator::Cli => Some("cli"),
+        Originator::Sdk => Some("sdk"),
+        Originator::Named(_) => None,
+    }
+}
 
-impl Attributes {
+/// Adds an attribute to a list.
+#[inline]
+pub(super) fn push(list: &mut Vec<KeyValue>, key: &'static str, value: impl Into<Value>) {
+    // Made in its place. `Vec::push` copies it there, and a processor waits before it reads in one piece what was just
+    // written in several.
+    list.extend(iter::once_with(|| KeyValue::new(key, value)));
+}
+
+struct Attributes<'a>(&'a mut Vec<KeyValue>);
+
+impl Attributes<'_> {
+    #[inline]
     fn set(&mut self, key: &'static str, value: impl Into<Value>) {
-        self.0.push(KeyValue::new(key, value));
+        push(self.0, key, value);
     }
 
-    fn some(&mut self, key: &'static str, value: Option<&str>) {
+    #[inline]
+    fn some(&mut self, key: &'static str, value: Option<impl Into<Value>>) {
         if let Some(value) = value {
-            self.set(key, value.to_owned());
+            self.set(key, value);
+        }
+    }
+
+    #[inline]
+    fn text(&mut self, key: &'static str, value: Option<&str>) {
+        self.some(key, value.map(str::to_owned));
+    }
+
+    /// Adds the provider of a call's model, or Codex's default where the call does not say.
+    fn provider(&mut self, event: &Event) {
+        match event.attribute(attribute::PROVIDER_NAME) {
+            Some(provider) => self.set(attribute::PROVIDER_NAME, provider.clone()),
+            None => self.set(attribute::PROVIDER_NAME, names::DEFAULT_PROVIDER),
+        }
+    }
+
+    fn originator(&mut self, event: &Event) {
+        if let Some(originator) = event.originator() {
+            match known_originator(originator) {
+                Some(name) => self.set(names::ORIGINATOR, name),
+                None => self.text(names::ORIGINATOR, Some(originator.as_str())),
+            }
+        }
+    }
+
+    /// Adds what layers and services recorded.
+    fn recorded(&mut self, recorded: &[KeyValue]) {
+        let fixed = self.0.len();
+        // Those of the phases first: they were recorded last, and add up only together.
+        let is_phase = |attribute: &&KeyValue| attribute.key.as_str().starts_with(attribute::PHASE);
+        let others = recorded.iter().filter(|attribute| !is_phase(attribute));
+        for attribute in recorded.iter().filter(is_phase).chain(others) {
+            // Recorded values do not replace the attributes above.
+            let mut fixed = self.0[..fixed].iter();
+            if !fixed.any(|other| other.key == attribute.key) {
+                self.0.push(attribute.clone());
+            }
         }
     }
 }
@@ -131,5 +175,17 @@ pub(super) fn limit(attributes: &mut Vec<KeyValue>, limits: AttributeLimits) -> 
 fn cut(text: &mut StringValue, length: usize) {
     if let Some((end, _)) = text.as_str().char_indices().nth(length) {
         *text = text.as_str()[..end].to_owned().into();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_originator_has_the_name_that_it_has_everywhere() {
+        for originator in [Originator::Cli, Originator::Sdk] {
+            assert_eq!(known_originator(&originator), Some(originator.as_str()));
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use opentelemetry::{KeyValue, StringValue, Value};
 
 use super::{
-    attributes::{model, provider},
+    attributes::{known_originator, model, push},
     names,
 };
 use crate::event::{Event, Originator, Outcome, names as attribute};
@@ -38,9 +38,14 @@ impl Labels {
         labels
     }
 
-    pub(crate) fn originator(&self, event: &Event) -> Option<KeyValue> {
-        let originator = event.originator()?;
-        Some(self.limited(names::ORIGINATOR, originator.as_str()))
+    /// Adds the originator to some labels.
+    pub(crate) fn add_originator(&self, event: &Event, labels: &mut Vec<KeyValue>) {
+        if let Some(originator) = event.originator() {
+            match known_originator(originator) {
+                Some(name) => push(labels, names::ORIGINATOR, name),
+                None => labels.push(self.limited(names::ORIGINATOR, originator.as_str())),
+            }
+        }
     }
 
     pub(crate) fn agent(&self, event: &Event) -> Option<KeyValue> {
@@ -62,7 +67,10 @@ impl Labels {
     }
 
     pub(crate) fn provider(&self, event: &Event) -> KeyValue {
-        self.limited(attribute::PROVIDER_NAME, &provider(event).as_str())
+        match event.attribute(attribute::PROVIDER_NAME) {
+            Some(provider) => self.limited(attribute::PROVIDER_NAME, &provider.as_str()),
+            None => KeyValue::new(attribute::PROVIDER_NAME, names::DEFAULT_PROVIDER),
+        }
     }
 
     pub(crate) fn model(&self, event: &Event) -> Option<KeyValue> {

@@ -1,17 +1,18 @@
 use std::{
     borrow::Cow,
+    cell::Cell,
     collections::HashSet,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use opentelemetry::{
-    Array, Value,
+    Array, KeyValue, Value,
     logs::{AnyValue, LogRecord, Logger, LoggerProvider, Severity as OtlpSeverity},
 };
 use opentelemetry_sdk::logs::{SdkLogRecord, SdkLogger, SdkLoggerProvider};
 
 use super::{
-    attributes::{attributes, exception_type, is_failure, limit, message},
+    attributes::{add_attributes, exception_type, is_failure, limit, message},
     names,
     processor::{Processors, RecordView},
 };
@@ -26,6 +27,8 @@ pub(crate) struct LogRecords {
     logger: SdkLogger,
     limits: AttributeLimits,
     processors: Arc<Processors>,
+    /// An empty list, whose memory each record uses for its attributes before they are the SDK's.
+    attributes: Cell<Vec<KeyValue>>,
 }
 
 impl LogRecords {
@@ -34,18 +37,21 @@ impl LogRecords {
             logger: SdkLoggerProvider::builder().build().logger(names::SCOPE),
             limits: limits.logs.attributes,
             processors,
+            attributes: Cell::default(),
         }
     }
 
     /// Returns the log record of an event; `None` if a processor drops the record.
     pub(crate) fn record(&self, event: &Event) -> Option<SdkLogRecord> {
         let name = intern(event.name());
+        let mut attributes = self.attributes.take();
+        add_attributes(event, &mut attributes);
         let mut view = RecordView {
             event,
             signal: Signal::Logs,
             name: name.into(),
             message: message(event),
-            attributes: attributes(event),
+            attributes,
             span_events: Vec::new(),
         };
         if let Some(kind) = exception_type(event) {
@@ -62,18 +68,20 @@ impl LogRecords {
         // A log record of the SDK has no count of what was removed.
         limit(&mut view.attributes, self.limits);
 
+        let time = event.time();
         let mut record = self.logger.create_log_record();
         record.set_event_name(name);
         record.set_body(AnyValue::from(name));
-        record.set_timestamp(event.time());
-        record.set_observed_timestamp(event.time());
+        record.set_timestamp(time);
+        record.set_observed_timestamp(time);
         record.set_severity_number(severity(event.severity()));
         record.set_severity_text(event.severity().as_str());
         let span = event.span_context();
         record.set_trace_context(span.trace_id(), span.span_id(), Some(span.trace_flags()));
-        for attribute in view.attributes {
+        for attribute in view.attributes.drain(..) {
             record.add_attribute(attribute.key, any_value(attribute.value));
         }
+        self.attributes.set(view.attributes);
         Some(record)
     }
 }

@@ -1,4 +1,5 @@
 use std::{
+    cell::{Cell, RefCell},
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -18,7 +19,7 @@ use opentelemetry_sdk::{
     },
 };
 
-use super::{instruments as define, labels::Labels, names};
+use super::{attributes::push, instruments as define, labels::Labels, names};
 use crate::{
     event::{ErrorClass, Event, Operation, Phase, names as attribute},
     otlp::config::{HistogramAggregation, OtlpConfig},
@@ -50,6 +51,11 @@ pub(crate) struct Metrics {
     cleaned: Counter<u64>,
     cleaned_size: Counter<u64>,
     active: UpDownCounter<i64>,
+    /// By how much the numbers of active calls have changed since the last collection. Summed up here: each
+    /// call of an instrument looks its labels up.
+    active_deltas: RefCell<Vec<(Operation, i64)>>,
+    /// An empty list, whose memory the labels of each event use.
+    spare_labels: Cell<Vec<KeyValue>>,
 }
 
 /// A reader that can be cloned: the SDK takes ownership of its reader.
@@ -99,6 +105,8 @@ impl Metrics {
             cleaned: define::CLEANED_COUNT.counter(&meter),
             cleaned_size: define::CLEANED_SIZE.counter(&meter),
             active: define::ACTIVE.up_down_counter(&meter),
+            active_deltas: RefCell::default(),
+            spare_labels: Cell::default(),
             meter,
         }
     }
@@ -111,18 +119,28 @@ impl Metrics {
     pub(crate) fn measure(&self, event: &Event) {
         self.add_active(event.operation(), active_delta(event));
         if event.kind().is_terminal() {
-            self.measure_end(event);
+            let mut labels = self.spare_labels.take();
+            self.measure_end(event, &mut labels);
+            labels.clear();
+            self.spare_labels.set(labels);
         }
     }
 
     /// Changes the number of active calls.
     pub(crate) fn add_active(&self, operation: Operation, delta: i64) {
-        let operation = KeyValue::new(names::OPERATION, operation.as_str());
-        self.active.add(delta, &[operation]);
+        let mut deltas = self.active_deltas.borrow_mut();
+        match deltas.iter_mut().find(|(of, _)| *of == operation) {
+            Some((_, sum)) => *sum += delta,
+            None => deltas.push((operation, delta)),
+        }
     }
 
     /// Returns the data points of an export: totals, or what was added since the last collection.
     pub(crate) fn collect(&self) -> Result<ResourceMetrics, String> {
+        for (operation, delta) in self.active_deltas.borrow_mut().drain(..) {
+            let operation = KeyValue::new(names::OPERATION, operation.as_str());
+            self.active.add(delta, &[operation]);
+        }
         let mut metrics = ResourceMetrics::default();
         let collected = self.reader.collect(&mut metrics);
         collected
@@ -130,42 +148,41 @@ impl Metrics {
             .map_err(|error| format!("the metrics could not be collected: {error}"))
     }
 
-    fn measure_end(&self, event: &Event) {
-        let originator = self.labels.originator(event);
-        let mut labels = Vec::with_capacity(6);
-        labels.extend(originator.clone());
+    /// Measures the end of a call. `labels` is empty, and keeps what is put into it.
+    fn measure_end(&self, event: &Event, labels: &mut Vec<KeyValue>) {
+        let recorded = event.attributes();
+        self.labels.add_originator(event, labels);
         if let Some(class) = event.error_type() {
-            labels.push(KeyValue::new(names::ERROR_TYPE, class));
+            push(labels, names::ERROR_TYPE, class);
         }
         let duration = event.duration().unwrap_or_default();
         let (histogram, duration) = match event.operation() {
             Operation::Turn => {
-                if !has_chat_calls(event) {
-                    let labels = self.inference_labels(event, names::INVOKE_AGENT);
-                    self.measure_tokens(event, labels.chain(originator).collect());
+                if !has_chat_calls(recorded) {
+                    self.measure_tokens(event, names::INVOKE_AGENT);
                 }
                 self.measure_counts(event);
                 labels.extend(self.labels.agent(event));
-                self.measure_phases(event, &labels);
-                labels.push(KeyValue::new(names::OPERATION_NAME, names::INVOKE_AGENT));
+                self.measure_phases(recorded, labels);
+                push(labels, names::OPERATION_NAME, names::INVOKE_AGENT);
                 labels.extend(self.labels.model(event));
                 (&self.turns, duration)
             }
             Operation::Chat => {
                 labels.extend(self.inference_labels(event, names::CHAT));
-                let inference = self.inference_labels(event, names::CHAT);
-                let inference = inference.chain(originator).collect::<Vec<_>>();
                 if let Some(Value::F64(secs)) =
-                    event.attribute(attribute::RESPONSE_TIME_TO_FIRST_CHUNK)
+                    value(recorded, attribute::RESPONSE_TIME_TO_FIRST_CHUNK)
                 {
+                    let mut inference = Vec::from_iter(self.inference_labels(event, names::CHAT));
+                    self.labels.add_originator(event, &mut inference);
                     self.first_chunks.record(*secs, &inference);
                 }
-                self.measure_tokens(event, inference);
+                self.measure_tokens(event, names::CHAT);
                 (&self.inferences, duration)
             }
             Operation::Tool => {
-                let wait = recorded_duration(event, attribute::APPROVAL_WAIT);
-                self.measure_approval(event, originator, wait);
+                let wait = recorded_duration(recorded, attribute::APPROVAL_WAIT);
+                self.measure_approval(event, wait);
                 if !was_allowed(event) {
                     return;
                 }
@@ -175,24 +192,25 @@ impl Metrics {
                 // Not Codex's own measure, which begins when a command has already run for a tenth of a second.
                 (&self.tools, duration.saturating_sub(wait))
             }
-            Operation::Approval if event.attribute(attribute::APPROVAL_DECISION).is_some() => {
-                self.measure_approval(event, originator, duration);
+            Operation::Approval if value(recorded, attribute::APPROVAL_DECISION).is_some() => {
+                self.measure_approval(event, duration);
                 return;
             }
             Operation::AttachmentCleanup => {
-                let labels = Vec::from_iter(originator);
-                let count = |key| count(event, key).unwrap_or_default();
+                let mut labels = Vec::new();
+                self.labels.add_originator(event, &mut labels);
+                let count = |key| count(recorded, key).unwrap_or_default();
                 self.cleaned.add(count(attribute::CLEANUP_REMOVED), &labels);
                 self.cleaned_size
                     .add(count(attribute::CLEANUP_BYTES), &labels);
                 (&self.cleanups, duration)
             }
             other @ (Operation::Approval | Operation::AttachmentStage | Operation::Custom(_)) => {
-                labels.push(KeyValue::new(names::OPERATION, other.as_str()));
+                push(labels, names::OPERATION, other.as_str());
                 (&self.others, duration)
             }
         };
-        histogram.record(duration.as_secs_f64(), &labels);
+        histogram.record(duration.as_secs_f64(), labels);
     }
 
     /// Returns the labels of every metric of a model response, except for the originator.
@@ -206,19 +224,23 @@ impl Metrics {
         labels.chain(self.labels.model(event))
     }
 
-    fn measure_tokens(&self, event: &Event, mut labels: Vec<KeyValue>) {
-        let counts = self.tokens.each_ref();
-        let counts = counts.map(|(key, counter)| (*key, counter, count(event, key)));
-        if counts.iter().all(|(_, _, count)| count.is_none()) {
+    fn measure_tokens(&self, event: &Event, operation: &'static str) {
+        let recorded = event.attributes();
+        let is_recorded = |key| value(recorded, key).is_some();
+        if !self.tokens.iter().any(|(key, _)| is_recorded(key)) {
             return;
         }
+        let mut labels = Vec::from_iter(self.inference_labels(event, operation));
+        self.labels.add_originator(event, &mut labels);
         let kind = labels.len();
-        for (key, counter, count) in counts {
-            let Some(count) = count else { continue };
+        for (key, counter) in &self.tokens {
+            let Some(count) = count(recorded, key) else {
+                continue;
+            };
             labels.truncate(kind);
             labels.push(KeyValue::new(names::TOKEN_MODALITY, names::UNKNOWN));
             counter.add(count, &labels);
-            let name = match key {
+            let name = match *key {
                 attribute::INPUT_TOKENS => "input",
                 attribute::OUTPUT_TOKENS => "output",
                 _ => continue,
@@ -231,38 +253,38 @@ impl Metrics {
     }
 
     /// Measures how long an approval took, on the call that has the decision: the tool's, or its own.
-    fn measure_approval(&self, event: &Event, originator: Option<KeyValue>, duration: Duration) {
+    fn measure_approval(&self, event: &Event, duration: Duration) {
         let decision = self.labels.recorded(attribute::APPROVAL_DECISION, event);
         if let Some(decision) = decision {
-            let labels: Vec<_> = originator.into_iter().chain([decision]).collect();
+            let mut labels = Vec::new();
+            self.labels.add_originator(event, &mut labels);
+            labels.push(decision);
             self.approvals.record(duration.as_secs_f64(), &labels);
         }
     }
 
     /// Measures the phases of a turn that took any time. A model is no label, because each phase would have a series for
     /// it: model responses have it.
-    fn measure_phases(&self, event: &Event, labels: &[KeyValue]) {
-        let mut labels = labels.to_vec();
+    fn measure_phases(&self, recorded: &[KeyValue], labels: &mut Vec<KeyValue>) {
         let fixed = labels.len();
         for of in Phase::ALL {
-            let duration = recorded_duration(event, of.attribute());
+            let duration = recorded_duration(recorded, of.attribute());
             if duration > Duration::ZERO {
+                push(labels, names::PHASE, of.as_str());
+                self.phases.record(duration.as_secs_f64(), labels);
                 labels.truncate(fixed);
-                labels.push(KeyValue::new(names::PHASE, of.as_str()));
-                self.phases.record(duration.as_secs_f64(), &labels);
             }
         }
     }
 
     /// Measures how many tools a turn called, and how many responses its model gave.
     fn measure_counts(&self, event: &Event) {
-        let labels = Vec::from_iter(self.labels.agent(event));
         for (key, histogram) in [
             (attribute::TOOL_CALLS, &self.turn_tool_calls),
             (attribute::INFERENCE_CALLS, &self.turn_inference_calls),
         ] {
-            if let Some(calls) = count(event, key) {
-                histogram.record(calls, &labels);
+            if let Some(calls) = count(event.attributes(), key) {
+                histogram.record(calls, &Vec::from_iter(self.labels.agent(event)));
             }
         }
     }
@@ -293,21 +315,30 @@ fn was_allowed(event: &Event) -> bool {
 ///
 /// Only the turn itself is asked. So its tokens are never counted twice: not even if some of these calls, or all,
 /// were dropped by a full queue, as their other measurements were.
-fn has_chat_calls(event: &Event) -> bool {
-    count(event, attribute::INFERENCE_CALLS).is_some_and(|calls| calls > 0)
+fn has_chat_calls(recorded: &[KeyValue]) -> bool {
+    count(recorded, attribute::INFERENCE_CALLS).is_some_and(|calls| calls > 0)
+}
+
+/// Returns the value of one attribute.
+#[inline]
+fn value<'a>(recorded: &'a [KeyValue], key: &str) -> Option<&'a Value> {
+    let attribute = recorded.iter().find(|kv| kv.key.as_str() == key)?;
+    Some(&attribute.value)
 }
 
 /// Returns the duration in an attribute, whose value is in milliseconds; zero if it was not recorded.
-fn recorded_duration(event: &Event, key: &str) -> Duration {
-    match event.attribute(key) {
+#[inline]
+fn recorded_duration(recorded: &[KeyValue], key: &str) -> Duration {
+    match value(recorded, key) {
         Some(Value::F64(millis)) => Duration::try_from_secs_f64(millis / 1e3).unwrap_or_default(),
         _ => Duration::ZERO,
     }
 }
 
 /// Returns the count in an attribute; `None` if it was not recorded.
-fn count(event: &Event, key: &str) -> Option<u64> {
-    match event.attribute(key)? {
+#[inline]
+fn count(recorded: &[KeyValue], key: &str) -> Option<u64> {
+    match value(recorded, key)? {
         Value::I64(count) => Some(u64::try_from(*count).unwrap_or_default()),
         _ => Some(0),
     }

@@ -153,6 +153,10 @@ impl Processors {
         self.hooks.push(Box::new(hook));
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.hooks.is_empty()
+    }
+
     /// Lets every processor change a record, until one drops it. Returns whether to export the record.
     pub(super) fn keep(&self, record: &mut RecordView<'_>) -> bool {
         self.hooks.iter().all(|hook| {

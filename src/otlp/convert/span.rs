@@ -7,7 +7,7 @@ use opentelemetry::{
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
 use super::{
-    attributes::{attributes, exception_type, is_failure, limit, message},
+    attributes::{add_attributes, exception_type, is_failure, limit, message},
     names,
     processor::{Processors, RecordView},
 };
@@ -40,7 +40,8 @@ impl Spans {
 
     /// Returns the span of a call, for its terminal event; `None` if a processor drops the span.
     pub(crate) fn span(&self, event: &Event) -> Option<SpanData> {
-        let mut attributes = attributes(event);
+        let mut attributes = Vec::new();
+        add_attributes(event, &mut attributes);
         for content in event.content() {
             // A key must not be there twice.
             if !attributes.iter().any(|other| other.key == content.key) {

@@ -30,14 +30,15 @@ impl Pipeline {
     /// exported; it is called once for each event.
     pub(crate) async fn export_events<R>(
         &self,
-        convert: impl Fn(&Event) -> Option<R>,
+        convert: impl Fn(Event) -> Option<R>,
         export: impl AsyncFn(&[R]) -> ExportOutcome,
     ) {
         loop {
             let events = self.next_batch().await;
-            let records: Vec<R> = events.iter().filter_map(&convert).collect();
-            let filtered = events.len() - records.len();
-            drop(events);
+            let count = events.len();
+            let mut records = Vec::with_capacity(count);
+            records.extend(events.into_iter().filter_map(&convert));
+            let filtered = count - records.len();
             if !records.is_empty() {
                 self.begin_export(as_count(records.len()));
                 self.export_batch(&records, &export).await;
@@ -172,6 +173,7 @@ mod tests {
             }
             outcome
         };
+        let convert = |event: Event| convert(&event);
         let started = Instant::now();
         tokio::select! {
             () = pipeline.export_events(convert, export) => unreachable!(),

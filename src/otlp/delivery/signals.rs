@@ -10,10 +10,13 @@ use opentelemetry_sdk::{
 };
 
 use super::{pipeline::Pipeline, self_metrics::SelfMetrics, worker::Worker};
-use crate::otlp::{
-    config::Signal,
-    convert::{LogRecords, Metrics, Spans, data_points},
-    export::Exporter,
+use crate::{
+    event::Event,
+    otlp::{
+        config::Signal,
+        convert::{LogRecords, Metrics, Spans, data_points},
+        export::Exporter,
+    },
 };
 
 impl Worker {
@@ -24,15 +27,27 @@ impl Worker {
         let (pipeline, exporter, _) = self.add_pipeline(Signal::Traces, exporter, E::set_resource);
         let limits = self.config.limits();
         let spans = Spans::new(self.scope.clone(), &limits, Arc::clone(&self.processors));
+        let has_processors = !self.processors.is_empty();
         self.exports.spawn_local(async move {
-            let convert = |event: &_| spans.span(event);
-            let export = async |batch: &[SpanData]| {
-                // A copy for each attempt: the exporter takes the spans.
-                let batch = batch.to_vec();
+            // The exporter takes the spans of each attempt.
+            let export = async |batch: Vec<SpanData>| {
                 let export = async |exporter: &E| exporter.export(batch).await;
                 exporter.export(export).await
             };
-            pipeline.export_events(convert, export).await;
+            if has_processors {
+                // A processor sees a span once, so each attempt has a copy.
+                let convert = |event| spans.span(&event);
+                let export = async |batch: &[SpanData]| export(batch.to_vec()).await;
+                pipeline.export_events(convert, export).await;
+            } else {
+                // To make the spans again for a second attempt is rarer than to copy them for the first one.
+                let export = async |batch: &[Event]| {
+                    let mut made = Vec::with_capacity(batch.len());
+                    made.extend(batch.iter().filter_map(|event| spans.span(event)));
+                    export(made).await
+                };
+                pipeline.export_events(Some, export).await;
+            }
         });
     }
 
@@ -44,7 +59,7 @@ impl Worker {
         let scope = self.scope.clone();
         let records = LogRecords::new(&self.config.limits(), Arc::clone(&self.processors));
         self.exports.spawn_local(async move {
-            let convert = |event: &_| records.record(event);
+            let convert = |event| records.record(&event);
             let export = async |batch: &[SdkLogRecord]| {
                 let batch: Vec<_> = batch.iter().map(|record| (record, &scope)).collect();
                 let batch = LogBatch::new(&batch);

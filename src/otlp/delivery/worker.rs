@@ -7,7 +7,7 @@ use opentelemetry_sdk::Resource;
 use tokio::{
     runtime,
     sync::mpsc::UnboundedReceiver,
-    task::{JoinSet, LocalSet, spawn_local},
+    task::{JoinSet, LocalSet, spawn_local, yield_now},
 };
 
 use super::{
@@ -31,6 +31,8 @@ use crate::{
 
 /// The maximum number of traces whose calls are held until they are decided.
 const MAX_HELD_TRACES: usize = 1000;
+/// The number of events that are handed out before the pipelines run.
+const EVENTS_AT_ONCE: usize = 1024;
 
 /// Starts the pipeline of a custom exporter.
 pub(crate) type StartPipeline = Box<dyn FnOnce(&mut Worker) + Send>;
@@ -146,7 +148,7 @@ impl Worker {
                 }
             }
         }
-        let exports_traces = worker.traces().is_some();
+        let exports_traces = find(&worker.pipelines, Signal::Traces).is_some();
         if worker.config.keeps_failures() && exports_traces {
             worker.tail = Some(Tail::new(TailLimits {
                 traces: MAX_HELD_TRACES,
@@ -165,9 +167,7 @@ impl Worker {
             let is_idle = self.is_idle();
             let command = tokio::select! {
                 () = schedule.next(), if !is_idle => {
-                    let has_events = self.distribute();
-                    schedule.wake();
-                    if !has_events {
+                    if !self.distribute_in_parts(&mut schedule).await {
                         shared.queue.rest();
                     }
                     continue;
@@ -176,8 +176,7 @@ impl Worker {
                     if is_idle {
                         schedule = Schedule::new(&self.pipelines);
                     }
-                    self.distribute();
-                    schedule.wake();
+                    self.distribute_in_parts(&mut schedule).await;
                     continue;
                 }
                 command = commands.recv() => command,
@@ -221,11 +220,39 @@ impl Worker {
         self.shared.queue.is_idle() && self.pipelines.iter().all(|pipeline| pipeline.is_idle())
     }
 
-    /// Hands the events of the queue to the pipelines. Returns whether there were any.
-    fn distribute(&mut self) -> bool {
+    /// Hands the events of the queue to the pipelines, all at once: a request is about to begin.
+    fn distribute(&mut self) {
+        self.take();
+        let mut events = std::mem::take(&mut self.cut.events);
+        self.hand_out(events.drain(..));
+        // Its memory is for the next cut.
+        self.cut.events = events;
+    }
+
+    /// Hands the events of the queue to the pipelines, and lets these run in between: as long as the records of some
+    /// events are in the processor's cache, and before their buffers are full. Returns whether there were any events.
+    async fn distribute_in_parts(&mut self, schedule: &mut Schedule) -> bool {
+        self.take();
+        let mut events = std::mem::take(&mut self.cut.events);
+        let has_events = !events.is_empty();
+        let mut rest = events.drain(..);
+        loop {
+            self.hand_out(rest.by_ref().take(EVENTS_AT_ONCE));
+            schedule.wake();
+            if rest.as_slice().is_empty() {
+                break;
+            }
+            yield_now().await;
+        }
+        drop(rest);
+        self.cut.events = events;
+        has_events
+    }
+
+    /// Takes the events out of the queue.
+    fn take(&mut self) {
         let cut = &mut self.cut;
         self.shared.queue.take(cut);
-        let has_events = !cut.events.is_empty();
         self.drop_log.on_dropped(cut.dropped);
         if let Some(metrics) = &self.metrics {
             for (operation, delta) in cut.dropped_deltas.drain(..) {
@@ -236,25 +263,34 @@ impl Worker {
             let kept = tail.decide(&self.cut.events, &self.cut.dropped_calls);
             self.keep(kept);
         }
+    }
+
+    /// Hands events to the pipelines.
+    fn hand_out(&self, events: impl Iterator<Item = Event>) {
         let selection = self.config.log_selection();
+        let [traces, metrics, logs] = Signal::ALL.map(|signal| find(&self.pipelines, signal));
         let mut unselected = 0;
-        for event in self.cut.events.drain(..) {
-            if let Some(metrics) = &self.metrics {
+        for event in events {
+            if let (Some(pipeline), Some(metrics)) = (metrics, &self.metrics) {
                 metrics.measure(&event);
+                pipeline.receive();
             }
-            for pipeline in &self.pipelines {
-                match pipeline.signal() {
-                    Signal::Traces if !is_span(&event) => {}
-                    Signal::Logs if !is_selected(&event, selection) => unselected += 1,
-                    Signal::Traces | Signal::Logs => pipeline.push(event.clone()),
-                    Signal::Metrics => pipeline.receive(),
+            let span = traces.filter(|_| is_span(&event));
+            let log = logs.filter(|_| is_selected(&event, selection));
+            unselected += u64::from(logs.is_some() && log.is_none());
+            // Cloned once at most: a clone is a write that other cores have to see.
+            match (span, log) {
+                (Some(traces), Some(logs)) => {
+                    traces.push(event.clone());
+                    logs.push(event);
                 }
+                (Some(pipeline), None) | (None, Some(pipeline)) => pipeline.push(event),
+                (None, None) => {}
             }
         }
         if unselected > 0 {
             self.shared.counters(Signal::Logs).filtered += unselected;
         }
-        has_events
     }
 
     /// Decides the traces that are not complete: no more events will come.
@@ -267,17 +303,12 @@ impl Worker {
 
     /// Exports the spans of a failed trace that was not sampled.
     fn keep(&self, events: Vec<Event>) {
-        if let Some(pipeline) = self.traces() {
+        if let Some(pipeline) = find(&self.pipelines, Signal::Traces) {
             self.shared.counters(Signal::Traces).kept += events.len() as u64;
             for event in events {
                 pipeline.push(event);
             }
         }
-    }
-
-    fn traces(&self) -> Option<&Rc<Pipeline>> {
-        let mut pipelines = self.pipelines.iter();
-        pipelines.find(|pipeline| pipeline.signal() == Signal::Traces)
     }
 
     /// Shuts custom exporters down. They may block, which the caller of the shutdown does not wait for.
@@ -290,9 +321,17 @@ impl Worker {
     }
 }
 
+/// Returns the pipeline of a signal, if it is exported.
+fn find(pipelines: &[Rc<Pipeline>], signal: Signal) -> Option<&Rc<Pipeline>> {
+    pipelines
+        .iter()
+        .find(|pipeline| pipeline.signal() == signal)
+}
+
 #[cfg(test)]
 mod tests {
     use std::{
+        cell::Cell,
         future::poll_fn,
         panic::AssertUnwindSafe,
         pin::pin,
@@ -304,7 +343,7 @@ mod tests {
     use tokio::{sync::mpsc::unbounded_channel, time::timeout};
 
     use super::*;
-    use crate::otlp::delivery::testing::ends;
+    use crate::otlp::delivery::testing::{ACCEPTED, ends};
 
     #[tokio::test]
     async fn a_panic_of_an_export_ends_the_thread_and_is_not_silent() {
@@ -321,6 +360,51 @@ mod tests {
                 let process = AssertUnwindSafe(worker.process(received)).catch_unwind();
                 let ended = timeout(Duration::from_secs(30), process).await;
                 assert!(ended.is_ok_and(|ended| ended.is_err()));
+            })
+            .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pipelines_export_while_the_rest_of_a_large_cut_is_handed_out() {
+        let config = OtlpConfig::builder()
+            .signals([Signal::Logs])
+            .batch_size(512);
+        let config = config.build().unwrap();
+        let shared = Arc::new(Shared::new(config.limits(), |_| None));
+        let (_commands, received) = unbounded_channel();
+        let events = ends(2 * EVENTS_AT_ONCE);
+        for event in &events {
+            shared.queue.push(event.clone());
+        }
+        LocalSet::new()
+            .run_until(async {
+                let mut worker =
+                    Worker::start(shared, config, Processors::default(), BTreeMap::new());
+                // One that counts what it had received at its first export.
+                let limits = worker.config.limits();
+                let pipeline = Pipeline::new(Signal::Logs, &worker.shared, limits);
+                worker.pipelines = vec![Rc::clone(&pipeline)];
+                let first = Rc::new(Cell::new(None));
+                let exports = {
+                    let (pipeline, first) = (Rc::clone(&pipeline), Rc::clone(&first));
+                    async move {
+                        let export = async |_: &[Event]| {
+                            first.set(first.get().or(Some(pipeline.received())));
+                            ACCEPTED
+                        };
+                        pipeline.export_events(Some, export).await;
+                    }
+                };
+                worker.exports.spawn_local(exports);
+                let all =
+                    pipeline.progress(|of| of.received() > 0 && of.pending(of.received()) == 0);
+                let all = timeout(Duration::from_secs(60), all);
+                tokio::select! {
+                    () = worker.process(received) => unreachable!("nobody has asked for it"),
+                    all = all => all.unwrap(),
+                }
+                assert_eq!(pipeline.received(), events.len() as u64);
+                assert_eq!(first.get(), Some(EVENTS_AT_ONCE as u64));
             })
             .await;
     }

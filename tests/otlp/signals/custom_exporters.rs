@@ -1,8 +1,15 @@
 //! Custom exporters instead of OTLP.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicI64, Ordering::Relaxed},
+};
 
-use codex_telemetry::{CallContext, Operation, OtlpConfig, OtlpSink, otlp::Signal};
+use codex_telemetry::{
+    CallContext, ErrorClass, Operation, OtlpConfig, OtlpSink,
+    otlp::{RecordView, Signal},
+};
+use opentelemetry::KeyValue;
 use opentelemetry_sdk::{
     Resource,
     error::{OTelSdkError, OTelSdkResult},
@@ -14,12 +21,16 @@ use opentelemetry_sdk::{
 use super::support::{Calls, millis, start_time};
 use crate::{
     receiver::{Receiver, closed_port},
-    rig::PATIENCE,
+    rig::{PATIENCE, spans_only},
 };
 
 /// An exporter of all signals that records a text for each record.
 #[derive(Clone, Debug, Default)]
 struct Recorder(Arc<Mutex<Vec<String>>>);
+
+/// An exporter that keeps the spans of each attempt, and whose first one times out.
+#[derive(Clone, Debug, Default)]
+struct Slow(Arc<Mutex<Vec<Vec<SpanData>>>>);
 
 /// An exporter that fails.
 #[derive(Debug)]
@@ -80,6 +91,17 @@ impl PushMetricExporter for Recorder {
     }
 }
 
+impl SpanExporter for Slow {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let mut attempts = self.0.lock().unwrap();
+        attempts.push(batch);
+        match attempts.len() {
+            1 => Err(OTelSdkError::Timeout(millis(1))),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl SpanExporter for Failing {
     async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
         Err(OTelSdkError::InternalFailure("out of paper".to_owned()))
@@ -126,6 +148,38 @@ fn a_custom_exporter_replaces_one_signal_only() {
     assert_eq!(spans.all().len(), 2);
     assert_eq!(receiver.spans(), []);
     assert_eq!(receiver.logs().len(), 2);
+}
+
+#[test]
+fn each_attempt_gets_the_same_spans_with_processors_and_without() {
+    for has_processor in [false, true] {
+        let exporter = Slow::default();
+        let mut sink = spans_only(|config| config).span_exporter(exporter.clone());
+        if has_processor {
+            let seen = AtomicI64::new(0);
+            sink = sink.processor(move |record: &mut RecordView<'_>| {
+                record.set_attribute("seen", seen.fetch_add(1, Relaxed));
+            });
+        }
+        let sink = sink.start();
+        let calls = Calls::new(sink.clone());
+        calls.ok(Operation::Tool, "ls", 250);
+        let work = |context: CallContext| {
+            context.record("rows", 12);
+            context.add_event_with("half", [KeyValue::new("at", 6)]);
+            context.classify(ErrorClass::Timeout);
+            Err("no")
+        };
+        let failed = calls.run(Operation::Turn, "x", CallContext::new(), work);
+        failed.unwrap_err();
+        sink.blocking_shutdown(PATIENCE).unwrap();
+        let attempts = exporter.0.lock().unwrap();
+        let [first, second] = &attempts[..] else {
+            panic!("{} attempts", attempts.len())
+        };
+        assert_eq!(first.len(), 2);
+        assert_eq!(first, second);
+    }
 }
 
 #[test]

@@ -399,6 +399,19 @@ fn active_calls_are_counted_up_and_down() {
 }
 
 #[test]
+fn an_operation_whose_calls_have_ended_has_no_active_calls_in_each_export() {
+    for temporality in [Temporality::Cumulative, Temporality::Delta] {
+        let rig = Rig::with(|config| config.temporality(temporality));
+        for operation in [Operation::Tool, Operation::Turn] {
+            rig.calls.ok(operation, "x", 1);
+            let active = rig.flush().wait_for_metric("codex.call.active");
+            let tools = [("codex.operation", "codex.tool".into())];
+            assert_eq!(active.point(&tools).unwrap().as_int(), Some(0));
+        }
+    }
+}
+
+#[test]
 fn failed_calls_are_in_the_duration_histogram() {
     let rig = Rig::new();
     let work = |context: CallContext| {
