@@ -90,6 +90,7 @@ fn otlp() -> OtlpSink {
     let (sink, _) = otlp_sink(|config| {
         config
             .queue_capacity(1 << 19)
+            .queue_bytes(1 << 30)
             .batch_size(1 << 19)
             .schedule_delay(Duration::from_secs(3600))
     });

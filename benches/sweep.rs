@@ -8,6 +8,8 @@
 //! cargo bench --bench sweep -- --files 100000 --rounds 7 /var/tmp
 //! ```
 //!
+//! `--seconds` bounds the time for each directory: no round begins that would probably end later.
+//!
 //! The benchmark prints the medians and writes them to `target/overhead/sweep.json`. With `--test`, it
 //! runs one round with a few files and writes nothing.
 
@@ -37,6 +39,8 @@ const CONTENT: [u8; 1024] = [b'x'; 1024];
 struct Options {
     files: usize,
     rounds: usize,
+    /// The time for each parent directory, in which there is at least one round.
+    time: Duration,
     parents: Vec<PathBuf>,
 }
 
@@ -62,7 +66,13 @@ fn main() -> Result<()> {
 fn measure(parent: &Path, options: &Options, report: &mut Report) -> Result<()> {
     let file_system = file_system(parent)?;
     let mut times = METHODS.map(|_| Vec::new());
+    let mut longest = Duration::ZERO;
+    let first = Instant::now();
     for round in 0..options.rounds {
+        if first.elapsed() + longest > options.time {
+            break;
+        }
+        let began = Instant::now();
         // Progress, because filling a directory takes much longer than emptying it.
         println!("sweep: {}, round {}", parent.display(), round + 1);
         for position in 0..METHODS.len() {
@@ -75,6 +85,7 @@ fn measure(parent: &Path, options: &Options, report: &mut Report) -> Result<()> 
             times[method].push(start.elapsed());
             check(directory.path())?;
         }
+        longest = longest.max(began.elapsed());
     }
     let ratio = |method: usize, baseline: usize| {
         let pairs = times[method].iter().zip(&times[baseline]);
@@ -86,7 +97,7 @@ fn measure(parent: &Path, options: &Options, report: &mut Report) -> Result<()> 
         "{} files in {} ({file_system}), medians of {} rounds:",
         options.files,
         parent.display(),
-        options.rounds
+        times[0].len()
     );
     for ((name, _), seconds) in METHODS.iter().zip(medians) {
         report.cell(name, &file_system, seconds * 1e3, "ms");
@@ -181,6 +192,7 @@ impl Options {
         let mut options = Self {
             files: 100_000,
             rounds: 3,
+            time: Duration::MAX,
             parents: Vec::new(),
         };
         let mut arguments = lexopt::Parser::from_env();
@@ -188,6 +200,9 @@ impl Options {
             match argument {
                 Arg::Long("files") => options.files = arguments.value()?.parse()?,
                 Arg::Long("rounds") => options.rounds = arguments.value()?.parse()?,
+                Arg::Long("seconds") => {
+                    options.time = Duration::from_secs(arguments.value()?.parse()?);
+                }
                 // `report` reads these; cargo passes `--bench`.
                 Arg::Long("test" | "bench") => {}
                 Arg::Value(parent) => options.parents.push(parent.into()),

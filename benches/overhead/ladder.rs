@@ -35,14 +35,26 @@ impl<'a> Ladder<'a> {
         self.rung(&name(", pending once"), pending, &mut empty);
     }
 
-    /// Measures calls in bursts, with `empty` called after each burst.
-    pub(crate) fn rung<S>(&mut self, name: &str, mut service: S, mut empty: impl FnMut())
+    /// Measures calls without a name in bursts, with `empty` called after each burst.
+    pub(crate) fn rung<S>(&mut self, name: &str, service: S, empty: impl FnMut())
     where
         S: Service<Call<u64>, Response = u64, Error = Failure>,
     {
-        let request = || Call::new(Operation::Turn, 7);
+        self.rung_of(name, service, || Call::new(Operation::Turn, 7), empty);
+    }
+
+    /// Measures calls that `request` makes, as [`rung`](Self::rung) does.
+    pub(crate) fn rung_of<S>(
+        &mut self,
+        name: &str,
+        mut service: S,
+        request: impl Fn() -> Call<u64>,
+        mut empty: impl FnMut(),
+    ) where
+        S: Service<Call<u64>, Response = u64, Error = Failure>,
+    {
         self.group.bench_function(name, |bencher| {
-            bencher.iter_custom(|count| time_calls(&mut service, count, request, &mut empty));
+            bencher.iter_custom(|count| time_calls(&mut service, count, &request, &mut empty));
         });
     }
 }

@@ -5,11 +5,13 @@
 //! ```
 //!
 //! One thread makes the calls in bursts, without a runtime. The measured time does not include building
-//! requests and emptying a sink after a burst. Compare the rungs of one run with each other; the absolute
+//! requests and emptying a sink after a burst. `scripts/overhead` runs it several times. Compare the rungs of one run with each other; the absolute
 //! times depend on the machine.
 
 #[path = "../support/counting.rs"]
 mod counting;
+#[path = "../support/discard.rs"]
+mod discard;
 mod ladder;
 mod services;
 mod sinks;
@@ -29,37 +31,37 @@ use std::{
 use codex_telemetry::{
     ActiveCalls, ErrorClassLayer, JsonLinesSink, Originator, OriginatorLayer, TimingLayer,
 };
-use criterion::Criterion;
+use criterion::{Criterion, SamplingMode};
 use tower::Layer;
 
 use crate::{
+    discard::{Discard, EndsOnly},
     ladder::Ladder,
-    services::Bare,
-    sinks::{Discard, memory, otlp, otlp_full},
+    services::{Bare, UsingTool, tool_call},
+    sinks::{memory, otlp, otlp_full},
     stack::{classify, three_layers},
 };
 
 fn main() {
     let mut criterion = Criterion::default()
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_millis(700))
-        .sample_size(30)
+        .warm_up_time(Duration::from_millis(100))
+        .measurement_time(Duration::from_millis(400))
+        .sample_size(20)
+        .nresamples(2_000)
         .configure_from_args();
     let mut group = criterion.benchmark_group("overhead");
+    // All samples have the same number of calls, and so bursts of full length.
+    group.sampling_mode(SamplingMode::Flat);
     group.bench_function("floor: two clock reads", |bencher| {
         bencher.iter(|| black_box(black_box(Instant::now()).elapsed()));
     });
-    // What every call with events needs in addition to the clock.
+    // What a call pays for a record of its own, if its thread keeps none.
     group.bench_function("floor: one allocation of 208 bytes", |bencher| {
         bencher.iter(|| black_box(Arc::new(black_box([0_u64; 24]))));
     });
     let count = AtomicUsize::new(0);
-    group.bench_function("floor: eleven reference count updates", |bencher| {
-        bencher.iter(|| {
-            for _ in 0..11 {
-                black_box(&count).fetch_add(1, Relaxed);
-            }
-        });
+    group.bench_function("floor: one atomic count", |bencher| {
+        bencher.iter(|| black_box(&count).fetch_add(1, Relaxed));
     });
 
     let mut ladder = Ladder::new(group);
@@ -72,6 +74,11 @@ fn main() {
     ladder.rung("error class alone", alone.layer(Bare), || ());
     ladder.rung("three layers, sink off", three_layers((), Bare), || ());
     ladder.outcomes("discarding sink", Discard, || ());
+    let tool = three_layers(Discard, UsingTool);
+    let name = "three layers, discarding sink, a tool call";
+    ladder.rung_of(name, tool, tool_call, || ());
+    let ends = three_layers(EndsOnly, Bare);
+    ladder.rung("three layers, sink for ends only", ends, || ());
     let (sink, empty) = memory();
     ladder.outcomes("memory sink", sink, empty);
     let lines = Arc::new(JsonLinesSink::new(std::io::sink()));

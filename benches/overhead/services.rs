@@ -1,4 +1,5 @@
 //! Trivial services, one for each way in which a call can end.
+#![allow(dead_code, reason = "no benchmark uses all of it")]
 
 use std::{
     future::{Future, Ready, ready},
@@ -6,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use codex_telemetry::{Call, CodexRequest};
+use codex_telemetry::{Call, CallContext, CodexRequest, Operation};
 use tower::Service;
 
 /// An error without a message.
@@ -20,6 +21,10 @@ pub(crate) struct Bare;
 /// Records three attributes and succeeds at once.
 #[derive(Clone)]
 pub(crate) struct Recording;
+
+/// Records one attribute and succeeds at once, as a tool does.
+#[derive(Clone)]
+pub(crate) struct UsingTool;
 
 /// Fails at once.
 #[derive(Clone)]
@@ -36,6 +41,14 @@ pub(crate) struct Later {
 }
 
 type Response = Result<u64, Failure>;
+
+/// Returns the call of a tool as an application makes it, with a name and the id that the model gave it.
+pub(crate) fn tool_call() -> Call<u64> {
+    let context = CallContext::new().with_call_id("call_Jr8sVAJZZyWk2UTVgdJFhVlv".to_owned());
+    Call::new(Operation::Tool, 7)
+        .with_name("read_file")
+        .with_context(context)
+}
 
 impl Service<Call<u64>> for Bare {
     type Response = u64;
@@ -65,6 +78,21 @@ impl Service<Call<u64>> for Recording {
         context.record("app.queue.depth", 3);
         context.record("app.region", "north");
         context.record("app.cached", true);
+        ready(Ok(call.request))
+    }
+}
+
+impl Service<Call<u64>> for UsingTool {
+    type Response = u64;
+    type Error = Failure;
+    type Future = Ready<Response>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call<u64>) -> Self::Future {
+        call.context().record("app.tool.bytes", 512);
         ready(Ok(call.request))
     }
 }

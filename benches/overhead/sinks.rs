@@ -1,8 +1,8 @@
 //! The sinks of the ladder, each with a function that empties it.
 
-use std::{hint::black_box, mem::replace, thread, time::Duration};
+use std::{mem::replace, thread, time::Duration};
 
-use codex_telemetry::{Event, MemorySink, OtlpConfig, OtlpSink, Sink, otlp::config::Signal};
+use codex_telemetry::{MemorySink, OtlpConfig, OtlpSink, otlp::config::Signal};
 use opentelemetry_sdk::{
     error::OTelSdkResult,
     logs::{LogBatch, LogExporter},
@@ -12,20 +12,6 @@ use crate::{counting::otlp_sink, stack::BURST};
 
 /// Much longer than an export takes.
 const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// An enabled sink that drops every event.
-#[derive(Clone)]
-pub(crate) struct Discard;
-
-impl Sink for Discard {
-    fn emit(&self, event: Event) {
-        drop(black_box(event));
-    }
-
-    fn emit_start(&self, event: &Event) {
-        black_box(event);
-    }
-}
 
 pub(crate) fn memory() -> (MemorySink, impl FnMut()) {
     let sink = MemorySink::new();

@@ -4,9 +4,9 @@ use codex_telemetry::{Call, TimingLayer};
 use tower::{Layer, Service};
 
 use crate::{
+    discard::Discard,
     ladder::Ladder,
     services::{Bare, Failure},
-    sinks::Discard,
 };
 
 trait Stack: Service<Call<u64>, Response = u64, Error = Failure> {}

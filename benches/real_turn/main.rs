@@ -178,8 +178,6 @@ fn report_exec(rounds: &[Round]) {
 
 /// Writes the table of the turns by `codex app-server`.
 fn report_server(rounds: &[Round], count: usize, bare: &Crowd, layered: &Crowd) {
-    type Worst = fn(f64, f64) -> f64;
-
     let title = "A later turn of a thread by `codex app-server`, with one command";
     let mut report = Report::new("server_turn", title);
     let pairs = rounds
@@ -187,60 +185,42 @@ fn report_server(rounds: &[Round], count: usize, bare: &Crowd, layered: &Crowd) 
         .flat_map(|round| round.layered.iter().zip(&round.bare));
     let pairs = pairs.map(|(layered, bare)| over(*layered, *bare)).collect();
     // Whole rounds: a later turn is shorter than a turn by `exec`, so there are more of them.
-    let exec_over = |exec: fn(&Round) -> Duration, later: fn(&Round) -> &[Duration]| {
-        let ratio = |round| over(exec(round), median(later(round)));
+    let over_exec = |later: fn(&Round) -> &[Duration], exec: fn(&Round) -> Duration| {
+        let ratio = |round| over(median(later(round)), exec(round));
         rounds.iter().map(ratio).collect()
     };
-    let bare_exec = exec_over(|round| round.plain, |round| &round.bare);
-    let layered_exec = exec_over(|round| round.full, |round| &round.layered);
-    let message_exec = exec_over(|round| round.plain_message, |round| &round.layered_messages);
-    for (name, mut values, worst, unit) in [
-        (
-            "bare JSON-RPC",
-            times(rounds, |round| &round.bare),
-            f64::max as Worst,
-            "ms",
-        ),
+    let bare_exec = over_exec(|round| &round.bare, |round| round.plain);
+    let layered_exec = over_exec(|round| &round.layered, |round| round.full);
+    let message_exec = over_exec(|round| &round.layered_messages, |round| round.plain_message);
+    for (name, mut values, unit) in [
+        ("bare JSON-RPC", times(rounds, |round| &round.bare), "ms"),
         (
             "three layers and OTLP",
             times(rounds, |round| &round.layered),
-            f64::max,
             "ms",
         ),
-        ("ratio of each pair", pairs, f64::max, "×"),
+        ("ratio of each pair", pairs, "×"),
+        ("over a turn by `codex exec`, by hand", bare_exec, "×"),
         (
-            "a turn by `codex exec` over it, by hand",
-            bare_exec,
-            f64::min,
-            "×",
-        ),
-        (
-            "a turn by `codex exec` over it, three layers and OTLP",
+            "over a turn by `codex exec`, three layers and OTLP",
             layered_exec,
-            f64::min,
             "×",
         ),
         (
             "a turn without a command, three layers and OTLP",
             times(rounds, |round| &round.layered_messages),
-            f64::max,
             "ms",
         ),
         (
-            "a turn by `codex exec` over it, without a command",
+            "over a turn by `codex exec`, without a command",
             message_exec,
-            f64::min,
             "×",
         ),
     ] {
         let [_, median, _] = report::quartiles(&mut values);
         report.cell(name, "median", median, unit);
-        report.cell(
-            name,
-            "worst",
-            values.into_iter().reduce(worst).unwrap(),
-            unit,
-        );
+        let worst = values.into_iter().reduce(f64::max).unwrap();
+        report.cell(name, "worst", worst, unit);
     }
     for (way, crowd) in [("bare JSON-RPC", bare), ("three layers and OTLP", layered)] {
         let name = format!("{count} turns at once over the slowest single one, {way}");

@@ -6,6 +6,7 @@ use super::{
 };
 
 /// How a call is to end.
+#[derive(Clone, Copy)]
 pub(crate) enum Ending {
     /// Now, with this outcome.
     Now(Outcome),

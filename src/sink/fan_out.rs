@@ -38,6 +38,12 @@ impl FanOut {
         self.sinks.push(Box::new(CatchPanic::new(sink)));
         self
     }
+
+    /// Returns the sinks that are on.
+    fn enabled(&self) -> impl Iterator<Item = &dyn Emit> {
+        let sinks = self.sinks.iter().map(|sink| &**sink);
+        sinks.filter(|sink| !sink.interest().is_none())
+    }
 }
 
 impl Sink for FanOut {
@@ -62,21 +68,17 @@ impl Sink for FanOut {
     /// Returns `Some(true)` if an enabled sink returns that, or else `Some(false)` if one returns that,
     /// or else `None`.
     fn sample(&self, trace_id: TraceId, parent_sampled: Option<bool>) -> Option<bool> {
-        let enabled = self.sinks.iter().filter(is_on);
-        let decisions = enabled.filter_map(|sink| sink.sample(trace_id, parent_sampled));
+        let decisions = self
+            .enabled()
+            .filter_map(|sink| sink.sample(trace_id, parent_sampled));
         // `true` is greater than `false`.
         decisions.max()
     }
 
     /// Returns `true` if an enabled sink returns that. All sinks then receive events with content.
     fn captures_content(&self, is_sampled: bool) -> bool {
-        let mut enabled = self.sinks.iter().filter(is_on);
-        enabled.any(|sink| sink.captures_content(is_sampled))
+        self.enabled().any(|sink| sink.captures_content(is_sampled))
     }
-}
-
-fn is_on(sink: &&Box<dyn Emit>) -> bool {
-    !sink.interest().is_none()
 }
 
 impl fmt::Debug for FanOut {

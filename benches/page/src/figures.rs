@@ -2,16 +2,20 @@ use std::{collections::BTreeMap, fs, io, path::Path, time::SystemTime};
 
 use serde_json::Value;
 
-use crate::error::Error;
+use crate::{error::Error, series::Series};
 
 /// All results of the benchmarks.
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
-    /// The results of criterion, in the order in which they were measured.
-    pub(crate) rungs: Vec<Rung>,
+    /// The results of criterion, of each run.
+    pub(crate) runs: Vec<Run>,
     /// The tables of the other benchmarks, by file name.
     pub(crate) tables: BTreeMap<String, Table>,
 }
+
+/// The results of criterion in one run, in the order in which they were measured.
+#[derive(Debug, Default)]
+pub(crate) struct Run(pub(crate) Vec<Rung>);
 
 /// The result of one criterion function, in nanoseconds.
 #[derive(Debug)]
@@ -19,8 +23,6 @@ pub(crate) struct Rung {
     pub(crate) group: String,
     pub(crate) name: String,
     pub(crate) median: f64,
-    /// The 95 % confidence interval of the median.
-    pub(crate) interval: [f64; 2],
 }
 
 /// A table that `benches/support/report.rs` wrote.
@@ -54,13 +56,14 @@ impl Figures {
                 figures.tables.insert(name.to_owned(), table);
             }
         }
-        let mut rungs = Vec::new();
         let criterion = from.join("criterion");
         if criterion.is_dir() {
-            find_rungs(&criterion, &mut rungs)?;
+            let entries = fs::read_dir(&criterion).map_err(|error| Error::at(&criterion, error))?;
+            for entry in entries {
+                let run = entry.map_err(|error| Error::at(&criterion, error))?.path();
+                figures.runs.push(Run::read(&run)?);
+            }
         }
-        rungs.sort_by_key(|(written, _)| *written);
-        figures.rungs = rungs.into_iter().map(|(_, rung)| rung).collect();
         Ok(figures)
     }
 
@@ -68,14 +71,16 @@ impl Figures {
         self.tables.keys().map(String::as_str).collect()
     }
 
-    pub(crate) fn group<'a>(&'a self, group: &'a str) -> impl Iterator<Item = &'a Rung> {
-        self.rungs.iter().filter(move |rung| rung.group == group)
+    /// Returns the names of the functions of a group, in the order in which they were measured.
+    pub(crate) fn names<'a>(&'a self, group: &'a str) -> impl Iterator<Item = &'a str> {
+        let rungs = self.runs.first().into_iter().flat_map(|run| &run.0);
+        let rungs = rungs.filter(move |rung| rung.group == group);
+        rungs.map(|rung| rung.name.as_str())
     }
 
-    /// Returns the median of one criterion function, in nanoseconds.
-    pub(crate) fn rung(&self, group: &str, name: &str) -> Option<f64> {
-        let mut group = self.group(group);
-        Some(group.find(|rung| rung.name == name)?.median)
+    /// Returns a value of each run. `None` if no run has measured what it needs.
+    pub(crate) fn series(&self, value: impl Fn(&Run) -> Option<f64>) -> Option<Series> {
+        Series::new(self.runs.iter().filter_map(value).collect())
     }
 
     /// Returns the cells of one line of a table.
@@ -83,6 +88,22 @@ impl Figures {
         let cells = self.tables.get(table).map(|table| table.cells.iter());
         let cells = cells.into_iter().flatten();
         cells.filter(|cell| cell.name == name).collect()
+    }
+}
+
+impl Run {
+    fn read(from: &Path) -> Result<Self, Error> {
+        let mut rungs = Vec::new();
+        find_rungs(from, &mut rungs)?;
+        rungs.sort_by_key(|(written, _)| *written);
+        Ok(Self(rungs.into_iter().map(|(_, rung)| rung).collect()))
+    }
+
+    /// Returns the median of one criterion function, in nanoseconds.
+    pub(crate) fn median(&self, group: &str, name: &str) -> Option<f64> {
+        let mut rungs = self.0.iter();
+        let rung = rungs.find(|rung| rung.group == group && rung.name == name);
+        Some(rung?.median)
     }
 }
 
@@ -104,18 +125,12 @@ impl Table {
 }
 
 impl Rung {
-    /// Reads what criterion stores about the latest run of a function.
+    /// Reads what criterion stores about the latest measurement of a function.
     fn of(benchmark: &Value, estimates: &Value) -> Option<Self> {
-        let median = &estimates["median"];
-        let interval = &median["confidence_interval"];
         Some(Self {
             group: benchmark["group_id"].as_str()?.to_owned(),
             name: benchmark["function_id"].as_str()?.to_owned(),
-            median: median["point_estimate"].as_f64()?,
-            interval: [
-                interval["lower_bound"].as_f64()?,
-                interval["upper_bound"].as_f64()?,
-            ],
+            median: estimates["median"]["point_estimate"].as_f64()?,
         })
     }
 }

@@ -15,6 +15,7 @@ mod figures;
 mod machine;
 mod number;
 mod plot;
+mod series;
 mod tables;
 mod targets;
 mod template;
@@ -53,7 +54,6 @@ fn render(from: &Path) -> Result<(), Error> {
                 "targets" => targets::table(&figures),
                 "ladder" => tables::ladder(&figures),
                 "peers" => tables::peers(&figures),
-                "peers in short" => tables::peers_in_short(&figures),
                 unknown => return Err(Error::new(format!("unknown marker: {unknown}"))),
             },
         })
@@ -62,7 +62,8 @@ fn render(from: &Path) -> Result<(), Error> {
     let readme = root.join("README.md");
     let readme = fs::read_to_string(&readme).map_err(|error| Error::at(&readme, error))?;
     let page = template::fill(TEMPLATE, &figures.reports(), generate)?;
-    let readme = template::fill(&template::without_generated(&readme), &[], generate)?;
+    let in_short = tables::peers_in_short(&figures);
+    let readme = template::replace(&readme, "peers in short", &in_short)?;
     for (name, text) in [
         ("docs/overhead.md", page),
         ("docs/overhead.svg", plot::bars(&figures)),

@@ -26,7 +26,10 @@ const STYLE: &str = "
 
 /// Renders a bar for the time that each peer adds to a call, smallest first.
 pub(crate) fn bars(figures: &Figures) -> String {
-    let added = added(figures);
+    let added: Vec<_> = added(figures)
+        .into_iter()
+        .map(|(name, adds)| (name, adds.median()))
+        .collect();
     let max = added.iter().map(|(_, adds)| *adds).fold(1.0, f64::max);
     let scale = (WIDTH - NAMES - VALUES) / max;
     let height = TOP + ROW * added.len() as f64 + 12.0;

@@ -1,10 +1,14 @@
 use crate::{
-    figures::{Figures, Table},
+    figures::{Figures, Run, Table},
     number::{text, with_unit},
+    series::Series,
 };
 
 /// The text for a benchmark that did not run.
 pub(crate) const NOT_MEASURED: &str = "not measured";
+
+const LADDER: &str = "overhead";
+const PEERS: &str = "peers";
 
 pub(crate) const BARE: &str = "bare";
 pub(crate) const BARE_HTTP: &str = "bare, HTTP";
@@ -12,46 +16,70 @@ pub(crate) const OURS: &str = "ours, OTLP: span, metrics, logs";
 
 /// Renders the rungs of `benches/overhead`.
 pub(crate) fn ladder(figures: &Figures) -> String {
-    let bare = figures.rung("overhead", "bare service");
-    let mut table =
-        "| rung | median, ns | 95 % interval | over bare |\n|---|--:|--:|--:|\n".to_owned();
-    for rung in figures.group("overhead") {
-        let over = bare.map_or_else(|| NOT_MEASURED.to_owned(), |bare| text(rung.median - bare));
-        let [low, high] = rung.interval.map(text);
-        let (name, median) = (&rung.name, text(rung.median));
-        table += &format!("| {name} | {median} | {low} – {high} | {over} |\n");
+    let mut table = "| rung | median, ns | worst, ns | over bare, ns | over two clock reads | worst of these |\n\
+                     |---|--:|--:|--:|--:|--:|\n"
+        .to_owned();
+    for name in figures.names(LADDER) {
+        let time = figures.series(|run| run.median(LADDER, name));
+        let over_bare = figures.series(|run| over_bare(run, name));
+        let reads = figures.series(|run| over_reads(run, name));
+        let cell = |series: &Option<Series>, value: fn(&Series) -> f64, unit| {
+            let value = series.as_ref().map(value);
+            value.map_or_else(|| NOT_MEASURED.to_owned(), |value| with_unit(value, unit))
+        };
+        table += &format!(
+            "| {name} | {} | {} | {} | {} | {} |\n",
+            cell(&time, Series::median, ""),
+            cell(&time, Series::worst, ""),
+            cell(&over_bare, Series::median, ""),
+            cell(&reads, Series::median, "×"),
+            cell(&reads, Series::worst, "×"),
+        );
     }
     table
 }
 
+/// Returns by how many nanoseconds a rung is above the bare service of the same run.
+pub(crate) fn over_bare(run: &Run, rung: &str) -> Option<f64> {
+    Some(run.median(LADDER, rung)? - run.median(LADDER, "bare service")?)
+}
+
+/// Returns how many times a rung takes as long as two clock reads of the same run.
+pub(crate) fn over_reads(run: &Run, rung: &str) -> Option<f64> {
+    Some(run.median(LADDER, rung)? / run.median(LADDER, "floor: two clock reads")?)
+}
+
 /// Renders the rungs of `benches/peers`, by the time that they add to their bare service.
 pub(crate) fn peers(figures: &Figures) -> String {
-    let ours = added(figures).into_iter().find(|(name, _)| *name == OURS);
-    let mut table =
-        "| around a ready service | adds, ns | relative to ours with OTLP | median, ns | 95 % interval |\n\
-         |---|--:|--:|--:|--:|\n"
-            .to_owned();
+    let mut table = "| around a ready service | adds, ns | worst, ns | relative to ours with OTLP | in all, ns |\n\
+                     |---|--:|--:|--:|--:|\n"
+        .to_owned();
     for (name, adds) in added(figures) {
-        let times = ours.map_or_else(String::new, |(_, ours)| format!("{} ×", text(adds / ours)));
-        let Some(rung) = figures.group("peers").find(|rung| rung.name == name) else {
+        let (Some(relative), Some(all)) = (
+            figures.series(|run| relative(run, name)),
+            figures.series(|run| run.median(PEERS, name)),
+        ) else {
             continue;
         };
-        let [low, high] = rung.interval.map(text);
-        let (adds, median) = (text(adds), text(rung.median));
-        table += &format!("| {name} | {adds} | {times} | {median} | {low} – {high} |\n");
+        table += &format!(
+            "| {name} | {} | {} | {} × | {} |\n",
+            text(adds.median()),
+            text(adds.worst()),
+            text(relative.median()),
+            text(all.median()),
+        );
     }
     table
 }
 
 /// Renders the time that each peer adds, relative to ours with OTLP.
 pub(crate) fn peers_in_short(figures: &Figures) -> String {
-    let added = added(figures);
-    let Some((_, ours)) = added.iter().find(|(name, _)| *name == OURS) else {
-        return format!("*{NOT_MEASURED}*");
-    };
     let mut table = "| around a ready service | adds |\n|---|--:|\n".to_owned();
-    for (name, adds) in &added {
-        table += &format!("| {name} | {} × |\n", in_short(adds / ours));
+    for (name, _) in added(figures) {
+        let Some(relative) = figures.series(|run| relative(run, name)) else {
+            return format!("*{NOT_MEASURED}*");
+        };
+        table += &format!("| {name} | {} × |\n", in_short(relative.median()));
     }
     table
 }
@@ -63,23 +91,27 @@ fn in_short(factor: f64) -> String {
 }
 
 /// Returns the time that each peer adds to its bare service, in nanoseconds, smallest first.
-pub(crate) fn added(figures: &Figures) -> Vec<(&str, f64)> {
-    let bare = |name: &str| figures.rung("peers", name);
-    let (Some(call), Some(http)) = (bare(BARE), bare(BARE_HTTP)) else {
-        return Vec::new();
-    };
-    let rungs = figures.group("peers");
-    let rungs = rungs.filter(|rung| rung.name != BARE && rung.name != BARE_HTTP);
-    let mut added: Vec<_> = rungs
-        .map(|rung| {
-            // The others are HTTP middleware.
-            let is_call = rung.name.starts_with("ours") || rung.name.ends_with("by hand");
-            let bare = if is_call { call } else { http };
-            (rung.name.as_str(), rung.median - bare)
-        })
+pub(crate) fn added(figures: &Figures) -> Vec<(&str, Series)> {
+    let names = figures.names(PEERS);
+    let mut added: Vec<_> = names
+        .filter(|name| *name != BARE && *name != BARE_HTTP)
+        .filter_map(|name| Some((name, figures.series(|run| adds(run, name))?)))
         .collect();
-    added.sort_by(|(_, one), (_, other)| one.total_cmp(other));
+    added.sort_by(|(_, one), (_, other)| one.median().total_cmp(&other.median()));
     added
+}
+
+/// Returns the time that a peer adds to its bare service in one run, in nanoseconds.
+pub(crate) fn adds(run: &Run, peer: &str) -> Option<f64> {
+    // The others are HTTP middleware.
+    let is_call = peer.starts_with("ours") || peer.ends_with("by hand");
+    let bare = if is_call { BARE } else { BARE_HTTP };
+    Some(run.median(PEERS, peer)? - run.median(PEERS, bare)?)
+}
+
+/// Returns the time that a peer adds in one run, relative to ours with OTLP.
+fn relative(run: &Run, peer: &str) -> Option<f64> {
+    Some(adds(run, peer)? / adds(run, OURS)?)
 }
 
 /// Renders the table of a benchmark.

@@ -35,18 +35,20 @@ pub(crate) fn fill(
     Ok(page)
 }
 
-/// Returns the template of a page: without the generated parts, but with their markers.
-pub(crate) fn without_generated(page: &str) -> String {
-    let mut template = String::new();
-    let mut generated = false;
-    for line in page.lines() {
-        if !generated {
-            template += line;
-            template.push('\n');
-        }
-        generated = (generated || line.starts_with(START)) && line != END;
-    }
-    template
+/// Replaces what is between one marker of a page and its end. What other programs generate stays.
+///
+/// # Errors
+///
+/// Fails if the page has no such marker, or no end after it.
+pub(crate) fn replace(page: &str, marker: &str, generated: &str) -> Result<String, Error> {
+    let marker = format!("{START}{marker} -->\n");
+    let missing = |what: &str| Error::new(format!("a page has no line {}", what.trim_end()));
+    let (before, after) = page.split_once(&marker).ok_or_else(|| missing(&marker))?;
+    let (_, after) = after.split_once(END).ok_or_else(|| missing(END))?;
+    Ok(format!(
+        "{before}{marker}\n{}\n\n{END}{after}",
+        generated.trim_end()
+    ))
 }
 
 #[cfg(test)]
@@ -64,10 +66,17 @@ mod tests {
     }
 
     #[test]
-    fn a_filled_page_is_a_template_again() {
-        let template = "a\n<!-- generated: x -->\nb\n";
-        let page = fill(template, &[], |_| Ok("old".to_owned())).unwrap();
-        assert_eq!(without_generated(&page), template);
+    fn what_others_generate_in_a_page_stays() {
+        let page = "<!-- generated: turn -->\n\na turn\n\n<!-- end -->\n\
+                    b\n<!-- generated: x -->\n\nold\n\n<!-- end -->\nc\n";
+        let replaced = replace(page, "x", "new\n").unwrap();
+        assert_eq!(replaced, page.replace("old", "new"));
+    }
+
+    #[test]
+    fn a_page_without_the_marker_is_an_error() {
+        assert!(replace("a\n", "x", "new").is_err());
+        assert!(replace("<!-- generated: x -->\nold\n", "x", "new").is_err());
     }
 
     #[test]

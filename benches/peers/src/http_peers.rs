@@ -1,5 +1,6 @@
 //! HTTP middleware, set up as documented.
 
+use axum_tracing_opentelemetry::middleware::OtelAxumLayer;
 use opentelemetry::{global, metrics::MeterProvider as _, trace::TracerProvider as _};
 use opentelemetry_instrumentation_tower::http::server;
 use tower::ServiceBuilder;
@@ -41,9 +42,13 @@ pub(crate) fn run(peers: &mut Peers<'_>, counts: &mut RecordCounts) {
     let both = peers.http(tower_otel, service.service(Bare), traced.flush());
     made += both;
     measured.finish(counts, tower_otel, both, &[Signal::Metrics]);
+
+    let axum_tracing = "axum-tracing-opentelemetry: span";
+    let service = ServiceBuilder::new().layer(OtelAxumLayer::default());
+    made += peers.http(axum_tracing, service.service(Bare), traced.flush());
     traced.finish(
         counts,
-        "both over tracing-opentelemetry",
+        "the three over tracing-opentelemetry",
         made,
         &[Signal::Spans],
     );

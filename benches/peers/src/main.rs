@@ -18,6 +18,10 @@
 mod by_hand;
 #[path = "../../support/counting.rs"]
 mod counting;
+#[path = "../../support/discard.rs"]
+mod discard;
+mod fastrace_peer;
+mod http_metrics;
 mod http_peers;
 mod ours;
 mod peers;
@@ -37,9 +41,10 @@ use crate::{peers::Peers, record_counts::RecordCounts};
 
 fn main() {
     let mut criterion = Criterion::default()
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(1))
-        .sample_size(30)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(600))
+        .sample_size(20)
+        .nresamples(2_000)
         .configure_from_args();
     let mut counts = RecordCounts::default();
     let mut peers = Peers::new(&mut criterion);
@@ -47,6 +52,8 @@ fn main() {
     peers.bare();
     ours::run(&mut peers, &mut counts);
     by_hand::run(&mut peers, &mut counts);
+    fastrace_peer::run(&mut peers, &mut counts);
+    http_metrics::run(&mut peers, &mut counts);
     // Last, because it sets a global subscriber.
     http_peers::run(&mut peers, &mut counts);
 

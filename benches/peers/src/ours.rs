@@ -1,9 +1,10 @@
-use std::{hint::black_box, time::Duration};
+use std::time::Duration;
 
-use codex_telemetry::{Event, MemorySink, Sink};
+use codex_telemetry::MemorySink;
 
 use crate::{
     counting::otlp_sink,
+    discard::Discard,
     peers::{Peers, QUEUE},
     record_counts::RecordCounts,
     sdk::METRIC_INTERVAL,
@@ -13,15 +14,6 @@ use crate::{
 
 /// Much longer than an export takes.
 const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// An enabled sink that drops every event.
-struct Discard;
-
-impl Sink for Discard {
-    fn emit(&self, event: Event) {
-        drop(black_box(event));
-    }
-}
 
 pub(crate) fn run(peers: &mut Peers<'_>, counts: &mut RecordCounts) {
     peers.call("ours, sink off", three_layers((), Bare), || ());

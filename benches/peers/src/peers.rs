@@ -1,7 +1,7 @@
 use std::convert::Infallible;
 
 use codex_telemetry::{Call, Operation};
-use criterion::{BenchmarkGroup, Criterion, measurement::WallTime};
+use criterion::{BenchmarkGroup, Criterion, SamplingMode, measurement::WallTime};
 use tower::Service;
 
 use crate::{
@@ -20,9 +20,10 @@ pub(crate) struct Peers<'a> {
 
 impl<'a> Peers<'a> {
     pub(crate) fn new(criterion: &'a mut Criterion) -> Self {
-        Self {
-            group: criterion.benchmark_group("peers"),
-        }
+        let mut group = criterion.benchmark_group("peers");
+        // All samples have the same number of calls, and so bursts of full length.
+        group.sampling_mode(SamplingMode::Flat);
+        Self { group }
     }
 
     pub(crate) fn bare(&mut self) {
