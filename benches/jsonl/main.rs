@@ -5,8 +5,9 @@
 //! ```
 //!
 //! A fake Codex prints a file: a turn whose commands have large outputs. The service returns the whole
-//! turn with all items. The other readers discard the same pipe, parse the lines of the same pipe into
-//! `serde_json::Value`, and parse lines in memory into `serde_json::Value`.
+//! turn with all items, whose outputs are decoded when they are read: once nobody reads one, and once all are read. The
+//! other readers discard the same pipe, parse the lines of the same pipe into `serde_json::Value`, and parse lines in
+//! memory into `serde_json::Value`.
 #![allow(clippy::unwrap_used, reason = "an error ends the benchmark")]
 
 #[path = "../support/report.rs"]
@@ -21,7 +22,7 @@ use std::{
     time::Instant,
 };
 
-use codex_telemetry::turn::{CodexExec, ItemKind, TurnRequest};
+use codex_telemetry::turn::{CodexExec, CommandOutput, ItemKind, TurnRequest};
 use report::Report;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
@@ -43,7 +44,7 @@ fn main() {
     } else {
         (COMMANDS, ROUNDS)
     };
-    let turn = turn(commands);
+    let (turn, length) = (turn(commands), output().len());
     let lines: Vec<&[u8]> = turn.split_inclusive(|byte| *byte == b'\n').collect();
     let mut file = NamedTempFile::new().unwrap();
     file.write_all(&turn).unwrap();
@@ -52,7 +53,7 @@ fn main() {
         .build()
         .unwrap();
 
-    let mut times: [Vec<f64>; 4] = Default::default();
+    let mut times: [Vec<f64>; 5] = Default::default();
     runtime.block_on(async {
         for _ in 0..rounds {
             // All readers in each round, so that slow changes of the machine affect all of them.
@@ -61,16 +62,21 @@ fn main() {
             times[0].push(start.elapsed().as_secs_f64());
 
             let start = Instant::now();
-            assert_eq!(with_the_service(file.path()).await, commands);
+            assert_eq!(with_the_service(file.path(), |_| 1).await, commands);
             times[1].push(start.elapsed().as_secs_f64());
 
             let start = Instant::now();
-            assert_eq!(pipe_into_values(file.path()).await, commands + 3);
+            let decoded = with_the_service(file.path(), |output| output.as_str().len()).await;
+            assert_eq!(decoded, commands * length);
             times[2].push(start.elapsed().as_secs_f64());
 
             let start = Instant::now();
-            assert_eq!(memory_into_values(&lines), commands + 3);
+            assert_eq!(pipe_into_values(file.path()).await, commands + 3);
             times[3].push(start.elapsed().as_secs_f64());
+
+            let start = Instant::now();
+            assert_eq!(memory_into_values(&lines), commands + 3);
+            times[4].push(start.elapsed().as_secs_f64());
         }
     });
 
@@ -78,26 +84,40 @@ fn main() {
     let names = [
         "the pipe, discarded",
         "`CodexExec`, a whole turn",
+        "`CodexExec`, with all outputs read",
         "the pipe, line by line into `Value`",
         "lines in memory into `Value`",
     ];
-    let pairs = times[1].iter().zip(&times[2]);
-    let [_, over_loop, _] =
-        report::quartiles(&mut pairs.map(|(ours, loops)| loops / ours).collect::<Vec<_>>());
+    let over_loop = |ours: &[f64]| {
+        let pairs = ours.iter().zip(&times[3]);
+        let mut ratios: Vec<_> = pairs.map(|(ours, loops)| loops / ours).collect();
+        report::quartiles(&mut ratios)[1]
+    };
+    let (unread_over_loop, read_over_loop) = (over_loop(&times[1]), over_loop(&times[2]));
     for (name, times) in names.into_iter().zip(&mut times) {
         let [_, median, _] = report::quartiles(times);
         let megabytes = turn.len() as f64 / MEGABYTE as f64;
         report.row(name, megabytes / median, "MB/s");
     }
-    report.row("`CodexExec` over the loop", over_loop, "×");
+    report.row("`CodexExec` over the loop", unread_over_loop, "×");
+    report.row(
+        "`CodexExec` with all outputs read, over the loop",
+        read_over_loop,
+        "×",
+    );
     report.write();
+}
+
+/// Returns the output of a command, of a megabyte.
+fn output() -> String {
+    // Like the output of a compiler: short lines, some quotes, colours and non-ASCII letters.
+    let line = "   Compiling \"codex\" v0.1.0 (/home/zoë/src) \u{1b}[32mok\u{1b}[0m\t12 warnings\n";
+    line.repeat(OUTPUT / line.len())
 }
 
 /// Returns the lines of a turn in which each command has an output of a megabyte.
 fn turn(commands: usize) -> Vec<u8> {
-    // Like the output of a compiler: short lines, some quotes, colours and non-ASCII letters.
-    let line = "   Compiling \"codex\" v0.1.0 (/home/zoë/src) \u{1b}[32mok\u{1b}[0m\t12 warnings\n";
-    let output = line.repeat(OUTPUT / line.len());
+    let output = output();
     let item = json!({
         "id": "item_1", "type": "command_execution", "command": "make", "status": "completed",
         "exit_code": 0, "aggregated_output": output,
@@ -117,14 +137,16 @@ fn turn(commands: usize) -> Vec<u8> {
     text
 }
 
-async fn with_the_service(file: &Path) -> usize {
+/// Returns the sum of what `read` makes of each output.
+async fn with_the_service(file: &Path, read: fn(&CommandOutput) -> usize) -> usize {
     let service = CodexExec::builder().codex(fake_codex()).build();
     let request = TurnRequest::new("").with_env("FAKE_CODEX", script(file));
     let turn = service.oneshot(request).await.unwrap();
-    let outputs = turn.items.iter().filter(|item| {
-        matches!(&item.kind, ItemKind::CommandExecution { output, .. } if !output.is_empty())
+    let outputs = turn.items.iter().map(|item| match &item.kind {
+        ItemKind::CommandExecution { output, .. } if !output.is_empty() => read(output),
+        _ => 0,
     });
-    outputs.count()
+    outputs.sum()
 }
 
 async fn discard(file: &Path) -> usize {

@@ -7,7 +7,7 @@ use std::{
 #[cfg(feature = "json")]
 use serde::{Serialize, Serializer};
 
-use super::JsonText;
+use super::{CommandOutput, JsonText};
 use crate::approval::FileUpdateChange;
 
 /// Something that the agent said or did in a turn.
@@ -101,7 +101,7 @@ pub enum ItemKind {
         cwd: Option<PathBuf>,
         /// The standard output and standard error so far.
         #[cfg_attr(feature = "json", serde(rename = "aggregated_output"))]
-        output: String,
+        output: CommandOutput,
         /// The exit code, once the command has exited.
         exit_code: Option<i64>,
         /// The state of the command.
@@ -259,10 +259,10 @@ fn whole_millis<S: Serializer>(
 impl fmt::Debug for ItemKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AgentMessage { text } => fmt_hidden(f, "AgentMessage", text, None),
-            Self::Reasoning { text } => fmt_hidden(f, "Reasoning", text, None),
+            Self::AgentMessage { text } => fmt_hidden(f, "AgentMessage", text.len(), None),
+            Self::Reasoning { text } => fmt_hidden(f, "Reasoning", text.len(), None),
             Self::CommandExecution { output, status, .. } => {
-                fmt_hidden(f, "CommandExecution", output, Some(status))
+                fmt_hidden(f, "CommandExecution", output.size(), Some(status))
             }
             Self::FileChange { changes, status } => f
                 .debug_struct("FileChange")
@@ -290,16 +290,16 @@ impl fmt::Debug for ItemKind {
                 .field("tool", tool)
                 .field("status", status)
                 .finish(),
-            Self::WebSearch { query } => fmt_hidden(f, "WebSearch", query, None),
+            Self::WebSearch { query } => fmt_hidden(f, "WebSearch", query.len(), None),
             Self::TodoList { items } => f
                 .debug_struct("TodoList")
                 .field("items", &items.len())
                 .finish(),
-            Self::Plan { text } => fmt_hidden(f, "Plan", text, None),
+            Self::Plan { text } => fmt_hidden(f, "Plan", text.len(), None),
             Self::ImageView { path } => f.debug_struct("ImageView").field("path", path).finish(),
             Self::ContextCompaction => f.write_str("ContextCompaction"),
             Self::Other { name } => f.debug_struct("Other").field("name", name).finish(),
-            Self::Warning { message } => fmt_hidden(f, "Warning", message, None),
+            Self::Warning { message } => fmt_hidden(f, "Warning", message.len(), None),
         }
     }
 }
@@ -326,19 +326,19 @@ impl TodoItem {
 
 impl fmt::Debug for TodoItem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt_hidden(f, "TodoItem", &self.text, None)
+        fmt_hidden(f, "TodoItem", self.text.len(), None)
     }
 }
 
-/// Formats a value without its content.
+/// Formats a value with the size of its content in its place.
 fn fmt_hidden(
     f: &mut fmt::Formatter<'_>,
     name: &str,
-    content: &str,
+    size: usize,
     status: Option<&ItemStatus>,
 ) -> fmt::Result {
     let mut shown = f.debug_struct(name);
-    shown.field("content", &hidden(content));
+    shown.field("content", &Hidden(size));
     if let Some(status) = status {
         shown.field("status", status);
     }
@@ -350,7 +350,8 @@ pub(super) fn hidden(content: &str) -> Hidden {
     Hidden(content.len())
 }
 
-pub(super) struct Hidden(usize);
+/// A stand-in for content of a size, in bytes.
+pub(super) struct Hidden(pub(super) usize);
 
 impl fmt::Debug for Hidden {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

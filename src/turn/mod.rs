@@ -74,6 +74,7 @@ mod app_server;
 mod approval_policy;
 mod calls;
 mod cli;
+mod command_output;
 mod error;
 mod error_info;
 mod exec;
@@ -101,6 +102,7 @@ mod wire;
 pub use self::{
     app_server::{CodexAppServer, CodexAppServerBuilder},
     approval_policy::ApprovalPolicy,
+    command_output::CommandOutput,
     error::TurnError,
     error_info::CodexErrorInfo,
     exec::{CodexExec, CodexExecBuilder},

@@ -72,6 +72,25 @@ async fn an_unknown_event_is_counted_and_skipped() {
 }
 
 #[tokio::test]
+async fn an_output_that_is_no_text_ends_no_turn_and_is_kept() {
+    let outputs = [
+        (r#"half \ud800\n"#, "half \u{fffd}\n"),
+        (r#"escape \q\n"#, "escape \\q\n"),
+    ];
+    for (written, text) in outputs {
+        let item = r#"{"id":"i","type":"command_execution","aggregated_output":"OUT","status":"failed","exit_code":1}"#;
+        let item = item.replace("OUT", written);
+        let script =
+            format!(r#"printf '%s\n' '{{"type":"item.completed","item":{item}}}'; {GOOD_TURN}"#);
+        let turn = run(&script).await.0.unwrap();
+        let ItemKind::CommandExecution { output, .. } = &turn.items[0].kind else {
+            panic!("{turn:?}");
+        };
+        assert_eq!(output, text);
+    }
+}
+
+#[tokio::test]
 async fn standard_error_is_read_and_its_end_is_recorded() {
     let (turn, event) =
         run("yes 'a line of noise' | head -c 3000000 >&2; echo 'Error: last' >&2; exit 9").await;

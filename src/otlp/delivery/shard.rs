@@ -56,6 +56,7 @@ pub(crate) struct Counts {
 // === impl Shard ===
 
 impl Shard {
+    #[inline]
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

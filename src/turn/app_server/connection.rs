@@ -2,7 +2,6 @@
 
 use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
 
-use bytes::BytesMut;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Take},
     sync::{mpsc, oneshot},
@@ -144,7 +143,7 @@ where
                 line = next_line(&mut lines) => match line {
                     Ok(Some(line)) => {
                         count += 1;
-                        router.route(&line);
+                        router.route(line);
                     }
                     Err(LineError::TooLong) => {
                         end.reason = Reason::TooLong { line: count + 1, limit: line_limit };
@@ -242,7 +241,7 @@ pub(super) async fn write(
 
 async fn next_line<O: AsyncRead + Unpin>(
     lines: &mut Option<Lines<Take<O>>>,
-) -> Result<Option<BytesMut>, LineError> {
+) -> Result<Option<&[u8]>, LineError> {
     match lines {
         Some(lines) => lines.next().await,
         None => std::future::pending().await,

@@ -91,18 +91,11 @@ pub(super) struct TurnFailure {
 
 /// Decodes a line; `None` if it is no JSON object.
 pub(super) fn message(line: &[u8]) -> Option<Message<'_>> {
-    let fields = Fields::from_line(line).ok()?;
-    let params = || fields.object("params").unwrap_or_default();
+    let mut fields = Fields::from_line(line).ok()?;
+    let params = fields.take_part("params").unwrap_or_default();
     Some(match (fields.text("method"), fields.get("id")) {
-        (Some(method), Some(id)) => Message::Request {
-            id,
-            method,
-            params: params(),
-        },
-        (Some(method), None) => Message::Notification {
-            method,
-            params: params(),
-        },
+        (Some(method), Some(id)) => Message::Request { id, method, params },
+        (Some(method), None) => Message::Notification { method, params },
         (None, Some(_)) => match fields.value("id") {
             Some(id) => Message::Answer {
                 id,
@@ -180,11 +173,11 @@ fn rejection(error: &Fields<'_>) -> Rejection {
 }
 
 fn item(stage: Stage, params: &Fields<'_>) -> Option<Update> {
-    let fields = params.object("item")?;
-    if items::is_of_user(&fields) {
+    let fields = params.part("item")?;
+    if items::is_of_user(fields) {
         return Some(Update::UserItem);
     }
-    let item = items::item(&fields)?;
+    let item = items::item(fields)?;
     Some(Update::Item { stage, item })
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::turn::{FileUpdateChange, Item, ItemKind, ItemStatus, JsonText, wire::Fields};
+use crate::turn::{
+    CommandOutput, FileUpdateChange, Item, ItemKind, ItemStatus, JsonText, wire::Fields,
+};
 
 /// The kinds of items that are not of the agent.
 const OF_USER: &[&str] = &["userMessage", "hookPrompt", "functionCallOutput"];
@@ -28,7 +30,10 @@ pub(super) fn item(fields: &Fields<'_>) -> Option<Item> {
         "commandExecution" => ItemKind::CommandExecution {
             command: text("command"),
             cwd: fields.text("cwd").map(Into::into),
-            output: text("aggregatedOutput"),
+            output: fields
+                .get("aggregatedOutput")
+                .map(|output| CommandOutput::from_json(output.get().as_bytes()))
+                .unwrap_or_default(),
             exit_code: fields.value("exitCode"),
             status: status(fields),
         },

@@ -111,7 +111,7 @@ pub(in crate::turn) fn record_result(call: &CallGuard, item: &Item) {
         call.record_content(names::TOOL_CALL_RESULT, result);
     };
     match &item.kind {
-        ItemKind::CommandExecution { output, .. } => record(&|| to_text(output)),
+        ItemKind::CommandExecution { output, .. } => record(&|| to_text(&output.decode())),
         ItemKind::McpToolCall {
             error: Some(error), ..
         } => record(&|| to_text(error)),

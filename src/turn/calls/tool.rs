@@ -8,7 +8,7 @@ use super::content;
 use crate::{
     call::{CallContext, CallGuard},
     event::{Classification, ErrorClass, Operation, millis, names, truncate},
-    turn::{Item, ItemKind, ItemStatus, Sandbox, failure},
+    turn::{CommandOutput, Item, ItemKind, ItemStatus, Sandbox, failure},
 };
 
 /// The maximum length of a name in an attribute, in bytes. The call itself cuts its own name and ids.
@@ -165,6 +165,6 @@ fn classification(item: &Item, sandbox: Option<Sandbox>) -> Option<Classificatio
 /// Returns whether the sandbox denied a write: a command in it sees a read-only file system.
 ///
 /// Other errors look the same with and without a sandbox, so they do not count.
-fn denied_by_sandbox(output: &str, sandbox: Option<Sandbox>) -> bool {
-    sandbox != Some(Sandbox::DangerFullAccess) && output.contains("Read-only file system")
+fn denied_by_sandbox(output: &CommandOutput, sandbox: Option<Sandbox>) -> bool {
+    sandbox != Some(Sandbox::DangerFullAccess) && output.decode().contains("Read-only file system")
 }

@@ -7,8 +7,9 @@
 use serde_json::value::RawValue;
 
 use crate::turn::{
-    FileUpdateChange, Item, ItemKind, ItemStatus, JsonText, TodoItem, Usage, calls::Stage,
-    wire::Fields,
+    CommandOutput, FileUpdateChange, Item, ItemKind, ItemStatus, JsonText, TodoItem, Usage,
+    calls::Stage,
+    wire::{Fields, SplitLine},
 };
 
 /// A decoded line.
@@ -35,8 +36,36 @@ pub(super) enum Line {
     Unknown,
 }
 
+/// The key of the output of a command, up to the quote of its string.
+const OUTPUT: &[u8] = br#""aggregated_output":""#;
+
 /// Decodes a line. The error explains why the line is not a JSON object, without its content.
+///
+/// The text of a command's output is not checked here: see [`CommandOutput`].
 pub(super) fn line(bytes: &[u8]) -> Result<Line, String> {
+    match SplitLine::new(bytes, OUTPUT).as_ref().and_then(split_line) {
+        Some(line) => Ok(line),
+        None => whole_line(bytes),
+    }
+}
+
+/// Decodes a line that was split; `None` if what was split off is not the output of the line's own command.
+fn split_line(split: &SplitLine<'_>) -> Option<Line> {
+    let event = Fields::from_line(split.rest()).ok()?;
+    let field = event.part("item")?.get("aggregated_output")?;
+    let written = split.output_of(field)?;
+    let mut line = event_line(&event);
+    if let Line::Item { item, .. } = &mut line
+        && let ItemKind::CommandExecution { output, .. } = &mut item.kind
+    {
+        *output = CommandOutput::from_json(written);
+        return Some(line);
+    }
+    None
+}
+
+/// Decodes a line, and checks all of it.
+pub(super) fn whole_line(bytes: &[u8]) -> Result<Line, String> {
     let event = Fields::from_line(bytes).map_err(|error| {
         // The rest of a line that is not an object was not read.
         match serde_json::from_slice::<&RawValue>(bytes) {
@@ -44,8 +73,12 @@ pub(super) fn line(bytes: &[u8]) -> Result<Line, String> {
             Err(_) => format!("not JSON (at byte {} of {})", error.column(), bytes.len()),
         }
     })?;
+    Ok(event_line(&event))
+}
+
+fn event_line(event: &Fields<'_>) -> Line {
     let kind = event.text("type").unwrap_or_default();
-    Ok(match kind.as_str() {
+    match kind.as_str() {
         "thread.started" => match event.text("thread_id") {
             Some(thread_id) => Line::ThreadStarted { thread_id },
             None => Line::Unknown,
@@ -55,16 +88,16 @@ pub(super) fn line(bytes: &[u8]) -> Result<Line, String> {
             usage: event.object("usage").as_ref().and_then(usage),
         },
         "turn.failed" => Line::TurnFailed {
-            message: message(&event),
+            message: message(event),
         },
         "error" => Line::Error {
             message: event.text("message").unwrap_or_default(),
         },
-        "item.started" => item_line(Stage::Started, &event),
-        "item.updated" => item_line(Stage::Updated, &event),
-        "item.completed" => item_line(Stage::Completed, &event),
+        "item.started" => item_line(Stage::Started, event),
+        "item.updated" => item_line(Stage::Updated, event),
+        "item.completed" => item_line(Stage::Completed, event),
         _ => Line::Unknown,
-    })
+    }
 }
 
 /// Decodes token counts; `None` when the first of them is missing.
@@ -80,7 +113,7 @@ pub(super) fn usage(fields: &Fields<'_>) -> Option<Usage> {
 }
 
 fn item_line(stage: Stage, event: &Fields<'_>) -> Line {
-    let item = event.object("item").as_ref().and_then(item);
+    let item = event.part("item").and_then(item);
     item.map_or(Line::Unknown, |item| Line::Item { stage, item })
 }
 
@@ -93,7 +126,10 @@ fn item(fields: &Fields<'_>) -> Option<Item> {
         "command_execution" => ItemKind::CommandExecution {
             command: text("command"),
             cwd: None,
-            output: text("aggregated_output"),
+            output: fields
+                .get("aggregated_output")
+                .map(|output| CommandOutput::from_json(output.get().as_bytes()))
+                .unwrap_or_default(),
             exit_code: fields.value("exit_code"),
             status: status(fields),
         },

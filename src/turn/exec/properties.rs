@@ -48,15 +48,14 @@ pub fn any_chunking(bytes: &[u8], sizes: &[u16], limit: usize) {
     let mut seen = Vec::new();
     let is_too_long = loop {
         // Dropped while pending, as in a `select!`.
-        let next = pin!(lines.next()).poll(&mut cx);
-        assert!(lines.buffer.capacity() <= 2 * (limit + CHUNK));
-        match next {
+        match pin!(lines.next()).poll(&mut cx) {
             Poll::Pending => {}
-            Poll::Ready(Ok(Some(line))) => seen.push(line),
+            Poll::Ready(Ok(Some(line))) => seen.push(line.to_vec()),
             Poll::Ready(Ok(None)) => break false,
             Poll::Ready(Err(LineError::TooLong)) => break true,
             Poll::Ready(Err(LineError::Io(error))) => panic!("{error}"),
         }
+        assert!(lines.buffer.capacity() <= 2 * (limit + CHUNK));
     };
     let (expected, is_expected_too_long) = split(bytes, limit);
     assert_eq!(seen, expected);
@@ -165,7 +164,7 @@ mod tests {
     use serde_json::{Value, value::RawValue};
 
     use super::*;
-    use crate::turn::exec::decode::{Line, line};
+    use crate::turn::exec::decode::{Line, line, whole_line};
 
     /// Any bytes, with many ends of lines.
     fn bytes(longest: usize) -> impl Strategy<Value = Vec<u8>> {
@@ -324,6 +323,32 @@ mod tests {
             .prop_map(|(kind, item, fields)| with_type(&kind, &format!("\"item\":{item},{fields}")))
     }
 
+    /// What makes an output, or looks like one.
+    const OUTPUTS: &[&str] = &[
+        "aggregated_output",
+        "x,\"aggregated_output",
+        "arguments",
+        "type",
+        "mcp_tool_call",
+        "\",\"aggregated_output\":\"\\",
+    ];
+
+    /// The line of an item that has outputs somewhere.
+    fn event_with_outputs() -> impl Strategy<Value = String> {
+        let text = prop_oneof![any::<String>(), "[a\\\\\"\n]{0,6}"];
+        let text = text.prop_map(|text| Value::from(text).to_string());
+        let json = prop_oneof![word(OUTPUTS), text].prop_recursive(3, 24, 6, |inner| {
+            let field = (word(OUTPUTS), inner).prop_map(|(key, value)| format!("{key}:{value}"));
+            vec(field, 0..6).prop_map(|fields| format!("{{{}}}", fields.join(",")))
+        });
+        let field = (word(OUTPUTS), json).prop_map(|(key, value)| format!("{key}:{value}"));
+        (vec(field, 0..4), 0..2_usize).prop_map(|(fields, kind)| {
+            let kind = ["\"command_execution\"", "\"mcp_tool_call\""][kind];
+            let item = with_type(kind, &fields.join(","));
+            with_type("\"item.completed\"", &format!("\"item\":{item}"))
+        })
+    }
+
     fn with_type(kind: &str, fields: &str) -> String {
         let fields = format!("\"type\":{kind},{fields}");
         format!("{{{}}}", fields.trim_end_matches(','))
@@ -362,6 +387,13 @@ mod tests {
         ) {
             check(&event.as_bytes()[..cut.index(event.len())])?;
             prop_assert!(line(event.as_bytes()).is_ok(), "{event}");
+        }
+
+        #[test]
+        fn an_output_that_is_split_off_changes_nothing(event in event_with_outputs()) {
+            let whole = whole_line(event.as_bytes());
+            prop_assert!(whole.is_ok(), "{event}");
+            prop_assert_eq!(line(event.as_bytes()), whole);
         }
 
         #[test]

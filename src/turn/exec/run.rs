@@ -1,6 +1,5 @@
 use std::{convert::Infallible, future::pending, io, pin::pin, sync::Arc, time::Duration};
 
-use bytes::BytesMut;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, Take},
     process::{ChildStderr, ChildStdin, ChildStdout},
@@ -84,7 +83,7 @@ pub(super) async fn run(
                     output_left = output_left
                         .checked_sub(line.len() + 1)
                         .ok_or(TurnError::OutputTooLarge { limit: config.output_limit })?;
-                    if let Some(item) = turn.apply(&line)? {
+                    if let Some(item) = turn.apply(line)? {
                         progress.push(item);
                     }
                     if turn.has_ended() {
@@ -202,7 +201,7 @@ async fn feed(mut stdin: ChildStdin, prompt: &[u8]) -> Infallible {
 async fn next_line(
     stdout: &mut Option<Lines<Take<ChildStdout>>>,
     has_ended: bool,
-) -> Result<Option<BytesMut>, LineError> {
+) -> Result<Option<&[u8]>, LineError> {
     match stdout {
         Some(lines) if has_ended => {
             lines.discard().await;

@@ -362,25 +362,38 @@ mod tests {
         assert_eq!(cancelled[0].call_name(), Some("t"));
     }
 
+    /// Applies a line. Returns whether it is progress, and what it takes as multiples of its size: what is kept, and the
+    /// most at once.
+    fn taken(line: &str, request: &TurnRequest) -> (bool, usize, usize) {
+        let mut state = state(request, None);
+        let mut progress = None;
+        let allocated = allocation_counter::measure(|| {
+            progress = state.apply(line.as_bytes()).unwrap();
+        });
+        let times = |bytes: usize| (bytes + line.len() / 2) / line.len();
+        let kept = usize::try_from(allocated.bytes_current).unwrap();
+        let peak = usize::try_from(allocated.bytes_max).unwrap();
+        (progress.is_some(), times(kept), times(peak))
+    }
+
     #[test]
     fn an_item_is_copied_only_for_a_reader() {
         let large = line(r#""type":"reasoning","text":""#, "x", "\"");
-        let kept = |request: TurnRequest| {
-            let mut state = state(&request, None);
-            let mut progress = None;
-            let allocated = allocation_counter::measure(|| {
-                progress = state.apply(large.as_bytes()).unwrap();
-            });
-            (
-                progress.is_some(),
-                usize::try_from(allocated.bytes_current).unwrap() / large.len(),
-            )
-        };
-        assert_eq!(kept(TurnRequest::new("a prompt")), (false, 1));
+        let (has_progress, kept, _) = taken(&large, &TurnRequest::new("a prompt"));
+        assert_eq!((has_progress, kept), (false, 1));
         let (sender, _reader) = tokio::sync::mpsc::channel(1);
-        assert_eq!(
-            kept(TurnRequest::new("a prompt").with_progress(sender)),
-            (true, 2)
-        );
+        let watched = TurnRequest::new("a prompt").with_progress(sender);
+        let (has_progress, kept, _) = taken(&large, &watched);
+        assert_eq!((has_progress, kept), (true, 2));
+    }
+
+    #[test]
+    fn an_output_is_kept_once_and_is_not_decoded() {
+        let fields = r#""type":"command_execution","status":"completed","aggregated_output":""#;
+        let large = line(fields, "a line\\n", "\"");
+        assert_eq!(taken(&large, &TurnRequest::new("a prompt")), (false, 1, 1));
+        let (sender, _reader) = tokio::sync::mpsc::channel(1);
+        let watched = TurnRequest::new("a prompt").with_progress(sender);
+        assert_eq!(taken(&large, &watched), (true, 1, 1));
     }
 }

@@ -188,3 +188,27 @@ impl Drop for WatchGuard {
         state.send('-', &self.entry);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_that_watches_nothing_exits_without_waiting_for_the_program() {
+        // It prints each command.
+        let mut shell = Command::new("/bin/sh")
+            .args(["-xc", SCRIPT, "codex-watchdog"])
+            .arg(std::process::id().to_string())
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        for sign in ['+', '-'] {
+            write(&mut shell, sign, "4194305:1").unwrap();
+        }
+        let commands = shell.wait_with_output().unwrap().stderr;
+        let commands = String::from_utf8_lossy(&commands);
+        assert!(commands.contains("running="), "{commands}");
+        assert!(!commands.contains("is_exiting"), "{commands}");
+    }
+}

@@ -17,6 +17,8 @@ while read -r sign process; do
         -) running="${running%%" $process "*} ${running#*" $process "}" ;;
     esac
 done
+# The program lives on, and needs no watchdog any more.
+case $running in *:*) ;; *) exit ;; esac
 
 # Without a /proc that has this process's ids, only process groups can be killed.
 proc=/proc

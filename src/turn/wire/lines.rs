@@ -1,6 +1,5 @@
 use std::io;
 
-use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::Pauses;
@@ -9,9 +8,14 @@ use super::Pauses;
 pub(in crate::turn) const CHUNK: usize = 64 * 1024;
 
 /// The lines of a byte stream, with a maximum length.
+///
+/// One buffer has each line in turn, and what of the next lines was read with it. It grows up to the longest line, and
+/// the processor's cache keeps it: whoever keeps a part of a line copies it.
 pub(in crate::turn) struct Lines<R> {
     pub(in crate::turn) reader: R,
-    pub(in crate::turn) buffer: BytesMut,
+    pub(in crate::turn) buffer: Vec<u8>,
+    /// Where the next line begins in the buffer.
+    start: usize,
     /// How much of the buffer has been searched for an end of line.
     scanned: usize,
     pauses: Pauses,
@@ -29,7 +33,8 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     pub(in crate::turn) fn new(reader: R, limit: usize) -> Self {
         Self {
             reader,
-            buffer: BytesMut::new(),
+            buffer: Vec::new(),
+            start: 0,
             scanned: 0,
             pauses: Pauses::default(),
             limit,
@@ -43,41 +48,50 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     /// # Cancel safety
     ///
     /// The buffer keeps what was read.
-    pub(in crate::turn) async fn next(&mut self) -> Result<Option<BytesMut>, LineError> {
+    pub(in crate::turn) async fn next(&mut self) -> Result<Option<&[u8]>, LineError> {
         loop {
-            if let Some(at) = memchr::memchr(b'\n', &self.buffer[self.scanned..]) {
-                let length = self.scanned + at;
-                if length > self.limit {
+            if let Some(length) = memchr::memchr(b'\n', &self.buffer[self.scanned..]) {
+                let (start, end) = (self.start, self.scanned + length);
+                if end - start > self.limit {
                     return Err(LineError::TooLong);
                 }
-                let mut line = self.buffer.split_to(length + 1);
-                line.truncate(length);
-                self.scanned = 0;
-                return Ok(Some(line));
+                self.start = end + 1;
+                self.scanned = self.start;
+                return Ok(Some(&self.buffer[start..end]));
             }
             self.scanned = self.buffer.len();
-            if self.scanned > self.limit {
+            if self.scanned - self.start > self.limit {
                 return Err(LineError::TooLong);
             }
-            self.buffer.reserve(CHUNK);
-            let read = self.reader.read_buf(&mut self.buffer).await;
-            if read.map_err(LineError::Io)? == 0 {
+            if self.read().await? == 0 {
                 return Ok(None);
             }
-            self.pauses.pause_sometimes().await;
         }
     }
 
     /// Reads to the end of the stream, and keeps nothing.
     pub(in crate::turn) async fn discard(&mut self) {
         loop {
-            self.buffer.clear();
-            self.buffer.reserve(CHUNK);
-            if let Ok(0) | Err(_) = self.reader.read_buf(&mut self.buffer).await {
+            self.start = self.buffer.len();
+            self.scanned = self.start;
+            if let Ok(0) | Err(_) = self.read().await {
                 return;
             }
+        }
+    }
+
+    /// Reads once, after removing the lines that were returned. Returns how much was read.
+    async fn read(&mut self) -> Result<usize, LineError> {
+        self.buffer.drain(..self.start);
+        self.scanned -= self.start;
+        self.start = 0;
+        self.buffer.reserve(CHUNK);
+        let read = self.reader.read_buf(&mut self.buffer).await;
+        let length = read.map_err(LineError::Io)?;
+        if length > 0 {
             self.pauses.pause_sometimes().await;
         }
+        Ok(length)
     }
 }
 

@@ -65,7 +65,7 @@ fn items() -> Vec<Item> {
         ItemKind::CommandExecution {
             command: "ls".to_owned(),
             cwd: None,
-            output: "src".to_owned(),
+            output: "src".into(),
             exit_code: Some(0),
             status: status.clone(),
         },

@@ -180,7 +180,7 @@ fn item(facts: &mut Facts, item: Item) {
         } => {
             facts.insert("command", command);
             put(facts, "cwd", cwd.map(|path| path.display().to_string()));
-            facts.insert("output", output);
+            facts.insert("output", output.into());
             put(facts, "exit code", exit_code);
             facts.insert("status", status(of));
             "commandExecution"

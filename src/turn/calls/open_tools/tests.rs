@@ -2,7 +2,11 @@ use serde_json::{Value, json};
 use tower::{Layer, ServiceExt, service_fn};
 
 use super::*;
-use crate::{Call, Event, MemorySink, Operation, TimingLayer, event::names, turn::ItemStatus};
+use crate::{
+    Call, Event, MemorySink, Operation, TimingLayer,
+    event::names,
+    turn::{CommandOutput, ItemStatus},
+};
 
 /// Runs `act` in a turn, and returns the terminal events of its tool calls.
 fn tools(act: impl FnOnce(&CallContext)) -> Vec<Event> {
@@ -24,7 +28,7 @@ fn command(status: ItemStatus) -> Item {
     let kind = ItemKind::CommandExecution {
         command: "make".to_owned(),
         cwd: None,
-        output: String::new(),
+        output: CommandOutput::default(),
         exit_code: None,
         status,
     };
