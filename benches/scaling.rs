@@ -88,7 +88,7 @@ fn callers(report: &mut Report, count: usize) -> f64 {
 
 /// Returns the median of the calls per second of one thread.
 fn rounds(mut round: impl FnMut(usize) -> Duration) -> f64 {
-    let (rounds, calls) = if is_smoke() { (1, 100) } else { (41, 20_000) };
+    let (rounds, calls) = if is_smoke() { (1, 100) } else { (201, 4_000) };
     let mut rates: Vec<_> = (0..rounds)
         .map(|_| calls as f64 / round(calls).as_secs_f64())
         .collect();

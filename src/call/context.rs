@@ -481,9 +481,9 @@ impl CallContext {
     #[inline]
     fn is_within(&self, outer: &OpenCall, operation: Operation) -> bool {
         match operation {
-            Operation::Turn => !self.is_child && outer.record().start.operation == Operation::Turn,
+            Operation::Turn => !self.is_child && outer.record().operation == Operation::Turn,
             // Also one that a tool calls in its turn.
-            Operation::Tool => outer.record().start.operation == Operation::Tool,
+            Operation::Tool => outer.record().operation == Operation::Tool,
             _ => false,
         }
     }

@@ -20,7 +20,7 @@ impl OpenCall {
         interest: Interest,
         start: CallStart,
         parent: Option<&Record>,
-        agent: Option<&Arc<str>>,
+        agent: Option<&Arc<Box<str>>>,
     ) -> Self {
         Self::open_at(Beginning::now, emitter, interest, start, parent, agent)
     }
@@ -32,7 +32,7 @@ impl OpenCall {
         interest: Interest,
         start: CallStart,
         parent: Option<&Record>,
-        agent: Option<&Arc<str>>,
+        agent: Option<&Arc<Box<str>>>,
     ) -> Self {
         let named = || start.ids.as_ref()?.parent.as_ref();
         #[cfg(all(feature = "turn", unix))]

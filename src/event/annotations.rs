@@ -11,6 +11,8 @@ use super::{CallIds, Originator, Phases, attributes::Attributes, error_class::Cl
 /// What layers and services write on an open call. Without `Debug`, since it may be confidential.
 #[derive(Default)]
 pub(crate) struct Annotations {
+    /// Whether the call has any. Otherwise these wait for a call that uses its record again.
+    pub(super) is_used: bool,
     pub(crate) attributes: Attributes,
     /// What may be confidential: messages, and arguments and results of tools. Boxed, since few calls have any.
     pub(crate) content: Option<Box<Attributes>>,
@@ -37,6 +39,7 @@ pub(crate) struct Annotations {
 impl Annotations {
     /// Empties the annotations for another call.
     pub(super) fn clear(&mut self) {
+        self.is_used = false;
         self.attributes.clear();
         self.content = None;
         self.classification = None;

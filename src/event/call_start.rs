@@ -30,7 +30,7 @@ pub(crate) struct Parent {
     pub(crate) span_id: SpanId,
     pub(crate) flags: TraceFlags,
     /// The agent on whose behalf the call is made; `None` if the span is of another process.
-    pub(crate) agent: Option<Arc<str>>,
+    pub(crate) agent: Option<Arc<Box<str>>>,
 }
 
 /// The ids that a request has, or that a service sets during the call.
@@ -48,21 +48,6 @@ pub(crate) struct CallIds {
 // === impl CallStart ===
 
 impl CallStart {
-    /// Returns what no request says.
-    pub(super) fn blank() -> Self {
-        Self {
-            operation: Operation::Turn,
-            name: None,
-            originator: None,
-            ids: None,
-            attempt: 1,
-            #[cfg(all(feature = "turn", unix))]
-            outer: None,
-            #[cfg(all(feature = "turn", unix))]
-            has_phases: false,
-        }
-    }
-
     /// Cuts a name and ids that are too long.
     #[inline]
     pub(super) fn cut(&mut self) {
@@ -74,28 +59,6 @@ impl CallStart {
         {
             // A copy: the request keeps its ids whole.
             Arc::make_mut(ids).cut();
-        }
-    }
-
-    /// Returns whether the request said nothing that has to be dropped.
-    #[inline]
-    pub(super) fn is_plain(&self) -> bool {
-        #[cfg(all(feature = "turn", unix))]
-        if self.outer.is_some() {
-            return false;
-        }
-        let is_named = matches!(self.originator, Some(Originator::Named(_)));
-        self.name.is_none() && self.ids.is_none() && !is_named
-    }
-
-    /// Drops what the request said.
-    pub(super) fn clear(&mut self) {
-        self.name = None;
-        self.originator = None;
-        self.ids = None;
-        #[cfg(all(feature = "turn", unix))]
-        {
-            self.outer = None;
         }
     }
 }

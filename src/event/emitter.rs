@@ -5,9 +5,10 @@ use opentelemetry::{TraceFlags, TraceId};
 use super::{Clock, Event, Interest, id::RANDOM_TRACE_ID};
 
 /// Times calls and emits their events: a clock, and the output that takes the events.
-pub(crate) struct Emitter<E: ?Sized = dyn Emit> {
+pub(crate) struct Emitter {
     pub(crate) clock: Clock,
-    output: E,
+    /// Boxed, so that the handle of an emitter is one word.
+    output: Box<dyn Emit>,
 }
 
 /// Takes events.
@@ -32,13 +33,14 @@ pub(crate) trait Emit: Send + Sync {
 
 // === impl Emitter ===
 
-impl<E> Emitter<E> {
-    pub(crate) fn new(clock: Clock, output: E) -> Self {
-        Self { clock, output }
-    }
-}
-
 impl Emitter {
+    pub(crate) fn new(clock: Clock, output: impl Emit + 'static) -> Self {
+        Self {
+            clock,
+            output: Box::new(output),
+        }
+    }
+
     #[inline]
     pub(crate) fn interest(&self) -> Interest {
         self.output.interest()
@@ -69,7 +71,7 @@ impl Emitter {
     }
 }
 
-impl<E: ?Sized> fmt::Debug for Emitter<E> {
+impl fmt::Debug for Emitter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Emitter")
             .field("clock", &self.clock)

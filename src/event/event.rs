@@ -109,21 +109,21 @@ impl Event {
     #[must_use]
     #[inline]
     pub fn operation(&self) -> Operation {
-        self.record().start.operation
+        self.record().operation
     }
 
     /// Returns the name of the tool or the agent that was called.
     #[must_use]
     #[inline]
     pub fn call_name(&self) -> Option<&str> {
-        self.record().start.name.as_ref().map(StringValue::as_str)
+        self.record().name.as_ref().map(StringValue::as_str)
     }
 
     /// Returns the name of the agent that makes the call: of the turn itself, or of the innermost turn of this
     /// process that the call belongs to.
     #[must_use]
     pub fn agent_name(&self) -> Option<&str> {
-        self.record().agent.as_deref()
+        self.record().agent.as_ref().map(|agent| &***agent)
     }
 
     /// Returns when the event happened, by the wall clock.
@@ -221,7 +221,7 @@ impl Event {
     pub fn originator(&self) -> Option<&Originator> {
         self.annotations()
             .and_then(|annotations| annotations.originator.as_ref())
-            .or(self.record().start.originator.as_ref())
+            .or(self.record().originator.as_ref())
     }
 
     /// Returns the id of the call's trace.
@@ -277,7 +277,7 @@ impl Event {
     #[must_use]
     #[inline]
     pub fn attempt(&self) -> u32 {
-        self.record().start.attempt
+        self.record().attempt
     }
 
     /// Returns the attributes that layers and services recorded; empty for a start event.
@@ -437,7 +437,7 @@ impl Event {
     #[inline]
     fn id(&self, of: impl Fn(&CallIds) -> Option<&StringValue>) -> Option<&str> {
         let set_later = self.annotations().and_then(|it| it.ids.as_deref());
-        let ids = set_later.or(self.record().start.ids.as_deref())?;
+        let ids = set_later.or(self.record().ids.as_deref())?;
         of(ids).map(StringValue::as_str)
     }
 }

@@ -21,7 +21,7 @@ impl Record {
     /// Returns the clock of the turn that this call is. `None` if the call has ended, if it is a tool, which only has a
     /// turn run, or if its clock is that of another attempt, which runs at the same time.
     pub(super) fn begin_phases(&self) -> Option<Arc<PhaseClock>> {
-        if self.start.operation == Operation::Tool {
+        if self.operation == Operation::Tool {
             return None;
         }
         let clock = self.emitter()?.clock.clone();
@@ -33,7 +33,7 @@ impl Record {
                 (phases, is_own)
             }
             Some(PhaseLink::Tool(_)) | None => {
-                let outer = self.start.outer.as_deref();
+                let outer = self.outer.as_deref();
                 let outer = outer.and_then(Self::begin_phases);
                 (
                     Arc::new(PhaseClock::new(clock, self.began.tick, outer)),
@@ -82,7 +82,7 @@ impl Record {
             if phases.is_some() {
                 return phases;
             }
-            call = tool.start.outer.as_deref();
+            call = tool.outer.as_deref();
         }
         None
     }
@@ -90,7 +90,7 @@ impl Record {
     /// Returns the phase of an open turn. One that its service does not have yet waits.
     pub(super) fn phase(&self) -> Option<Phase> {
         let phase = self.own_phases().map(|phases| phases.phase());
-        phase.or((self.start.has_phases && self.is_open()).then_some(Phase::Wait))
+        phase.or((self.has_phases && self.is_open()).then_some(Phase::Wait))
     }
 
     /// Adds the phases of a turn that has ended to its annotations.
@@ -104,7 +104,7 @@ impl Record {
         let has_link = annotations
             .as_ref()
             .is_some_and(|of| of.phase_link.is_some());
-        if !self.start.has_phases && !has_link {
+        if !self.has_phases && !has_link {
             return annotations;
         }
         self.with_phases_of_turn(annotations, clock, outcome)
@@ -121,7 +121,7 @@ impl Record {
         let phases = match link {
             Some(PhaseLink::Turn(phases)) => phases.at_end(self.duration()),
             // It waited for its service, which may be another one if it has completed.
-            _ if self.start.has_phases && outcome != Outcome::Ok => {
+            _ if self.has_phases && outcome != Outcome::Ok => {
                 PhaseClock::new(clock.clone(), self.began.tick, None).at_end(self.duration())
             }
             _ => return annotations,

@@ -1,5 +1,5 @@
 use std::{
-    fmt, mem,
+    fmt,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -8,7 +8,7 @@ use std::{
 };
 
 use opentelemetry::{
-    Key, KeyValue, SpanId, TraceFlags, TraceId, Value,
+    Key, KeyValue, SpanId, StringValue, TraceFlags, TraceId, Value,
     trace::{Event as SpanEvent, SpanContext},
 };
 
@@ -36,7 +36,17 @@ const STILL_OPEN: u64 = u64::MAX;
 /// Everything that is known of one call: one allocation, shared by the open call, which writes it, and by
 /// the events, which read it.
 pub(crate) struct Record {
-    pub(crate) start: CallStart,
+    pub(crate) operation: Operation,
+    pub(crate) name: Option<StringValue>,
+    pub(crate) originator: Option<Originator>,
+    pub(crate) ids: Option<Arc<CallIds>>,
+    pub(crate) attempt: u32,
+    /// The call of the same turn or tool that is open around this one, as around each attempt of a retry.
+    #[cfg(all(feature = "turn", unix))]
+    pub(super) outer: Option<RecordHandle>,
+    /// Whether the call is made for a service that measures the phases of its turns.
+    #[cfg(all(feature = "turn", unix))]
+    pub(super) has_phases: bool,
     pub(crate) trace_id: TraceId,
     pub(crate) span_id: SpanId,
     /// `INVALID` for the root span of a trace.
@@ -45,7 +55,7 @@ pub(crate) struct Record {
     /// What the sink wanted when the call began.
     pub(super) interest: Interest,
     /// The agent of the turn that this call is, or is a part of. Shared with the calls of the turn.
-    pub(crate) agent: Option<Arc<str>>,
+    pub(crate) agent: Option<Arc<Box<str>>>,
     pub(super) began: Beginning,
     pub(super) open: Mutex<OpenState>,
     /// In nanoseconds, or [`STILL_OPEN`].
@@ -67,9 +77,8 @@ pub(super) struct OpenState {
     /// A call ends only once because its emitter can be taken only once. And because it is taken, events
     /// that a sink keeps do not keep the sink alive.
     pub(super) emitter: Option<Arc<Emitter>>,
-    /// What was noted, or the empty one of an earlier call.
+    /// What was noted, or the empty one of an earlier call, which is not in use.
     annotations: Option<Box<Annotations>>,
-    is_annotated: bool,
 }
 
 /// A handle of a record. It finds that it is the only one without an atomic operation, since it has no weak kind: not as
@@ -100,8 +109,8 @@ impl Record {
             None => (id::trace_id(), SpanId::INVALID, None, None),
         };
         start.cut();
-        let agent = match start.operation {
-            Operation::Turn => start.name.as_ref().map(|name| name.as_str().into()),
+        let agent = match (start.operation, &start.name) {
+            (Operation::Turn, name) => name.as_ref().map(|name| Arc::new(name.as_str().into())),
             _ => agent,
         };
         let flags = emitter.flags(trace_id, parent_flags);
@@ -109,7 +118,16 @@ impl Record {
         let Some(record) = RecordHandle::get_mut(&mut handle) else {
             unreachable!("a record in the pool has one handle");
         };
-        record.start = start;
+        record.operation = start.operation;
+        record.name = start.name;
+        record.originator = start.originator;
+        record.ids = start.ids;
+        record.attempt = start.attempt;
+        #[cfg(all(feature = "turn", unix))]
+        {
+            record.outer = start.outer;
+            record.has_phases = start.has_phases;
+        }
         record.trace_id = trace_id;
         record.span_id = id::span_id();
         record.parent_span_id = parent_span_id;
@@ -125,7 +143,15 @@ impl Record {
     /// Returns a record of no call.
     pub(super) fn blank() -> Self {
         Self {
-            start: CallStart::blank(),
+            operation: Operation::Turn,
+            name: None,
+            originator: None,
+            ids: None,
+            attempt: 1,
+            #[cfg(all(feature = "turn", unix))]
+            outer: None,
+            #[cfg(all(feature = "turn", unix))]
+            has_phases: false,
             trace_id: TraceId::INVALID,
             span_id: SpanId::INVALID,
             parent_span_id: SpanId::INVALID,
@@ -266,7 +292,7 @@ impl Record {
         self.annotate(|annotations| {
             let ids = annotations
                 .ids
-                .get_or_insert_with(|| self.start.ids.clone().unwrap_or_default());
+                .get_or_insert_with(|| self.ids.clone().unwrap_or_default());
             let ids = Arc::make_mut(ids);
             set(ids);
             ids.cut();
@@ -276,13 +302,13 @@ impl Record {
     /// Returns the originator as it is known now.
     pub(crate) fn current_originator(&self) -> Option<Originator> {
         self.annotated(|annotations| annotations.originator.clone())
-            .or_else(|| self.start.originator.clone())
+            .or_else(|| self.originator.clone())
     }
 
     /// Returns the ids as they are known now.
     pub(crate) fn current_ids(&self) -> Option<Arc<CallIds>> {
         self.annotated(|annotations| annotations.ids.clone())
-            .or_else(|| self.start.ids.clone())
+            .or_else(|| self.ids.clone())
     }
 
     pub(super) fn annotated<T>(&self, read: impl Fn(&Annotations) -> Option<T>) -> Option<T> {
@@ -293,12 +319,26 @@ impl Record {
     /// Returns whether the record holds anything that a request or a service made.
     #[inline]
     pub(super) fn is_plain(&self) -> bool {
-        self.start.is_plain() && self.agent.is_none() && self.annotations.get().is_none()
+        #[cfg(all(feature = "turn", unix))]
+        if self.outer.is_some() {
+            return false;
+        }
+        self.name.is_none()
+            && self.ids.is_none()
+            && self.agent.is_none()
+            && !matches!(self.originator, Some(Originator::Named(_)))
+            && self.annotations.get().is_none()
     }
 
     /// Drops what a request and services made.
     pub(super) fn clear(&mut self) {
-        self.start.clear();
+        self.name = None;
+        self.originator = None;
+        self.ids = None;
+        #[cfg(all(feature = "turn", unix))]
+        {
+            self.outer = None;
+        }
         self.agent = None;
         let annotations = self.annotations.take();
         let open = self.open_mut();
@@ -337,7 +377,7 @@ impl Record {
 
     /// Returns the span that the request named as its parent.
     pub(crate) fn remote_parent(&self) -> Option<&SpanContext> {
-        self.start.ids.as_ref()?.parent.as_ref()
+        self.ids.as_ref()?.parent.as_ref()
     }
 }
 
@@ -346,23 +386,21 @@ impl Record {
 impl OpenState {
     #[inline]
     pub(super) fn annotations(&self) -> Option<&Annotations> {
-        self.annotations.as_deref().filter(|_| self.is_annotated)
+        self.annotations.as_deref().filter(|of| of.is_used)
     }
 
     /// Returns the annotations to write on.
     #[inline]
     pub(super) fn annotate(&mut self) -> &mut Annotations {
-        self.is_annotated = true;
-        self.annotations.get_or_insert_default()
+        let annotations = self.annotations.get_or_insert_default();
+        annotations.is_used = true;
+        annotations
     }
 
     /// Takes what was noted.
     #[inline]
     pub(super) fn take_annotations(&mut self) -> Option<Box<Annotations>> {
-        if !mem::take(&mut self.is_annotated) {
-            return None;
-        }
-        self.annotations.take()
+        self.annotations.take_if(|of| of.is_used)
     }
 }
 
@@ -392,8 +430,8 @@ impl Beginning {
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Record")
-            .field("operation", &self.start.operation)
-            .field("name", &self.start.name)
+            .field("operation", &self.operation)
+            .field("name", &self.name)
             .field("trace_id", &self.trace_id)
             .field("span_id", &self.span_id)
             .finish_non_exhaustive()

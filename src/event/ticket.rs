@@ -16,7 +16,7 @@ pub(crate) struct Ticket(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    agent: Option<Arc<str>>,
+    agent: Option<Arc<Box<str>>>,
     attributes: Vec<KeyValue>,
     /// Those of the turn that makes the request.
     #[cfg(all(feature = "turn", unix))]
@@ -66,7 +66,7 @@ impl Ticket {
         Some(self.0.phases.as_ref()?.approval())
     }
 
-    pub(crate) fn agent(&self) -> Option<&Arc<str>> {
+    pub(crate) fn agent(&self) -> Option<&Arc<Box<str>>> {
         self.0.agent.as_ref()
     }
 

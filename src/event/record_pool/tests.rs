@@ -85,8 +85,8 @@ fn a_record_that_is_kept_has_nothing_of_its_call() {
         let mut record = take();
         let record = RecordHandle::get_mut(&mut record).expect("the only handle");
         assert!(record.is_plain());
-        assert!(record.start.name.is_none() && record.start.ids.is_none());
-        assert!(record.start.originator.is_none() && record.agent.is_none());
+        assert!(record.name.is_none() && record.ids.is_none());
+        assert!(record.originator.is_none() && record.agent.is_none());
         let open = record.open_mut();
         assert!(open.emitter.is_none() && open.annotations().is_none());
         // The list for the next call is one of an earlier call, and has to be empty.
