@@ -1,5 +1,7 @@
 use std::{fmt, str::FromStr, sync::Arc};
 
+const CLI: &str = "cli";
+const SDK: &str = "sdk";
 /// The longest name of an [`Originator`], in bytes.
 const MAX_LEN: usize = 64;
 
@@ -48,8 +50,8 @@ impl Originator {
     pub fn named(name: &str) -> Result<Self, InvalidOriginator> {
         let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
         match name {
-            "cli" => Ok(Self::Cli),
-            "sdk" => Ok(Self::Sdk),
+            CLI => Ok(Self::Cli),
+            SDK => Ok(Self::Sdk),
             _ if (1..=MAX_LEN).contains(&name.len()) && name.bytes().all(valid) => {
                 Ok(Self::Named(OriginatorName(Arc::new(name.into()))))
             }
@@ -61,9 +63,19 @@ impl Originator {
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
-            Self::Cli => "cli",
-            Self::Sdk => "sdk",
+            Self::Cli => CLI,
+            Self::Sdk => SDK,
             Self::Named(name) => name.as_str(),
+        }
+    }
+
+    /// Returns the name of a well-known originator. Most calls have one, and a text in the program costs no allocation.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn known_name(&self) -> Option<&'static str> {
+        match self {
+            Self::Cli => Some(CLI),
+            Self::Sdk => Some(SDK),
+            Self::Named(_) => None,
         }
     }
 }
@@ -112,6 +124,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    #[cfg(feature = "otlp")]
+    fn a_known_originator_has_the_name_that_it_has_everywhere() {
+        for originator in [Originator::Cli, Originator::Sdk] {
+            assert_eq!(originator.known_name(), Some(originator.as_str()));
+        }
+        assert_eq!(Originator::named("bot").unwrap().known_name(), None);
+    }
 
     #[test]
     fn an_invalid_character_or_length_is_rejected() {

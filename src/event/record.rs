@@ -35,6 +35,8 @@ const STILL_OPEN: u64 = u64::MAX;
 
 /// Everything that is known of one call: one allocation, shared by the open call, which writes it, and by
 /// the events, which read it.
+///
+/// It has the fields of a [`CallStart`] and not one as a whole, so that the small ones share a word.
 pub(crate) struct Record {
     pub(crate) operation: Operation,
     pub(crate) name: Option<StringValue>,

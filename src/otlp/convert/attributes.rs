@@ -4,9 +4,7 @@ use opentelemetry::{Array, KeyValue, StringValue, Value};
 
 use super::names;
 use crate::{
-    event::{
-        ErrorClass, Event, EventKind, Operation, Originator, Outcome, millis, names as attribute,
-    },
+    event::{ErrorClass, Event, EventKind, Operation, Outcome, millis, names as attribute},
     otlp::config::AttributeLimits,
 };
 
@@ -83,15 +81,6 @@ pub(super) fn add_attributes(event: &Event, list: &mut Vec<KeyValue>) {
     }
 }
 
-/// Returns the name of a well-known originator. Most calls have one, and a text in the program costs no allocation.
-pub(super) fn known_originator(originator: &Originator) -> Option<&'static str> {
-    match originator {
-        Originator::Cli => Some("cli"),
-        Originator::Sdk => Some("sdk"),
-        Originator::Named(_) => None,
-    }
-}
-
 /// Adds an attribute to a list.
 #[inline]
 pub(super) fn push(list: &mut Vec<KeyValue>, key: &'static str, value: impl Into<Value>) {
@@ -130,7 +119,7 @@ impl Attributes<'_> {
 
     fn originator(&mut self, event: &Event) {
         if let Some(originator) = event.originator() {
-            match known_originator(originator) {
+            match originator.known_name() {
                 Some(name) => self.set(names::ORIGINATOR, name),
                 None => self.text(names::ORIGINATOR, Some(originator.as_str())),
             }
@@ -175,17 +164,5 @@ pub(super) fn limit(attributes: &mut Vec<KeyValue>, limits: AttributeLimits) -> 
 fn cut(text: &mut StringValue, length: usize) {
     if let Some((end, _)) = text.as_str().char_indices().nth(length) {
         *text = text.as_str()[..end].to_owned().into();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_known_originator_has_the_name_that_it_has_everywhere() {
-        for originator in [Originator::Cli, Originator::Sdk] {
-            assert_eq!(known_originator(&originator), Some(originator.as_str()));
-        }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use opentelemetry::{KeyValue, StringValue, Value};
 
 use super::{
-    attributes::{known_originator, model, push},
+    attributes::{model, push},
     names,
 };
 use crate::event::{Event, Originator, Outcome, names as attribute};
@@ -41,7 +41,7 @@ impl Labels {
     /// Adds the originator to some labels.
     pub(crate) fn add_originator(&self, event: &Event, labels: &mut Vec<KeyValue>) {
         if let Some(originator) = event.originator() {
-            match known_originator(originator) {
+            match originator.known_name() {
                 Some(name) => push(labels, names::ORIGINATOR, name),
                 None => labels.push(self.limited(names::ORIGINATOR, originator.as_str())),
             }
