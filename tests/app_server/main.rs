@@ -1,6 +1,7 @@
 //! `turn::CodexAppServer`, with a fake server that does what a test's script says.
 #![cfg(unix)]
 
+mod approvals;
 #[path = "../support/checked/mod.rs"]
 mod checked;
 mod ending;

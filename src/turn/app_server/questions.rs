@@ -92,9 +92,11 @@ impl Questions {
     ) -> impl Future<Output = ()> + Send + 'static {
         let (slot, router) = (Arc::clone(&self.slot), Arc::clone(&self.router));
         let (approver, thread_id) = (self.approver.clone(), self.thread_id.clone());
-        let tool = slot.with(|turn| turn.context_of_tool(&asked)).flatten();
-        let mut wait = tool.as_ref().map(Wait::begin);
-        let context = tool.as_ref().unwrap_or(&self.context).child();
+        let tool = slot.with(|turn| turn.ask_about(&asked)).flatten();
+        let context = tool.as_ref().map_or(&self.context, |(context, _)| context);
+        let context = context.child();
+        // The approver's call ends before that of the tool, whatever ends them: dropped in this order.
+        let mut wait = tool.map(|(context, open)| (Wait::begin(&context), open));
         async move {
             let answer = match approver {
                 _ if !asked.is_known() => {
@@ -108,10 +110,11 @@ impl Questions {
                 }
                 None => Answer::Decided(Decision::decline("the program has no approver")),
             };
-            if let Some(mut wait) = wait.take() {
+            if let Some((wait, _)) = &mut wait {
                 wait.end(&answer);
             }
             decided(&slot, &asked, &answer);
+            drop(wait.take());
             drop(waits);
             let result = match &answer {
                 Answer::Decided(decision) => asked.answer(decision),

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use tokio::time::Instant;
 
-use super::{Stage, tool};
+use super::{Stage, asked_tool, tool};
 use crate::{
     call::{CallContext, CallGuard},
     event::{Classification, ErrorClass, Ticket},
@@ -85,7 +85,8 @@ impl HostCalls {
                     true => Some(ErrorClass::Interrupted.into()),
                     false => call.failure(),
                 };
-                tool::close(open, item, sandbox, failure);
+                let failure = tool::close(&open, item, sandbox, failure);
+                asked_tool::end(open, failure);
             }
         } else {
             call.item = Some(item.clone());

@@ -1,8 +1,12 @@
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use serde_json::Value;
 
-use super::{HostCalls, tool};
+use super::{
+    HostCalls,
+    asked_tool::{self, AskedTool},
+    tool,
+};
 use crate::{
     call::{CallContext, CallGuard},
     event::{Classification, ErrorClass, Ticket},
@@ -29,6 +33,8 @@ pub(in crate::turn) struct OpenTools {
 
 struct OpenTool {
     call: CallGuard,
+    /// Set while an approver is or was asked about the tool.
+    asked: Option<Arc<AskedTool>>,
     /// Why an approver did not let the tool run.
     refusal: Option<Classification>,
     /// What a question about the tool does not say.
@@ -95,6 +101,7 @@ impl OpenTools {
                 let is_asked_about = self.has_call_ids && stage != Stage::Completed;
                 tool::open(turn, item, self.has_call_ids).map(|call| OpenTool {
                     call,
+                    asked: None,
                     refusal: None,
                     subject: if is_asked_about {
                         Subject::of(item)
@@ -109,7 +116,14 @@ impl OpenTools {
             return false;
         };
         if stage == Stage::Completed {
-            tool::close(open.call, item, self.sandbox, open.refusal);
+            let OpenTool {
+                call,
+                asked,
+                refusal,
+                ..
+            } = open;
+            let failure = tool::close(&call, item, self.sandbox, refusal);
+            end(call, asked.as_deref(), failure);
         } else {
             self.calls.insert(item.id.clone(), open);
         }
@@ -125,9 +139,12 @@ impl OpenTools {
         true
     }
 
-    /// Returns the context of a call.
-    pub(in crate::turn) fn context(&self, id: &str) -> Option<CallContext> {
-        Some(self.calls.get(id)?.call.context())
+    /// Notes that an approver is asked about a tool. Returns the context of the tool's call, which is open until the
+    /// handle is dropped.
+    pub(in crate::turn) fn ask(&mut self, id: &str) -> Option<(CallContext, Arc<AskedTool>)> {
+        let open = self.calls.get_mut(id)?;
+        let asked = open.asked.get_or_insert_with(|| Arc::new(AskedTool::new()));
+        Some((open.call.context(), Arc::clone(asked)))
     }
 
     /// Returns the changes that an edit would make.
@@ -190,7 +207,8 @@ impl OpenTools {
     /// Ends all calls of a turn as failed.
     pub(in crate::turn) fn fail_all(&mut self, turn: &CallContext, class: ErrorClass) {
         for (_, open) in self.calls.drain() {
-            open.call.fail(open.refusal.unwrap_or_else(|| class.into()));
+            let failure = open.refusal.unwrap_or_else(|| class.into());
+            end(open.call, open.asked.as_deref(), Some(failure));
         }
         self.host.fail_all(turn, class);
     }
@@ -198,6 +216,14 @@ impl OpenTools {
     #[cfg(test)]
     pub(in crate::turn) fn len(&self) -> usize {
         self.calls.len()
+    }
+}
+
+/// Ends the call of a tool, or has it end when nobody is asked about the tool any more.
+fn end(call: CallGuard, asked: Option<&AskedTool>, failure: Option<Classification>) {
+    match asked {
+        Some(asked) => asked.end(call, failure),
+        None => asked_tool::end(call, failure),
     }
 }
 

@@ -79,17 +79,17 @@ pub(in crate::turn) fn short(name: &str) -> StringValue {
     name.into()
 }
 
-/// Closes the call of a completed item. A refusal by an approver counts before the failure that the item tells, and
-/// not for a tool that succeeded.
+/// Records what a completed item tells on its call. Returns why the call has failed: a refusal by an approver counts
+/// before the failure that the item tells, and not for a tool that succeeded.
 pub(super) fn close(
-    call: CallGuard,
+    call: &CallGuard,
     item: &Item,
     sandbox: Option<Sandbox>,
     refusal: Option<Classification>,
-) {
+) -> Option<Classification> {
     // Again: Codex tells the query of a search only at its end.
-    content::record_arguments(&call, item);
-    content::record_result(&call, item);
+    content::record_arguments(call, item);
+    content::record_result(call, item);
     if let ItemKind::CommandExecution {
         exit_code: Some(code),
         ..
@@ -100,10 +100,7 @@ pub(super) fn close(
     if let Some(duration) = item.duration {
         call.record(names::ITEM_DURATION, millis(duration));
     }
-    match classification(item, sandbox).map(|failure| refusal.unwrap_or(failure)) {
-        Some(failure) => call.fail(failure),
-        None => call.finish(),
-    }
+    classification(item, sandbox).map(|failure| refusal.unwrap_or(failure))
 }
 
 fn classification(item: &Item, sandbox: Option<Sandbox>) -> Option<Classification> {

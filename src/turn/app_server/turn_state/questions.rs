@@ -1,12 +1,17 @@
 //! What Codex asks in a turn, and the calls of the program's tools.
 
+use std::sync::Arc;
+
 use super::TurnState;
 use crate::{
     call::CallContext,
     event::{Classification, Ticket},
-    turn::app_server::{
-        approvals::Asked,
-        slot::{Question, Subject},
+    turn::{
+        app_server::{
+            approvals::Asked,
+            slot::{Question, Subject},
+        },
+        calls,
     },
 };
 
@@ -38,12 +43,13 @@ impl TurnState {
         Some(question)
     }
 
-    /// Returns the context of the call of the tool that a question is about, if there is one.
-    pub(in crate::turn::app_server) fn context_of_tool(
-        &self,
+    /// Returns the context of the call of the tool that a question is about, if there is one. The call is open until
+    /// the handle is dropped.
+    pub(in crate::turn::app_server) fn ask_about(
+        &mut self,
         asked: &Asked,
-    ) -> Option<CallContext> {
-        self.tools.context(asked.item_id.as_deref()?)
+    ) -> Option<(CallContext, Arc<calls::AskedTool>)> {
+        self.tools.ask(asked.item_id.as_deref()?)
     }
 
     /// Notes the ticket with which a tool of this program is called. Returns `false` if too many are open.

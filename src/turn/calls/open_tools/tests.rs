@@ -208,8 +208,8 @@ fn what_a_question_does_not_say_is_known_of_the_tool_that_it_is_about() {
         open.apply(turn, Stage::Started, &mcp_tool("call_5"));
         assert_eq!(open.changes("call_2").unwrap()[0].diff(), Some("+a"));
         assert_eq!(open.changes("call_4"), None);
-        assert!(open.context("call_4").unwrap().is_recording());
-        assert!(open.context("no call").is_none());
+        assert!(open.ask("call_4").unwrap().0.is_recording());
+        assert!(open.ask("no call").is_none());
 
         assert_eq!(open.find_mcp_tool("files", "write", &json!({})), None);
         let mut found = [(); 3].map(|()| open.find_mcp_tool("files", "read", &json!({})));
