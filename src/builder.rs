@@ -8,15 +8,23 @@ use crate::{
 /// Adds a method for each of the crate's layers to tower's [`ServiceBuilder`].
 ///
 /// ```
-/// use codex_telemetry::{MemorySink, Originator, ServiceBuilderExt, turn::{TurnError, CodexExec}};
-/// use tower::ServiceBuilder;
+/// use codex_telemetry::{Call, ErrorClass, MemorySink, Operation, Originator, ServiceBuilderExt};
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
 ///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let sink = MemorySink::new();
 /// let service = ServiceBuilder::new()
 ///     .originator(Originator::Sdk)
-///     .timing(MemorySink::new())
-///     .error_class(TurnError::classification)
-///     .service(CodexExec::new());
-/// # let _ = service;
+///     .timing(sink.clone())
+///     .error_class(|_: &&str| ErrorClass::Overloaded)
+///     .service(service_fn(|_: Call<()>| async { Err::<(), _>("sold out") }));
+///
+/// let _ = service.oneshot(Call::new(Operation::Custom("tickets.buy"), ())).await;
+/// let failed = &sink.events()[1];
+/// assert_eq!(failed.originator(), Some(&Originator::Sdk));
+/// assert_eq!(failed.error_class(), Some(ErrorClass::Overloaded));
+/// # }
 /// ```
 pub trait ServiceBuilderExt<L>: Sized {
     /// Sets the originator of requests that have none; see [`OriginatorLayer`].

@@ -30,11 +30,28 @@ use crate::{
 ///
 /// let error: BoxError = Error::from(ErrorKind::ConnectionReset).into();
 /// assert_eq!(CodexClassifier.classify(&error).class, ErrorClass::Transport);
+/// // An error that is behind a reference, such as the source of another one.
+/// let error = tower::timeout::error::Elapsed::new();
+/// assert_eq!(CodexClassifier.of(&error).class, ErrorClass::Timeout);
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CodexClassifier;
 
 /// A [`CodexClassifier`] that also classifies errors of an application; see [`CodexClassifier::with`].
+///
+/// ```
+/// use codex_telemetry::{CodexClassifier, ErrorClass, ExtendedClassifier};
+/// use std::{io, num::ParseIntError};
+///
+/// /// The classifier of a program, for each of its stacks.
+/// fn classifier() -> ExtendedClassifier {
+///     CodexClassifier.with(|error| error.is::<ParseIntError>().then_some(ErrorClass::InvalidRequest))
+/// }
+///
+/// let own = "seven".parse::<u32>().unwrap_err();
+/// assert_eq!(classifier().of(&own).class, ErrorClass::InvalidRequest);
+/// assert_eq!(classifier().of(&io::Error::from(io::ErrorKind::TimedOut)).class, ErrorClass::Timeout);
+/// ```
 #[derive(Clone)]
 pub struct ExtendedClassifier {
     // Erased, because a closure over `dyn Error` as a type parameter does not compile in an `async` block that
@@ -70,7 +87,8 @@ impl CodexClassifier {
     /// Returns the classification of any error.
     ///
     /// The class is that of the outermost error of this crate in the chain of sources, or else of the
-    /// outermost one that is known. The text is that of the whole chain, without what may be content of the
+    /// outermost one that is known. A `tool_failed` gives way to another error of this crate further in, such as that
+    /// of a turn that the tool ran. The text is that of the whole chain, without what may be content of the
     /// user: the texts of others that a failed turn repeats, and the arguments that a tool rejects.
     #[must_use]
     pub fn of(self, error: &(dyn Error + 'static)) -> Classification {

@@ -11,6 +11,18 @@ use std::{
 use crate::event::ErrorClass;
 
 /// Any error, as tower's middleware returns it.
+///
+/// ```
+/// use codex_telemetry::BoxError;
+///
+/// fn port(text: &str) -> Result<u16, BoxError> {
+///     let port: u16 = text.parse()?;
+///     if port < 1024 { Err("the port is reserved".into()) } else { Ok(port) }
+/// }
+///
+/// assert!(port("http").is_err_and(|error| error.is::<std::num::ParseIntError>()));
+/// assert_eq!(port("80").map_err(|error| error.to_string()), Err("the port is reserved".to_owned()));
+/// ```
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Returns an error and its sources, outermost first.

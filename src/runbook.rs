@@ -1,3 +1,10 @@
+//! [active-calls]: crate::guide::backends#active-calls
+//! [counting]: crate::guide::backends#counting
+//! [delivery]: crate::guide::backends#delivery
+//! [durations]: crate::guide::backends#phases-and-durations
+//! [failures]: crate::guide::backends#failures
+//! [instances]: crate::guide::backends#instances
+//! [`docs/backends.md`]: crate::guide::backends
 //! [`docs/error-classes.md`]: crate::error_classes
 //! [`docs/otlp.md`]: crate::otlp::config
 #![doc = include_str!("../RUNBOOK.md")]

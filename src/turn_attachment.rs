@@ -65,6 +65,23 @@ impl TurnRequest {
 
     /// Keeps a staged file in its store as [`with_attachment`](Self::with_attachment) does, without adding it
     /// to the prompt: for one that the prompt names by its path, or that Codex reaches in another way.
+    ///
+    /// ```
+    /// use codex_telemetry::attachment::{AttachmentStore, Ttl};
+    /// use codex_telemetry::turn::TurnRequest;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// let store = AttachmentStore::open(dir)?;
+    /// let table = store.stage_bytes("plot.csv", "…", Ttl::default()).await?;
+    /// let prompt = format!("Draw the second column of {}", table.path.display());
+    /// let request = TurnRequest::new(prompt).with_lease(&table);
+    /// assert_eq!(request.files().count(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn with_lease(self, attachment: &Attachment) -> Self {
         match attachment.lease() {

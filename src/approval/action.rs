@@ -23,7 +23,10 @@ use super::FileUpdateChange;
 /// }
 ///
 /// assert_eq!(decide(&Action::command("/bin/bash -lc 'cargo test'")), Decision::Accept);
-/// assert_eq!(decide(&Action::tool_call("x".into())).as_str(), "decline");
+/// let delete = Action::tool_call("/etc/passwd".into());
+/// assert_eq!(decide(&delete).as_str(), "decline");
+/// // What a person is shown.
+/// assert_eq!(delete.arguments(), Some(&"/etc/passwd".into()));
 /// ```
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
@@ -39,8 +42,8 @@ pub enum Action {
         command: String,
         /// The working directory of the command.
         cwd: Option<PathBuf>,
-        /// Why Codex asks, if it says so. It does when the model wants to run the command outside of the
-        /// sandbox.
+        /// Why the model wants to run the command outside of the sandbox, if it says so. A command without a reason may
+        /// leave the sandbox, too.
         reason: Option<String>,
         /// The rule that [`Decision::AcceptWithExecpolicyAmendment`](super::Decision) would write: the beginning
         /// of the commands that it allows, word by word. Empty if Codex proposes none.

@@ -13,6 +13,24 @@
 ///
 /// With the feature `json` it can be serialized, as `{"decision":"accept"}` or
 /// `{"decision":"decline","reason":…}`; the names are those of [`as_str`](Self::as_str).
+///
+/// ```
+/// use codex_telemetry::Decision;
+///
+/// /// The button that a person pressed.
+/// fn decision(button: &str) -> Decision {
+///     match button {
+///         "once" => Decision::Accept,
+///         "always" => Decision::AcceptForSession,
+///         "stop" => Decision::Cancel,
+///         _ => Decision::decline("not on a Friday"),
+///     }
+/// }
+///
+/// // The name, as `codex.approval.decision` has it.
+/// assert_eq!(decision("always").as_str(), "accept_for_session");
+/// assert!(matches!(decision("no"), Decision::Decline { reason } if reason == "not on a Friday"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(
     feature = "json",
@@ -58,13 +76,6 @@ pub enum Decision {
 
 impl Decision {
     /// Returns a refusal with a reason.
-    ///
-    /// ```
-    /// use codex_telemetry::Decision;
-    ///
-    /// let decision = Decision::decline("not on a Friday");
-    /// assert_eq!(decision.as_str(), "decline");
-    /// ```
     pub fn decline(reason: impl Into<String>) -> Self {
         Self::Decline {
             reason: reason.into(),

@@ -15,6 +15,7 @@ use std::{
 ///     .with_move_path("src/new.rs")
 ///     .with_diff("-let key = 1;\n+let key = 2;\n");
 /// assert_eq!(change.move_path(), Some("src/new.rs".as_ref()));
+/// assert!(change.diff().is_some_and(|diff| diff.contains("+let key = 2;")));
 /// assert!(!format!("{change:?}").contains("key"));
 /// ```
 #[derive(Clone, PartialEq, Eq)]

@@ -7,6 +7,8 @@
 //! Nothing is done unless the approver accepts it in time. An approver that fails, panics, is never ready or answers
 //! late is a refusal.
 //!
+//! The [guide](crate::guide::approvals) says what Codex asks by which policy, and has an approver in code and one for people.
+//!
 //! # What is recorded
 //!
 //! The call of the tool has two attributes: [`APPROVAL_WAIT`](crate::event::names::APPROVAL_WAIT), how long it

@@ -14,12 +14,15 @@ use crate::{
 ///
 /// ```
 /// use codex_telemetry::{
-///     CodexRequest, Operation,
+///     CallContext, CodexRequest, Operation,
 ///     approval::{Action, ApprovalRequest},
 /// };
 ///
-/// let request = ApprovalRequest::new("command_execution", Action::command("cat notes.txt"));
+/// // What a test of an approver asks.
+/// let request = ApprovalRequest::new("command_execution", Action::command("cat notes.txt"))
+///     .with_context(CallContext::new().with_thread_id("thread-7"));
 /// assert_eq!(request.operation(), Operation::Approval);
+/// assert_eq!(request.context.thread_id(), Some("thread-7"));
 /// assert!(!format!("{request:?}").contains("notes"));
 /// ```
 #[derive(Clone)]

@@ -18,6 +18,27 @@ use super::{Expiry, lease::Lease};
 ///
 /// Equality and the serialized form are those of the fields, without the lease. With the feature `json` it
 /// can be serialized, with the [expiry](Expiry) as a text.
+///
+/// ```
+/// use codex_telemetry::attachment::{AttachmentStore, Ttl};
+/// use std::time::{Duration, SystemTime};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+/// let store = AttachmentStore::open(dir)?;
+/// let mut notes = store.stage_bytes("notes.txt", "remember the milk", Ttl::For(Duration::ZERO)).await?;
+/// assert_eq!((&*notes.name, notes.size), ("notes.txt", 17));
+/// assert!(notes.path.starts_with(store.directory()) && notes.expiry.has_passed(SystemTime::now()));
+///
+/// // Until here, a sweep keeps it although it has expired.
+/// assert!(notes.is_leased());
+/// notes.release();
+/// assert!(!notes.is_leased());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -41,6 +62,23 @@ pub struct Attachment {
 
 impl Attachment {
     /// Returns the description of a file, without a lease, for instance for a fake store.
+    ///
+    /// ```
+    /// use codex_telemetry::attachment::{Attachment, Expiry, StageRequest, Ttl};
+    /// use std::convert::Infallible;
+    /// use tower::{ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Infallible> {
+    /// let stage = service_fn(|request: StageRequest| async move {
+    ///     let path = format!("/attachments/{}", request.name);
+    ///     Ok::<_, Infallible>(Attachment::new(path, request.name, "0".repeat(64), 17, Expiry::Infinite))
+    /// });
+    /// let request = StageRequest::bytes("notes.txt", "remember the milk", Ttl::default());
+    /// assert!(!stage.oneshot(request).await?.is_leased());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn new(
         path: impl Into<PathBuf>,

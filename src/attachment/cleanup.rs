@@ -61,6 +61,7 @@ pub struct CleanupService {
 /// A request to a [`CleanupService`] to sweep its store.
 ///
 /// ```
+/// use codex_telemetry::CallContext;
 /// use codex_telemetry::attachment::{AttachmentStore, CleanupRequest, CleanupService, Ttl};
 /// use std::time::{Duration, SystemTime};
 /// use tower::ServiceExt;
@@ -71,11 +72,15 @@ pub struct CleanupService {
 /// # let dir = dir.path();
 /// let store = AttachmentStore::open(dir)?;
 /// store.stage_bytes("today.txt", "for a minute", Ttl::For(Duration::from_secs(60))).await?;
+/// store.stage_bytes("later.txt", "until the end", Ttl::Infinite).await?;
 /// store.stage_bytes("always.txt", "for good", Ttl::Persistent).await?;
 ///
 /// let tomorrow = SystemTime::now() + Duration::from_secs(24 * 60 * 60);
-/// let cleanup = CleanupService::new(store);
-/// let report = cleanup.oneshot(CleanupRequest::expired().at(tomorrow)).await?;
+/// let request = CleanupRequest::expired().at(tomorrow).with_context(CallContext::new());
+/// let report = CleanupService::new(store.clone()).oneshot(request).await?;
+/// assert_eq!((report.removed, report.kept), (1, 2));
+///
+/// let report = CleanupService::new(store).oneshot(CleanupRequest::everything()).await?;
 /// assert_eq!((report.removed, report.kept), (1, 1));
 /// # Ok(())
 /// # }
@@ -94,6 +99,27 @@ pub struct CleanupRequest {
 }
 
 /// The response future of [`CleanupService`].
+///
+/// ```
+/// use codex_telemetry::attachment::{
+///     AttachmentStore, CleanupRequest, CleanupService, cleanup::ResponseFuture,
+/// };
+/// use std::time::Duration;
+/// use tokio::time::timeout;
+/// use tower::Service;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+/// let mut cleanup = CleanupService::new(AttachmentStore::open(dir)?);
+/// let sweep: ResponseFuture = cleanup.call(CleanupRequest::expired());
+/// // A sweep that takes longer is dropped. The next one does the rest.
+/// let report = timeout(Duration::from_secs(60), sweep).await??;
+/// assert_eq!(report.to_string(), "removed 0 (0 bytes), kept 0, failed 0");
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Cancel safety
 ///

@@ -12,6 +12,23 @@ use crate::event::{Classification, ErrorClass};
 ///
 /// After a failed stage, the attachment is absent, or whole if only the lease or the sync of the directory failed.
 /// A file that cannot be removed does not fail a sweep: the [report](super::CleanupReport::failed) counts it.
+///
+/// ```
+/// use codex_telemetry::ErrorClass;
+/// use codex_telemetry::attachment::{AttachmentError, AttachmentStore, Ttl};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+/// let store = AttachmentStore::builder().max_size(4).open(dir)?;
+/// let error = store.stage_bytes("notes.txt", "remember the milk", Ttl::default()).await.unwrap_err();
+/// assert!(matches!(error, AttachmentError::TooLarge { limit: 4, .. }));
+/// assert_eq!(error.classification().class, ErrorClass::InvalidRequest);
+/// assert!(store.list().await?.is_empty());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttachmentError {

@@ -13,10 +13,21 @@ const PERSISTENT: u64 = 7_289_654_400;
 /// (`cp -p`). Otherwise everything in the copy has expired.
 ///
 /// ```
-/// use codex_telemetry::attachment::Ttl;
+/// use codex_telemetry::attachment::{AttachmentStore, Expiry, Ttl};
 /// use std::time::Duration;
 ///
-/// assert_eq!(Ttl::default(), Ttl::For(Duration::from_secs(24 * 60 * 60)));
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+/// let store = AttachmentStore::open(dir)?;
+/// let logo = store.stage_bytes("logo.png", "…", Ttl::Persistent).await?;
+/// assert_eq!(logo.expiry, Expiry::Persistent);
+///
+/// // The default is a day.
+/// assert_eq!(Ttl::default(), Duration::from_secs(24 * 60 * 60).into());
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ttl {
@@ -32,6 +43,19 @@ pub enum Ttl {
 ///
 /// A later expiry is greater. With the feature `json` it can be serialized, as an RFC 3339 time in
 /// UTC, `"infinite"` or `"persistent"`.
+///
+/// ```
+/// use codex_telemetry::attachment::Expiry;
+/// use std::time::{Duration, SystemTime};
+///
+/// let now = SystemTime::now();
+/// let in_an_hour = Expiry::At(now + Duration::from_secs(3600));
+/// assert!(!in_an_hour.has_passed(now));
+/// assert!(in_an_hour.has_passed(now + Duration::from_secs(3600)));
+/// assert!(!Expiry::Persistent.has_passed(now));
+/// // Of two stages of the same content, the later one counts.
+/// assert_eq!(in_an_hour.max(Expiry::Infinite), Expiry::Infinite);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Expiry {
     /// At this time or later.

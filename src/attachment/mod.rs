@@ -4,6 +4,14 @@
 //! `<SHA-256 of its content>-<its name>`. Its modification time is its expiry. So there is nothing to
 //! load after a restart and nothing to repair after a crash.
 //!
+//! | to do | take |
+//! |---|---|
+//! | copy bytes, a file or a reader into the store | [`AttachmentStore`], or [`StageService`] under layers |
+//! | give a file to a turn, and keep it until the turn has ended | `TurnRequest::with_attachment` |
+//! | remove what is due | [`CleanupService`]; [`Sweeper`] repeats it |
+//!
+//! # Files
+//!
 //! | file | meaning |
 //! |---|---|
 //! | `<64 hex digits>-<name>` | an attachment: complete and read-only |

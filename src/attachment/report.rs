@@ -8,11 +8,13 @@ const MAX_FAILURES: usize = 32;
 /// Another crate can build one from its `Default`, for instance for a fake cleanup service.
 ///
 /// ```
-/// use codex_telemetry::attachment::CleanupReport;
+/// use codex_telemetry::attachment::{CleanupFailure, CleanupReport};
 ///
 /// let mut report = CleanupReport::default();
 /// report.kept = 2;
-/// assert_eq!(report.to_string(), "removed 0 (0 bytes), kept 2, failed 0");
+/// report.failed = 1;
+/// report.failures.push(CleanupFailure::new(".staging-7", "permission denied"));
+/// assert_eq!(report.to_string(), "removed 0 (0 bytes), kept 2, failed 1");
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "json", derive(serde::Serialize))]
@@ -35,7 +37,21 @@ pub struct CleanupReport {
     pub failures: Vec<CleanupFailure>,
 }
 
-/// A file that a sweep could not remove.
+/// A file that a sweep could not read or remove.
+///
+/// ```
+/// use codex_telemetry::attachment::{CleanupFailure, CleanupReport};
+///
+/// /// What an operator is told of a sweep.
+/// fn advice(report: &CleanupReport) -> String {
+///     let lines = report.failures.iter().map(|it| format!("{}: {}", it.file_name, it.error));
+///     lines.collect::<Vec<_>>().join("\n")
+/// }
+///
+/// let mut report = CleanupReport::default();
+/// report.failures.push(CleanupFailure::new(".staging-7", "permission denied"));
+/// assert_eq!(advice(&report), ".staging-7: permission denied");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]

@@ -65,6 +65,35 @@ pub struct StageService {
 /// A request to a [`StageService`] to stage an attachment.
 ///
 /// It is not `Clone`, because a reader can be read once.
+///
+/// ```
+/// use codex_telemetry::CallContext;
+/// use codex_telemetry::attachment::{AttachmentStore, StageRequest, StageService, Ttl};
+/// use tokio::io::AsyncReadExt;
+/// use tower::{Service, ServiceExt};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let (dir, upload) = (dir.path().join("store"), dir.path().join("report.csv"));
+/// # std::fs::write(&upload, "1;2")?;
+/// let mut stage = StageService::new(AttachmentStore::open(dir)?);
+/// let stage = stage.ready().await?;
+/// let notes = StageRequest::bytes("notes.txt", "remember the milk", Ttl::default())
+///     .with_context(CallContext::new().with_thread_id("thread-7"));
+/// assert_eq!(stage.call(notes).await?.size, 17);
+///
+/// // A copy of a file, under its own name or another one.
+/// let mut copy = StageRequest::file(&upload, Ttl::Infinite);
+/// copy.name = "march.csv".to_owned();
+/// assert_eq!(stage.call(copy).await?.name, "march.csv");
+///
+/// // What a client sends, as it arrives.
+/// let body = StageRequest::reader("upload.bin", tokio::io::repeat(0).take(1024), Ttl::default());
+/// assert_eq!(stage.call(body).await?.size, 1024);
+/// # Ok(())
+/// # }
+/// ```
 pub struct StageRequest {
     /// The name to stage under.
     pub name: String,
@@ -76,6 +105,29 @@ pub struct StageRequest {
 }
 
 /// The response future of [`StageService`].
+///
+/// ```
+/// use codex_telemetry::attachment::{
+///     AttachmentStore, StageRequest, StageService, Ttl, staging::ResponseFuture,
+/// };
+/// use tower::Service;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+/// let store = AttachmentStore::open(dir)?;
+/// let mut stage = StageService::new(store.clone());
+/// let bytes = |name: &str| StageRequest::bytes(name, "remember the milk", Ttl::default());
+///
+/// let dropped: ResponseFuture = stage.call(bytes("dropped.txt"));
+/// drop(dropped);
+/// let staged = stage.call(bytes("notes.txt")).await?;
+/// // The first one was not polled.
+/// assert_eq!(store.list().await?, [staged]);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Cancel safety
 ///

@@ -45,18 +45,57 @@ const DEFAULT_MAX_SIZE: u64 = 512 << 20;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// Files, uploads, and a lease for an attachment of which a program kept the description:
+///
+/// ```
+/// use codex_telemetry::attachment::{AttachmentStore, Ttl};
+/// use tokio::io::AsyncReadExt;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let (dir, report) = (dir.path().join("store"), dir.path().join("report.csv"));
+/// # std::fs::write(&report, "1;2")?;
+/// let store = AttachmentStore::builder().open(&dir)?;
+/// assert!(store.directory().is_absolute() && store.max_size() == 512 << 20);
+///
+/// let staged = store.stage_file(&report, Ttl::default()).await?;
+/// let renamed = store.stage_file_as(&report, "march.csv", Ttl::default()).await?;
+/// assert_eq!((&*staged.name, &*renamed.name), ("report.csv", "march.csv"));
+/// let upload = tokio::io::repeat(0).take(1024);
+/// assert_eq!(store.stage_reader("upload.bin", upload, Ttl::default()).await?.size, 1024);
+///
+/// let listed = store.list().await?;
+/// assert!(!listed[0].is_leased() && store.lease(&listed[0]).await?.is_leased());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct AttachmentStore(pub(super) Arc<Inner>);
 
 /// A builder of an [`AttachmentStore`].
 ///
 /// ```
-/// use codex_telemetry::attachment::AttachmentStore;
+/// use codex_telemetry::Clock;
+/// use codex_telemetry::attachment::{AttachmentStore, CleanupRequest, CleanupService, Ttl};
+/// use std::time::{Duration, SystemTime};
+/// use tower::ServiceExt;
 ///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let dir = tempfile::tempdir()?;
-/// let store = AttachmentStore::builder().max_size(1 << 20).open(dir.path())?;
+/// # let dir = dir.path();
+/// let (clock, manual) = Clock::manual(SystemTime::now());
+/// let store = AttachmentStore::builder().max_size(1 << 20).clock(clock).open(dir)?;
 /// assert_eq!(store.max_size(), 1 << 20);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+///
+/// store.stage_bytes("notes.txt", "remember the milk", Ttl::default()).await?;
+/// manual.advance(Duration::from_secs(25 * 60 * 60));
+/// let report = CleanupService::new(store).oneshot(CleanupRequest::expired()).await?;
+/// assert_eq!(report.removed, 1);
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until it opens a store"]

@@ -6,11 +6,16 @@ use crate::event::Operation;
 /// A request of any type, with an operation, a name and a context.
 ///
 /// ```
-/// use codex_telemetry::{Call, CodexRequest, Operation};
+/// use codex_telemetry::{Call, CallContext, CodexRequest, Operation, Originator};
 ///
-/// let call = Call::new(Operation::Custom("billing.sync"), vec![1, 2, 3]).with_name("nightly");
+/// let context = CallContext::new().with_originator(Originator::Cli);
+/// let call = Call::new(Operation::Custom("billing.sync"), vec![1, 2, 3])
+///     .with_name("nightly")
+///     .with_context(context);
 /// assert_eq!(call.operation().as_str(), "billing.sync");
+/// assert_eq!(call.name(), Some("nightly".into()));
 /// assert_eq!(call.request, [1, 2, 3]);
+/// assert_eq!(call.context.originator(), Some(&Originator::Cli));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Call<T> {

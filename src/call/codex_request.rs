@@ -18,6 +18,7 @@ use crate::event::Operation;
 ///     fn operation(&self) -> Operation {
 ///         Operation::Custom("billing.sync")
 ///     }
+///     // `name` has a default: no name.
 ///     fn context(&self) -> &CallContext {
 ///         &self.context
 ///     }

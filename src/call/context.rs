@@ -21,10 +21,51 @@ use crate::event::{PhaseClock, WaitForApproval};
 /// let context = CallContext::new()
 ///     .with_originator(Originator::Cli)
 ///     .with_thread_id("0199a213-81c0")
+///     .with_turn_id("turn-1")
+///     .with_call_id("call-3")
 ///     .with_attempt(2);
-/// assert_eq!(context.originator(), Some(&Originator::Cli));
+/// assert_eq!(context.thread_id(), Some("0199a213-81c0"));
 /// assert!(!context.is_recording());
 /// context.record("queue.depth", 3); // Does nothing: no call is open.
+///
+/// // For a request that is made on behalf of this one.
+/// let child = context.child();
+/// assert_eq!(child.originator(), Some(&Originator::Cli));
+/// assert_eq!((child.turn_id(), context.turn_id()), (Some("turn-1"), Some("turn-1")));
+/// assert_eq!((child.call_id(), context.call_id()), (None, Some("call-3")));
+/// assert_eq!((child.attempt(), context.attempt()), (1, 2));
+/// ```
+///
+/// Within a call, a service writes on the context of its request:
+///
+/// ```
+/// use codex_telemetry::{Call, ErrorClass, MemorySink, Operation, TimingLayer};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let sink = MemorySink::new();
+/// let service = TimingLayer::new(sink.clone()).layer(service_fn(|call: Call<()>| async move {
+///     let context = call.context;
+///     // The service learns the ids while it works.
+///     context.record_thread_id("thread-7");
+///     context.record_turn_id("turn-1");
+///     context.record("rows", 12);
+///     context.add_event("connection lost");
+///     context.open_child(Operation::Tool, Some("rollback".into()), None).finish();
+///     context.classify(ErrorClass::Transport);
+///     assert!(context.is_recording() && !context.captures_content());
+///     Err::<(), _>("connection lost")
+/// }));
+/// let _ = service.oneshot(Call::new(Operation::Custom("sync"), ())).await;
+///
+/// let failed = sink.events().pop().expect("a call has ended");
+/// assert_eq!((failed.thread_id(), failed.turn_id()), (Some("thread-7"), Some("turn-1")));
+/// assert_eq!(failed.error_class(), Some(ErrorClass::Transport));
+/// assert_eq!(failed.span_events()[0].name, "connection lost");
+/// let tool = &sink.events()[1];
+/// assert_eq!(tool.parent_span_id(), Some(failed.span_id()));
+/// # }
 /// ```
 #[derive(Clone, Debug)]
 pub struct CallContext {
@@ -137,6 +178,22 @@ impl CallContext {
     /// Sets the parent span. An invalid one is ignored.
     ///
     /// Does nothing while a call is open: that call is the parent.
+    ///
+    /// ```
+    /// use codex_telemetry::CallContext;
+    /// use opentelemetry::{SpanId, TraceFlags, TraceId, trace::{SpanContext, TraceState}};
+    ///
+    /// // The span of a program that is instrumented otherwise, such as by `tracing`.
+    /// let span = SpanContext::new(
+    ///     TraceId::from(0x0af7_6519),
+    ///     SpanId::from(0xb7ad_6b71),
+    ///     TraceFlags::SAMPLED,
+    ///     false,
+    ///     TraceState::default(),
+    /// );
+    /// let context = CallContext::new().with_parent(span.clone());
+    /// assert_eq!(context.span_context(), Some(span));
+    /// ```
     #[must_use]
     pub fn with_parent(mut self, parent: SpanContext) -> Self {
         if self.open.is_none() {
@@ -154,9 +211,11 @@ impl CallContext {
     /// ```
     /// use codex_telemetry::CallContext;
     ///
+    /// // The headers of a request that arrives, and those of one that leaves.
     /// let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    /// let context = CallContext::new().with_traceparent(parent, None);
+    /// let context = CallContext::new().with_traceparent(parent, Some("vendor=7"));
     /// assert_eq!(context.traceparent().as_deref(), Some(parent));
+    /// assert_eq!(context.tracestate().as_deref(), Some("vendor=7"));
     /// assert_eq!(CallContext::new().with_traceparent("invalid", None).traceparent(), None);
     /// ```
     #[must_use]

@@ -38,6 +38,39 @@ use crate::event::{Classification, Ending, Operation, Outcome};
 /// assert_eq!(ended(Outcome::Cancelled).as_deref(), Some("test"));
 /// # }
 /// ```
+///
+/// A service that observes work writes on the guard of its call, and opens calls within it:
+///
+/// ```
+/// use codex_telemetry::{Call, MemorySink, Operation, TimingLayer, event::names};
+/// use opentelemetry::KeyValue;
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), ()> {
+/// let sink = MemorySink::capturing_content();
+/// let agent = TimingLayer::new(sink.clone()).layer(service_fn(|call: Call<()>| async move {
+///     let tool = call.context.open_child(Operation::Tool, Some("deploy".into()), None);
+///     tool.record("region", "eu-north-1");
+///     tool.record_content(names::TOOL_CALL_ARGUMENTS, || r#"{"version":7}"#.to_owned());
+///     tool.open_child(Operation::Approval, None, None).finish();
+///     tool.add_event_with("approved", [KeyValue::new("approver", "on-call")]);
+///     // The header for a request that the tool makes to another program.
+///     assert!(tool.context().traceparent().is_some());
+///     tool.finish();
+///     Ok::<_, ()>(())
+/// }));
+/// agent.oneshot(Call::new(Operation::Turn, ())).await?;
+///
+/// let events = sink.events();
+/// let [_, tool, approval, _, deployed, _] = &events[..] else { panic!("three calls") };
+/// assert_eq!(approval.parent_span_id(), Some(tool.span_id()));
+/// assert_eq!(deployed.attribute("region"), Some(&"eu-north-1".into()));
+/// assert_eq!(deployed.content().len(), 1);
+/// assert_eq!(deployed.span_events()[0].name, "approved");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "a dropped guard ends its call as cancelled"]
 pub struct CallGuard {

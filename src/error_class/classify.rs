@@ -8,16 +8,32 @@ use crate::{error::BoxError, event::Classification};
 /// implements it.
 ///
 /// ```
-/// use codex_telemetry::{ErrorClass, ErrorClassLayer};
+/// use codex_telemetry::{Classification, Classify, ErrorClass};
 ///
 /// #[derive(Debug)]
 /// enum ShopError { Busy, Broken }
 ///
-/// let layer = ErrorClassLayer::new(|error: &ShopError| match error {
+/// // A function or a closure, for `ErrorClassLayer::new`.
+/// let by_class = |error: &ShopError| match error {
 ///     ShopError::Busy => ErrorClass::Overloaded,
 ///     ShopError::Broken => ErrorClass::ServerError,
-/// });
-/// # let _ = layer;
+/// };
+/// assert_eq!(by_class.classify(&ShopError::Broken).class, ErrorClass::ServerError);
+///
+/// // A type, which can have a configuration and a name.
+/// #[derive(Clone)]
+/// struct ShopClassifier { busy: ErrorClass }
+///
+/// impl Classify<ShopError> for ShopClassifier {
+///     fn classify(&self, error: &ShopError) -> Classification {
+///         match error {
+///             ShopError::Busy => self.busy.into(),
+///             ShopError::Broken => ErrorClass::ServerError.into(),
+///         }
+///     }
+/// }
+/// let classifier = ShopClassifier { busy: ErrorClass::RateLimit };
+/// assert!(classifier.classify(&ShopError::Busy).class.is_retryable());
 /// ```
 ///
 /// # Boxed errors in an async block

@@ -15,6 +15,25 @@ use crate::event::RecordHandle;
 pin_project! {
     /// The future of [`ErrorClassService`](super::ErrorClassService).
     ///
+    /// ```
+    /// use codex_telemetry::{Call, ErrorClass, ErrorClassLayer, Operation, error_class};
+    /// use std::future::{Ready, ready};
+    /// use tower::{Layer, Service, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// type Answer = Result<(), &'static str>;
+    /// type Classifier = fn(&&'static str) -> ErrorClass;
+    ///
+    /// let layer = ErrorClassLayer::new((|_| ErrorClass::Overloaded) as Classifier);
+    /// let mut service = layer.layer(service_fn(|_: Call<()>| ready(Answer::Err("sold out"))));
+    /// // The future can be a field or an associated type: it needs no box.
+    /// let response: error_class::future::ResponseFuture<Ready<Answer>, Classifier> =
+    ///     service.call(Call::new(Operation::Custom("buy"), ()));
+    /// assert_eq!(response.await, Err("sold out"));
+    /// # }
+    /// ```
+    ///
     /// # Cancel safety
     ///
     /// When it is dropped before it completes, it drops the inner future and classifies nothing.

@@ -9,6 +9,33 @@ use super::{Classify, future::ResponseFuture};
 use crate::call::CodexRequest;
 
 /// The service of [`ErrorClassLayer`](super::ErrorClassLayer).
+///
+/// ```
+/// use codex_telemetry::{
+///     Call, ErrorClass, MemorySink, Operation, TimingLayer, error_class::ErrorClassService,
+/// };
+/// use tower::{Layer, Service, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let buy = service_fn(|_: Call<()>| async { Err::<(), _>("sold out") });
+/// let call = || Call::new(Operation::Custom("buy"), ());
+/// let mut classified = ErrorClassService::new(buy, |_: &&str| ErrorClass::Overloaded);
+/// // The error is the inner service's, classified or not.
+/// assert_eq!(classified.get_mut().call(call()).await, Err("sold out"));
+/// assert_eq!(classified.get_ref().clone().oneshot(call()).await, Err("sold out"));
+///
+/// // Within a call that is timed, its class is recorded.
+/// let sink = MemorySink::new();
+/// let service = TimingLayer::new(sink.clone()).layer(classified);
+/// assert_eq!(service.clone().oneshot(call()).await, Err("sold out"));
+/// assert_eq!(sink.events()[1].error_class(), Some(ErrorClass::Overloaded));
+///
+/// let unclassified = TimingLayer::new(sink.clone()).layer(service.into_inner().into_inner());
+/// assert_eq!(unclassified.oneshot(call()).await, Err("sold out"));
+/// assert_eq!(sink.events()[3].error_class(), None);
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct ErrorClassService<S, C> {
     inner: S,

@@ -13,6 +13,11 @@ named_enum! {
     /// assert_eq!(ErrorClass::ContextWindow.as_str(), "context_window");
     /// assert_eq!(ErrorClass::Custom("no_budget").to_string(), "no_budget");
     /// assert!(!ErrorClass::Custom("no_budget").is_retryable());
+    ///
+    /// // What an alert need not wake anybody for.
+    /// let passing = ErrorClass::ALL.iter().filter(|class| class.is_retryable());
+    /// let passing: Vec<_> = passing.map(|class| class.as_str()).collect();
+    /// assert_eq!(passing, ["transport", "timeout", "rate_limit", "server_error", "overloaded"]);
     /// ```
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     #[non_exhaustive]
@@ -83,9 +88,12 @@ named_enum! {
 /// let classification = Classification::of(ErrorClass::Io, &error);
 /// assert_eq!(classification.message.as_deref(), Some("the disk is full"));
 ///
+/// // The text of this error has an account in it, which no sink may see.
 /// let classification = Classification::from(ErrorClass::Overloaded)
+///     .with_message("the shop is busy")
 ///     .with_retry_after(Some(Duration::from_secs(3)));
-/// assert_eq!(classification.message, None);
+/// assert!(classification.class.is_retryable());
+/// assert_eq!(classification.retry_after, Some(Duration::from_secs(3)));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -19,25 +19,89 @@ use super::{
 /// after the call has ended.
 ///
 /// ```
-/// use codex_telemetry::{Call, EventKind, MemorySink, Operation, Outcome, TimingLayer};
+/// use codex_telemetry::{Call, Clock, EventKind, MemorySink, Operation, Outcome, TimingLayer};
+/// use std::time::{Duration, UNIX_EPOCH};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), ()> {
+/// let sink = MemorySink::new();
+/// let (clock, manual) = Clock::manual(UNIX_EPOCH);
+/// let timing = TimingLayer::with_clock(sink.clone(), clock);
+/// let service = timing.layer(service_fn(|call: Call<()>| {
+///     call.context.record("rows", 12);
+///     call.context.add_event("half of it");
+///     manual.advance(Duration::from_secs(2));
+///     async { Ok::<_, ()>(()) }
+/// }));
+/// let call = Call::new(Operation::Custom("billing.sync"), ()).with_name("nightly");
+/// service.oneshot(call).await?;
+///
+/// let [start, stop] = &sink.events()[..] else { panic!("a call has two events") };
+/// assert_eq!((start.kind(), stop.kind()), (EventKind::Start, EventKind::Stop));
+/// assert_eq!(stop.operation(), Operation::Custom("billing.sync"));
+/// assert_eq!(stop.call_name(), Some("nightly"));
+/// assert_eq!((start.outcome(), stop.outcome()), (None, Some(Outcome::Ok)));
+///
+/// // The same call, at two points in time.
+/// assert_eq!(start.span_id(), stop.span_id());
+/// assert_eq!(stop.start_time(), start.time());
+/// assert_eq!(stop.duration(), Some(Duration::from_secs(2)));
+///
+/// // What was recorded on the call.
+/// assert_eq!(stop.attribute("rows"), Some(&12.into()));
+/// assert_eq!((start.attributes().len(), stop.attributes().len()), (0, 1));
+/// assert_eq!(stop.span_events()[0].name, "half of it");
+/// assert_eq!((stop.dropped_attributes(), stop.dropped_span_events()), (0, 0));
+/// // It is no turn.
+/// assert!(stop.phases().is_none() && stop.agent_name().is_none());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A call that failed, with what its context says of it:
+///
+/// ```
+/// use codex_telemetry::{
+///     Call, CallContext, Classification, ErrorClass, MemorySink, Operation, Originator, Severity,
+///     TimingLayer,
+/// };
+/// use std::time::Duration;
 /// use tower::{Layer, ServiceExt, service_fn};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
 /// let sink = MemorySink::new();
 /// let service = TimingLayer::new(sink.clone()).layer(service_fn(|call: Call<()>| async move {
-///     call.context.record("rows", 12);
-///     Ok::<_, ()>(())
+///     let error = Classification::from(ErrorClass::RateLimit)
+///         .with_message("too many requests")
+///         .with_retry_after(Some(Duration::from_secs(2)));
+///     call.context.classify(error);
+///     Err::<(), _>("too many requests")
 /// }));
-/// let call = Call::new(Operation::Custom("billing.sync"), ()).with_name("nightly");
-/// service.oneshot(call).await.unwrap();
+/// let context = CallContext::new()
+///     .with_traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", None)
+///     .with_originator(Originator::Sdk)
+///     .with_thread_id("thread-7")
+///     .with_turn_id("turn-1")
+///     .with_call_id("call-3")
+///     .with_attempt(2);
+/// let _ = service.oneshot(Call::new(Operation::Tool, ()).with_context(context)).await;
 ///
-/// let [start, stop] = &sink.events()[..] else { panic!("a call has two events") };
-/// assert_eq!((start.kind(), stop.kind()), (EventKind::Start, EventKind::Stop));
-/// assert_eq!(start.span_id(), stop.span_id());
-/// assert_eq!(stop.call_name(), Some("nightly"));
-/// assert_eq!(stop.outcome(), Some(Outcome::Ok));
-/// assert_eq!(stop.attribute("rows"), Some(&12.into()));
+/// let failed = &sink.events()[1];
+/// assert_eq!(failed.name(), "codex.tool.exception");
+/// assert_eq!(failed.severity(), Severity::Warn);
+/// assert_eq!(failed.error_class(), Some(ErrorClass::RateLimit));
+/// assert_eq!(failed.error_message(), Some("too many requests"));
+/// assert_eq!(failed.retry_after(), Some(Duration::from_secs(2)));
+///
+/// assert_eq!(failed.originator(), Some(&Originator::Sdk));
+/// assert_eq!((failed.thread_id(), failed.turn_id()), (Some("thread-7"), Some("turn-1")));
+/// assert_eq!((failed.call_id(), failed.attempt()), (Some("call-3"), 2));
+///
+/// assert_eq!(failed.trace_id().to_string(), "0af7651916cd43dd8448eb211c80319c");
+/// assert!(failed.is_sampled() && failed.has_remote_parent());
+/// assert_eq!(failed.parent_span_id().map(|id| id.to_string()).as_deref(), Some("b7ad6b7169203331"));
 /// # }
 /// ```
 #[derive(Clone)]
@@ -346,6 +410,26 @@ impl Event {
     /// [captures content](crate::Sink::captures_content). Other sinks of the same
     /// [`FanOut`](crate::FanOut) then see it as well: a sink that shows events must not show it unasked.
     /// `Debug`, the JSON form and the log records do not have it.
+    ///
+    /// ```
+    /// use codex_telemetry::{Call, MemorySink, Operation, TimingLayer, event::names};
+    /// use tower::{Layer, ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), ()> {
+    /// let sink = MemorySink::capturing_content();
+    /// let service = TimingLayer::new(sink.clone()).layer(service_fn(|call: Call<&'static str>| async move {
+    ///     call.context.record_content(names::TOOL_CALL_RESULT, || call.request.to_owned());
+    ///     Ok::<_, ()>(())
+    /// }));
+    /// service.oneshot(Call::new(Operation::Tool, "rain in Oslo")).await?;
+    ///
+    /// let stop = &sink.events()[1];
+    /// assert_eq!(stop.content()[0].value.as_str(), "rain in Oslo");
+    /// assert!(stop.attributes().is_empty() && !format!("{stop:?}").contains("rain"));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn content(&self) -> &[KeyValue] {
         self.content_attributes()

@@ -11,6 +11,31 @@ use super::Event;
 /// assert!(interest.in_ends() && !interest.in_starts());
 /// assert_eq!(interest | Interest::STARTS, Interest::ALL);
 /// ```
+///
+/// A sink around another one passes on only what that one wants:
+///
+/// ```
+/// use codex_telemetry::{Event, Interest, MemorySink, Sink};
+///
+/// struct Around<S>(S);
+///
+/// impl<S: Sink> Sink for Around<S> {
+///     fn interest(&self) -> Interest {
+///         self.0.interest()
+///     }
+///
+///     fn emit(&self, event: Event) {
+///         if self.interest().includes(&event) {
+///             self.0.emit(event);
+///         }
+///     }
+/// }
+///
+/// assert_eq!(Around(MemorySink::new()).interest(), Interest::ALL);
+/// // `()` is a sink that is off.
+/// assert_eq!(Around(()).interest(), Interest::NONE);
+/// assert!(Around(()).interest().is_none());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Interest {
     starts: bool,

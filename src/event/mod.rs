@@ -1,5 +1,26 @@
 //! The [`Event`] that reaches a sink, and the plain values in it.
 //!
+//! | [kind](EventKind) | name of a turn's event | when | what it has |
+//! |---|---|---|---|
+//! | start | `codex.turn.start` | the call begins | the originator, the ids, the name, the number of the attempt |
+//! | stop | `codex.turn.stop` | the service returned `Ok` | also the duration, attributes, span events, and the [`Phases`] of a turn |
+//! | exception | `codex.turn.exception` | it returned `Err`, was dropped, or panicked | also the [class](ErrorClass), the message, and how long to wait before a retry |
+//!
+//! An [`Operation`] is the prefix of the name: `codex.turn`, `codex.tool`, `codex.chat`, …, or one of the application.
+//! [`names`] has the keys of the attributes that the services record.
+//!
+//! ```
+//! use codex_telemetry::{ErrorClass, Event};
+//!
+//! /// A sink that reports turns and tools that were refused.
+//! fn sink(event: Event) {
+//!     if event.error_class() == Some(ErrorClass::ApprovalDenied) {
+//!         eprintln!("{} {}", event.name(), event.error_message().unwrap_or_default());
+//!     }
+//! }
+//! # let _ = codex_telemetry::TimingLayer::new(sink);
+//! ```
+//!
 //! This module knows nothing of sinks, requests or layers. The rest of the crate is built on it.
 
 mod annotations;

@@ -2,6 +2,30 @@
 //!
 //! Keys that begin with `codex.` are the crate's own. The others are OpenTelemetry's semantic conventions, of which those
 //! for generative AI and MCP are still in development.
+//!
+//! A service of a program's own that records the same keys is shown as the crate's services are. A consumer of events
+//! reads by them:
+//!
+//! ```
+//! use codex_telemetry::{Call, MemorySink, Operation, TimingLayer, event::names};
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), ()> {
+//! let sink = MemorySink::new();
+//! let chat = TimingLayer::new(sink.clone()).layer(service_fn(|call: Call<()>| async move {
+//!     call.context.record(names::PROVIDER_NAME, "openai");
+//!     call.context.record(names::OUTPUT_TOKENS, 12);
+//!     Ok::<_, ()>(())
+//! }));
+//! chat.oneshot(Call::new(Operation::Chat, ()).with_name("gpt-5")).await?;
+//!
+//! let stop = &sink.events()[1];
+//! assert_eq!(stop.attribute(names::OUTPUT_TOKENS), Some(&12.into()));
+//! assert_eq!(stop.attribute("gen_ai.provider.name"), Some(&"openai".into()));
+//! # Ok(())
+//! # }
+//! ```
 
 /// The model that the request names. Of a [chat call](crate::Operation::Chat), the call's name is the model.
 pub const REQUEST_MODEL: &str = "gen_ai.request.model";

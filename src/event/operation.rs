@@ -45,6 +45,9 @@ impl Operation {
     ///
     /// assert_eq!(Operation::Tool.event_name(EventKind::Exception), "codex.tool.exception");
     /// assert_eq!(Operation::Custom("sync").event_name(EventKind::Stop), "sync.stop");
+    ///
+    /// let mut stops = Operation::ALL.iter().map(|operation| operation.event_name(EventKind::Stop));
+    /// assert!(stops.all(|name| name.starts_with("codex.") && name.ends_with(".stop")));
     /// ```
     #[must_use]
     pub fn event_name(self, kind: EventKind) -> Cow<'static, str> {

@@ -12,9 +12,11 @@ const MAX_LEN: usize = 64;
 /// ```
 /// use codex_telemetry::Originator;
 ///
-/// let originator: Originator = "release-bot".parse()?;
-/// assert_eq!(originator.as_str(), "release-bot");
+/// let bot = Originator::named("release-bot")?;
+/// assert_eq!(bot.as_str(), "release-bot");
+/// // A name from a configuration or a header; two names are well known.
 /// assert_eq!("sdk".parse(), Ok(Originator::Sdk));
+/// assert!("release bot".parse::<Originator>().is_err());
 /// # Ok::<(), codex_telemetry::InvalidOriginator>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -29,10 +31,30 @@ pub enum Originator {
 }
 
 /// The validated name of an application: 1 to 64 characters of `A–Z a–z 0–9 . _ -`.
+///
+/// ```
+/// use codex_telemetry::Originator;
+///
+/// let Originator::Named(name) = Originator::named("release-bot")? else {
+///     panic!("the name is not a well-known one");
+/// };
+/// assert_eq!(name.as_str(), "release-bot");
+/// # Ok::<(), codex_telemetry::InvalidOriginator>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OriginatorName(Arc<Box<str>>);
 
 /// The error of an invalid name for an [`Originator`].
+///
+/// Its text has the length of the name and not the name, which may be a secret in the wrong place.
+///
+/// ```
+/// use codex_telemetry::Originator;
+///
+/// let error = Originator::named("Authorization: Bearer hunter2").unwrap_err();
+/// assert!(error.to_string().starts_with("invalid originator name (29 bytes)"));
+/// assert!(!error.to_string().contains("hunter2"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidOriginator {
     length: usize,

@@ -4,12 +4,19 @@ named_enum! {
     /// How a call ended.
     ///
     /// ```
-    /// use codex_telemetry::{Event, Outcome};
+    /// use codex_telemetry::{EventKind, Outcome};
     ///
-    /// fn needs_attention(event: &Event) -> bool {
-    ///     matches!(event.outcome(), Some(Outcome::Error | Outcome::Panic))
+    /// /// The metric label of a call, which says whether somebody should look at it.
+    /// fn label(outcome: Outcome) -> String {
+    ///     match outcome {
+    ///         Outcome::Ok | Outcome::Cancelled => outcome.to_string(),
+    ///         Outcome::Error | Outcome::Panic => format!("{} (!)", outcome.as_str()),
+    ///     }
     /// }
-    /// # let _ = needs_attention;
+    ///
+    /// assert_eq!(label(Outcome::Panic), "panic (!)");
+    /// let stops = Outcome::ALL.iter().filter(|outcome| outcome.event_kind() == EventKind::Stop);
+    /// assert!(stops.eq(&[Outcome::Ok]));
     /// ```
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub enum Outcome {

@@ -27,6 +27,16 @@ named_enum! {
     /// | a model that works beside a command in the background, until its first text | `tools`; in `codex exec` all of it |
     /// | a compaction of the conversation; hooks | `model` |
     /// | MCP servers that start, up to a second in the first turn of a process | `model` in `codex exec` |
+    ///
+    /// ```
+    /// use codex_telemetry::{Phase, event::names};
+    ///
+    /// // The columns of a report of turns.
+    /// let columns: Vec<_> = Phase::ALL.iter().map(|phase| phase.as_str()).collect();
+    /// assert_eq!(columns, ["wait", "startup", "model", "tools", "approval", "retry", "other"]);
+    /// // Each is an attribute of the turn's terminal event.
+    /// assert_eq!(Phase::Tools.attribute(), names::PHASE_TOOLS);
+    /// ```
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub enum Phase {
         /// It waits to be begun: for a permit, a thread, a turn before it.

@@ -20,11 +20,19 @@ use super::Phase;
 ///     .with(Phase::Startup, secs(1))
 ///     .with(Phase::Model, secs(4))
 ///     .with(Phase::Tools, secs(2))
-///     .with(Phase::Model, secs(3));
+///     .with(Phase::Model, secs(3))
+///     .with_time_to_first_token(secs(2));
 /// assert_eq!(phases.get(Phase::Model), Some(secs(7)));
 /// assert_eq!(phases.get(Phase::Approval), None);
 /// assert_eq!(phases.total(), secs(10));
 /// assert_eq!(phases.last(), Some(Phase::Model));
+/// assert_eq!(phases.time_to_first_token(), Some(secs(2)));
+///
+/// // The sums, and when each stretch began.
+/// let longest = phases.iter().max_by_key(|(_, duration)| *duration);
+/// assert_eq!(longest, Some((Phase::Model, secs(7))));
+/// assert_eq!(phases.changes()[2], (secs(5), Phase::Tools));
+/// assert!(phases.changes().len() < Phases::MAX_CHANGES);
 /// ```
 #[derive(Clone, Default, PartialEq)]
 pub struct Phases {

@@ -9,6 +9,31 @@ const NAME: &str = "codex_telemetry";
 const MAX_NAME_LEN: usize = 32;
 
 /// A builder of an [`McpServer`].
+///
+/// ```
+/// use codex_telemetry::{
+///     ToolError,
+///     mcp::McpServer,
+///     tool::{HostTools, ToolService, ToolSpec, tool_fn},
+/// };
+/// use serde_json::Value;
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let echo = tool_fn(|value: Value, _context| async move { Ok::<_, ToolError>(value) });
+/// let registry = ToolService::builder().tool(ToolSpec::new("echo", "Returns it"), echo).build()?;
+/// let tools = HostTools::new(&registry, registry.clone(), Duration::from_secs(60));
+///
+/// // The model sees the tool as `mcp__tickets__echo`.
+/// let server = McpServer::builder().name("tickets").start(tools.clone()).await?;
+/// assert_eq!(server.name(), "tickets");
+///
+/// let unusable = McpServer::builder().name("tickets and more").start(tools).await;
+/// assert!(unusable.is_err_and(|error| error.kind() == std::io::ErrorKind::InvalidInput));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until the server is started"]
 pub struct McpServerBuilder {

@@ -9,7 +9,7 @@
 //! `codex exec` has no other way to call a tool of the program that runs it. With the app-server the
 //! [tools of the service](crate::turn::CodexAppServerBuilder::tools) do the same without a port.
 //!
-//! [`McpServer`] has the details.
+//! [`McpServer`] has the details, and the guide to [host tools](crate::guide::host_tools#over-mcp) compares the two ways.
 
 mod access;
 mod builder;

@@ -50,12 +50,14 @@ const MAX_GRACE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 ///     .tool(ToolSpec::new("echo", "Returns its arguments"), echo)
 ///     .build()?;
 /// let stack = TimingLayer::new(MemorySink::new()).layer(registry.clone());
-/// let server = McpServer::start(HostTools::new(&registry, stack, Duration::from_secs(60))).await?;
+/// let tools = HostTools::new(&registry, stack, Duration::from_secs(60));
+/// let server = McpServer::start(tools).await?;
 ///
 /// let request = TurnRequest::new("Call echo").with_mcp_server(&server);
 /// // … and for a client of another kind:
 /// let token = server.issue_token()?;
 /// println!("{} takes `Authorization: Bearer` with the token", server.url());
+/// # assert!(server.url().starts_with("http://127.0.0.1:"));
 /// # let _ = (request, token);
 /// server.shutdown(Duration::from_secs(5)).await;
 /// # Ok(())
@@ -125,6 +127,25 @@ impl McpServer {
     }
 
     /// Returns a builder with the defaults.
+    ///
+    /// ```
+    /// use codex_telemetry::{
+    ///     mcp::McpServer,
+    ///     tool::{HostTools, ToolService},
+    /// };
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let registry = ToolService::builder().build()?;
+    /// let tools = HostTools::new(&registry, registry.clone(), Duration::from_secs(60));
+    /// let default = McpServer::builder().start(tools.clone()).await?;
+    /// let tickets = McpServer::builder().name("tickets").start(tools).await?;
+    /// assert_eq!((default.name(), tickets.name()), ("codex_telemetry", "tickets"));
+    /// assert_ne!(default.url(), tickets.url());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn builder() -> McpServerBuilder {
         McpServerBuilder::new()
     }

@@ -22,6 +22,30 @@ impl TurnRequest {
     ///   The tools of [`CodexAppServerBuilder::tools`](crate::turn::CodexAppServerBuilder::tools) need no port.
     ///
     /// Of several servers the last one counts.
+    ///
+    /// ```
+    /// use codex_telemetry::{
+    ///     mcp::McpServer,
+    ///     tool::{HostTools, ToolService},
+    ///     turn::{CodexExec, TurnError, TurnRequest},
+    /// };
+    /// use std::time::Duration;
+    /// use tower::ServiceExt;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let registry = ToolService::builder().build()?;
+    /// let tools = HostTools::new(&registry, registry.clone(), Duration::from_secs(60));
+    /// let server = McpServer::start(tools).await?;
+    /// let request = TurnRequest::new("Which tickets are open?").with_mcp_server(&server);
+    ///
+    /// // A server that was shut down has no tokens for turns.
+    /// server.shutdown(Duration::ZERO).await;
+    /// let failed = CodexExec::new().oneshot(request).await;
+    /// assert!(matches!(failed, Err(TurnError::Io { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn with_mcp_server(self, server: &McpServer) -> Self {
         self.with_tool_server(Arc::new(server.clone()))

@@ -9,10 +9,31 @@ use crate::event::Originator;
 /// Inside of it, only the terminal event has it, because the start is emitted before.
 ///
 /// ```
-/// use codex_telemetry::{Originator, OriginatorLayer};
+/// use codex_telemetry::{
+///     Call, CallContext, MemorySink, Operation, Originator, OriginatorLayer, TimingLayer,
+/// };
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
 ///
-/// let layer = OriginatorLayer::new(Originator::Sdk);
-/// # let _ = layer;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), ()> {
+/// let sink = MemorySink::new();
+/// let service = |layer: OriginatorLayer| {
+///     ServiceBuilder::new()
+///         .layer(layer)
+///         .layer(TimingLayer::new(sink.clone()))
+///         .service(service_fn(|_: Call<()>| async { Ok::<_, ()>(()) }))
+/// };
+/// let from_cli = CallContext::new().with_originator(Originator::Cli);
+/// let call = Call::new(Operation::Tool, ()).with_context(from_cli);
+///
+/// // A request that names its originator keeps it, unless its service does not trust its callers.
+/// service(OriginatorLayer::new(Originator::Sdk)).oneshot(call.clone()).await?;
+/// service(OriginatorLayer::always(Originator::Sdk)).oneshot(call).await?;
+/// let events = sink.events();
+/// assert_eq!(events[0].originator(), Some(&Originator::Cli));
+/// assert_eq!(events[2].originator(), Some(&Originator::Sdk));
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Debug)]
 pub struct OriginatorLayer {

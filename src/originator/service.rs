@@ -5,6 +5,28 @@ use tower_service::Service;
 use crate::{call::CodexRequest, event::Originator};
 
 /// The service of [`OriginatorLayer`](super::OriginatorLayer).
+///
+/// ```
+/// use codex_telemetry::{Call, Operation, Originator, originator::OriginatorService};
+/// use tower::{Service, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), ()> {
+/// let named = service_fn(|call: Call<()>| async move { Ok::<_, ()>(call.context.originator().cloned()) });
+/// let sync = || Call::new(Operation::Custom("sync"), ());
+///
+/// let mut service = OriginatorService::new(named, Originator::Cli);
+/// assert_eq!(service.ready().await?.call(sync()).await?, Some(Originator::Cli));
+/// // The inner service is still there, for what this one does not wrap.
+/// assert_eq!(service.get_mut().call(sync()).await?, None);
+/// let inner = service.get_ref().clone();
+/// assert_eq!(service.into_inner().oneshot(sync()).await?, None);
+///
+/// let service = OriginatorService::always(inner, Originator::Sdk);
+/// assert_eq!(service.oneshot(sync()).await?, Some(Originator::Sdk));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct OriginatorService<S> {
     pub(super) inner: S,

@@ -16,6 +16,9 @@
 //! ```
 //!
 //! Each signal has a pipeline of its own: a receiver that hangs does not delay the other signals.
+//!
+//! [`config`] has every variable and every exported name, and the guide to [backends](crate::guide::backends) what to set
+//! for each product.
 
 pub mod config;
 mod convert;

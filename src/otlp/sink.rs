@@ -29,13 +29,26 @@ use crate::{
 /// Clones share the queue, the thread and the counters.
 ///
 /// ```
-/// use codex_telemetry::{OtlpSink, TimingLayer};
+/// use codex_telemetry::{OtlpConfig, OtlpSink, TimingLayer, otlp::Signal};
+/// use std::time::Duration;
 ///
-/// // `None`, unless CODEX_OTLP_ENDPOINT or a standard endpoint is set.
-/// let sink = codex_telemetry::otlp::from_env();
-/// let layer = TimingLayer::new(sink);
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = OtlpConfig::builder().endpoint("http://localhost:4318").service_name("shop").build()?;
+/// let sink = OtlpSink::start(config);
+/// let layer = TimingLayer::new(sink.clone());
+/// // … calls through the layer, and for a health page:
+/// let endpoint = sink.endpoint(Signal::Traces).map(ToString::to_string);
+/// assert_eq!(endpoint.as_deref(), Some("http://localhost:4318/v1/traces"));
+/// assert_eq!(sink.stats().traces.dropped, 0);
+/// assert_eq!(sink.problem(Signal::Traces), None);
+/// // At exit:
+/// sink.blocking_shutdown(Duration::from_secs(5))?;
 /// # let _ = layer;
+/// # Ok(())
+/// # }
 /// ```
+///
+/// [`from_env`] reads the configuration from the environment.
 ///
 /// # At exit
 ///
@@ -54,6 +67,48 @@ struct Inner {
 }
 
 /// Builds an [`OtlpSink`] with processors and custom exporters.
+///
+/// ```
+/// use codex_telemetry::{
+///     Call, Operation, OtlpConfig, OtlpSink, TimingLayer,
+///     otlp::{RecordView, Signal},
+/// };
+/// use opentelemetry_sdk::{
+///     error::OTelSdkResult,
+///     trace::{SpanData, SpanExporter},
+/// };
+/// use std::{sync::mpsc, time::Duration};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// /// Sends the names of spans to a channel, in a test.
+/// #[derive(Debug)]
+/// struct Names(mpsc::Sender<String>);
+///
+/// impl SpanExporter for Names {
+///     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+///         for span in batch {
+///             let _ = self.0.send(span.name.into_owned());
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (sender, names) = mpsc::channel();
+/// let config = OtlpConfig::builder().signals([Signal::Traces]).build()?;
+/// let sink = OtlpSink::builder(config)
+///     .span_exporter(Names(sender))
+///     .processor(|span: &mut RecordView<'_>| span.set_span_name("redacted"))
+///     .start();
+/// let layer = TimingLayer::new(sink.clone());
+/// let service = layer.layer(service_fn(|_: Call<()>| async { Ok::<_, std::io::Error>(()) }));
+/// service.oneshot(Call::new(Operation::Custom("sync"), ())).await?;
+/// sink.shutdown(Duration::from_secs(60)).await?;
+/// assert_eq!(names.recv()?, "redacted");
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a builder does nothing until it is started"]
 pub struct OtlpSinkBuilder {
     config: OtlpConfig,
@@ -103,6 +158,19 @@ impl OtlpSink {
     }
 
     /// Returns a builder, which takes processors and custom exporters.
+    ///
+    /// ```
+    /// use codex_telemetry::{OtlpConfig, OtlpSink, otlp::RecordView};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let without_paths = |record: &mut RecordView<'_>| {
+    ///     record.attributes_mut().retain(|attribute| !attribute.value.as_str().starts_with('/'));
+    /// };
+    /// let sink = OtlpSink::builder(OtlpConfig::builder().build()?).processor(without_paths).start();
+    /// assert_eq!(sink.stats().traces.accepted, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn builder(config: OtlpConfig) -> OtlpSinkBuilder {
         OtlpSinkBuilder {
             config,
@@ -129,6 +197,21 @@ impl OtlpSink {
     /// Exports one test span to the endpoint of traces, independently of pending records. See
     /// [`probe`](super::probe()).
     ///
+    /// ```
+    /// use codex_telemetry::{OtlpConfig, OtlpSink, otlp::ProbeErrorKind};
+    /// use std::{net::TcpListener, time::Duration};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// // A receiver that does not answer.
+    /// let receiver = TcpListener::bind("127.0.0.1:0")?;
+    /// let url = format!("http://{}", receiver.local_addr()?);
+    /// let sink = OtlpSink::start(OtlpConfig::builder().endpoint(&url).build()?);
+    /// let error = sink.probe(Duration::from_millis(50)).unwrap_err();
+    /// assert_eq!(error.kind(), ProbeErrorKind::Timeout);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Returns a [`ProbeError`] if the span was not accepted.
@@ -148,6 +231,18 @@ impl OtlpSink {
     /// thread. In async code, use [`flush`](Self::flush). Exporters and processors, which run on the export
     /// thread, get an error at once.
     ///
+    /// ```
+    /// use codex_telemetry::{OtlpConfig, OtlpSink};
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let sink = OtlpSink::start(OtlpConfig::builder().build()?);
+    /// // … after a job of a program that lives on:
+    /// sink.blocking_flush(Duration::from_secs(5))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Returns [`Undelivered`] if some of these records failed since the call, or are still pending. Two
@@ -163,6 +258,28 @@ impl OtlpSink {
     /// # Errors
     ///
     /// As [`blocking_flush`](Self::blocking_flush).
+    ///
+    /// ```
+    /// use codex_telemetry::{Call, Operation, OtlpConfig, OtlpSink, TimingLayer};
+    /// use std::{net::TcpListener, time::Duration};
+    /// use tower::{Layer, ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// // A receiver that does not answer.
+    /// let receiver = TcpListener::bind("127.0.0.1:0")?;
+    /// let url = format!("http://{}", receiver.local_addr()?);
+    /// let sink = OtlpSink::start(OtlpConfig::builder().endpoint(&url).build()?);
+    /// let layer = TimingLayer::new(sink.clone());
+    /// let service = layer.layer(service_fn(|_: Call<()>| async { Ok::<_, std::io::Error>(()) }));
+    ///
+    /// assert!(sink.flush(Duration::from_secs(60)).await.is_ok(), "there is nothing to export");
+    /// service.oneshot(Call::new(Operation::Custom("sync"), ())).await?;
+    /// assert!(sink.flush(Duration::from_millis(50)).await.is_err());
+    /// assert!(sink.shutdown(Duration::from_millis(50)).await.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Cancel safety
     ///
@@ -283,6 +400,7 @@ impl OtlpSinkBuilder {
     ///     otlp::{Decision, RecordView},
     /// };
     ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let config = OtlpConfig::builder().endpoint("http://collector:4318").build()?;
     /// let sink = OtlpSink::builder(config)
     ///     .processor(|record: &mut RecordView<'_>| {
@@ -297,8 +415,9 @@ impl OtlpSinkBuilder {
     ///         _ => Decision::Keep,
     ///     })
     ///     .start();
-    /// # drop(sink);
-    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// assert_eq!(sink.stats().traces.filtered, 0);
+    /// # Ok(())
+    /// # }
     /// ```
     pub fn processor<D: Into<Decision>>(
         mut self,
@@ -319,6 +438,43 @@ impl OtlpSinkBuilder {
     }
 
     /// Sets a custom exporter of log records, as [`span_exporter`](Self::span_exporter) does of spans.
+    ///
+    /// ```
+    /// use codex_telemetry::{
+    ///     Call, Operation, OtlpConfig, OtlpSink, TimingLayer, otlp::Signal,
+    /// };
+    /// use opentelemetry_sdk::{
+    ///     error::OTelSdkResult,
+    ///     logs::{LogBatch, LogExporter},
+    /// };
+    /// use std::{sync::mpsc, time::Duration};
+    /// use tower::{Layer, ServiceExt, service_fn};
+    ///
+    /// #[derive(Debug)]
+    /// struct Names(mpsc::Sender<Option<&'static str>>);
+    ///
+    /// impl LogExporter for Names {
+    ///     async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
+    ///         for (record, _) in batch.iter() {
+    ///             let _ = self.0.send(record.event_name());
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (sender, names) = mpsc::channel();
+    /// let config = OtlpConfig::builder().signals([Signal::Logs]).build()?;
+    /// let sink = OtlpSink::builder(config).log_exporter(Names(sender)).start();
+    /// let layer = TimingLayer::new(sink.clone());
+    /// let service = layer.layer(service_fn(|_: Call<()>| async { Ok::<_, std::io::Error>(()) }));
+    /// service.oneshot(Call::new(Operation::Tool, ())).await?;
+    /// sink.shutdown(Duration::from_secs(60)).await?;
+    /// assert!(names.try_iter().eq([Some("codex.tool.start"), Some("codex.tool.stop")]));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn log_exporter(self, exporter: impl LogExporter + 'static) -> Self {
         let exporter = Exporter::custom(exporter, LogExporter::shutdown);
         self.custom(Signal::Logs, |worker| worker.start_logs(exporter))
@@ -328,6 +484,54 @@ impl OtlpSinkBuilder {
     ///
     /// Its temporality is used. With another one than cumulative, a failed export is sent again until it is
     /// accepted or rejected.
+    ///
+    /// ```
+    /// use codex_telemetry::{
+    ///     Call, Operation, OtlpConfig, OtlpSink, TimingLayer, otlp::Signal,
+    /// };
+    /// use opentelemetry_sdk::{
+    ///     error::OTelSdkResult,
+    ///     metrics::{Temporality, data::ResourceMetrics, exporter::PushMetricExporter},
+    /// };
+    /// use std::{sync::mpsc, time::Duration};
+    /// use tower::{Layer, ServiceExt, service_fn};
+    ///
+    /// struct Names(mpsc::SyncSender<String>);
+    ///
+    /// impl PushMetricExporter for Names {
+    ///     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
+    ///         for metric in metrics.scope_metrics().flat_map(|scope| scope.metrics()) {
+    ///             let _ = self.0.try_send(metric.name().to_owned());
+    ///         }
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn force_flush(&self) -> OTelSdkResult {
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn temporality(&self) -> Temporality {
+    ///         Temporality::Cumulative
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (sender, names) = mpsc::sync_channel(64);
+    /// let config = OtlpConfig::builder().signals([Signal::Metrics]).build()?;
+    /// let sink = OtlpSink::builder(config).metric_exporter(Names(sender)).start();
+    /// let layer = TimingLayer::new(sink.clone());
+    /// let service = layer.layer(service_fn(|_: Call<()>| async { Ok::<_, std::io::Error>(()) }));
+    /// service.oneshot(Call::new(Operation::Tool, ())).await?;
+    /// sink.shutdown(Duration::from_secs(60)).await?;
+    /// assert!(names.try_iter().any(|name| name == "gen_ai.execute_tool.duration"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn metric_exporter(self, exporter: impl PushMetricExporter) -> Self {
         let exporter = Exporter::custom(exporter, PushMetricExporter::shutdown);
         self.custom(Signal::Metrics, |worker| worker.start_metrics(exporter))

@@ -26,9 +26,13 @@ const RETRY: u64 = 100;
 ///
 /// ```
 /// use codex_telemetry::RetryBudget;
+/// use std::time::Duration;
 /// use tower::retry::budget::Budget;
 ///
-/// let budget = RetryBudget::new().capacity(2).success_percent(50);
+/// let budget = RetryBudget::new()
+///     .capacity(2)
+///     .success_percent(50)
+///     .refill_interval(Duration::MAX);
 /// assert!(budget.withdraw() && budget.withdraw());
 /// assert!(!budget.withdraw(), "two retries are spent");
 ///

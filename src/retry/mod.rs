@@ -16,7 +16,9 @@
 //!
 //! Either `TimingLayer` may be left out. Without the inner one there is one call, and the attempts show as
 //! its span events only. Without the outer one each attempt is a call of its own. A timeout inside of the
-//! retry limits an attempt, one outside of it limits the whole call.
+//! retry limits an attempt, one outside of it limits the whole call. Load shedding and a queue go outside of the retry:
+//! inside of it, a request that was refused as too much would be repeated.
+//! [Operating](crate::guide::operating#the-stack) has the stack of a whole service.
 //!
 //! # What a retry repeats
 //!

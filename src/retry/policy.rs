@@ -91,6 +91,42 @@ impl RetryPolicy {
     /// | [`backoff`](Self::backoff) | 1 second at first, 30 seconds at most |
     /// | [`max_retry_after`](Self::max_retry_after) | 60 seconds |
     /// | [`budget`](Self::budget) | a [`RetryBudget`] of its own, with its defaults |
+    ///
+    /// A policy of a program's own errors, with less patience than the default:
+    ///
+    /// ```
+    /// use codex_telemetry::{Call, Classification, ErrorClass, Operation, RetryBudget, RetryPolicy};
+    /// use std::{sync::Arc, time::Duration};
+    /// use tower::{ServiceBuilder, ServiceExt, service_fn};
+    ///
+    /// #[derive(Debug, PartialEq)]
+    /// struct Busy { retry_after: Duration, attempt: u32 }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let budget = Arc::new(RetryBudget::new());
+    /// let policy = RetryPolicy::new()
+    ///     .classifier(|busy: &Busy| {
+    ///         Classification::from(ErrorClass::Overloaded).with_retry_after(Some(busy.retry_after))
+    ///     })
+    ///     .max_attempts(2)
+    ///     .max_retry_after(Duration::from_secs(1))
+    ///     .backoff(Duration::ZERO, Duration::ZERO)
+    ///     .budget(Arc::clone(&budget));
+    /// let service = ServiceBuilder::new().retry(policy).service(service_fn(
+    ///     |call: Call<Duration>| async move {
+    ///         Err::<(), _>(Busy { retry_after: call.request, attempt: call.context.attempt() })
+    ///     },
+    /// ));
+    ///
+    /// let attempts = async |retry_after| {
+    ///     let call = Call::new(Operation::Custom("buy"), retry_after);
+    ///     service.clone().oneshot(call).await.map_err(|busy| busy.attempt)
+    /// };
+    /// assert_eq!(attempts(Duration::from_millis(1)).await, Err(2));
+    /// assert_eq!(attempts(Duration::from_secs(60)).await, Err(1));
+    /// # }
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -126,10 +162,24 @@ impl<C> RetryPolicy<C> {
     /// whose turns only read, opts in to retries of lost turns as well:
     ///
     /// ```
-    /// use codex_telemetry::RetryPolicy;
+    /// use codex_telemetry::{BoxError, Call, Operation, RetryPolicy};
+    /// use std::{io, time::Duration};
+    /// use tower::{ServiceBuilder, ServiceExt};
     ///
-    /// let policy = RetryPolicy::new().retry_if(|_operation, class| class.is_retryable());
-    /// # let _ = policy;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), BoxError> {
+    /// let policy = RetryPolicy::new()
+    ///     .retry_if(|_operation, class| class.is_retryable())
+    ///     .backoff(Duration::from_millis(1), Duration::from_millis(1));
+    /// let turns = ServiceBuilder::new().retry(policy).service_fn(|call: Call<()>| async move {
+    ///     match call.context.attempt() {
+    ///         1 => Err(BoxError::from(io::Error::from(io::ErrorKind::ConnectionReset))),
+    ///         attempt => Ok(attempt),
+    ///     }
+    /// });
+    /// assert_eq!(turns.oneshot(Call::new(Operation::Turn, ())).await?, 2);
+    /// # Ok(())
+    /// # }
     /// ```
     #[must_use]
     pub fn retry_if(mut self, predicate: fn(Operation, ErrorClass) -> bool) -> Self {

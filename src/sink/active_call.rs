@@ -14,6 +14,29 @@ use crate::{
 /// `Display` prints one line: the age, the operation and the name, the phase or `-`, and what identifies the call as
 /// `key=value`. The format may change. With the feature `json` it implements `serde::Serialize`: one flat object with the
 /// keys of an [`Event`], `age_ms` and `phase`. An unknown value is absent.
+///
+/// ```
+/// use codex_telemetry::{ActiveCall, ActiveCalls, Call, CallContext, Operation, TimingLayer};
+/// use std::time::Duration;
+/// use tower::{Layer, Service, service_fn};
+///
+/// /// Whether a supervisor should be told.
+/// fn hangs(call: &ActiveCall) -> bool {
+///     call.operation == Operation::Turn && call.age > Duration::from_secs(300)
+/// }
+///
+/// let active = ActiveCalls::new();
+/// let layer = TimingLayer::new(active.clone());
+/// let mut service = layer.layer(service_fn(|_: Call<()>| std::future::pending::<Result<(), ()>>()));
+/// let context = CallContext::new().with_thread_id("thread-7");
+/// let response = service.call(Call::new(Operation::Turn, ()).with_context(context));
+///
+/// let [turn] = &active.snapshot()[..] else { panic!("one call is active") };
+/// assert!(!hangs(turn));
+/// let line = turn.to_string();
+/// assert!(line.contains("codex.turn") && line.contains("thread_id=thread-7"));
+/// # drop(response);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ActiveCall {

@@ -57,8 +57,8 @@ const DEFAULT_LIMIT: usize = 1024;
 /// # A health page
 ///
 /// With the feature `json`, the list is a body as it is:
-///
-/// ```
+#[cfg_attr(feature = "json", doc = "```")]
+#[cfg_attr(not(feature = "json"), doc = "```ignore")]
 /// use axum::{Json, Router, routing::get};
 /// use codex_telemetry::ActiveCalls;
 ///
@@ -137,6 +137,24 @@ impl ActiveCalls {
     }
 
     /// Returns a view that tracks up to `limit` calls at once. Each takes less than 150 bytes beside its record.
+    ///
+    /// ```
+    /// use codex_telemetry::{ActiveCalls, Call, Operation, TimingLayer};
+    /// use tower::{Layer, Service, service_fn};
+    ///
+    /// let active = ActiveCalls::with_limit(1);
+    /// let layer = TimingLayer::new(active.clone());
+    /// let mut service = layer.layer(service_fn(|_: Call<()>| std::future::pending::<Result<(), ()>>()));
+    /// let mut call = || service.call(Call::new(Operation::Custom("sync"), ()));
+    /// let (first, second) = (call(), call());
+    /// assert_eq!((active.snapshot().len(), active.untracked()), (1, 1));
+    ///
+    /// // A call that has begun untracked remains so; the next one has a place again.
+    /// drop((first, second));
+    /// let third = call();
+    /// assert_eq!((active.snapshot().len(), active.untracked()), (1, 1));
+    /// # drop(third);
+    /// ```
     #[must_use]
     pub fn with_limit(limit: usize) -> Self {
         Self(Arc::new(Shared {

@@ -11,14 +11,21 @@ use crate::event::{Emit, Event, Interest};
 /// It wants what any of its sinks wants, and passes each event to all of them.
 ///
 /// ```
-/// use codex_telemetry::{FanOut, MemorySink, TimingLayer};
+/// use codex_telemetry::{Call, Event, FanOut, MemorySink, Operation, TimingLayer};
+/// use tower::{Layer, ServiceExt, service_fn};
 ///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), ()> {
 /// let memory = MemorySink::new();
 /// let sink = FanOut::new()
-///     .with(memory.clone())
-///     .with(|event: codex_telemetry::Event| println!("{}", event.name()));
+///     .with(|_: Event| panic!("a sink with a fault"))
+///     .with(memory.clone());
 /// let layer = TimingLayer::new(sink);
-/// # let _ = layer;
+/// let service = layer.layer(service_fn(|_: Call<()>| async { Ok::<_, ()>(()) }));
+/// service.oneshot(Call::new(Operation::Custom("sync"), ())).await?;
+/// assert_eq!(memory.events().len(), 2);
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Default)]
 pub struct FanOut {

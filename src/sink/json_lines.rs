@@ -13,10 +13,26 @@ use crate::event::{Event, JsonLine};
 /// A sink that writes each event as a JSON object on its own line.
 ///
 /// ```
-/// use codex_telemetry::{JsonLinesSink, TimingLayer};
+/// use codex_telemetry::{Call, JsonLinesSink, Operation, TimingLayer};
+/// use std::{fs::File, sync::Arc};
+/// use tower::{Layer, ServiceExt, service_fn};
 ///
-/// let layer = TimingLayer::new(JsonLinesSink::new(std::io::stdout()));
-/// # let _ = layer;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("events.jsonl");
+/// let sink = Arc::new(JsonLinesSink::new(File::create(&path)?));
+/// let layer = TimingLayer::new(Arc::clone(&sink));
+/// let service = layer.layer(service_fn(|_: Call<()>| async { Ok::<_, std::io::Error>(()) }));
+/// service.oneshot(Call::new(Operation::Custom("sync"), ())).await?;
+///
+/// assert_eq!(sink.failed(), 0);
+/// let lines = std::fs::read_to_string(&path)?;
+/// let stop: serde_json::Value = serde_json::from_str(lines.lines().nth(1).unwrap_or_default())?;
+/// assert_eq!(stop["event"], "sync.stop");
+/// assert_eq!(stop["outcome"], "ok");
+/// # Ok(())
+/// # }
 /// ```
 ///
 /// The lines are in the order in which the events were emitted: the start of a call is before its end, the start of
@@ -80,6 +96,17 @@ impl<W: Write> JsonLinesSink<W> {
     }
 
     /// Returns the writer.
+    ///
+    /// ```
+    /// use codex_telemetry::JsonLinesSink;
+    /// use std::io::BufWriter;
+    ///
+    /// let sink = JsonLinesSink::new(BufWriter::new(Vec::new()));
+    /// // … calls through a layer …
+    /// let bytes = sink.into_inner().into_inner()?;
+    /// assert!(bytes.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn into_inner(self) -> W {
         let lines = self.lines.into_inner();
         lines.unwrap_or_else(PoisonError::into_inner).writer

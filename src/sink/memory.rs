@@ -17,13 +17,29 @@ use crate::{
 /// Clones share the same events.
 ///
 /// ```
-/// use codex_telemetry::{MemorySink, Operation, Outcome, TimingLayer};
+/// use codex_telemetry::{Call, MemorySink, Operation, Outcome, TimingLayer};
+/// use std::time::Duration;
+/// use tower::{Layer, ServiceExt, service_fn};
 ///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let sink = MemorySink::new();
-/// let layer = TimingLayer::new(sink.clone());
-/// // … make calls through the layer …
-/// assert!(sink.find(Operation::Turn, Outcome::Error).is_empty());
-/// # let _ = layer;
+/// let service = TimingLayer::new(sink.clone()).layer(service_fn(|call: Call<bool>| async move {
+///     if call.request { Ok(()) } else { Err("sold out") }
+/// }));
+/// service.clone().oneshot(Call::new(Operation::Tool, true)).await?;
+/// let _ = service.oneshot(Call::new(Operation::Tool, false)).await;
+///
+/// assert_eq!(sink.events().len(), 4);
+/// assert_eq!(sink.find(Operation::Tool, Outcome::Error).len(), 1);
+/// // For the message of an assertion.
+/// assert!(!sink.timeline().is_empty(), "{}", sink.timeline());
+///
+/// // The next part of the test begins with an empty sink.
+/// assert_eq!(sink.take().len(), 4);
+/// assert!(sink.events().is_empty());
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Default)]
 pub struct MemorySink(Arc<Mutex<State>>);
@@ -63,6 +79,25 @@ impl MemorySink {
     }
 
     /// Returns an empty sink that captures content, which [`Event::content`] returns.
+    ///
+    /// ```
+    /// use codex_telemetry::{Call, MemorySink, Operation, TimingLayer, event::names};
+    /// use tower::{Layer, ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), ()> {
+    /// let (with, without) = (MemorySink::capturing_content(), MemorySink::new());
+    /// for sink in [&with, &without] {
+    ///     let service = TimingLayer::new(sink.clone()).layer(service_fn(|call: Call<()>| async move {
+    ///         call.context.record_content(names::OUTPUT_MESSAGES, || "[]".to_owned());
+    ///         Ok::<_, ()>(())
+    ///     }));
+    ///     service.oneshot(Call::new(Operation::Turn, ())).await?;
+    /// }
+    /// assert_eq!((with.events()[1].content().len(), without.events()[1].content().len()), (1, 0));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn capturing_content() -> Self {
         let sink = Self::new();
@@ -149,6 +184,25 @@ impl MemorySink {
     /// # Errors
     ///
     /// Returns [`TooFewEvents`] after the timeout `within`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use codex_telemetry::{Call, MemorySink, Operation, TimingLayer};
+    /// use std::{thread, time::Duration};
+    /// use tower::{Layer, Service, service_fn};
+    ///
+    /// let sink = MemorySink::new();
+    /// let layer = TimingLayer::new(sink.clone());
+    /// let mut service = layer.layer(service_fn(|_: Call<()>| std::future::pending::<Result<(), ()>>()));
+    /// let call = service.call(Call::new(Operation::Custom("sync"), ()));
+    /// let other_thread = thread::spawn(move || drop(call));
+    ///
+    /// let events = sink.blocking_wait_for(2, Duration::from_secs(60))?;
+    /// assert_eq!(events[1].name(), "sync.exception");
+    /// # other_thread.join().unwrap();
+    /// # Ok::<(), codex_telemetry::TooFewEvents>(())
+    /// ```
     pub fn blocking_wait_for(
         &self,
         count: usize,

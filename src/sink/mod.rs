@@ -12,6 +12,28 @@
 //! | `()` | disables the layers |
 //! | `Option<S>` | enables or disables a sink at run time |
 //! | `Arc<S>` | shares a sink |
+//!
+//! A sink is called on the thread on which a call starts or ends, so it must not block. One that is slow passes events,
+//! which are cheap to send, to a thread of its own:
+//!
+//! ```
+//! use codex_telemetry::{Event, TimingLayer};
+//! use std::{sync::mpsc, thread};
+//!
+//! let (events, received) = mpsc::sync_channel::<Event>(1024);
+//! let timing = TimingLayer::new(move |event| {
+//!     // Full: the event is lost, and the call is not held up.
+//!     let _ = events.try_send(event);
+//! });
+//! let writer = thread::spawn(move || {
+//!     for event in received {
+//!         println!("{}", event.name());
+//!     }
+//! });
+//! // … calls through the layer. The thread ends with the layer and its services.
+//! drop(timing);
+//! writer.join().unwrap();
+//! ```
 
 mod active_call;
 mod active_calls;

@@ -10,9 +10,12 @@ use crate::event::{Event, Interest};
 /// ends.
 ///
 /// ```
-/// use codex_telemetry::{Event, Interest, Sink, TimingLayer};
-/// use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+/// use codex_telemetry::{Call, Event, Interest, Operation, Sink, TimingLayer};
+/// use std::sync::{Arc, atomic::{AtomicUsize, Ordering::Relaxed}};
+/// use tower::{Layer, ServiceExt, service_fn};
 ///
+/// /// Counts the calls that have ended.
+/// #[derive(Default)]
 /// struct CountCalls(AtomicUsize);
 ///
 /// impl Sink for CountCalls {
@@ -25,8 +28,16 @@ use crate::event::{Event, Interest};
 ///     }
 /// }
 ///
-/// let layer = TimingLayer::new(CountCalls(0.into()));
-/// # let _ = layer;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), ()> {
+/// // An `Arc` of a sink is a sink, and so are a closure over `Event` and an `Option` of a sink.
+/// let calls = Arc::new(CountCalls::default());
+/// let layer = TimingLayer::new(Arc::clone(&calls));
+/// let service = layer.layer(service_fn(|_: Call<()>| async { Ok::<_, ()>(()) }));
+/// service.oneshot(Call::new(Operation::Custom("sync"), ())).await?;
+/// assert_eq!(calls.0.load(Relaxed), 1);
+/// # Ok(())
+/// # }
 /// ```
 ///
 /// # Panics
@@ -45,6 +56,36 @@ pub trait Sink: Send + Sync {
     ///
     /// A sink that keeps no start events implements this as well: to look at an event is cheaper than to clone it,
     /// which counts a reference and counts it off again.
+    ///
+    /// ```
+    /// use codex_telemetry::{Event, Sink};
+    /// use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    ///
+    /// /// Counts the calls that are active.
+    /// struct Active(AtomicUsize);
+    ///
+    /// impl Sink for Active {
+    ///     fn emit_start(&self, _: &Event) {
+    ///         self.0.fetch_add(1, Relaxed);
+    ///     }
+    ///
+    ///     fn emit(&self, event: Event) {
+    ///         if event.kind().is_terminal() {
+    ///             self.0.fetch_sub(1, Relaxed);
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// # use codex_telemetry::{Call, Operation, TimingLayer};
+    /// # use tower::{Layer, Service, service_fn};
+    /// # let active = std::sync::Arc::new(Active(0.into()));
+    /// # let layer = TimingLayer::new(active.clone());
+    /// # let mut service = layer.layer(service_fn(|_: Call<()>| std::future::pending::<Result<(), ()>>()));
+    /// let response = service.call(Call::new(Operation::Custom("sync"), ()));
+    /// assert_eq!(active.0.load(Relaxed), 1);
+    /// drop(response);
+    /// assert_eq!(active.0.load(Relaxed), 0);
+    /// ```
     fn emit_start(&self, event: &Event) {
         self.emit(event.clone());
     }
@@ -63,6 +104,36 @@ pub trait Sink: Send + Sync {
     /// `None` follows the parent's decision, or samples the trace if there is no parent. The decision
     /// is part of the call's trace context and is passed on to what the call starts. It does not
     /// affect events: the sink receives them for sampled and unsampled traces.
+    ///
+    /// ```
+    /// use codex_telemetry::{CallContext, Event, Sink, TimingLayer};
+    /// use opentelemetry::TraceId;
+    ///
+    /// /// Samples every trace, also those that other programs do not.
+    /// struct All;
+    ///
+    /// impl Sink for All {
+    ///     fn emit(&self, _: Event) {}
+    ///
+    ///     fn sample(&self, _: TraceId, _: Option<bool>) -> Option<bool> {
+    ///         Some(true)
+    ///     }
+    /// }
+    ///
+    /// # use codex_telemetry::{Call, Operation};
+    /// # use tower::{Layer, ServiceExt, service_fn};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), ()> {
+    /// let service = TimingLayer::new(All).layer(service_fn(|call: Call<()>| async move {
+    ///     Ok::<_, ()>(call.context.traceparent())
+    /// }));
+    /// let unsampled = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+    /// let context = CallContext::new().with_traceparent(unsampled, None);
+    /// let passed_on = service.oneshot(Call::new(Operation::Tool, ()).with_context(context)).await?;
+    /// assert!(passed_on.is_some_and(|parent| parent.ends_with("-01")));
+    /// # Ok(())
+    /// # }
+    /// ```
     fn sample(&self, trace_id: TraceId, parent_sampled: Option<bool>) -> Option<bool> {
         let _ = (trace_id, parent_sampled);
         None
@@ -74,6 +145,29 @@ pub trait Sink: Send + Sync {
     /// A service asks whenever it has a content, and `is_sampled` says whether the trace of its call is sampled. If
     /// the answer is `false`, which is the default, the content is neither copied nor serialized.
     /// [`Event::content`] returns it.
+    ///
+    /// ```
+    /// use codex_telemetry::{Event, Sink};
+    ///
+    /// /// Prints what the model was asked and answered, of the traces that are kept.
+    /// struct Transcript;
+    ///
+    /// impl Sink for Transcript {
+    ///     fn emit(&self, event: Event) {
+    ///         for content in event.content() {
+    ///             println!("{}: {}", content.key, content.value);
+    ///         }
+    ///     }
+    ///
+    ///     fn captures_content(&self, is_sampled: bool) -> bool {
+    ///         is_sampled
+    ///     }
+    /// }
+    ///
+    /// assert!(Transcript.captures_content(true));
+    /// // Sinks capture none unless they say so.
+    /// assert!(!codex_telemetry::MemorySink::new().captures_content(true));
+    /// ```
     fn captures_content(&self, is_sampled: bool) -> bool {
         let _ = is_sampled;
         false

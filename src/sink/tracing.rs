@@ -13,11 +13,25 @@ use crate::event::{Event, Interest, Severity, millis, names};
 ///
 /// ```
 /// use codex_telemetry::{Call, Operation, TimingLayer, TracingSink};
+/// use std::{fs::File, sync::Mutex};
 /// use tower::{Layer, ServiceExt, service_fn};
 ///
-/// tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("program.log");
+/// let log = Mutex::new(File::create(&path)?);
+/// tracing_subscriber::fmt().with_writer(log).with_ansi(false).init();
+///
 /// let layer = TimingLayer::new(TracingSink::new());
-/// # let _ = layer.layer(service_fn(|_: Call<()>| async { Ok::<_, ()>(Operation::Turn) }));
+/// let service = layer.layer(service_fn(|_: Call<()>| async { Err::<(), _>("sold out") }));
+/// let _ = service.oneshot(Call::new(Operation::Custom("tickets.buy"), ())).await;
+///
+/// let log = std::fs::read_to_string(&path)?;
+/// assert!(log.contains(r#" INFO codex_telemetry::events: event="tickets.buy.start""#), "{log}");
+/// assert!(log.contains(r#" WARN codex_telemetry::events: event="tickets.buy.exception""#), "{log}");
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TracingSink;

@@ -55,17 +55,31 @@ impl ActiveCalls {
     /// # Examples
     ///
     /// ```
-    /// use codex_telemetry::{ActiveCalls, FanOut, MemorySink, TimingLayer};
-    /// use std::time::Duration;
+    /// use codex_telemetry::{ActiveCalls, Call, Operation, TimingLayer};
+    /// use std::{fs::File, sync::Mutex, time::Duration};
+    /// use tower::{Layer, Service, service_fn};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() {
+    /// # async fn main() -> std::io::Result<()> {
+    /// # tokio::time::pause();
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("program.log");
+    /// # tracing_subscriber::fmt().with_writer(Mutex::new(File::create(&path)?)).init();
     /// let active = ActiveCalls::new();
-    /// let layer = TimingLayer::new(FanOut::new().with(MemorySink::new()).with(active.clone()));
     /// let warnings = tokio::spawn(active.warn_after(Duration::from_secs(60)));
-    /// // … calls through the layer, and at exit:
+    /// # let (clock, manual) = codex_telemetry::Clock::manual(std::time::UNIX_EPOCH);
+    /// # let timing = TimingLayer::with_clock(active.clone(), clock);
+    /// let mut service = timing.layer(service_fn(|_: Call<()>| std::future::pending::<Result<(), ()>>()));
+    /// let call = service.call(Call::new(Operation::Custom("tickets.buy"), ()));
+    /// # tokio::task::yield_now().await;
+    /// # manual.advance(Duration::from_secs(61));
+    /// // … a minute later:
+    /// # tokio::time::sleep(Duration::from_secs(61)).await;
+    /// let log = std::fs::read_to_string(&path)?;
+    /// assert!(log.contains("tickets.buy"), "{log}");
+    /// # drop(call);
     /// warnings.abort();
-    /// # let _ = layer;
+    /// # Ok(())
     /// # }
     /// ```
     #[must_use = "the future has to be spawned or polled"]

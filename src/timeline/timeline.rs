@@ -74,6 +74,41 @@ use crate::event::{ErrorClass, Event};
 /// );
 /// # }
 /// ```
+///
+/// What a program serves of the traces that it has in memory:
+///
+/// ```
+/// use codex_telemetry::{Call, CallContext, ErrorClass, MemorySink, Operation, Timeline, TimingLayer};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let sink = MemorySink::new();
+/// let service = TimingLayer::new(sink.clone()).layer(service_fn(|call: Call<()>| async move {
+///     call.context.classify(ErrorClass::RateLimit);
+///     Err::<(), _>("too many requests")
+/// }));
+/// for thread in ["thread-1", "thread-2"] {
+///     let context = CallContext::new().with_thread_id(thread);
+///     let _ = service.clone().oneshot(Call::new(Operation::Turn, ()).with_context(context)).await;
+/// }
+///
+/// let events = sink.take();
+/// let all = Timeline::new(&events);
+/// let count = |timeline: &Timeline| timeline.to_string().matches("codex.turn").count();
+/// assert_eq!(count(&all), 2);
+/// assert_eq!(count(&all.clone().of_thread("thread-2")), 1);
+/// assert_eq!(count(&all.clone().of_trace(events[0].trace_id())), 1);
+/// assert_eq!(count(&all.clone().of_class(ErrorClass::RateLimit)), 2);
+/// assert!(all.clone().of_class(ErrorClass::Timeout).is_empty());
+///
+/// let slowest = all.slowest(1).with_width(80);
+/// assert!(slowest.to_string().lines().all(|line| line.chars().count() <= 80));
+/// assert!(slowest.colored().to_string().contains("\x1b[31m"));
+/// assert!(slowest.to_svg().starts_with("<svg"));
+/// assert!(slowest.to_html().contains("rate_limit"));
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Timeline {
     traces: Vec<Trace>,
@@ -203,7 +238,12 @@ impl Timeline {
     ///
     /// let sink = MemorySink::new();
     /// // … make calls …
-    /// eprint!("{}", sink.timeline().colored_on(&std::io::stderr()));
+    /// let timeline = sink.timeline();
+    /// eprint!("{}", timeline.colored_on(&std::io::stderr()));
+    /// # let file = tempfile::tempfile()?;
+    /// // A file is no terminal.
+    /// assert_eq!(timeline.colored_on(&file).to_string(), timeline.to_string());
+    /// # Ok::<(), std::io::Error>(())
     /// ```
     #[must_use]
     pub fn colored_on(&self, stream: &impl IsTerminal) -> impl fmt::Display {

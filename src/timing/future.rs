@@ -13,6 +13,22 @@ use crate::{call::CallGuard, event::Outcome};
 pin_project! {
     /// The future of [`TimingService`](super::TimingService).
     ///
+    /// ```
+    /// use codex_telemetry::{Call, MemorySink, Operation, Outcome, TimingLayer, timing};
+    /// use std::future::{Pending, pending};
+    /// use tower::{Layer, Service, service_fn};
+    ///
+    /// let sink = MemorySink::new();
+    /// let layer = TimingLayer::new(sink.clone());
+    /// let mut service = layer.layer(service_fn(|_: Call<()>| pending::<Result<(), ()>>()));
+    ///
+    /// let operation = Operation::Custom("wait");
+    /// let response: timing::future::ResponseFuture<Pending<_>> = service.call(Call::new(operation, ()));
+    /// assert_eq!(sink.events().len(), 1);
+    /// drop(response);
+    /// assert_eq!(sink.find(operation, Outcome::Cancelled).len(), 1);
+    /// ```
+    ///
     /// # Cancel safety
     ///
     /// When it is dropped before it completes, it drops the inner future and then ends its call as cancelled.

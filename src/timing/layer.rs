@@ -52,6 +52,26 @@ impl TimingLayer {
     }
 
     /// Returns a layer with a given clock, such as a manual one for a test.
+    ///
+    /// ```
+    /// use codex_telemetry::{Call, Clock, MemorySink, Operation, TimingLayer};
+    /// use std::time::{Duration, UNIX_EPOCH};
+    /// use tower::{Layer, ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), ()> {
+    /// let sink = MemorySink::new();
+    /// let (clock, manual) = Clock::manual(UNIX_EPOCH);
+    /// let layer = TimingLayer::with_clock(sink.clone(), clock);
+    /// let service = layer.layer(service_fn(|_: Call<()>| {
+    ///     manual.advance(Duration::from_secs(3));
+    ///     async { Ok::<_, ()>(()) }
+    /// }));
+    /// service.oneshot(Call::new(Operation::Custom("nap"), ())).await?;
+    /// assert_eq!(sink.events()[1].duration(), Some(Duration::from_secs(3)));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn with_clock(sink: impl Sink + 'static, clock: Clock) -> Self {
         Self {
             emitter: Arc::new(Emitter::new(clock, CatchPanic::new(sink))),

@@ -14,6 +14,35 @@ use crate::{
 };
 
 /// The service of [`TimingLayer`].
+///
+/// ```
+/// use codex_telemetry::{Call, Clock, MemorySink, Operation, timing::TimingService};
+/// use std::time::{Duration, UNIX_EPOCH};
+/// use tower::{Service, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), ()> {
+/// let sink = MemorySink::new();
+/// let add = service_fn(|call: Call<u32>| async move { Ok::<_, ()>(call.request + 1) });
+/// let call = |number| Call::new(Operation::Custom("add"), number);
+///
+/// let mut service = TimingService::new(add, sink.clone());
+/// assert_eq!(service.ready().await?.call(call(41)).await?, 42);
+/// assert_eq!(sink.take().len(), 2);
+/// // Calls of the inner service have no events.
+/// assert_eq!(service.get_mut().call(call(1)).await?, 2);
+/// assert_eq!(service.get_ref().clone().oneshot(call(2)).await?, 3);
+/// assert!(sink.events().is_empty());
+///
+/// // With a clock for tests.
+/// let (clock, manual) = Clock::manual(UNIX_EPOCH);
+/// let service = TimingService::with_clock(service.into_inner(), sink.clone(), clock);
+/// manual.advance(Duration::from_secs(60));
+/// service.oneshot(call(3)).await?;
+/// assert_eq!(sink.events()[0].time(), UNIX_EPOCH + Duration::from_secs(60));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct TimingService<S> {
     pub(super) inner: S,

@@ -94,6 +94,22 @@ impl ToolServiceBuilder {
     }
 
     /// Returns whether the name is registered.
+    ///
+    /// ```
+    /// use codex_telemetry::tool::{ToolError, ToolService, ToolSpec, tool_fn};
+    ///
+    /// // A plugin does not replace a tool of the program.
+    /// let echo = tool_fn(|value: String, _context| async move { Ok::<_, ToolError>(value) });
+    /// let mut tools = ToolService::builder().tool(ToolSpec::new("echo", "Of the program"), echo.clone());
+    /// for name in ["echo", "shout"] {
+    ///     if !tools.contains(name) {
+    ///         tools = tools.tool(ToolSpec::new(name, "Of a plugin"), echo.clone());
+    ///     }
+    /// }
+    /// let tools = tools.build()?;
+    /// assert_eq!(tools.spec("echo").map(|spec| spec.description()), Some("Of the program"));
+    /// # Ok::<(), codex_telemetry::tool::ToolSpecError>(())
+    /// ```
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.tools.contains_key(name)
@@ -104,7 +120,7 @@ impl ToolServiceBuilder {
     /// # Errors
     ///
     /// Returns what is wrong with the specification of a tool or with a namespace: a name that Codex or the models do not
-    /// take, that belongs to Codex or that is registered twice, no description, or a schema that is none.
+    /// take, that belongs to Codex or that is registered twice, an unknown namespace, no description, or an invalid schema.
     pub fn build(self) -> Result<ToolService, ToolSpecError> {
         if let Some(fault) = self.fault {
             return Err(fault);

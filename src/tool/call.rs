@@ -14,12 +14,14 @@ use crate::{
 /// Its `Debug` output does not contain the arguments.
 ///
 /// ```
-/// use codex_telemetry::{CodexRequest, Operation, tool::ToolCall};
+/// use codex_telemetry::{CallContext, CodexRequest, Operation, tool::ToolCall};
 /// use serde_json::json;
 ///
-/// let call = ToolCall::new("weather", json!({ "city": "Oslo" })).with_call_id("call_7");
+/// let call = ToolCall::new("weather", json!({ "city": "Oslo" }))
+///     .with_context(CallContext::new().with_thread_id("thread-7"))
+///     .with_call_id("call_7");
 /// assert_eq!(call.operation(), Operation::Tool);
-/// assert_eq!(call.context.call_id(), Some("call_7"));
+/// assert_eq!((call.context.thread_id(), call.context.call_id()), (Some("thread-7"), Some("call_7")));
 /// assert!(!format!("{call:?}").contains("Oslo"));
 /// ```
 #[derive(Clone)]

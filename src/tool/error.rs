@@ -38,11 +38,17 @@ const MAX_MESSAGE_LEN: usize = 32 * 1024;
 /// use tower::ServiceExt;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() {
-/// let tools = ToolService::builder().build().unwrap();
+/// # async fn main() -> Result<(), codex_telemetry::tool::ToolSpecError> {
+/// let tools = ToolService::builder().build()?;
 /// let error = tools.oneshot(ToolCall::new("sum", [1, 2].into())).await.unwrap_err();
 /// assert!(matches!(error, ToolError::NotFound { .. }));
-/// assert_eq!(error.classification().class, ErrorClass::ToolNotFound);
+/// assert_eq!(error.class(), ErrorClass::ToolNotFound);
+///
+/// // An event has the text of the program's own error, and the model has not.
+/// let failed = ToolError::Failed { tool: "sum".into(), source: "10.0.0.7 refused".into() };
+/// assert_eq!(failed.message_for_model(), "tool `sum` failed: continue without it");
+/// assert_eq!(failed.classification().message.as_deref(), Some("tool `sum` failed: 10.0.0.7 refused"));
+/// # Ok(())
 /// # }
 /// ```
 #[derive(Debug, thiserror::Error)]
@@ -133,6 +139,30 @@ pub enum ToolError {
 ///
 /// Its text can quote the arguments. [`CodexClassifier`](crate::CodexClassifier) does not record it, nor any
 /// text of an error that has it as a source.
+///
+/// A service of `ToolCall` that checks its arguments by itself returns one, as [`tool_fn`](super::tool_fn) does:
+///
+/// ```
+/// use codex_telemetry::{
+///     ErrorClass,
+///     tool::{ArgumentsError, ToolError},
+/// };
+///
+/// fn check(path: &str) -> Result<(), ToolError> {
+///     if path.starts_with("/tmp/") {
+///         return Ok(());
+///     }
+///     let source = ArgumentsError::new(format!("path: {path:?} is not in /tmp"));
+///     Err(ToolError::InvalidArguments { tool: "delete".into(), source })
+/// }
+///
+/// let error = check("/etc/shadow").unwrap_err();
+/// // The model is told; an event is not.
+/// assert!(error.message_for_model().contains("/etc/shadow"));
+/// let recorded = error.classification();
+/// assert_eq!(recorded.class, ErrorClass::InvalidArguments);
+/// assert_eq!(recorded.message.as_deref(), Some("invalid arguments for tool `delete`"));
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ArgumentsError(String);

@@ -17,6 +17,30 @@ use super::{ArgumentsError, IntoToolOutput, ToolCall, ToolError, ToolOutput};
 use crate::{call::CallContext, error::BoxError};
 
 /// A tool that runs an async function. [`tool_fn`] returns it.
+///
+/// ```
+/// use codex_telemetry::tool::{ToolCall, ToolError, tool_fn};
+/// use serde::Deserialize;
+/// use serde_json::json;
+/// use tower::{Service, ServiceExt};
+///
+/// #[derive(Deserialize)]
+/// struct NoArguments {}
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), ToolError> {
+/// // Clones call the same function; what it shares, it shares by itself.
+/// let count = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+/// let mut next = tool_fn(move |_: NoArguments, _context| {
+///     let number = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+///     async move { Ok::<_, ToolError>(number) }
+/// });
+/// let mut clone = next.clone();
+/// assert_eq!(next.ready().await?.call(ToolCall::new("next", json!({}))).await?.content, 0);
+/// assert_eq!(clone.ready().await?.call(ToolCall::new("next", json!({}))).await?.content, 1);
+/// # Ok(())
+/// # }
+/// ```
 pub struct ToolFn<F, A> {
     function: F,
     arguments: PhantomData<fn(A)>,
@@ -25,9 +49,31 @@ pub struct ToolFn<F, A> {
 pin_project! {
     /// The response future of [`ToolFn`].
     ///
+    /// ```
+    /// use codex_telemetry::tool::{ToolCall, ToolError, function, tool_fn};
+    /// use serde_json::json;
+    /// use std::future::{Ready, ready};
+    /// use tower::Service;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// type Doubled = Result<i64, ToolError>;
+    ///
+    /// let mut double = tool_fn(|number: i64, _context| ready(Doubled::Ok(2 * number)));
+    /// // Invalid arguments are an error of the future, which then has no function to run.
+    /// let response: function::ResponseFuture<Ready<Doubled>> =
+    ///     double.call(ToolCall::new("double", json!("seven")));
+    /// assert!(matches!(response.await, Err(ToolError::InvalidArguments { .. })));
+    /// # }
+    /// ```
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future drops the function's future. It is as cancel safe as that one.
+    ///
+    /// # Panics
+    ///
+    /// When it is polled after it has completed with an error for invalid arguments; otherwise as the function's future.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F> {
         #[pin]
@@ -121,8 +167,9 @@ impl<F, A> ToolFn<F, A> {
     ///     Ok::<_, ToolError>(trip.kilometres / trip.hours)
     /// });
     /// let spec = speed.spec("speed", "Returns the average speed of a trip in km/h");
+    /// assert_eq!(spec.input_schema()["properties"]["hours"]["type"], "number");
     /// let tools = ToolService::builder().tool(spec, speed).build()?;
-    /// # let _ = tools;
+    /// assert_eq!(tools.names().len(), 1);
     /// # Ok(())
     /// # }
     /// ```

@@ -15,9 +15,32 @@ use crate::{call::CallContext, error::poll_catching_panics, event::names};
 
 /// The response future of [`ToolService`](super::ToolService).
 ///
+/// ```
+/// use codex_telemetry::{
+///     ErrorClass,
+///     tool::{ToolCall, ToolError, ToolService, ToolSpec, future::ResponseFuture, tool_fn},
+/// };
+/// use serde_json::{Value, json};
+/// use tower::Service;
+///
+/// # fn main() -> Result<(), codex_telemetry::tool::ToolSpecError> {
+/// let echo = tool_fn(|value: Value, _context| async move { Ok::<_, ToolError>(value) });
+/// let mut tools = ToolService::builder().tool(ToolSpec::new("echo", "Returns it"), echo).build()?;
+///
+/// let response: ResponseFuture = tools.call(ToolCall::new("echo", json!("hello")));
+/// drop(response);
+/// assert_eq!(tools.stats()["echo"].last_error_class, Some(ErrorClass::Cancelled));
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Cancel safety
 ///
 /// Dropping the future drops the tool's future and then counts the call as cancelled.
+///
+/// # Panics
+///
+/// When it is polled after it has completed.
 #[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture {
     tool: Arc<str>,

@@ -44,8 +44,12 @@ use crate::{
 ///     .layer(TimingLayer::new(MemorySink::new()))
 ///     .layer(ErrorClassLayer::new(ToolError::classification))
 ///     .service(registry.clone());
-/// let tools = HostTools::new(&registry, stack, Duration::from_secs(60));
-/// assert_eq!(tools.registry().names().len(), 1);
+/// let tools = HostTools::new(&registry, stack, Duration::from_secs(60)).with_output_limit(64 * 1024);
+/// assert_eq!((tools.deadline().as_secs(), tools.output_limit()), (60, 65_536));
+///
+/// // A thread that starts from now on does not have the tool.
+/// tools.registry().set_enabled("echo", false)?;
+/// assert!(!registry.is_enabled("echo"));
 /// # Ok(())
 /// # }
 /// ```

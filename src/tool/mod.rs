@@ -32,14 +32,12 @@
 //! model ◄── Codex ◄── text, images ◄── ToolOutput or ToolError ──► codex.tool.stop or .exception
 //! ```
 //!
-//! | step | what happens there |
-//! |---|---|
-//! | the thread starts | Codex is told of the tools that are enabled: the [`ToolSpec`] of each. It keeps them for as long as the thread exists. Over MCP it asks the server whenever it loads the thread |
-//! | the model calls | Codex asks nobody, and does not check the arguments against the schema |
-//! | the turn | several calls run at once, in its future: a turn that is dropped or ends drops them |
-//! | the context | it has the turn's span as its parent, its thread, turn, agent and originator, and the model's id of the call |
-//! | the stack | a `TimingLayer` makes the event of the call. Without one, Codex's item makes it, once the call has ended |
-//! | the answer | the result as text and media, or [what the model may know](ToolError::message_for_model) of the failure. The turn goes on |
+//! The calls run in the future of the turn, several at once, each with the deadline: a turn that is dropped or ends drops
+//! them. A `TimingLayer` in the stack makes the event of a call; without one, Codex's item makes it, once the call has
+//! ended. The model reads the result, or [what it may know](ToolError::message_for_model) of a failure, and the turn goes on.
+//!
+//! The guide to [host tools](crate::guide::host_tools) has the rest: names and schemas, results, deadlines, threads, MCP,
+//! and tests.
 //!
 //! # Content
 //!

@@ -21,9 +21,11 @@ use crate::{
 /// use codex_telemetry::tool::ToolOutput;
 /// use serde_json::json;
 ///
-/// let plot = ToolOutput::new(json!({ "points": 12 })).with_image("image/png", *b"\x89PNG...");
+/// let plot = ToolOutput::new(json!({ "points": 12 }))
+///     .with_image("image/png", *b"\x89PNG...")
+///     .with_audio("audio/wav", *b"RIFF...");
 /// assert_eq!(plot.content["points"], 12);
-/// assert_eq!(plot.media()[0].mime_type(), "image/png");
+/// assert_eq!(plot.media().len(), 2);
 /// ```
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
@@ -34,6 +36,15 @@ pub struct ToolOutput {
 }
 
 /// An image or a sound in the output of a tool.
+///
+/// ```
+/// use codex_telemetry::tool::ToolOutput;
+///
+/// let plot = ToolOutput::new("a plot".into()).with_image("image/png", *b"\x89PNG...");
+/// let [image] = plot.media() else { panic!("there is one image") };
+/// assert_eq!(image.mime_type(), "image/png");
+/// assert!(image.data().starts_with(b"\x89PNG"));
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Media {
     kind: MediaKind,
@@ -48,6 +59,33 @@ pub(crate) enum MediaKind {
 }
 
 /// What a function of [`tool_fn`](super::tool_fn) may return: anything that can be serialized, or a [`ToolOutput`].
+///
+/// ```
+/// use codex_telemetry::{
+///     BoxError,
+///     tool::{IntoToolOutput, ToolCall, ToolOutput, tool_fn},
+/// };
+/// use serde::Serialize;
+/// use serde_json::json;
+/// use tower::ServiceExt;
+///
+/// #[derive(Serialize)]
+/// struct Weather { celsius: i32 }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), BoxError> {
+/// assert_eq!(Weather { celsius: -3 }.into_tool_output()?, ToolOutput::new(json!({ "celsius": -3 })));
+///
+/// // With an image beside it.
+/// let weather = tool_fn(|_: String, _context| async move {
+///     let output = Weather { celsius: -3 }.into_tool_output()?;
+///     Ok::<_, BoxError>(output.with_image("image/png", *b"\x89PNG..."))
+/// });
+/// let output = weather.oneshot(ToolCall::new("weather", json!("Oslo"))).await?;
+/// assert_eq!((&output.content["celsius"], output.media().len()), (&json!(-3), 1));
+/// # Ok(())
+/// # }
+/// ```
 pub trait IntoToolOutput {
     /// Returns the output.
     ///

@@ -157,6 +157,34 @@ impl ToolService {
     ///
     /// Each tool is read and reset in one step, so no call is lost. An active call is counted when it
     /// ends, after the reset.
+    ///
+    /// ```
+    /// use codex_telemetry::tool::{ToolCall, ToolError, ToolService, ToolSpec, tool_fn};
+    /// use serde_json::{Value, json};
+    /// use tower::ServiceExt;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let echo = tool_fn(|value: Value, _context| async move { Ok::<_, ToolError>(value) });
+    /// let tools = ToolService::builder()
+    ///     .namespace("words", "What to do with words")
+    ///     .tool(ToolSpec::new("words.echo", "Returns its arguments"), echo)
+    ///     .build()?;
+    /// tools.clone().oneshot(ToolCall::new("words.echo", json!("hello"))).await?;
+    ///
+    /// // A page of all tools, which counts from its last reading.
+    /// let stats = tools.take_stats();
+    /// for name in tools.names() {
+    ///     let what = tools.spec(name).map(|spec| spec.description()).unwrap_or_default();
+    ///     println!("{name} ({what}): {} calls", stats[name].success);
+    /// }
+    /// assert_eq!(stats["words.echo"].success, 1);
+    /// assert_eq!(tools.stats()["words.echo"].success, 0);
+    /// assert_eq!(tools.namespace("words"), Some("What to do with words"));
+    /// assert!(tools.is_enabled("words.echo"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn take_stats(&self) -> BTreeMap<Arc<str>, ToolStats> {
         self.map_stats(std::mem::take)
     }

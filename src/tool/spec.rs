@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 ///     "required": ["id"],
 /// }));
 /// assert_eq!(spec.name(), "lookup_ticket");
+/// assert_eq!(spec.description(), "Returns the title and the state of a ticket");
+/// assert_eq!(spec.input_schema()["required"], json!(["id"]));
 /// ```
 ///
 /// With the feature `schemars`, the schema comes from the type of the arguments:

@@ -3,6 +3,21 @@ use std::sync::Arc;
 /// A registry of tools cannot be built: a specification is wrong.
 ///
 /// It says which one, and what to do. Codex itself takes most of these silently, and the tool then does not work.
+///
+/// ```
+/// use codex_telemetry::tool::{ToolError, ToolService, ToolSpec, ToolSpecError, tool_fn};
+///
+/// let echo = tool_fn(|value: String, _context| async move { Ok::<_, ToolError>(value) });
+/// let spec = |name: &str| ToolSpec::new(name, "Returns its arguments");
+/// let built = |name: &str| ToolService::builder().tool(spec(name), echo.clone()).build();
+///
+/// assert!(built("echo").is_ok());
+/// assert!(matches!(built("echo it"), Err(ToolSpecError::InvalidName { of: "tool", .. })));
+/// assert_eq!(
+///     built("words.echo").unwrap_err().to_string(),
+///     "the tool `words.echo` is in a namespace that the registry does not have: add it with `namespace`"
+/// );
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ToolSpecError {
@@ -55,7 +70,7 @@ pub enum ToolSpecError {
         /// The name of the tool or the namespace.
         name: Arc<str>,
     },
-    /// The schema of the arguments is none.
+    /// The schema of the arguments is invalid.
     #[error("the input schema of the tool `{tool}` is invalid: {reason}")]
     InvalidSchema {
         /// The name of the tool.

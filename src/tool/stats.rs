@@ -12,6 +12,29 @@ use crate::event::ErrorClass;
 /// [`ToolService::stats`](super::ToolService::stats) returns one for each tool. With the feature
 /// `json` it can be serialized, with latencies in milliseconds: `last_latency_ms`,
 /// `total_latency_ms`.
+///
+/// ```
+/// use codex_telemetry::{
+///     ErrorClass,
+///     tool::{ToolCall, ToolError, ToolService, ToolSpec, tool_fn},
+/// };
+/// use serde_json::json;
+/// use tower::ServiceExt;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let double = tool_fn(|number: i64, _context| async move { Ok::<_, ToolError>(2 * number) });
+/// let tools = ToolService::builder().tool(ToolSpec::new("double", "Doubles it"), double).build()?;
+/// tools.clone().oneshot(ToolCall::new("double", json!(21))).await?;
+/// let _ = tools.clone().oneshot(ToolCall::new("double", json!("seven"))).await;
+///
+/// let double = &tools.stats()["double"];
+/// assert_eq!((double.success, double.failure), (1, 1));
+/// assert_eq!(double.last_error_class, Some(ErrorClass::InvalidArguments));
+/// assert!(double.last_latency <= Some(double.total_latency));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ToolStats {

@@ -1,4 +1,16 @@
 /// When Codex asks for an approval.
+///
+/// ```
+/// use codex_telemetry::turn::{ApprovalPolicy, TurnRequest};
+///
+/// /// A job at night has nobody to ask.
+/// fn policy(is_attended: bool) -> ApprovalPolicy {
+///     if is_attended { ApprovalPolicy::OnRequest } else { ApprovalPolicy::Never }
+/// }
+///
+/// let request = TurnRequest::new("Tidy up").with_approval_policy(policy(false));
+/// assert_eq!(request.approval_policy().map(|policy| policy.as_str()), Some("never"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "json",
@@ -11,7 +23,10 @@ pub enum ApprovalPolicy {
     Never,
     /// When the model asks for more than the sandbox allows.
     OnRequest,
-    /// Before every command that Codex does not know as harmless.
+    /// Before every command and every edit.
+    ///
+    /// A command that was accepted may leave the sandbox: if that refuses it in the first moments, Codex runs it again
+    /// outside of it, without another question.
     Untrusted,
 }
 

@@ -25,6 +25,10 @@ use super::item::Hidden;
 /// let output = CommandOutput::from("two\nlines");
 /// assert_eq!(output, "two\nlines");
 /// assert_eq!(output.lines().count(), 2);
+/// assert_eq!(output.as_str().len(), 9);
+/// // For a text that is read once.
+/// assert_eq!(output.decode(), "two\nlines");
+/// assert!(!output.is_empty());
 /// assert_eq!(format!("{output:?}"), "*** (9 bytes)");
 /// ```
 #[derive(Clone)]

@@ -31,6 +31,11 @@ use crate::{
 /// let error = turns.oneshot(TurnRequest::new("Say hi")).await.unwrap_err();
 /// assert!(matches!(error, TurnError::CodexNotFound { .. }));
 /// assert_eq!(error.classification().class, ErrorClass::Spawn);
+///
+/// // What a fake of a turn service returns, with a text of Codex.
+/// let error = TurnError::failed("rate limit exceeded, try again in 2s");
+/// assert_eq!(error.classification().class, ErrorClass::RateLimit);
+/// assert_eq!(error.classification().retry_after.map(|wait| wait.as_secs()), Some(2));
 /// # }
 /// ```
 #[derive(Debug, thiserror::Error)]

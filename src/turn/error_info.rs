@@ -1,6 +1,23 @@
 /// What Codex itself says about the kind of an error: its `codexErrorInfo`.
 ///
 /// Only the app-server tells it. New versions have new kinds.
+///
+/// ```
+/// use codex_telemetry::turn::CodexErrorInfo;
+///
+/// /// What a user is told.
+/// fn advice(info: &CodexErrorInfo) -> &'static str {
+///     match (&*info.kind, info.http_status) {
+///         ("usageLimitExceeded", _) => "wait, or extend your plan",
+///         (_, Some(401)) => "log in again",
+///         _ => "try again",
+///     }
+/// }
+///
+/// assert_eq!(advice(&CodexErrorInfo::new("usageLimitExceeded")), "wait, or extend your plan");
+/// let unauthorized = CodexErrorInfo::new("httpConnectionFailed").with_http_status(401);
+/// assert_eq!(advice(&unauthorized), "log in again");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]

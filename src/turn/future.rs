@@ -11,9 +11,25 @@ use crate::event::PhaseClock;
 
 /// The future of the turn services.
 ///
+/// ```
+/// use codex_telemetry::turn::{CodexExec, TurnFuture, TurnRequest};
+/// use tower::Service;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let mut turns = CodexExec::new();
+/// let turn: TurnFuture = turns.call(TurnRequest::new("Say hi"));
+/// assert_eq!(turns.active(), 1);
+/// // It was not polled: Codex was not started.
+/// drop(turn);
+/// assert_eq!(turns.active(), 0);
+/// # }
+/// ```
+///
 /// # Cancel safety
 ///
-/// Dropping it before it is ready cancels the turn; see [`CodexExec`](super::CodexExec#cancel-safety).
+/// Dropping it before it is ready cancels the turn; see [`CodexExec`](super::CodexExec#cancel-safety) and
+/// [`CodexAppServer`](super::CodexAppServer#cancel-safety).
 #[must_use = "futures do nothing unless polled"]
 pub struct TurnFuture {
     // Boxed: the state of a turn is large next to the layers around it, and an allocation is cheap next to a

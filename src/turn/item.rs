@@ -15,6 +15,28 @@ use crate::approval::FileUpdateChange;
 /// As JSON, with the feature `json`, it has the names of Codex's own output:
 /// `{"id":"item_0","type":"command_execution","command":…}`. The times are `started_at_ms` and `completed_at_ms`,
 /// in milliseconds since the Unix epoch, and `duration_ms`, where they are known.
+///
+/// ```
+/// use codex_telemetry::turn::{Item, ItemKind, ItemStatus};
+/// use std::time::Duration;
+///
+/// // What a fake of a turn service returns.
+/// let mut tests = Item::new(
+///     "item_0",
+///     ItemKind::CommandExecution {
+///         command: "cargo test".into(),
+///         cwd: None,
+///         output: "test result: ok".into(),
+///         exit_code: Some(0),
+///         status: ItemStatus::Completed,
+///     },
+/// );
+/// tests.duration = Some(Duration::from_secs(3));
+///
+/// let ItemKind::CommandExecution { output, .. } = &tests.kind else { panic!("it is a command") };
+/// assert!(output.ends_with("ok"));
+/// assert!(!format!("{tests:?}").contains("ok"));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "json", derive(Serialize))]
 #[non_exhaustive]
@@ -63,16 +85,20 @@ pub struct Item {
 /// app-server reports has names in the same style, such as `dynamic_tool_call`.
 ///
 /// ```
-/// use codex_telemetry::turn::{ItemKind, Turn};
+/// use codex_telemetry::turn::{Item, ItemKind, Turn};
 ///
-/// /// Returns the commands that a turn ran.
-/// fn commands(turn: &Turn) -> impl Iterator<Item = &str> {
+/// /// Returns what a turn searched the web for.
+/// fn searches(turn: &Turn) -> impl Iterator<Item = &str> {
 ///     turn.items.iter().filter_map(|item| match &item.kind {
-///         ItemKind::CommandExecution { command, .. } => Some(command.as_str()),
+///         ItemKind::WebSearch { query } => Some(query.as_str()),
 ///         _ => None,
 ///     })
 /// }
-/// # assert_eq!(commands(&Turn::default()).count(), 0);
+///
+/// let search = ItemKind::WebSearch { query: "tower layers".into() };
+/// let answer = ItemKind::AgentMessage { text: "Found it.".into() };
+/// let turn = Turn::new().with_items([Item::new("item_0", search), Item::new("item_1", answer)]);
+/// assert!(searches(&turn).eq(["tower layers"]));
 /// ```
 #[derive(Clone, PartialEq)]
 #[cfg_attr(
@@ -192,6 +218,20 @@ pub enum ItemKind {
 }
 
 /// A step of the agent's plan.
+///
+/// ```
+/// use codex_telemetry::turn::{Progress, TodoItem};
+///
+/// /// The plan, as a reader sees it.
+/// fn plan(progress: &Progress) -> Option<String> {
+///     let Progress::PlanUpdated { items } = progress else { return None };
+///     let step = |item: &TodoItem| format!("[{}] {}", if item.completed { 'x' } else { ' ' }, item.text);
+///     Some(items.iter().map(step).collect::<Vec<_>>().join("\n"))
+/// }
+///
+/// let items = vec![TodoItem::new("read the code", true), TodoItem::new("fix it", false)];
+/// assert_eq!(plan(&Progress::PlanUpdated { items }).as_deref(), Some("[x] read the code\n[ ] fix it"));
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "json", derive(Serialize))]
 #[non_exhaustive]
@@ -203,6 +243,24 @@ pub struct TodoItem {
 }
 
 /// The state of an item.
+///
+/// ```
+/// use codex_telemetry::turn::{ItemKind, ItemStatus};
+///
+/// /// Whether somebody or something kept a tool from running.
+/// fn was_declined(kind: &ItemKind) -> bool {
+///     match kind {
+///         ItemKind::CommandExecution { status, .. } | ItemKind::FileChange { status, .. } => {
+///             *status == ItemStatus::Declined
+///         }
+///         _ => false,
+///     }
+/// }
+///
+/// let edit = |status| ItemKind::FileChange { changes: Vec::new(), status };
+/// assert!(was_declined(&edit(ItemStatus::Declined)));
+/// assert!(!was_declined(&edit(ItemStatus::Other("paused".into()))));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "json", derive(Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]

@@ -14,9 +14,18 @@ use super::item::hidden;
 /// use codex_telemetry::turn::JsonText;
 /// use serde_json::json;
 ///
+/// # fn main() -> serde_json::Result<()> {
 /// let arguments = JsonText::from(json!({"path": "src"}));
 /// assert_eq!(arguments.as_str(), r#"{"path":"src"}"#);
-/// assert_eq!(arguments.parse().unwrap()["path"], "src");
+/// assert_eq!(arguments.parse()?["path"], "src");
+///
+/// // The text stays as it is.
+/// let spaced = JsonText::new(r#"{ "path": "src" }"#)?;
+/// assert_ne!(spaced, arguments);
+/// assert_eq!(spaced.parse()?, arguments.parse()?);
+/// assert!(JsonText::new("src").is_err());
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct JsonText(Box<str>);

@@ -13,23 +13,13 @@
 //! | | [`CodexExec`] | [`CodexAppServer`] |
 //! |---|---|---|
 //! | processes | one for each turn | one server, which the first turn starts |
-//! | cost of a turn | that of starting Codex | of the first, the same; a later one has [less](crate::overhead) |
-//! | between turns | nothing is left | the server stays, and the threads that were used last stay loaded |
-//! | isolation | a crash, or a kill, ends one turn | the end of the server fails its active turns; the next one starts another |
 //! | environment | of each turn | of the server, for all turns |
-//! | settings | of each turn | of the service; model, sandbox, directory, policy and effort of each turn; other keys when a thread is loaded |
-//! | settings of a resumed thread | set them again | those of its last turn, if nothing else is set |
-//! | turns of one thread | the caller runs them one by one | one at a time; the next one waits |
 //! | approvals | Codex never asks: what would need one is refused | an [approver](CodexAppServerBuilder::approver) decides |
 //! | tools of the program | over MCP, with the feature `mcp` | on the server's pipe ([`tools`](CodexAppServerBuilder::tools)), or over MCP |
-//! | trace context | of each turn, in the environment of Codex and its commands | of each turn, in Codex's spans and to MCP servers; not to commands |
-//! | tool calls | measured from outside | the same, and Codex's own stamps and run times, without the waits for approvals |
+//! | progress | complete items | also parts of messages, reasoning and output as they come |
 //! | responses of the model | – | child calls with tokens and the time to the first token |
-//! | progress | complete items | parts of messages, reasoning and output as they come; plans, tokens, rate limits |
-//! | failures | told by Codex's messages | told by Codex's kinds of errors and HTTP statuses, then by its messages |
-//! | a dropped turn | its processes are killed | the server interrupts it and ends its commands; the thread is ready for the next turn after that |
-//! | Codex's interface | the output of `codex exec --json` | a protocol of which Codex calls parts experimental |
 //!
+//! The [guide](crate::guide::transports) has the whole comparison, what each costs, and how to move from one to the other.
 //! The same cause has the same [class](crate::error_classes) by both, with the exceptions that the page names.
 //!
 //! # A turn, from its request to its end

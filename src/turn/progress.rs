@@ -26,8 +26,10 @@ use super::{Item, RateLimits, TodoItem, Usage, item::hidden};
 ///         _ => None,
 ///     }
 /// }
-/// # let progress = Progress::Retrying { message: "once more".into() };
-/// # assert_eq!(line(&progress).as_deref(), Some("once more"));
+///
+/// let progress = Progress::Retrying { message: "once more".into() };
+/// assert_eq!(line(&progress).as_deref(), Some("once more"));
+/// assert_eq!(line(&Progress::TurnStarted), None);
 /// ```
 #[derive(Clone, PartialEq)]
 #[cfg_attr(feature = "json", derive(serde::Serialize), serde(tag = "type"))]

@@ -23,14 +23,76 @@ use crate::{
 /// share the prompt.
 ///
 /// ```
-/// use codex_telemetry::turn::{Sandbox, TurnRequest};
+/// use codex_telemetry::turn::{ApprovalPolicy, Sandbox, TurnRequest};
 ///
 /// let request = TurnRequest::new("Explain this repository")
+///     .with_agent("guide")
 ///     .with_model("gpt-5.5")
 ///     .with_working_directory("/srv/checkout")
-///     .with_sandbox(Sandbox::ReadOnly)
+///     .with_additional_directory("/srv/cache")
+///     .with_sandbox(Sandbox::WorkspaceWrite)
+///     .with_approval_policy(ApprovalPolicy::Never)
 ///     .with_config("model_reasoning_effort", "high");
-/// assert_eq!(request.model(), Some("gpt-5.5"));
+/// assert_eq!(request.prompt(), "Explain this repository");
+/// assert_eq!((request.agent(), request.model()), (Some("guide"), Some("gpt-5.5")));
+/// assert_eq!(request.working_directory(), Some("/srv/checkout".as_ref()));
+/// assert_eq!(request.additional_directories(), ["/srv/cache"].map(std::path::PathBuf::from));
+/// assert_eq!(request.sandbox(), Some(Sandbox::WorkspaceWrite));
+/// assert_eq!(request.approval_policy(), Some(ApprovalPolicy::Never));
+/// ```
+///
+/// What belongs to the prompt, and what an answer should look like:
+///
+/// ```
+/// use codex_telemetry::turn::TurnRequest;
+/// use serde_json::json;
+///
+/// let schema = json!({"type": "object", "properties": {"title": {"type": "string"}}});
+/// let request = TurnRequest::new("What does the plot show?")
+///     .with_image("/srv/inbox/plot.png")
+///     .with_file("/srv/inbox/plot.csv")
+///     .with_output_schema(schema.clone());
+/// assert_eq!(request.images().len(), 1);
+/// assert!(request.files().eq([("plot.csv", "/srv/inbox/plot.csv".as_ref())]));
+/// assert_eq!(request.output_schema(), Some(&schema));
+/// ```
+///
+/// A service of a program's own, such as a fake, reads the request, and sends progress to it:
+///
+/// ```
+/// use codex_telemetry::{
+///     CallContext,
+///     turn::{Progress, Turn, TurnError, TurnRequest, Usage},
+/// };
+/// use tower::{ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), TurnError> {
+/// let fake = service_fn(|request: TurnRequest| async move {
+///     if let Some(progress) = request.progress() {
+///         let _ = progress.send(Progress::TurnStarted).await;
+///     }
+///     let thread = request.resume().unwrap_or("thread-1").to_owned();
+///     let used = request.previous_usage().unwrap_or_default();
+///     let is_ephemeral = request.ephemeral().unwrap_or_default();
+///     let answer = format!("{thread} used {} tokens (ephemeral: {is_ephemeral})", used.input_tokens);
+///     Ok::<_, TurnError>(Turn::new().with_thread_id(thread).with_final_message(answer))
+/// });
+///
+/// let (sender, mut progress) = tokio::sync::mpsc::channel(8);
+/// let mut used = Usage::default();
+/// used.input_tokens = 7;
+/// let request = TurnRequest::new("And now?")
+///     .with_context(CallContext::new().with_attempt(2))
+///     .with_resume("thread-7")
+///     .with_previous_usage(used)
+///     .with_ephemeral(false)
+///     .with_progress(sender);
+/// let turn = fake.oneshot(request).await?;
+/// assert_eq!(turn.final_message.as_deref(), Some("thread-7 used 7 tokens (ephemeral: false)"));
+/// assert_eq!(progress.recv().await, Some(Progress::TurnStarted));
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct TurnRequest {
@@ -239,6 +301,18 @@ impl TurnRequest {
     }
 
     /// Removes an environment variable of Codex and its commands.
+    ///
+    /// ```
+    /// use codex_telemetry::turn::TurnRequest;
+    ///
+    /// let request = TurnRequest::new("Run the tests")
+    ///     .with_env("RUST_LOG", "debug")
+    ///     .without_env("DATABASE_URL");
+    /// let changes = request.environment().map(|(key, value)| (key.to_str(), value.is_some()));
+    /// assert!(changes.eq([(Some("RUST_LOG"), true), (Some("DATABASE_URL"), false)]));
+    /// // Values may be secrets.
+    /// assert!(!format!("{request:?}").contains("debug"));
+    /// ```
     #[must_use]
     pub fn without_env(self, key: impl AsRef<OsStr>) -> Self {
         let key = key.as_ref().to_owned();

@@ -8,15 +8,25 @@ use crate::event::Phases;
 /// Its `Debug` shows sizes instead of content.
 ///
 /// ```
-/// use codex_telemetry::turn::{Item, ItemKind, Turn};
+/// use codex_telemetry::{
+///     Phase, Phases,
+///     turn::{Item, ItemKind, Turn, Usage},
+/// };
+/// use std::time::Duration;
 ///
 /// // What a fake of a turn service returns.
 /// let hello = ItemKind::AgentMessage { text: "hello".into() };
+/// let mut usage = Usage::default();
+/// usage.output_tokens = 2;
 /// let turn = Turn::new()
 ///     .with_thread_id("t")
 ///     .with_final_message("hello")
-///     .with_items([Item::new("item_0", hello)]);
+///     .with_items([Item::new("item_0", hello)])
+///     .with_usage(usage)
+///     .with_phases(Phases::new().with(Phase::Model, Duration::from_secs(1)));
 /// assert_eq!(turn.items.len(), 1);
+/// assert_eq!(turn.phases.last(), Some(Phase::Model));
+/// assert!(!format!("{turn:?}").contains("hello"));
 /// ```
 #[derive(Clone, Default, PartialEq)]
 #[cfg_attr(feature = "json", derive(serde::Serialize))]

@@ -3,8 +3,11 @@
 /// ```
 /// use codex_telemetry::turn::Sandbox;
 ///
-/// assert_eq!(Sandbox::from_name("read-only"), Some(Sandbox::ReadOnly));
+/// // A name in a configuration.
+/// let sandbox = Sandbox::from_name("read-only");
+/// assert_eq!(sandbox, Some(Sandbox::ReadOnly));
 /// assert_eq!(Sandbox::from_name("sandpit"), None);
+/// assert_eq!(Sandbox::WorkspaceWrite.as_str(), "workspace-write");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(

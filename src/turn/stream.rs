@@ -18,21 +18,31 @@ const BUFFERED: usize = 64;
 /// Runs a turn through any turn service, and returns a stream of its progress that ends with its result.
 ///
 /// The turn runs while the stream is polled, through the layers of `service`. The call ends when the result
-/// is ready. The stream replaces the request's own progress channel.
+/// is ready. The stream replaces the request's own progress channel. It is `Unpin` if the future of the service is, as
+/// those of the crate's services are; pin another one first, such as by `std::pin::pin!`.
 ///
-/// ```no_run
-/// use codex_telemetry::turn::{TurnRequest, CodexExec, TurnUpdate, turn_stream};
+/// ```
+/// use codex_telemetry::turn::{Progress, Turn, TurnError, TurnRequest, TurnUpdate, turn_stream};
 /// use tokio_stream::StreamExt;
 ///
-/// # async fn run() {
-/// let mut turn = turn_stream(CodexExec::new(), TurnRequest::new("Say hi"));
-/// while let Some(update) = turn.next().await {
-///     match update {
-///         TurnUpdate::Progress(progress) => eprintln!("{progress:?}"),
-///         TurnUpdate::Done(Ok(turn)) => println!("{:?}", turn.final_message),
-///         TurnUpdate::Done(Err(error)) => eprintln!("{error}"),
-///     }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// # let turns = tower::service_fn(|request: TurnRequest| async move {
+/// #     let progress = request.progress().cloned().expect("a stream reads the progress");
+/// #     progress.send(Progress::TurnStarted).await.expect("the stream is polled");
+/// #     Ok::<_, TurnError>(Turn::new().with_final_message("hi"))
+/// # });
+/// // `turns` is a `CodexExec`, a `CodexAppServer`, or a stack of layers around one.
+/// let mut updates = std::pin::pin!(turn_stream(turns, TurnRequest::new("Say hi")));
+/// let mut said = Vec::new();
+/// while let Some(update) = updates.next().await {
+///     said.push(match update {
+///         TurnUpdate::Progress(progress) => format!("{progress:?}"),
+///         TurnUpdate::Done(Ok(turn)) => turn.final_message.unwrap_or_default(),
+///         TurnUpdate::Done(Err(error)) => error.to_string(),
+///     });
 /// }
+/// assert_eq!(said, ["TurnStarted", "hi"]);
 /// # }
 /// ```
 ///
@@ -52,6 +62,23 @@ where
 }
 
 /// An item of a [`TurnStream`].
+///
+/// ```
+/// use codex_telemetry::turn::{Progress, Turn, TurnError, TurnUpdate};
+///
+/// /// The event of a stream of server-sent events.
+/// fn event(update: &TurnUpdate<Turn, TurnError>) -> &'static str {
+///     match update {
+///         TurnUpdate::Progress(_) => "progress",
+///         TurnUpdate::Done(Ok(_)) => "done",
+///         TurnUpdate::Done(Err(_)) => "failed",
+///     }
+/// }
+///
+/// assert_eq!(event(&TurnUpdate::Progress(Progress::TurnStarted)), "progress");
+/// assert_eq!(event(&TurnUpdate::Done(Ok(Turn::new()))), "done");
+/// assert_eq!(event(&TurnUpdate::Done(Err(TurnError::failed("stopped")))), "failed");
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[expect(
     clippy::large_enum_variant,
@@ -66,6 +93,31 @@ pub enum TurnUpdate<T, E> {
 
 pin_project! {
     /// The stream that [`turn_stream`] returns.
+    ///
+    /// ```
+    /// use codex_telemetry::{
+    ///     MemorySink, Operation, Outcome, TimingLayer,
+    ///     turn::{Turn, TurnError, TurnRequest, TurnStream, turn_stream},
+    /// };
+    /// use tokio_stream::StreamExt;
+    /// use tower::{Layer, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let sink = MemorySink::new();
+    /// let turns = TimingLayer::new(sink.clone()).layer(service_fn(|_: TurnRequest| {
+    ///     std::future::pending::<Result<Turn, TurnError>>()
+    /// }));
+    /// let mut updates: TurnStream<_> = turn_stream(turns, TurnRequest::new("Say hi"));
+    /// tokio::select! {
+    ///     biased;
+    ///     _ = updates.next() => unreachable!("the turn hangs"),
+    ///     () = std::future::ready(()) => {} // The reader goes away.
+    /// }
+    /// drop(updates);
+    /// assert_eq!(sink.find(Operation::Turn, Outcome::Cancelled).len(), 1);
+    /// # }
+    /// ```
     #[must_use = "streams do nothing unless polled"]
     #[project = StreamProjection]
     pub struct TurnStream<S>

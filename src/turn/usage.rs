@@ -12,7 +12,13 @@ use std::{
 /// fn total(turns: &[Turn]) -> Usage {
 ///     turns.iter().filter_map(|turn| turn.usage).sum()
 /// }
-/// # assert_eq!(total(&[]), Usage::default());
+///
+/// let mut used = Usage::default();
+/// used.input_tokens = 7;
+/// let turns = [Turn::new().with_usage(used), Turn::new(), Turn::new().with_usage(used)];
+/// assert_eq!(total(&turns).input_tokens, 14);
+/// // What a thread has used since it was looked at last.
+/// assert_eq!(total(&turns).since(&used), used);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "json", derive(serde::Serialize))]

@@ -16,6 +16,7 @@ mod app_server_approvals_mcp;
 mod app_server_cancel;
 mod app_server_cancel_ending;
 mod app_server_errors;
+mod app_server_policies;
 mod app_server_progress;
 mod app_server_responses;
 mod app_server_schema;

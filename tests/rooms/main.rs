@@ -3,6 +3,8 @@
 //! The floors are those of `docs/design.md`. A room imports rooms of lower floors, never one of its own floor or of a
 //! higher one.
 
+mod doc_examples;
+mod public_items;
 mod source;
 
 use std::{fs, path::PathBuf};
@@ -29,7 +31,14 @@ const FLOORS: &[&[&str]] = &[
 ];
 
 /// Pages of documentation, which are modules without code.
-const PAGES: &[&str] = &["design", "error_classes", "overhead", "readme", "runbook"];
+const PAGES: &[&str] = &[
+    "design",
+    "error_classes",
+    "guide",
+    "overhead",
+    "readme",
+    "runbook",
+];
 
 /// The floors inside of a room, the lowest first. `""` stands for the files of the room itself.
 const INNER_FLOORS: &[(&str, &[&[&str]])] = &[

@@ -112,7 +112,7 @@ impl Build {
     }
 
     /// Returns whether this build has what the attributes are on.
-    fn has(self, attributes: &[Attribute]) -> bool {
+    pub(crate) fn has(self, attributes: &[Attribute]) -> bool {
         let mut has = true;
         for attribute in attributes {
             if attribute.path().is_ident("cfg") {

@@ -47,7 +47,7 @@ fn the_command_for_clocks_finds_a_call_that_begins_before_its_parent() {
     fs::write(home.path().join("checkout/events.jsonl"), CLOCK_STEP).unwrap();
     let mut session = Session::start(bash, home.path(), TIMEOUT);
     let blocks = blocks(PAGE).unwrap();
-    let block = blocks.iter().find(|block| block.section == "Clocks");
+    let block = blocks.iter().find(|block| block.text.contains("$began"));
     let printed = session.run(&block.unwrap().text).unwrap();
     let step =
         "2026-11-24T10:01:00.000001Z\t2026-11-24T10:00:02.000001Z\tcodex.tool.start\tls\tt\n";

@@ -9,7 +9,8 @@
 //! - `cargo run --quiet --example` runs the example that was built beside these tests. `127.0.0.1:4318` stands for
 //!   an OTLP receiver with a port of its own.
 //!
-//! `queries` parses the blocks of `promql` and `traceql`, those of docs/ as well, with the packages that `scripts/queries`
+//! `links` follows the links to headings, and `thread_locks` checks with the real Codex by which files the page finds the
+//! process that has a thread. `queries` parses the blocks of `promql` and `traceql`, those of docs/ as well, with the packages that `scripts/queries`
 //! installs.
 //!
 //! If a tool that the page needs is missing, the tests pass without using it, and one line on standard error says
@@ -19,7 +20,10 @@
     reason = "clippy's exception for tests does not reach their helpers"
 )]
 
+#[path = "../real_codex/binary.rs"]
+mod binary;
 mod commands;
+mod links;
 mod page;
 mod pattern;
 mod queries;
@@ -29,4 +33,5 @@ mod rotation;
 mod runner;
 mod session;
 mod tables;
+mod thread_locks;
 mod tools;

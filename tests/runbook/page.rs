@@ -3,6 +3,9 @@
 /// RUNBOOK.md.
 pub(crate) const PAGE: &str = include_str!("../../RUNBOOK.md");
 
+/// The most lines of the page: somebody who was just woken up has to find their way.
+const MAX_LINES: usize = 700;
+
 /// A fenced block.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Block {
@@ -96,6 +99,12 @@ pub(crate) fn table(heading: &str) -> Vec<Vec<&'static str>> {
     rows.skip(1)
         .map(|row| row.split(" | ").map(str::trim).collect())
         .collect()
+}
+
+#[test]
+fn the_page_has_at_most_700_lines() {
+    let lines = PAGE.lines().count();
+    assert!(lines <= MAX_LINES, "RUNBOOK.md has {lines} lines");
 }
 
 #[test]

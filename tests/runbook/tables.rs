@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Command, thread};
 
-use codex_telemetry::{ErrorClass, OtlpConfig};
+use codex_telemetry::{ErrorClass, OtlpConfig, Phase};
 
 use crate::{
     page::table,
@@ -20,6 +20,16 @@ fn every_class_is_in_the_table_of_classes_once() {
     listed.sort_unstable();
     classes.sort_unstable();
     assert_eq!(listed, classes);
+}
+
+#[test]
+fn every_phase_of_a_turn_has_a_row() {
+    let rows = table("## What runs now");
+    let mut listed: Vec<_> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
+    let mut phases: Vec<_> = Phase::ALL.iter().map(|phase| phase.as_str()).collect();
+    listed.sort_unstable();
+    phases.sort_unstable();
+    assert_eq!(listed, phases);
 }
 
 #[test]

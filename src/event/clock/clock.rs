@@ -70,6 +70,28 @@ struct System {
 
 impl Clock {
     /// Returns the clock of the system.
+    ///
+    /// Several layers can share one clock:
+    ///
+    /// ```
+    /// use codex_telemetry::{Call, Clock, MemorySink, Operation, TimingLayer};
+    /// use tower::{ServiceBuilder, ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), ()> {
+    /// let sink = MemorySink::new();
+    /// let clock = Clock::system();
+    /// let service = ServiceBuilder::new()
+    ///     .layer(TimingLayer::with_clock(sink.clone(), clock.clone()))
+    ///     .layer(TimingLayer::with_clock(sink.clone(), clock))
+    ///     .service(service_fn(|_: Call<()>| async { Ok::<_, ()>(()) }));
+    /// service.oneshot(Call::new(Operation::Custom("sync"), ())).await?;
+    ///
+    /// let [_, _, inner, outer] = &sink.events()[..] else { panic!("two calls have four events") };
+    /// assert!(inner.duration() <= outer.duration());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn system() -> Self {
         Self(Source::System(Arc::new(System {

@@ -11,12 +11,22 @@ use super::nanos::{saturating_nanos, unix_nanos};
 /// The handle that advances a manual [`Clock`](crate::Clock).
 ///
 /// ```
-/// use codex_telemetry::Clock;
+/// use codex_telemetry::{Call, Clock, MemorySink, Operation, TimingLayer};
 /// use std::time::{Duration, UNIX_EPOCH};
+/// use tower::{Layer, ServiceExt, service_fn};
 ///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), ()> {
+/// let sink = MemorySink::new();
 /// let (clock, manual) = Clock::manual(UNIX_EPOCH);
-/// manual.advance(Duration::from_millis(250));
-/// # let _ = clock;
+/// let layer = TimingLayer::with_clock(sink.clone(), clock);
+/// let service = layer.layer(service_fn(|_: Call<()>| async { Ok::<_, ()>(()) }));
+///
+/// manual.advance(Duration::from_secs(60));
+/// service.oneshot(Call::new(Operation::Custom("nap"), ())).await?;
+/// assert_eq!(sink.events()[0].time(), UNIX_EPOCH + Duration::from_secs(60));
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Debug)]
 pub struct ManualClock(pub(super) Arc<Manual>);

@@ -3,6 +3,16 @@ use opentelemetry_sdk::metrics;
 use super::value::{InvalidValue, parse_keyword};
 
 /// What the points of sums and histograms report.
+///
+/// ```
+/// use codex_telemetry::otlp::config::{OtlpConfig, Temporality};
+///
+/// // For a backend that takes deltas alone.
+/// let config = OtlpConfig::builder().temporality(Temporality::Delta).build()?;
+/// assert_eq!(config.temporality(), Temporality::Delta);
+/// assert_eq!(OtlpConfig::builder().build()?.temporality(), Temporality::Cumulative);
+/// # Ok::<(), codex_telemetry::otlp::config::ConfigError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Temporality {
@@ -16,6 +26,17 @@ pub enum Temporality {
 }
 
 /// How histograms are exported.
+///
+/// ```
+/// use codex_telemetry::otlp::config::{HistogramAggregation, OtlpConfig};
+///
+/// let with_warnings = OtlpConfig::from_variables([
+///     ("CODEX_OTLP_ENABLE", "1"),
+///     ("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "base2_exponential_bucket_histogram"),
+/// ]);
+/// let config = with_warnings.config.expect("it is enabled");
+/// assert_eq!(config.histogram_aggregation(), HistogramAggregation::Base2Exponential);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HistogramAggregation {

@@ -37,6 +37,58 @@ use super::{
 /// assert!(config.signal(Signal::Logs).is_none());
 /// # Ok::<(), codex_telemetry::otlp::config::ConfigError>(())
 /// ```
+///
+/// Limits, and what is exported:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use codex_telemetry::otlp::config::{
+///     HistogramAggregation, LogSelection, OtlpConfig, Temporality,
+/// };
+/// use opentelemetry::KeyValue;
+///
+/// let config = OtlpConfig::builder()
+///     .resource_attribute(KeyValue::new("deployment.environment.name", "staging"))
+///     .temporality(Temporality::Delta)
+///     .histogram_aggregation(HistogramAggregation::Base2Exponential)
+///     .log_selection(LogSelection::Ends)
+///     .keep_failures(true)
+///     .capture_content(false)
+///     .latest_conventions(true)
+///     // What the sink may take of this program.
+///     .queue_capacity(4096)
+///     .queue_bytes(8 << 20)
+///     .batch_size(256)
+///     .message_bytes(1 << 20)
+///     // When it exports, and for how long it tries.
+///     .schedule_delay(Duration::from_secs(1))
+///     .max_age(Duration::from_secs(60))
+///     .metric_interval(Duration::from_secs(15))
+///     .metric_timeout(Duration::from_secs(5))
+///     .build()?;
+/// assert_eq!(config.limits().queue_capacity(), 4096);
+/// assert_eq!(config.limits().logs.schedule_delay, Duration::from_secs(1));
+/// # Ok::<(), codex_telemetry::otlp::config::ConfigError>(())
+/// ```
+///
+/// A receiver of one signal, files of credentials, and a proxy:
+///
+/// ```
+/// use codex_telemetry::otlp::config::{OtlpConfig, Signal};
+///
+/// let config = OtlpConfig::builder()
+///     .signal_endpoint(Signal::Traces, "https://traces.example/ingest")
+///     .headers_file("/run/secrets/otlp-headers")
+///     .proxy("http://me:s3cret@proxy:3128")
+///     .ca_file("/etc/collector/ca.pem")
+///     .client_certificate_file("/etc/program/cert.pem", "/etc/program/key.pem")
+///     .build()?;
+/// // Without a base URL, a signal without a URL of its own is off.
+/// assert!(config.signal(Signal::Metrics).is_none());
+/// assert!(!format!("{config:?}").contains("s3cret"));
+/// # Ok::<(), codex_telemetry::otlp::config::ConfigError>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct OtlpConfigBuilder {
@@ -110,16 +162,19 @@ impl OtlpConfigBuilder {
     /// there are none yet, requests wait for them. It replaces [`headers_file`](Self::headers_file).
     ///
     /// ```
-    /// use codex_telemetry::otlp::OtlpConfig;
+    /// use codex_telemetry::otlp::{OtlpConfig, Signal};
     ///
     /// fn current_token() -> Result<String, String> {
     ///     Ok("s3cret".to_owned())
     /// }
     ///
     /// let config = OtlpConfig::builder()
+    ///     .header("tenant", "7")
     ///     .headers_with(|| Ok([("authorization", format!("Bearer {}", current_token()?))]))
     ///     .build()?;
-    /// # let _ = config;
+    /// // It is called before each request, and not before.
+    /// let traces = config.signal(Signal::Traces).expect("all signals are enabled");
+    /// assert!(traces.header_names().eq(["tenant"]));
     /// # Ok::<(), codex_telemetry::otlp::config::ConfigError>(())
     /// ```
     pub fn headers_with<H, N, V>(

@@ -72,11 +72,16 @@ const EXPORTERS: &[(&str, Exporter)] = &[
 /// ```
 /// use codex_telemetry::otlp::config::OtlpConfig;
 ///
-/// let with_warnings = OtlpConfig::from_env();
+/// // Like `OtlpConfig::from_env`, and of these variables alone.
+/// let with_warnings = OtlpConfig::from_variables([
+///     ("CODEX_OTLP_ENDPOINT", "http://collector:4318"),
+///     ("CODEX_OTLP_COMPRESSION", "rar"),
+/// ]);
 /// for warning in &with_warnings.warnings {
 ///     eprintln!("{warning}");
 /// }
-/// println!("the export is {}", if with_warnings.config.is_some() { "on" } else { "off" });
+/// assert_eq!(with_warnings.warnings.len(), 1);
+/// assert!(with_warnings.config.is_some(), "a warning does not switch the export off");
 /// ```
 #[derive(Clone, Debug)]
 pub struct ConfigWithWarnings {
@@ -89,6 +94,17 @@ pub struct ConfigWithWarnings {
 
 impl OtlpConfig {
     /// Reads the configuration from the environment variables of this process.
+    ///
+    /// ```
+    /// use codex_telemetry::otlp::config::OtlpConfig;
+    ///
+    /// let with_warnings = OtlpConfig::from_env();
+    /// for warning in &with_warnings.warnings {
+    ///     eprintln!("{warning}");
+    /// }
+    /// let is_on = with_warnings.config.is_some();
+    /// println!("the export is {}", if is_on { "on" } else { "off" });
+    /// ```
     #[must_use]
     pub fn from_env() -> ConfigWithWarnings {
         Self::from_variables(env::vars_os())

@@ -27,12 +27,17 @@ impl OtlpConfig {
     /// `CODEX_OTLP_HEADERS_FILE`.
     ///
     /// ```
-    /// use codex_telemetry::otlp::OtlpConfig;
+    /// use codex_telemetry::otlp::{OtlpConfig, Signal};
     ///
-    /// let with_warnings = OtlpConfig::from_variables([("CODEX_OTLP_ENDPOINT", "https://collector")]);
+    /// let with_warnings = OtlpConfig::from_variables([
+    ///     ("CODEX_OTLP_ENDPOINT", "https://collector"),
+    ///     ("CODEX_OTLP_HEADERS", "tenant=7"),
+    /// ]);
     /// let config = with_warnings.config.expect("it is enabled");
     /// let config = config.with_headers(|| Ok([("authorization", "Bearer s3cret")]));
-    /// # let _ = config;
+    /// // Beside those that do not expire.
+    /// let traces = config.signal(Signal::Traces).expect("all signals are enabled");
+    /// assert!(traces.header_names().eq(["tenant"]));
     /// ```
     #[must_use]
     pub fn with_headers<H, N, V>(

@@ -17,6 +17,24 @@ const METRIC_TIMEOUT: &str = "OTEL_METRIC_EXPORT_TIMEOUT";
 const SPAN_EVENTS: &str = "OTEL_SPAN_EVENT_COUNT_LIMIT";
 
 /// The limits of the queue and of the exports.
+///
+/// ```
+/// use codex_telemetry::otlp::config::{Limits, OtlpConfig, Signal};
+/// use std::time::Duration;
+///
+/// let mut limits = Limits::default();
+/// limits.logs.queue_capacity = 20_000;
+/// limits.logs.export_timeout = Some(Duration::from_secs(30));
+/// let config = OtlpConfig::builder().limits(limits).build()?;
+///
+/// let limits = config.limits();
+/// assert_eq!(limits.batch(Signal::Logs).queue_capacity, 20_000);
+/// // The signals share one queue.
+/// assert_eq!(limits.queue_capacity(), 20_000);
+/// assert_eq!(limits.max_age(Signal::Logs), Duration::from_secs(30));
+/// assert_eq!(limits.max_age(Signal::Traces), Duration::from_secs(300));
+/// # Ok::<(), codex_telemetry::otlp::config::ConfigError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -42,6 +60,21 @@ pub struct Limits {
 }
 
 /// The limits of spans, or those of log records.
+///
+/// ```
+/// use codex_telemetry::otlp::config::{Limits, OtlpConfig};
+/// use std::time::Duration;
+///
+/// // Spans for a program that ends soon, and whose receiver takes small requests.
+/// let mut limits = Limits::default();
+/// limits.spans.batch_size = 64;
+/// limits.spans.schedule_delay = Duration::from_millis(200);
+/// assert!(OtlpConfig::builder().limits(limits).build().is_ok());
+///
+/// limits.spans.queue_capacity = 32;
+/// let error = OtlpConfig::builder().limits(limits).build().unwrap_err();
+/// assert_eq!(error.to_string(), "batch_size: larger than the queue");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BatchLimits {
@@ -58,6 +91,20 @@ pub struct BatchLimits {
 }
 
 /// The limits of the attributes of a span or of a log record.
+///
+/// ```
+/// use codex_telemetry::otlp::config::OtlpConfig;
+///
+/// let with_warnings = OtlpConfig::from_variables([
+///     ("CODEX_OTLP_ENABLE", "1"),
+///     ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "32"),
+///     ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "1024"),
+/// ]);
+/// let limits = with_warnings.config.expect("it is enabled").limits();
+/// assert_eq!(limits.spans.attributes.count, 32);
+/// assert_eq!(limits.logs.attributes.count, 128);
+/// assert_eq!(limits.logs.attributes.value_length, Some(1024));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AttributeLimits {

@@ -1,6 +1,17 @@
 use super::value::{InvalidValue, parse_keyword};
 
 /// Which log records are exported.
+///
+/// ```
+/// use codex_telemetry::otlp::config::{LogSelection, OtlpConfig, Signal};
+///
+/// let config = OtlpConfig::builder().log_selection(LogSelection::Exceptions).build()?;
+/// assert_eq!(config.log_selection(), LogSelection::Exceptions);
+/// // None of them: the signal is off.
+/// let config = OtlpConfig::builder().log_selection(LogSelection::None).build()?;
+/// assert!(config.signal(Signal::Logs).is_none());
+/// # Ok::<(), codex_telemetry::otlp::config::ConfigError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LogSelection {

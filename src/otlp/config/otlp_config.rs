@@ -22,6 +22,29 @@ pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// let traces = config.signal(Signal::Traces).expect("all signals are enabled");
 /// assert_eq!(traces.endpoint.to_string(), "http://collector:4318/v1/traces");
 /// ```
+///
+/// What a program prints when it starts:
+///
+/// ```
+/// use codex_telemetry::otlp::config::{
+///     HistogramAggregation, LogSelection, OtlpConfig, Sampler, Temporality,
+/// };
+///
+/// let config = OtlpConfig::builder()
+///     .endpoint("http://collector:4318")
+///     .keep_failures(true)
+///     .capture_content(true)
+///     .latest_conventions(true)
+///     .build()?;
+/// assert!(config.keeps_failures() && config.captures_content() && config.uses_latest_conventions());
+/// // The defaults.
+/// assert_eq!(config.sampler(), Sampler::ParentBasedAlwaysOn);
+/// assert_eq!(config.temporality(), Temporality::Cumulative);
+/// assert_eq!(config.histogram_aggregation(), HistogramAggregation::ExplicitBucket);
+/// assert_eq!(config.log_selection(), LogSelection::All);
+/// assert_eq!(config.limits().queue_capacity(), 16_384);
+/// # Ok::<(), codex_telemetry::otlp::config::ConfigError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct OtlpConfig {
     /// In the order of [`Signal::ALL`]; at least one is enabled.

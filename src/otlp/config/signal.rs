@@ -27,9 +27,13 @@ pub enum Signal {
 /// The OTLP transport protocol and encoding.
 ///
 /// ```
-/// use codex_telemetry::otlp::config::Protocol;
+/// use codex_telemetry::otlp::config::{OtlpConfig, Protocol, Signal};
 ///
 /// assert_eq!(Protocol::default().as_str(), "http/protobuf");
+/// let config = OtlpConfig::builder().protocol(Protocol::HttpJson).build()?;
+/// let traces = config.signal(Signal::Traces).expect("all signals are enabled");
+/// assert_eq!(traces.protocol.to_string(), "http/json");
+/// # Ok::<(), codex_telemetry::otlp::config::ConfigError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -103,6 +107,19 @@ pub struct Tls {
 }
 
 /// The PEM files of a client certificate.
+///
+/// ```
+/// use codex_telemetry::otlp::config::{OtlpConfig, Signal};
+///
+/// let config = OtlpConfig::builder()
+///     .endpoint("https://collector:4318")
+///     .client_certificate_file("/etc/program/cert.pem", "/etc/program/key.pem")
+///     .build()?;
+/// let traces = config.signal(Signal::Traces).expect("all signals are enabled");
+/// let certificate = traces.tls.client_certificate.as_ref().expect("it is set");
+/// assert_eq!(certificate.key_file, std::path::Path::new("/etc/program/key.pem"));
+/// # Ok::<(), codex_telemetry::otlp::config::ConfigError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientCertificate {

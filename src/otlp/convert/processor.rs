@@ -11,6 +11,35 @@ use crate::{error::catch_panic, event::Event, otlp::config::Signal};
 /// What becomes of a record: what a processor returns.
 ///
 /// A processor that returns nothing keeps its records.
+///
+/// ```
+/// use codex_telemetry::{
+///     Call, Operation, OtlpConfig, OtlpSink, TimingLayer,
+///     otlp::{Decision, RecordView, Signal},
+/// };
+/// use std::time::Duration;
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// /// Leaves out what is called every second.
+/// fn without_health_checks(record: &mut RecordView<'_>) -> Decision {
+///     match record.event().call_name() {
+///         Some("health") => Decision::Drop,
+///         _ => Decision::Keep,
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = OtlpConfig::builder().signals([Signal::Traces]).build()?;
+/// let sink = OtlpSink::builder(config).processor(without_health_checks).start();
+/// let layer = TimingLayer::new(sink.clone());
+/// let service = layer.layer(service_fn(|_: Call<()>| async { Ok::<_, std::io::Error>(()) }));
+/// service.oneshot(Call::new(Operation::Custom("check"), ()).with_name("health")).await?;
+/// sink.shutdown(Duration::from_secs(60)).await?;
+/// assert_eq!((sink.stats().traces.accepted, sink.stats().traces.filtered), (1, 1));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// The record is exported.
@@ -23,6 +52,58 @@ pub enum Decision {
 /// [processor](crate::otlp::OtlpSinkBuilder::processor) sees it.
 ///
 /// `Debug` shows no values.
+///
+/// ```
+/// use codex_telemetry::{
+///     Call, Classification, ErrorClass, Operation, OtlpConfig, OtlpSink, TimingLayer,
+///     otlp::{Decision, RecordView, Signal},
+/// };
+/// use std::time::Duration;
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// /// Takes the names of customers out of spans.
+/// fn redact(record: &mut RecordView<'_>) {
+///     if record.signal() == Signal::Traces && record.name().contains("alice") {
+///         record.set_span_name("sync of a customer");
+///     }
+///     if record.attribute("customer").is_some() {
+///         record.set_attribute("customer", "***");
+///     }
+///     record.remove_attribute("customer.address");
+///     record.attributes_mut().retain(|attribute| !attribute.key.as_str().starts_with("debug."));
+///     record.span_events_mut().retain(|event| !event.name.contains("alice"));
+///     if let Some(message) = record.message_mut() {
+///         *message = message.replace("alice", "***");
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = OtlpConfig::builder().signals([Signal::Traces]).build()?;
+/// let sink = OtlpSink::builder(config)
+///     .processor(redact)
+///     // Sees what the first one has left. A test drops what is clean, and counts it.
+///     .processor(|record: &mut RecordView<'_>| {
+///         let mut texts = record.attributes().iter().map(|attribute| attribute.value.as_str());
+///         let is_clean = texts.all(|text| !text.contains("alice"))
+///             && record.message() == Some("no account of ***")
+///             && record.event().error_message() == Some("no account of alice");
+///         if is_clean { Decision::Drop } else { Decision::Keep }
+///     })
+///     .start();
+/// # let layer = TimingLayer::new(sink.clone());
+/// # let service = layer.layer(service_fn(|call: Call<()>| async move {
+/// #     call.context.record("customer", "alice");
+/// #     let error = Classification::from(ErrorClass::Other).with_message("no account of alice");
+/// #     call.context.classify(error);
+/// #     Err::<(), _>("no account")
+/// # }));
+/// # let _ = service.oneshot(Call::new(Operation::Custom("sync"), ())).await;
+/// # let _ = sink.shutdown(Duration::from_secs(5)).await;
+/// assert_eq!(sink.stats().traces.filtered, 1);
+/// # Ok(())
+/// # }
+/// ```
 pub struct RecordView<'a> {
     pub(super) event: &'a Event,
     pub(super) signal: Signal,

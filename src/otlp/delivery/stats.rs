@@ -15,6 +15,7 @@ use crate::otlp::config::Signal;
 /// let traces = sink.stats().traces;
 /// let known = traces.exported + traces.failed + traces.filtered;
 /// assert_eq!(traces.accepted, known + traces.pending);
+/// assert_eq!(traces, sink.stats().of(Signal::Traces));
 /// println!("{}", sink.stats());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -38,6 +39,20 @@ pub struct Stats {
 /// accepted.
 ///
 /// With the feature `json` it implements `serde::Serialize`.
+///
+/// ```
+/// use codex_telemetry::otlp::{Signal, SignalStats, Stats};
+///
+/// /// Whether somebody should look at the export.
+/// fn loses(stats: &SignalStats) -> bool {
+///     stats.failed + stats.dropped > 0
+/// }
+///
+/// let mut stats = Stats::default();
+/// assert!(!Signal::ALL.iter().any(|signal| loses(&stats.of(*signal))));
+/// stats.logs.dropped = 3;
+/// assert!(loses(&stats.of(Signal::Logs)));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]

@@ -4,6 +4,35 @@ use super::shared::Shared;
 use crate::otlp::config::Signal;
 
 /// The error of a flush or a shutdown after which records are failed or pending.
+///
+/// ```
+/// use codex_telemetry::{
+///     Call, Operation, OtlpConfig, OtlpSink, TimingLayer, otlp::Signal,
+/// };
+/// use std::{net::TcpListener, time::Duration};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // A receiver that does not answer.
+/// let receiver = TcpListener::bind("127.0.0.1:0")?;
+/// let url = format!("http://{}", receiver.local_addr()?);
+/// let config = OtlpConfig::builder().endpoint(&url).signals([Signal::Traces]).build()?;
+/// let sink = OtlpSink::start(config);
+/// let layer = TimingLayer::new(sink.clone());
+/// let service = layer.layer(service_fn(|_: Call<()>| async { Ok::<_, std::io::Error>(()) }));
+/// service.oneshot(Call::new(Operation::Custom("sync"), ())).await?;
+///
+/// let undelivered = sink.flush(Duration::from_millis(500)).await.unwrap_err();
+/// assert_eq!(undelivered.pending(Signal::Traces), 1);
+/// assert_eq!(undelivered.failed(Signal::Traces), 0);
+/// if let Some(problem) = undelivered.problem(Signal::Traces) {
+///     eprintln!("traces: {problem}");
+/// }
+/// # let _ = sink.shutdown(Duration::ZERO).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Undelivered {
     /// In the order of [`Signal::ALL`].

@@ -29,6 +29,17 @@ use crate::{
 const SPAN: &str = "codex.telemetry.probe";
 
 /// The error of a [`probe`]: why the receiver did not accept the span, and what to check.
+///
+/// ```
+/// use codex_telemetry::otlp::{OtlpConfig, ProbeErrorKind, Signal, probe};
+/// use std::time::Duration;
+///
+/// let config = OtlpConfig::builder().signals([Signal::Logs]).build()?;
+/// let error = probe(&config, Duration::from_secs(5)).unwrap_err();
+/// assert_eq!(error.kind(), ProbeErrorKind::Off);
+/// assert!(error.to_string().contains("set an endpoint, or add traces to the signals"));
+/// # Ok::<(), codex_telemetry::otlp::config::ConfigError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeError {
     kind: ProbeErrorKind,
@@ -36,6 +47,18 @@ pub struct ProbeError {
 }
 
 /// The kind of a [`ProbeError`].
+///
+/// ```
+/// use codex_telemetry::otlp::ProbeErrorKind;
+///
+/// /// Whether a start script should wait and probe again.
+/// fn may_pass(kind: ProbeErrorKind) -> bool {
+///     matches!(kind, ProbeErrorKind::Dns | ProbeErrorKind::Refused | ProbeErrorKind::Timeout)
+/// }
+///
+/// assert!(may_pass(ProbeErrorKind::Refused));
+/// assert!(!may_pass(ProbeErrorKind::Unauthorized));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ProbeErrorKind {

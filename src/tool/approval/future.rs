@@ -22,6 +22,28 @@ use crate::{
 pin_project! {
     /// The response future of [`ApprovalService`](super::ApprovalService).
     ///
+    /// ```
+    /// use codex_telemetry::{
+    ///     approval::{ApprovalRequest, Decision},
+    ///     tool::{ToolCall, ToolError, approval::{ApprovalService, future::ResponseFuture}, tool_fn},
+    /// };
+    /// use serde_json::json;
+    /// use std::{convert::Infallible, future::ready, time::Duration};
+    /// use tower::Service;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), ToolError> {
+    /// let yes = tower::service_fn(|_: ApprovalRequest| ready(Ok::<_, Infallible>(Decision::Accept)));
+    /// let delete = tool_fn(|path: String, _context| ready(Ok::<_, ToolError>(path.len())));
+    /// let mut guarded = ApprovalService::new(delete, yes, Duration::from_secs(60));
+    ///
+    /// let response: ResponseFuture<_, _> = guarded.call(ToolCall::new("delete", json!("/tmp/a")));
+    /// assert!(format!("{response:?}").contains("awaiting approval"));
+    /// assert_eq!(response.await?.content, 6);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future drops the approver's future or the inner service's, whichever is active.

@@ -15,6 +15,33 @@ use crate::{
 /// A service that asks an approver before each tool call.
 ///
 /// [`ApprovalLayer`](super::ApprovalLayer) describes it and its backpressure.
+///
+/// ```
+/// use codex_telemetry::{
+///     approval::{ApprovalRequest, Decision},
+///     tool::{ToolCall, ToolError, approval::ApprovalService, tool_fn},
+/// };
+/// use serde_json::json;
+/// use std::{convert::Infallible, time::Duration};
+/// use tower::{Service, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), ToolError> {
+/// let nobody = service_fn(|_: ApprovalRequest| std::future::pending::<Result<Decision, Infallible>>());
+/// let delete = tool_fn(|path: String, _context| async move { Ok::<_, ToolError>(path.len()) });
+/// let call = || ToolCall::new("delete", json!("/tmp/a"));
+///
+/// let mut guarded = ApprovalService::new(delete, nobody, Duration::from_millis(1));
+/// let late = guarded.ready().await?.call(call()).await;
+/// assert!(matches!(late, Err(ToolError::ApprovalTimeout { .. })));
+///
+/// // The tool itself asks nobody.
+/// assert_eq!(guarded.get_mut().call(call()).await?.content, 6);
+/// assert_eq!(guarded.get_ref().clone().oneshot(call()).await?.content, 6);
+/// assert_eq!(guarded.into_inner().oneshot(call()).await?.content, 6);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ApprovalService<S, A> {
     inner: S,

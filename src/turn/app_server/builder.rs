@@ -29,20 +29,85 @@ pub(super) type Approver = BoxCloneSyncService<ApprovalRequest, Decision, BoxErr
 /// ```
 /// use codex_telemetry::{
 ///     approval::{ApprovalRequest, Decision},
-///     turn::{ApprovalPolicy, CodexAppServer},
+///     turn::{ApprovalPolicy, CodexAppServer, Sandbox},
 /// };
 /// use std::{convert::Infallible, time::Duration};
 /// use tower::service_fn;
 ///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # // A stand-in for the Codex CLI.
+/// # use std::{fs, os::unix::fs::PermissionsExt};
+/// # let directory = tempfile::tempdir()?;
+/// # let codex_path = directory.path().join("codex");
+/// # fs::write(&codex_path, r#"#!/bin/sh
+/// # thread=00000000-0000-7000-8000-000000000001
+/// # answer() { printf '{"id":%s,"result":%s}\n' "$id" "$1"; }
+/// # tell() { printf '{"method":"%s","params":{"threadId":"%s","turnId":"1",%s}}\n' "$1" $thread "$2"; }
+/// # while IFS= read -r line; do
+/// #     id=${line#'{"id":'}
+/// #     id=${id%%,*}
+/// #     case $line in
+/// #     *'"method":"initialized"'*) ;;
+/// #     *'"method":"thread/'[sr]*) answer '{"thread":{"id":"'$thread'"},"model":"fake","modelProvider":"fake"}' ;;
+/// #     *'"method":"turn/start"'*)
+/// #         answer '{"turn":{"id":"1"}}'
+/// #         tell item/completed '"item":{"id":"i","type":"agentMessage","text":"Done."}'
+/// #         tell turn/completed '"turn":{"id":"1","status":"completed","error":null}'
+/// #         ;;
+/// #     *) answer '{}' ;;
+/// #     esac
+/// # done
+/// # "#)?;
+/// # fs::set_permissions(&codex_path, fs::Permissions::from_mode(0o755))?;
 /// let approver = service_fn(|request: ApprovalRequest| async move {
 ///     Ok::<_, Infallible>(Decision::decline(format!("nobody was asked about {}", request.tool)))
 /// });
 /// let turns = CodexAppServer::builder()
-///     .model("gpt-5.5")
-///     .approval_policy(ApprovalPolicy::OnRequest)
+///     .codex(codex_path)
+///     .client_name("release_bot")
 ///     .approver(approver, Duration::from_secs(60))
+///     // Defaults, which a request can replace.
+///     .model("gpt-5.5")
+///     .sandbox(Sandbox::WorkspaceWrite)
+///     .approval_policy(ApprovalPolicy::OnRequest)
+///     .working_directory("/")
+///     .ephemeral(false)
+///     // Of the server, and so of all turns.
+///     .config("model_reasoning_effort", "high")
+///     .env("RUST_LOG", "debug")
+///     .env_remove("DATABASE_URL")
 ///     .build();
-/// # let _ = turns;
+/// turns.start().await?;
+/// # turns.shutdown(Duration::from_secs(5)).await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// What a server may take, in time and in memory:
+///
+/// ```
+/// use codex_telemetry::turn::{CodexAppServer, TurnError};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let turns = CodexAppServer::builder()
+///     .codex("/no/such/codex")
+///     .request_timeout(Duration::from_secs(20))
+///     .interrupt_timeout(Duration::from_secs(5))
+///     .exit_grace(Duration::from_secs(2))
+///     // A server that nobody uses costs nothing.
+///     .idle_timeout(Duration::from_secs(600))
+///     .max_threads(8)
+///     .line_limit(8 * 1024 * 1024)
+///     .output_limit(64 * 1024 * 1024)
+///     // In a container of its own, which ends with this program.
+///     .watchdog(false)
+///     .kill_doubtful_orphans(true)
+///     .build();
+/// assert!(matches!(turns.start().await, Err(TurnError::CodexNotFound { .. })));
+/// # }
 /// ```
 ///
 /// # Precedence
@@ -158,6 +223,28 @@ impl CodexAppServerBuilder {
     /// with the approver of the service or another one.
     ///
     /// [`HostTools`] says which events a call has.
+    ///
+    /// ```
+    /// use codex_telemetry::{
+    ///     ToolError,
+    ///     tool::{HostTools, ToolService, ToolSpec, tool_fn},
+    ///     turn::CodexAppServer,
+    /// };
+    /// use serde_json::Value;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), codex_telemetry::tool::ToolSpecError> {
+    /// let echo = tool_fn(|value: Value, _context| async move { Ok::<_, ToolError>(value) });
+    /// let registry = ToolService::builder().tool(ToolSpec::new("echo", "Returns it"), echo).build()?;
+    /// let tools = HostTools::new(&registry, registry.clone(), Duration::from_secs(60));
+    /// let turns = CodexAppServer::builder().tools(tools).build();
+    ///
+    /// // Threads that start from now on do not have it.
+    /// registry.set_enabled("echo", false).expect("the registry has the tool");
+    /// assert_eq!((turns.active(), registry.is_enabled("echo")), (0, false));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn tools(mut self, tools: HostTools) -> Self {
         self.config.host_tools = Some(tools);
         self
@@ -223,6 +310,51 @@ impl CodexAppServerBuilder {
     ///
     /// Those that [`env`](Self::env) sets stay, whichever method is called first. Codex needs `HOME` or `CODEX_HOME`,
     /// and finds its commands on the `PATH`; so does this service, when it searches for `codex`.
+    ///
+    /// ```
+    /// use codex_telemetry::turn::CodexAppServer;
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # // A stand-in for the Codex CLI.
+    /// # use std::{fs, os::unix::fs::PermissionsExt};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let codex_path = directory.path().join("codex");
+    /// # fs::write(&codex_path, r#"#!/bin/sh
+    /// # thread=00000000-0000-7000-8000-000000000001
+    /// # answer() { printf '{"id":%s,"result":%s}\n' "$id" "$1"; }
+    /// # tell() { printf '{"method":"%s","params":{"threadId":"%s","turnId":"1",%s}}\n' "$1" $thread "$2"; }
+    /// # printf '%s' "${CARGO_PKG_NAME:-nothing}" >"$SEEN"
+    /// # while IFS= read -r line; do
+    /// #     id=${line#'{"id":'}
+    /// #     id=${id%%,*}
+    /// #     case $line in
+    /// #     *'"method":"initialized"'*) ;;
+    /// #     *'"method":"thread/'[sr]*) answer '{"thread":{"id":"'$thread'"},"model":"fake","modelProvider":"fake"}' ;;
+    /// #     *'"method":"turn/start"'*)
+    /// #         answer '{"turn":{"id":"1"}}'
+    /// #         tell item/completed '"item":{"id":"i","type":"agentMessage","text":"Done."}'
+    /// #         tell turn/completed '"turn":{"id":"1","status":"completed","error":null}'
+    /// #         ;;
+    /// #     *) answer '{}' ;;
+    /// #     esac
+    /// # done
+    /// # "#)?;
+    /// # fs::set_permissions(&codex_path, fs::Permissions::from_mode(0o755))?;
+    /// # let seen = directory.path().join("seen");
+    /// let turns = CodexAppServer::builder()
+    ///     .codex(codex_path)
+    ///     .env_clear()
+    ///     .env("CODEX_HOME", "/srv/codex")
+    /// #   .env("SEEN", &seen)
+    ///     .build();
+    /// turns.start().await?;
+    /// # assert_eq!(fs::read_to_string(seen)?, "nothing");
+    /// # turns.shutdown(Duration::from_secs(5)).await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn env_clear(mut self) -> Self {
         self.config.env_clear = true;
         self

@@ -25,21 +25,50 @@ use crate::{
 /// The service is always ready, and runs turns of different threads at the same time: put tower's
 /// `ConcurrencyLimit` around it to limit their number.
 ///
-/// ```no_run
+/// ```
 /// use codex_telemetry::turn::{CodexAppServer, TurnRequest};
 /// use std::time::Duration;
 /// use tower::ServiceExt;
 ///
-/// # async fn run() -> Result<(), codex_telemetry::turn::TurnError> {
-/// let turns = CodexAppServer::new();
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # // A stand-in for the Codex CLI.
+/// # use std::{fs, os::unix::fs::PermissionsExt};
+/// # let directory = tempfile::tempdir()?;
+/// # let codex_path = directory.path().join("codex");
+/// # fs::write(&codex_path, r#"#!/bin/sh
+/// # thread=00000000-0000-7000-8000-000000000001
+/// # answer() { printf '{"id":%s,"result":%s}\n' "$id" "$1"; }
+/// # tell() { printf '{"method":"%s","params":{"threadId":"%s","turnId":"1",%s}}\n' "$1" $thread "$2"; }
+/// # while IFS= read -r line; do
+/// #     id=${line#'{"id":'}
+/// #     id=${id%%,*}
+/// #     case $line in
+/// #     *'"method":"initialized"'*) ;;
+/// #     *'"method":"thread/'[sr]*) answer '{"thread":{"id":"'$thread'"},"model":"fake","modelProvider":"fake"}' ;;
+/// #     *'"method":"turn/start"'*)
+/// #         answer '{"turn":{"id":"1"}}'
+/// #         tell item/completed '"item":{"id":"i","type":"agentMessage","text":"Found it."}'
+/// #         tell turn/completed '"turn":{"id":"1","status":"completed","error":null}'
+/// #         ;;
+/// #     *) answer '{}' ;;
+/// #     esac
+/// # done
+/// # "#)?;
+/// # fs::set_permissions(&codex_path, fs::Permissions::from_mode(0o755))?;
+/// // With `CodexAppServer::new()`, the binary is `codex`.
+/// let turns = CodexAppServer::builder().codex(codex_path).build();
+/// turns.start().await?;
 /// let turn = turns.clone().oneshot(TurnRequest::new("Find the slowest test")).await?;
-/// println!("{}", turn.final_message.unwrap_or_default());
+/// assert_eq!(turn.final_message.as_deref(), Some("Found it."));
 ///
 /// if let Some(thread) = turn.thread_id {
 ///     let next = TurnRequest::new("Make it faster").with_resume(thread);
-///     let turn = turns.clone().oneshot(next).await?;
-///     println!("{}", turn.final_message.unwrap_or_default());
+///     turns.clone().oneshot(next).await?;
 /// }
+/// // Before the program exits, it waits for the turns that run, or ends them.
+/// let drained = turns.drain().await;
+/// assert_eq!((turns.active(), drained.orphans.len()), (0, 0));
 /// turns.shutdown(Duration::from_secs(5)).await;
 /// # Ok(())
 /// # }
@@ -141,6 +170,14 @@ pub struct CodexAppServer {
 
 impl CodexAppServer {
     /// Returns a service with the defaults.
+    ///
+    /// ```
+    /// use codex_telemetry::turn::CodexAppServer;
+    ///
+    /// // The server is started by the first turn, or by `start`.
+    /// let turns = CodexAppServer::new();
+    /// assert_eq!(turns.active(), 0);
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()

@@ -12,19 +12,44 @@ use crate::turn::{
 /// Configures a [`CodexExec`].
 ///
 /// ```
-/// use codex_telemetry::turn::{Sandbox, CodexExec};
+/// use codex_telemetry::turn::{CodexExec, Sandbox, TurnRequest};
 /// use std::time::Duration;
+/// use tower::ServiceExt;
 ///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # // A stand-in for the Codex CLI.
+/// # use std::{fs, os::unix::fs::PermissionsExt};
+/// # let directory = tempfile::tempdir()?;
+/// # let codex_path = directory.path().join("codex");
+/// # fs::write(&codex_path, r#"#!/bin/sh
+/// # echo '{"type":"thread.started","thread_id":"t"}'
+/// # echo '{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"'"$RUST_LOG"'"}}'
+/// # echo '{"type":"turn.completed","usage":{"input_tokens":7,"output_tokens":2}}'
+/// # "#)?;
+/// # fs::set_permissions(&codex_path, fs::Permissions::from_mode(0o755))?;
 /// let turns = CodexExec::builder()
-///     .codex("/opt/codex/bin/codex")
+///     .codex(codex_path)
+///     // Defaults, which a request can replace.
 ///     .model("gpt-5.5")
 ///     .sandbox(Sandbox::ReadOnly)
-///     .env("CODEX_HOME", "/srv/codex")
+///     .working_directory("/")
+///     .config("model_reasoning_effort", "high")
 ///     .ephemeral(true)
+///     // Whatever the user of the machine has set.
+///     .skip_git_repo_check(true)
+///     .ignore_user_config(true)
+///     .env("RUST_LOG", "debug")
+///     .env_remove("DATABASE_URL")
+///     // How much a turn may take of this program.
+///     .line_limit(4 * 1024 * 1024)
 ///     .output_limit(64 * 1024 * 1024)
 ///     .exit_grace(Duration::from_secs(2))
 ///     .build();
-/// # let _ = turns;
+/// let turn = turns.oneshot(TurnRequest::new("Which level do you log?")).await?;
+/// assert_eq!(turn.final_message.as_deref(), Some("debug"));
+/// # Ok(())
+/// # }
 /// ```
 ///
 /// # Precedence
@@ -130,6 +155,33 @@ impl CodexExecBuilder {
     /// Variables that [`env`](Self::env) or the request sets stay, whichever method is called first. Codex
     /// needs `HOME` or `CODEX_HOME`, and finds its commands on the `PATH`; so does this service, when it
     /// searches for `codex`.
+    ///
+    /// ```
+    /// use codex_telemetry::turn::{CodexExec, TurnRequest};
+    /// use tower::ServiceExt;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # // A stand-in for the Codex CLI.
+    /// # use std::{fs, os::unix::fs::PermissionsExt};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let codex_path = directory.path().join("codex");
+    /// # fs::write(&codex_path, r#"#!/bin/sh
+    /// # echo '{"type":"thread.started","thread_id":"t"}'
+    /// # echo '{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"'"$CODEX_HOME, ${CARGO_PKG_NAME:-nothing inherited}"'"}}'
+    /// # echo '{"type":"turn.completed","usage":{"input_tokens":7,"output_tokens":2}}'
+    /// # "#)?;
+    /// # fs::set_permissions(&codex_path, fs::Permissions::from_mode(0o755))?;
+    /// let turns = CodexExec::builder()
+    ///     .codex(codex_path)
+    ///     .env_clear()
+    ///     .env("CODEX_HOME", "/srv/codex")
+    ///     .build();
+    /// let turn = turns.oneshot(TurnRequest::new("What do you see?")).await?;
+    /// assert_eq!(turn.final_message.as_deref(), Some("/srv/codex, nothing inherited"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn env_clear(mut self) -> Self {
         self.config.env_clear = true;
         self
@@ -197,6 +249,14 @@ impl CodexExecBuilder {
     /// it reports them by default. Linux only.
     ///
     /// [`CodexExec`](CodexExec#cancel-safety) describes them.
+    ///
+    /// ```
+    /// use codex_telemetry::turn::CodexExec;
+    ///
+    /// // In a container of its own, in which no process works for others, and which ends with this program.
+    /// let turns = CodexExec::builder().kill_doubtful_orphans(true).watchdog(false).build();
+    /// assert_eq!(turns.active(), 0);
+    /// ```
     pub fn kill_doubtful_orphans(mut self, kill: bool) -> Self {
         self.config.supervisor.kill_doubtful_orphans = kill;
         self

@@ -24,13 +24,31 @@ use crate::{
 ///
 /// The service is always ready: put tower's `ConcurrencyLimit` around it to limit the number of processes.
 ///
-/// ```no_run
+/// ```
 /// use codex_telemetry::turn::{TurnRequest, CodexExec};
+/// use std::time::Duration;
 /// use tower::ServiceExt;
 ///
-/// # async fn run() -> Result<(), codex_telemetry::turn::TurnError> {
-/// let turn = CodexExec::new().oneshot(TurnRequest::new("Say hi")).await?;
-/// println!("{}", turn.final_message.unwrap_or_default());
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # // A stand-in for the Codex CLI.
+/// # use std::{fs, os::unix::fs::PermissionsExt};
+/// # let directory = tempfile::tempdir()?;
+/// # let codex_path = directory.path().join("codex");
+/// # fs::write(&codex_path, r#"#!/bin/sh
+/// # echo '{"type":"thread.started","thread_id":"t"}'
+/// # echo '{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"'"hi"'"}}'
+/// # echo '{"type":"turn.completed","usage":{"input_tokens":7,"output_tokens":2}}'
+/// # "#)?;
+/// # fs::set_permissions(&codex_path, fs::Permissions::from_mode(0o755))?;
+/// // With `CodexExec::new()`, the binary is `codex`.
+/// let turns = CodexExec::builder().codex(codex_path).build();
+/// let turn = turns.clone().oneshot(TurnRequest::new("Say hi")).await?;
+/// assert_eq!(turn.final_message.as_deref(), Some("hi"));
+///
+/// // Before the program exits.
+/// let drained = turns.shutdown(Duration::from_secs(5)).await;
+/// assert!(drained.orphans.is_empty());
 /// # Ok(())
 /// # }
 /// ```
@@ -129,14 +147,18 @@ impl CodexExec {
     /// then counts what is left. The tasks that poll the turns may still be about to return their results: wait
     /// for them too.
     ///
-    /// ```no_run
+    /// ```
     /// use codex_telemetry::turn::CodexExec;
     /// use std::time::Duration;
     ///
-    /// # async fn run(turns: CodexExec) {
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let turns = CodexExec::new();
+    /// // … turns run …
     /// if tokio::time::timeout(Duration::from_secs(30), turns.drain()).await.is_err() {
     ///     eprintln!("{} turns are still active", turns.active());
     /// }
+    /// # assert_eq!(turns.active(), 0);
     /// # }
     /// ```
     ///

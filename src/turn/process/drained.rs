@@ -1,15 +1,14 @@
 /// What is left after a service was drained.
 ///
-/// ```no_run
-/// use codex_telemetry::turn::CodexExec;
+/// ```
+/// use codex_telemetry::turn::{CodexExec, Drained};
 ///
-/// # async fn run() {
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
 /// let turns = CodexExec::new();
 /// // … turns run and end …
-/// let drained = turns.drain().await;
-/// if !drained.orphans.is_empty() {
-///     eprintln!("still running: {:?}", drained.orphans);
-/// }
+/// let Drained { orphans, .. } = turns.drain().await;
+/// assert!(orphans.is_empty(), "still running: {orphans:?}");
 /// # }
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -26,6 +26,9 @@ use crate::{
 /// Far more than a turn of a stand-in for Codex, or an export, takes.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// A thread that the fake of the app-server has.
+const THREAD: &str = "00000000-0000-7000-8000-000000000001";
+
 /// The values of each label or attribute.
 type Values = BTreeMap<String, BTreeSet<String>>;
 
@@ -39,8 +42,7 @@ pub(super) struct Exported {
 }
 
 impl Exported {
-    /// Runs a turn that succeeds, one that fails, one whose command is declined, one that is cancelled while it waits
-    /// for an approval and one with a model response, and returns what they export. The spans of another one are
+    /// Runs a turn for each kind of end that a query asks for, and returns what they export. The spans of one of them are
     /// rejected.
     pub(super) fn by_turns() -> Self {
         let receiver = Receiver::http();
@@ -55,11 +57,20 @@ impl Exported {
             echo
         "#;
         let bad = r#"echo '{"type":"turn.failed","error":{"message":"rate limit exceeded"}}'"#;
+        // Codex tells in a turn how much of the account's limits is used.
+        let limits = r#"'{"method":"account/rateLimits/updated","params":{"rateLimits":{
+            "primary":{"usedPercent":91},"secondary":{"usedPercent":12}}}}'"#;
         let traces = format!("{endpoint}/v1/traces");
         let fake = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/turn/fake-codex");
         let fake_server = concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/tests/examples/fake-app-server"
+        );
+        let telling = format!(
+            "'{fake_server}' | while IFS= read -r line; do
+                echo \"$line\"
+                case $line in *turn/started*) echo {limits} | tr -d '\\n'; echo ;; esac
+            done"
         );
         for (fake, arguments, script, traces) in [
             (fake, &["hello"][..], good, &traces),
@@ -67,17 +78,28 @@ impl Exported {
             (fake, &["hello"], bad, &format!("{traces}/no")),
             // Codex asks whether it may run a command.
             (fake_server, &["--app-server", "run it"], "", &traces),
+            (fake, &["--app-server", "hello"], &*telling, &traces),
+            (
+                fake_server,
+                &["--app-server", "--resume", THREAD, "hello"],
+                "",
+                &traces,
+            ),
+            (fake, &["hello"], "exit 3", &traces),
+            (fake, &["hello"], "kill -KILL $$", &traces),
         ] {
             let mut exec = Command::new(examples().join("exec"));
             exec.args(["--originator", "nightly", "--model", "m"])
                 .args(arguments)
                 .env("CODEX_PATH", fake)
                 .env("FAKE_CODEX", script)
+                .env("OTEL_RESOURCE_ATTRIBUTES", "service.version=1.4.2")
                 .env("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)
                 .env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", traces);
             exec.output().unwrap();
         }
         cancelled(&endpoint, fake_server);
+        answered_late(&endpoint, fake_server);
         response_and_tool(&endpoint);
         let mut exported = Self::default();
         for metric in receiver.metrics() {
@@ -86,11 +108,15 @@ impl Exported {
         for span in receiver.spans() {
             exported.add_attributes("span", &span.attributes);
             exported.add_attributes("resource", &span.origin.resource);
+            for event in &span.events {
+                exported.add_attributes("event", &event.attributes);
+            }
         }
         exported
     }
 
-    /// Adds a metric by the names that Prometheus' OTLP receiver gives it by default.
+    /// Adds a metric by the names that Prometheus' OTLP receiver gives it by default. The attributes of the resource are
+    /// labels, as they are if they are promoted.
     fn add_metric(&mut self, metric: &Metric) {
         let name = underscored(&metric.name)
             + match metric.unit.as_str() {
@@ -113,6 +139,7 @@ impl Exported {
             for point in &metric.points {
                 add(labels, &point.attributes, underscored);
             }
+            add(labels, &metric.origin.resource, underscored);
         }
     }
 
@@ -206,24 +233,18 @@ fn excludes_cancelled(name: &str, matchers: &[&Matcher]) -> Result<(), String> {
 
 /// Exports a turn that is cancelled while it waits for an approval.
 fn cancelled(endpoint: &str, codex: &str) {
-    let sink = sink(endpoint);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    runtime.unwrap().block_on(async {
-        let (asked, mut was_asked) = mpsc::channel(1);
-        let approver = service_fn(move |_: ApprovalRequest| {
-            let asked = asked.clone();
-            async move {
-                let _ = asked.send(()).await;
-                pending::<Result<Decision, Infallible>>().await
-            }
-        });
-        let codex = CodexAppServer::builder()
-            .codex(codex)
-            .approver(approver, TIMEOUT)
-            .build();
-        let turns = TimingLayer::new(sink.clone()).layer(codex.clone());
+    let (asked, mut was_asked) = mpsc::channel(1);
+    let approver = service_fn(move |_: ApprovalRequest| {
+        let asked = asked.clone();
+        async move {
+            let _ = asked.send(()).await;
+            pending::<Result<Decision, Infallible>>().await
+        }
+    });
+    turn(endpoint, async |sink| {
+        let builder = CodexAppServer::builder().codex(codex);
+        let codex = builder.approver(approver, TIMEOUT).build();
+        let turns = TimingLayer::new(sink).layer(codex.clone());
         let turn = turns.oneshot(TurnRequest::new("run it"));
         tokio::select! {
             ended = turn => panic!("it has ended: {ended:?}"),
@@ -231,6 +252,30 @@ fn cancelled(endpoint: &str, codex: &str) {
         }
         codex.shutdown(TIMEOUT).await;
     });
+}
+
+/// Exports a turn whose approver does not answer in time.
+fn answered_late(endpoint: &str, codex: &str) {
+    let approver = service_fn(|_: ApprovalRequest| pending::<Result<Decision, Infallible>>());
+    turn(endpoint, async |sink| {
+        let approver = TimingLayer::new(sink.clone()).layer(approver);
+        let builder = CodexAppServer::builder().codex(codex);
+        let codex = builder.approver(approver, Duration::from_millis(1)).build();
+        let turns = TimingLayer::new(sink).layer(codex.clone());
+        let turn = timeout(TIMEOUT, turns.oneshot(TurnRequest::new("run it"))).await;
+        turn.expect("it ends")
+            .expect("it goes on without the command");
+        codex.shutdown(TIMEOUT).await;
+    });
+}
+
+/// Runs a turn with a sink of its own, and waits until it is exported.
+fn turn(endpoint: &str, turn: impl AsyncFnOnce(OtlpSink)) {
+    let sink = sink(endpoint);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.unwrap().block_on(turn(sink.clone()));
     sink.blocking_shutdown(TIMEOUT).unwrap();
 }
 
