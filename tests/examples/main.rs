@@ -20,6 +20,7 @@ mod isolated;
 mod model;
 mod processes;
 mod quickstart;
+mod readme;
 mod real;
 #[expect(dead_code, reason = "the tests with the real Codex use more of it")]
 #[path = "../real_codex/reply.rs"]
