@@ -89,14 +89,18 @@ fn is_about(action: &Action, file: &str) -> bool {
 /// Runs one turn in which the model does all of it, with an approver that accepts.
 async fn outcomes(policy: ApprovalPolicy, sandbox: Sandbox) -> Option<Vec<Outcome>> {
     let bench = Bench::start([])?;
-    // Directories for temporary files are writable in the sandbox of the workspace.
-    let elsewhere = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
     bench.model.then(script(elsewhere.path()));
     std::fs::write(bench.work.path().join("notes"), "").unwrap();
     let approver = Approver::always(Decision::Accept);
     let server = bench.app_server(|builder| builder.approver(approver.service(), DEADLINE));
     let request = bench.ask("Go");
-    let request = request.with_sandbox(sandbox).with_approval_policy(policy);
+    // By default directories for temporary files, such as those of this test, are writable in the sandbox of the workspace.
+    let request = request
+        .with_sandbox(sandbox)
+        .with_approval_policy(policy)
+        .with_config("sandbox_workspace_write.exclude_slash_tmp", true)
+        .with_config("sandbox_workspace_write.exclude_tmpdir_env_var", true);
     server.complete(request).await;
     server.end().await;
     let asked = approver.asked();
