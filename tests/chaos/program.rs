@@ -114,6 +114,8 @@ impl Setup {
             .args(["--approval-timeout", "1.5", "--turn-timeout", "120"])
             .args(["--max-body", &MAX_BODY.to_string()])
             .args(["--max-upload", &MAX_UPLOAD.to_string()])
+            // Clients upload for as long as the load takes, and remove nothing.
+            .args(["--max-uploads", "1000000"])
             // Longer than the test waits: it ends the grace by a second signal.
             .args(["--grace", "600"])
             .env_clear()
