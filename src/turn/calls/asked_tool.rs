@@ -1,5 +1,6 @@
 use std::sync::{Mutex, PoisonError};
 
+use super::tool;
 use crate::{call::CallGuard, event::Classification};
 
 /// Keeps the call of a tool open while an approver is asked about it: the call `codex.approval` is a part of it.
@@ -31,15 +32,7 @@ impl Drop for AskedTool {
     fn drop(&mut self) {
         let ended = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some(Ended { call, failure }) = ended.take() {
-            end(call, failure);
+            tool::end(call, failure);
         }
-    }
-}
-
-/// Ends the call of a tool.
-pub(super) fn end(call: CallGuard, failure: Option<Classification>) {
-    match failure {
-        Some(failure) => call.fail(failure),
-        None => call.finish(),
     }
 }

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use tokio::time::Instant;
 
-use super::{Stage, asked_tool, tool};
+use super::{Stage, tool};
 use crate::{
     call::{CallContext, CallGuard},
     event::{Classification, ErrorClass, Ticket},
@@ -86,7 +86,7 @@ impl HostCalls {
                     false => call.failure(),
                 };
                 let failure = tool::close(&open, item, sandbox, failure);
-                asked_tool::end(open, failure);
+                tool::end(open, failure);
             }
         } else {
             call.item = Some(item.clone());

@@ -2,11 +2,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde_json::Value;
 
-use super::{
-    HostCalls,
-    asked_tool::{self, AskedTool},
-    tool,
-};
+use super::{HostCalls, asked_tool::AskedTool, tool};
 use crate::{
     call::{CallContext, CallGuard},
     event::{Classification, ErrorClass, Ticket},
@@ -223,7 +219,7 @@ impl OpenTools {
 fn end(call: CallGuard, asked: Option<&AskedTool>, failure: Option<Classification>) {
     match asked {
         Some(asked) => asked.end(call, failure),
-        None => asked_tool::end(call, failure),
+        None => tool::end(call, failure),
     }
 }
 

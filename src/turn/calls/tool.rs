@@ -103,6 +103,14 @@ pub(super) fn close(
     classification(item, sandbox).map(|failure| refusal.unwrap_or(failure))
 }
 
+/// Ends the call of a tool.
+pub(super) fn end(call: CallGuard, failure: Option<Classification>) {
+    match failure {
+        Some(failure) => call.fail(failure),
+        None => call.finish(),
+    }
+}
+
 fn classification(item: &Item, sandbox: Option<Sandbox>) -> Option<Classification> {
     let failed = |class: ErrorClass, message: String| {
         Some(Classification::from(class).with_message(message))
